@@ -1,0 +1,18 @@
+"""One module for each framework behind one contract."""
+
+from backends.base import Backend, Epoch, FitResult, Options, RunContext, TrainingTask
+from backends.errors import BackendError
+from backends.registry import check_name, create, known
+
+__all__ = [
+    "Backend",
+    "BackendError",
+    "Epoch",
+    "FitResult",
+    "Options",
+    "RunContext",
+    "TrainingTask",
+    "check_name",
+    "create",
+    "known",
+]

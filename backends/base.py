@@ -1,0 +1,194 @@
+"""The contract between the harness and a framework.
+
+A backend says how it synchronises, what it cannot do and which Spark settings it needs; it trains
+the network that it is given and returns weights. It never scores itself, never writes a record
+and knows no other backend.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from backends.errors import BackendError
+from data.prepared import PreparedData
+from models import ModelConfig, OptimizerConfig, build, checksum, compiled
+
+if TYPE_CHECKING:
+    import keras
+    from pyspark.sql import SparkSession
+
+
+class Options(BaseModel):
+    """Options of a backend's own; subclasses add fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """What to train, on what, for how long. The same for every backend of a comparison."""
+
+    data: PreparedData
+    model: ModelConfig
+    optimizer: OptimizerConfig
+    epochs: int
+    #: Images per optimiser step over all workers together.
+    global_batch_size: int
+    #: Executors of one core.
+    workers: int
+    seed: int
+    #: Whether images are shuffled anew each epoch; off only where an exact order is compared.
+    shuffle: bool = True
+    options: Options = field(default_factory=Options)
+
+    @property
+    def worker_batch_size(self) -> int:
+        """Images per step on one worker."""
+        return self.global_batch_size // self.workers
+
+    def build_model(self) -> "keras.Model":
+        """Return the uncompiled Keras model with its seeded initial weights."""
+        return build(self.model, self.data.image_shape, len(self.data.class_names), self.seed)
+
+    def compiled_model(self) -> "keras.Model":
+        """Return the Keras model with its initial weights, loss and optimiser."""
+        return compiled(self.build_model(), self.optimizer)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What is known when an epoch ends."""
+
+    #: From 1.
+    number: int
+    #: Mean training loss over the images of the epoch, or None where the framework hides it.
+    loss: float | None
+    #: Mean loss over the validation images after the epoch.
+    validation_loss: float | None = None
+    #: Images trained on in this epoch, all workers together.
+    images: int = 0
+    #: Seconds spent training, validation left out.
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What training leaves."""
+
+    #: In the order of ``keras.Model.get_weights()``, float32.
+    weights: list[np.ndarray]
+    epochs: tuple[Epoch, ...]
+    #: Images that went through an optimiser step, all workers and epochs together.
+    samples_seen: int
+    #: Optimiser steps of one worker, all epochs together.
+    steps: int
+    #: Deviations that a reader of the result should know, one sentence each.
+    notes: tuple[str, ...] = ()
+
+
+class RunContext:
+    """What the harness hands to a backend for one run."""
+
+    def __init__(
+        self,
+        *,
+        spark: "SparkSession | None",
+        folder: Path,
+        expected_checksum: Callable[[], str] | None = None,
+        on_epoch: Callable[[Epoch], None] = lambda _: None,
+        on_batch: Callable[[int, int, float], None] = lambda *_: None,
+    ) -> None:
+        self._spark = spark
+        #: A folder on the driver for whatever the backend must write.
+        self.folder = folder
+        #: Called when an epoch ends.
+        self.on_epoch = on_epoch
+        #: Called now and then within an epoch: epoch, images so far, mean loss so far.
+        self.on_batch = on_batch
+        self._expected_checksum = expected_checksum
+        self.initial_weights_checksum: str | None = None
+
+    @property
+    def spark(self) -> "SparkSession":
+        """The Spark session of the run."""
+        if self._spark is None:
+            raise BackendError("this backend declared that it needs no Spark session")
+        return self._spark
+
+    @property
+    def has_spark(self) -> bool:
+        """Whether the run has a Spark session."""
+        return self._spark is not None
+
+    def verify_initial_weights(self, weights: Sequence[np.ndarray]) -> None:
+        """Record and check the weights that the framework really starts from.
+
+        Parameters
+        ----------
+        weights
+            Read back from the model that the framework built, in Keras's order and layout.
+
+        Raises
+        ------
+        BackendError
+            When they are not the weights that every backend starts from.
+        """
+        found = checksum(weights)
+        expected = self._expected_checksum() if self._expected_checksum else found
+        if found != expected:
+            raise BackendError(
+                f"the framework starts from other weights ({found[:12]}) than the "
+                f"experiment's ({expected[:12]}): the runs would not compare"
+            )
+        self.initial_weights_checksum = found
+
+
+class Backend(ABC):
+    """One way to train. Subclasses are created without arguments and hold no state of a run."""
+
+    #: As in ``--backend``.
+    name: ClassVar[str]
+    #: False for backends that train in the driver process alone.
+    needs_spark: ClassVar[bool] = True
+    #: Whether two runs of the same seed give identical weights.
+    reproducible: ClassVar[bool] = True
+    #: Distributions whose versions belong in the record.
+    packages: ClassVar[tuple[str, ...]] = ("keras", "tensorflow-cpu")
+    #: Modules that the executors import before training starts.
+    executor_modules: ClassVar[tuple[str, ...]] = ()
+    #: Options of its own, given as ``--set backends.<name>.<option>=<value>``.
+    options: ClassVar[type[Options]] = Options
+
+    @abstractmethod
+    def synchronisation(self, task: TrainingTask) -> str:
+        """Say in a few words how workers agree on the weights."""
+
+    def unsupported(self, task: TrainingTask) -> str | None:
+        """Return why this task cannot be done, or None. Starts nothing."""
+        return None
+
+    def spark_conf(self, task: TrainingTask) -> dict[str, str]:
+        """Return Spark settings that this framework needs beside the harness's own."""
+        return {}
+
+    def warm_up(self, seed: int) -> None:
+        """Import the framework in the driver; its time is not training time.
+
+        Called while the Spark session starts, so it has no session to use.
+        """
+
+    @abstractmethod
+    def fit(self, task: TrainingTask, context: RunContext) -> FitResult:
+        """Train and return the weights."""
+
+    @abstractmethod
+    def predict(
+        self, task: TrainingTask, weights: Sequence[np.ndarray], context: RunContext
+    ) -> np.ndarray:
+        """Return probabilities of the test images, float32 (n, classes), in the data's order."""
+

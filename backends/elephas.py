@@ -1,0 +1,249 @@
+"""Elephas: Keras models on RDDs, averaged each epoch or through a parameter server.
+
+What its code does, and this module handles or records (Elephas 7.3):
+
+- ``SparkModel`` is synchronous whatever its ``mode`` says; asynchronous training needs
+  ``AsynchronousSparkModel``.
+- A partition with no more rows than the batch size is skipped and still counted in the average:
+  such a task is refused here.
+- ``num_workers`` would repartition the RDD and so mix the patients of the workers: it is left out,
+  and the RDD has one partition for each worker.
+- Batches come from ``fit``'s ``batch_size``; the constructor's is ignored.
+- Images are shuffled here, by the seed, and not by Keras on the worker, which has no seed.
+"""
+
+from collections.abc import Iterator, Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from backends import inference
+from backends.base import Backend, Epoch, FitResult, Options, RunContext, TrainingTask
+from backends.ports import free_port
+from data.shards import Shard, ShardReader
+
+if TYPE_CHECKING:
+    from pyspark import RDD
+
+
+class ElephasOptions(Options):
+    """How the workers of Elephas agree."""
+
+    mode: Literal["synchronous", "asynchronous", "hogwild"] = "synchronous"
+    #: How often a worker talks to the parameter server; synchronous training knows only epochs.
+    frequency: Literal["epoch", "batch"] = "epoch"
+
+
+class Elephas(Backend):
+    """Local training on each worker; weights meet on the driver."""
+
+    name = "elephas"
+    packages = ("elephas", "keras", "tensorflow-cpu", "pyspark")
+    executor_modules = ("elephas.spark_model",)
+    options = ElephasOptions
+
+    def synchronisation(self, task: TrainingTask) -> str:
+        """Depends on the mode."""
+        mode, frequency = _options(task).mode, _options(task).frequency
+        if mode == "synchronous":
+            return "weights averaged once per epoch (local SGD); optimiser state starts anew"
+        locking = "with locks" if mode == "asynchronous" else "without locks (hogwild)"
+        return f"parameter server {locking}, each worker's full update every {frequency}"
+
+    def unsupported(self, task: TrainingTask) -> str | None:
+        """Refuse what Elephas would skip or ignore without a word."""
+        options = _options(task)
+        if options.mode == "synchronous" and options.frequency == "batch":
+            return "synchronous Elephas averages per epoch only: use mode asynchronous or hogwild"
+        smallest = min(shard.rows for shard in task.data.shards("train", task.workers))
+        if smallest <= task.worker_batch_size:
+            return (
+                f"Elephas skips a worker whose images ({smallest}) do not exceed its batch size "
+                f"({task.worker_batch_size}): use fewer workers or a smaller --batch-size"
+            )
+        return None
+
+    def warm_up(self, seed: int) -> None:
+        """Import Elephas here; ``executor_modules`` are imported on the executors meanwhile."""
+        import elephas.spark_model
+        import keras
+
+        keras.utils.set_random_seed(seed)
+
+    def fit(self, task: TrainingTask, context: RunContext) -> FitResult:
+        """Train in the chosen mode, one RDD partition for each worker."""
+        if _options(task).mode == "synchronous":
+            return _fit_synchronous(task, context)
+        return _fit_with_server(task, context)
+
+    def predict(
+        self, task: TrainingTask, weights: Sequence[np.ndarray], context: RunContext
+    ) -> np.ndarray:
+        """Predict with Keras on the executors; Elephas's own predict does the same on an RDD."""
+        return inference.predict(task, weights, context)
+
+
+def training_rdd(task: TrainingTask, context: RunContext, epoch: int) -> "RDD":
+    """Return an RDD of (pixels uint8 (h, w, c), label) with one partition for each worker.
+
+    Executors read their shard from Parquet when the RDD is used; the driver sees no pixel.
+    """
+    shards = task.data.shards("train", task.workers)
+    seed, shuffle = task.seed, task.shuffle
+
+    def rows(numbered: Iterator[Shard]) -> Iterator[tuple[np.ndarray, int]]:
+        for shard in numbered:
+            batches = ShardReader(shard).batches(256, seed=seed, epoch=epoch, shuffle=shuffle)
+            for pixels, labels in batches:
+                yield from zip(pixels, labels, strict=True)
+
+    return context.spark.sparkContext.parallelize(shards, task.workers).mapPartitions(rows)
+
+
+def _options(task: TrainingTask) -> ElephasOptions:
+    if isinstance(task.options, ElephasOptions):
+        return task.options
+    return ElephasOptions()
+
+
+def _fit_synchronous(task: TrainingTask, context: RunContext) -> FitResult:
+    """Average after every epoch, one call to Elephas for each.
+
+    Elephas itself starts each of its epochs from nothing but the averaged weights, so a call for
+    each epoch trains as one call for all would, and lets validation happen in between.
+    """
+    from elephas.spark_model import SparkModel
+
+    model = task.compiled_model()
+    context.verify_initial_weights(model.get_weights())
+    spark_model = SparkModel(model)
+    shard_rows = [shard.rows for shard in task.data.shards("train", task.workers)]
+    epochs = []
+    for number in range(1, task.epochs + 1):
+        rdd = training_rdd(task, context, number)
+        started = perf_counter()
+        spark_model.fit(
+            rdd, epochs=1, batch_size=task.worker_batch_size, verbose=0, shuffle=False
+        )
+        seconds = perf_counter() - started
+        histories = spark_model.training_histories[-task.workers :]
+        losses = [history["loss"][-1] for history in histories]
+        weights = spark_model.master_network.get_weights()
+        epoch = Epoch(
+            number,
+            float(np.average(losses, weights=shard_rows)),
+            inference.validation_loss(task, weights, context),
+            sum(shard_rows),
+            seconds,
+        )
+        epochs.append(epoch)
+        context.on_epoch(epoch)
+    notes = []
+    if max(shard_rows) > min(shard_rows):
+        notes.append(
+            f"Elephas averages workers without regard to their {min(shard_rows)} to "
+            f"{max(shard_rows)} images."
+        )
+    return _result(spark_model.master_network.get_weights(), epochs, shard_rows, task, notes)
+
+
+def _fit_with_server(task: TrainingTask, context: RunContext) -> FitResult:
+    """Train all epochs in one call; workers exchange weights through the parameter server."""
+    from elephas.spark_model import AsynchronousSparkModel
+
+    options = _options(task)
+    model = task.compiled_model()
+    context.verify_initial_weights(model.get_weights())
+    spark_model = AsynchronousSparkModel(
+        model,
+        mode=options.mode,
+        frequency=options.frequency,
+        parameter_server_mode="http",  # the socket server burns a core and hung once
+        port=free_port(),
+    )
+    spark_model.parameter_server.debug = False  # Flask's debugger would run anybody's code
+    losses = context.spark.sparkContext.accumulator([], _list_parameter())
+    shard_rows = [shard.rows for shard in task.data.shards("train", task.workers)]
+    started = perf_counter()
+    spark_model.fit(
+        training_rdd(task, context, epoch=1),
+        epochs=task.epochs,
+        batch_size=task.worker_batch_size,
+        verbose=0,
+        shuffle=task.shuffle,
+        callbacks=[_loss_recorder(losses)],
+    )
+    seconds = perf_counter() - started
+    weights = spark_model.master_network.get_weights()
+    validation = inference.validation_loss(task, weights, context)
+    by_epoch = _mean_by_epoch(losses.value, task.epochs)
+    epochs = [
+        Epoch(
+            number,
+            by_epoch.get(number),
+            validation if number == task.epochs else None,
+            sum(shard_rows),
+            seconds / task.epochs,
+        )
+        for number in range(1, task.epochs + 1)
+    ]
+    for epoch in epochs:
+        context.on_epoch(epoch)
+    notes = ["Elephas tells losses of asynchronous epochs only when training has ended."]
+    if not by_epoch:
+        notes.append("With frequency 'batch' Elephas tells no training loss.")
+    notes.append("Workers apply their full update, not a share of it (no division by workers).")
+    return _result(weights, epochs, shard_rows, task, notes)
+
+
+def _result(
+    weights: list[np.ndarray],
+    epochs: list[Epoch],
+    shard_rows: list[int],
+    task: TrainingTask,
+    notes: list[str],
+) -> FitResult:
+    steps = -(-max(shard_rows) // task.worker_batch_size) * task.epochs
+    return FitResult(weights, tuple(epochs), sum(shard_rows) * task.epochs, steps, tuple(notes))
+
+
+def _mean_by_epoch(reported: list[tuple[int, float]], epochs: int) -> dict[int, float]:
+    """Return the workers' mean loss for each epoch from (epoch, loss) pairs."""
+    return {
+        number: float(np.mean([loss for epoch, loss in reported if epoch == number]))
+        for number in range(1, epochs + 1)
+        if any(epoch == number for epoch, _ in reported)
+    }
+
+
+def _list_parameter() -> Any:
+    from pyspark.accumulators import AccumulatorParam
+
+    class Lists(AccumulatorParam):
+        def zero(self, value: list) -> list:
+            return []
+
+        def addInPlace(self, value1: list, value2: list) -> list:  # noqa: N802, N803
+            return value1 + value2
+
+    return Lists()
+
+
+def _loss_recorder(losses: Any) -> Any:
+    """Return a Keras callback that tells the driver each epoch's loss.
+
+    Elephas calls ``fit`` once for each epoch on a worker, so calls are counted here.
+    """
+    import keras
+
+    class LossRecorder(keras.callbacks.Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls = 0
+
+        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+            self.calls += 1
+            losses.add([(self.calls, float((logs or {}).get("loss", float("nan"))))])
+
+    return LossRecorder()

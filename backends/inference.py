@@ -1,0 +1,123 @@
+"""Forward passes of the Keras model, in this process or on the executors.
+
+Shared by every backend whose framework leaves prediction to Keras, and by all for the
+validation loss, so that a difference between backends is never one of scoring.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backends.base import RunContext, TrainingTask
+from data.shards import Shard
+from models import ModelConfig, build
+
+if TYPE_CHECKING:
+    from pyspark import Broadcast
+
+#: Bounds the activations that a worker holds at once.
+BATCH = 64
+#: Keras's own lower bound for a probability under the logarithm.
+EPSILON = 1e-7
+
+ModelKey = tuple[ModelConfig, tuple[int, int, int], int]
+
+
+def predict(
+    task: TrainingTask, weights: Sequence[np.ndarray], context: RunContext, split: str = "test"
+) -> np.ndarray:
+    """Return probabilities of ``split``, float32 (n, classes), in the data's order.
+
+    On the executors where the run has some, one slice of the images each; only probabilities
+    come back to the driver.
+    """
+    key = (task.model, task.data.image_shape, len(task.data.class_names))
+    if not context.has_spark:
+        return _concatenate(shard_probabilities(key, weights, task.data.shard(split)), key)
+    spark = context.spark.sparkContext
+    shared: Broadcast = spark.broadcast(list(weights))
+    slices = task.data.slices(split, task.workers)
+
+    def run(shards: Iterator[Shard]) -> Iterator[np.ndarray]:
+        for shard in shards:
+            yield from shard_probabilities(key, shared.value, shard)
+
+    try:
+        blocks = spark.parallelize(slices, len(slices)).mapPartitions(run).collect()
+    finally:
+        shared.destroy()
+    return _concatenate(blocks, key)
+
+
+def validation_loss(
+    task: TrainingTask, weights: Sequence[np.ndarray], context: RunContext
+) -> float:
+    """Return the mean cross-entropy of ``weights`` over the validation images, in nats."""
+    labels = task.data.index("validation").column("label").to_numpy()
+    return cross_entropy(predict(task, weights, context, "validation"), labels)
+
+
+def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean negative log-likelihood in nats.
+
+    Parameters
+    ----------
+    probabilities
+        Float, shape (n, classes).
+    labels
+        Integers, shape (n,).
+    """
+    chosen = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.clip(chosen, EPSILON, 1)).mean())
+
+
+def shard_probabilities(
+    key: ModelKey, weights: Sequence[np.ndarray], shard: Shard
+) -> Iterator[np.ndarray]:
+    """Yield probabilities of a shard, block by block, each (n, classes)."""
+    model, forward = _forward(*key)
+    model.set_weights(weights)
+    for block in shard.blocks():
+        for start in range(0, len(block), BATCH):
+            yield forward(block.pixels[start : start + BATCH]).numpy()
+
+
+@lru_cache(maxsize=2)
+def _forward(
+    config: ModelConfig, image_shape: tuple[int, int, int], classes: int
+) -> tuple[Any, Callable[[np.ndarray], Any]]:
+    """Return a model and its traced forward pass, kept by a process between calls."""
+    import tensorflow as tf
+
+    model = build(config, image_shape, classes, seed=0)
+    signature = [tf.TensorSpec((None, *image_shape), tf.uint8)]
+
+    @tf.function(input_signature=signature)
+    def forward(pixels: Any) -> Any:
+        return model(tf.cast(pixels, tf.float32), training=False)
+
+    return model, forward
+
+
+def _concatenate(blocks: Any, key: ModelKey) -> np.ndarray:
+    whole = [np.empty((0, key[2]), np.float32), *blocks]
+    return np.concatenate(whole)
+
+
+def import_on_executors(context: RunContext, workers: int, *modules: str) -> None:
+    """Import ``modules`` in the Python worker of every executor, all at the same time.
+
+    A barrier stage is the one way to be sure that each executor gets exactly one task.
+    """
+
+    def load(_: Iterator[int]) -> Iterator[str]:
+        import importlib
+
+        for module in modules:
+            importlib.import_module(module)
+        yield "ready"
+
+    numbers = context.spark.sparkContext.parallelize(range(workers), workers)
+    numbers.barrier().mapPartitions(load).collect()

@@ -1,0 +1,62 @@
+"""Names of the backends, and where each is found. Importing this imports no framework."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+
+from backends.base import Backend
+from backends.errors import BackendError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a backend's class lives and how to install what it needs."""
+
+    module: str
+    class_name: str
+    install: str = "uv sync"
+
+
+BACKENDS = {
+    "majority": Entry("backends.majority", "Majority"),
+    "keras_local": Entry("backends.keras_local", "KerasLocal"),
+    "elephas": Entry("backends.elephas", "Elephas", "uv sync --group elephas"),
+}
+
+
+def known() -> tuple[str, ...]:
+    """Return the names of all backends, in the order in which they are listed to users."""
+    return tuple(BACKENDS)
+
+
+def check_name(name: str) -> str:
+    """Return ``name`` if there is such a backend.
+
+    Raises
+    ------
+    BackendError
+        With the known names, and the nearest one.
+    """
+    if name in BACKENDS:
+        return name
+    near = get_close_matches(name, BACKENDS, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    raise BackendError(f"unknown backend '{name}' (known: {', '.join(BACKENDS)}){hint}")
+
+
+def create(name: str) -> Backend:
+    """Return the backend ``name``.
+
+    Raises
+    ------
+    BackendError
+        For an unknown name, or with the command that installs what is missing.
+    """
+    entry = BACKENDS[check_name(name)]
+    try:
+        backend: Backend = getattr(import_module(entry.module), entry.class_name)()
+    except ImportError as error:
+        raise BackendError(
+            f"backend '{name}' needs a package that is not installed ({error}): {entry.install}"
+        ) from error
+    return backend

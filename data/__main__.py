@@ -1,0 +1,5 @@
+"""``python -m data``."""
+
+from data.cli import app
+
+app(prog_name="python -m data")

@@ -1,0 +1,193 @@
+"""The part of an ingest that runs in Spark's executors: read, decode and write one file.
+
+Imported by every Python worker, so it keeps to numpy, Pillow and pyarrow.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from data.images import UnreadableImage, decode
+from data.schema import IMAGE_SCHEMA
+from data.storage import locate, read_bytes
+
+#: A row group is what a reader of a large shard holds at once: small enough that some hundred fit
+#: its shuffle buffer, large enough that reading one is a single long read.
+ROW_GROUP_ROWS = 128
+ROW_GROUP_BYTES = 8 * 2**20
+
+#: LZ4 is nearly free on both sides and takes the black ground of segmented cells off the disk.
+COMPRESSION = "lz4"
+
+
+@dataclass(frozen=True)
+class ImageSize:
+    """What every image of the data set is brought to."""
+
+    height: int
+    width: int
+    color: str
+
+    @property
+    def channels(self) -> int:
+        """1 or 3."""
+        return 3 if self.color == "rgb" else 1
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of one decoded image."""
+        return self.height * self.width * self.channels
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The images of one Parquet file: names only, no pixels."""
+
+    #: Folder or URI that relative paths start from.
+    source: str
+    #: Folder or URI of the data set.
+    output: str
+    #: Name of the file in it.
+    name: str
+    size: ImageSize
+    #: Columns of `data.schema.IMAGE_SCHEMA` that are known before decoding.
+    rows: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class ChunkResult:
+    """What the driver gets to know of a written chunk."""
+
+    name: str
+    #: One digest for each image that was written, in order.
+    digests: tuple[bytes, ...]
+    #: Path and reason of each image that was not.
+    rejects: tuple[tuple[str, str], ...]
+    #: Labels that were written.
+    labels: frozenset[int]
+    #: Why the file could not be written. A value, not an exception: Spark would print a
+    #: traceback for each task.
+    failure: str | None = None
+
+    @property
+    def rows(self) -> int:
+        """Number of images written."""
+        return len(self.digests)
+
+
+def write_chunk(chunk: Chunk) -> ChunkResult:
+    """Decode the images of ``chunk`` and write its file, whole or not at all.
+
+    Holds the pixels of one row group at a time. Without a readable image no file is written.
+    """
+    writer = _FileWriter(chunk)
+    digests: list[bytes] = []
+    rejects: list[tuple[str, str]] = []
+    labels: set[int] = set()
+    try:
+        for row in _decoded(chunk, rejects):
+            writer.add(row)
+            digests.append(row_digest(row))
+            labels.add(row["label"])
+        writer.close()
+    except OSError as error:  # the images' own errors are rejects by now
+        writer.abandon()
+        return ChunkResult(chunk.name, (), (), frozenset(), failure=str(error))
+    return ChunkResult(chunk.name, tuple(digests), tuple(rejects), frozenset(labels))
+
+
+def row_digest(row: dict[str, Any]) -> bytes:
+    """SHA-256 over what a model and its judge get to see of an image.
+
+    Paths are left out: the same images elsewhere are the same data.
+    """
+    digest = hashlib.sha256()
+    for name in ("image_id", "label", "patient_id", "class_name"):
+        digest.update(f"{row[name]}\0".encode())
+    digest.update(row["pixels"])
+    return digest.digest()
+
+
+def _decoded(chunk: Chunk, rejects: list[tuple[str, str]]) -> Iterator[dict[str, Any]]:
+    filesystem, root = locate(chunk.source)
+    size = chunk.size
+    for row in chunk.rows:
+        try:
+            content = _read(filesystem, root, row["path"])
+            pixels = decode(content, size.height, size.width, size.color)
+        except UnreadableImage as error:
+            rejects.append((row["path"], error.reason))
+            continue
+        yield {
+            **row,
+            "height": size.height,
+            "width": size.width,
+            "channels": size.channels,
+            "pixels": pixels.tobytes(),
+        }
+
+
+def _read(filesystem: fs.FileSystem, root: str, path: str) -> bytes:
+    try:
+        if path.startswith("/") or "://" in path:
+            filesystem, path = locate(path)
+            return read_bytes(filesystem, path)
+        return read_bytes(filesystem, f"{root}/{path}")
+    except OSError as error:
+        raise UnreadableImage(f"cannot be read: {error.strerror or error}") from None
+
+
+class _FileWriter:
+    """Writes rows to one Parquet file that has its name only when it is complete."""
+
+    def __init__(self, chunk: Chunk) -> None:
+        self._filesystem, root = locate(chunk.output)
+        self._path = f"{root}/{chunk.name}"
+        self._is_local = isinstance(self._filesystem, fs.LocalFileSystem)
+        # In an object store a file appears when its upload is complete.
+        self._unfinished = f"{self._path}.unfinished" if self._is_local else self._path
+        self._limit = max(1, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES // chunk.size.bytes))
+        self._rows: list[dict[str, Any]] = []
+        self._parquet: pq.ParquetWriter | None = None
+
+    def add(self, row: dict[str, Any]) -> None:
+        self._rows.append(row)
+        if len(self._rows) == self._limit:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        if self._parquet is not None:
+            self._parquet.close()
+            if self._is_local:
+                self._filesystem.move(self._unfinished, self._path)
+
+    def abandon(self) -> None:
+        """Leave nothing behind where the disk has just refused to write."""
+        if self._parquet is not None:
+            with contextlib.suppress(OSError):
+                self._parquet.close()
+        with contextlib.suppress(OSError):
+            self._filesystem.delete_file(self._unfinished)
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        if self._parquet is None:
+            named = [name for name in IMAGE_SCHEMA.names if name != "pixels"]
+            self._parquet = pq.ParquetWriter(
+                self._unfinished,
+                IMAGE_SCHEMA,
+                filesystem=self._filesystem,
+                compression=COMPRESSION,
+                use_dictionary=named,
+                write_statistics=named,
+            )
+        self._parquet.write_table(pa.Table.from_pylist(self._rows, IMAGE_SCHEMA))
+        self._rows = []

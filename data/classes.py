@@ -1,0 +1,116 @@
+"""Which classes of a source are told apart, and which number each gets."""
+
+import difflib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from data.errors import DataError
+from data.layouts import Index
+
+
+def select_classes(
+    index: Index, classes: Mapping[str, Sequence[str]] | Sequence[str] | None
+) -> tuple[pa.Table, tuple[str, ...], tuple[str, ...]]:
+    """Keep the images of the wanted classes and number these.
+
+    Parameters
+    ----------
+    index
+        All images of a source.
+    classes
+        Class names in label order, or a mapping from a new name to the source's names that it
+        takes in; None takes all, sorted.
+
+    Returns
+    -------
+    table
+        The index's columns and ``label`` (int32); ``class_name`` holds the new names.
+    class_names
+        Names in label order.
+    notes
+        What was merged or left out, one sentence each.
+
+    Raises
+    ------
+    DataError
+        When a name is unknown or used twice, or fewer than two classes remain.
+    """
+    counts = Counter(index.table.column("class_name").to_pylist())
+    members = _members(classes, sorted(counts))
+    if len(members) < 2:
+        raise DataError(
+            f"{index.root}: training needs two classes and there is "
+            f"{' and '.join(members) or 'none'}; the source has {', '.join(sorted(counts))}"
+        )
+    new_name = _new_names(members, sorted(counts), index.root)
+    class_names = tuple(members)
+    labels = {name: class_names.index(new) for name, new in new_name.items()}
+    table = index.table
+    old = table.column("class_name").to_pylist()
+    table = table.filter(pa.array([name in new_name for name in old]))
+    kept = [name for name in old if name in new_name]
+    position = table.schema.get_field_index("class_name")
+    table = table.set_column(
+        position,
+        table.schema.field("class_name"),
+        pa.array([new_name[name] for name in kept], pa.string()),
+    )
+    table = table.append_column(
+        pa.field("label", pa.int32(), nullable=False),
+        pa.array([labels[name] for name in kept], pa.int32()),
+    )
+    return table, class_names, tuple(_notes(members, counts, new_name))
+
+
+def _members(
+    classes: Mapping[str, Sequence[str]] | Sequence[str] | None, known: list[str]
+) -> dict[str, tuple[str, ...]]:
+    """Return new name -> the source's names, in label order."""
+    if isinstance(classes, Mapping):
+        return {new: tuple(names) for new, names in classes.items()}
+    chosen = known if classes is None else list(classes)
+    twice = [name for name, times in Counter(chosen).items() if times > 1]
+    if twice:
+        raise DataError(f"class '{twice[0]}' is asked for twice")
+    return {name: (name,) for name in chosen}
+
+
+def _new_names(
+    members: Mapping[str, Sequence[str]], known: list[str], source: str
+) -> dict[str, str]:
+    """Return the source's name -> new name; refuse unknown, repeated and missing names."""
+    new_name: dict[str, str] = {}
+    for new, names in members.items():
+        if not names:
+            raise DataError(f"class '{new}' takes in no class of the source, so it has no images")
+        for name in names:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+                hint = f"; did you mean '{near[0]}'?" if near else ""
+                raise DataError(
+                    f"{source} has no images of class '{name}'; it has {', '.join(known)}{hint}"
+                )
+            if name in new_name:
+                raise DataError(f"class '{name}' cannot go into '{new_name[name]}' and '{new}'")
+            new_name[name] = new
+    return new_name
+
+
+def _notes(
+    members: Mapping[str, Sequence[str]], counts: Mapping[str, int], new_name: Mapping[str, str]
+) -> list[str]:
+    notes = [
+        f"Class {new} is made of {', '.join(names)}."
+        for new, names in members.items()
+        if tuple(names) != (new,)
+    ]
+    left_out = {name: images for name, images in counts.items() if name not in new_name}
+    if left_out:
+        notes.append(
+            f"{sum(left_out.values())} images of other classes were left out: "
+            + ", ".join(f"{name} {left_out[name]}" for name in sorted(left_out))
+            + "."
+        )
+    return notes

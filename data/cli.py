@@ -1,0 +1,322 @@
+"""``python -m data``: prepare, split, describe and synthesize images.
+
+Everything heavy is imported inside the commands: a wrong option is answered at once.
+"""
+
+import functools
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from data.config import DataConfig, ImageConfig, LayoutName, SplitConfig
+from data.errors import DataError
+
+app = typer.Typer(
+    help="Prepare medical images: one patient-split data set for every backend.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+WRONG_REQUEST = 2
+FAILED = 1
+
+Source = Annotated[
+    str, typer.Argument(help="Folder with images, s3:// prefix, CSV file, or 'synthetic'.")
+]
+LayoutOption = Annotated[
+    LayoutName | None, typer.Option("--layout", help="Recognised by looking when not named.")
+]
+GroupPattern = Annotated[
+    str | None,
+    typer.Option(
+        help="Layout folders: regular expression with the patient in parentheses, "
+        r"searched in the path below SOURCE, for example '(patient_\d+)'."
+    ),
+]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--class",
+        help="Class to take, in label order; repeat. NEW=A,B merges A and B. Default: all, sorted.",
+    ),
+]
+Validation = Annotated[float, typer.Option(help="Share of the images to validate on.")]
+Test = Annotated[float, typer.Option(help="Share of the images to test on.")]
+Seed = Annotated[int, typer.Option(help="Seed of the split.")]
+By = Annotated[
+    Literal["patient", "image"],
+    typer.Option(help="What stays on one side; 'image' lets patients leak, to measure the leak."),
+]
+TestFold = Annotated[
+    list[str] | None, typer.Option(help="Publisher's fold to test on, for example fold_2; repeat.")
+]
+ValidationFold = Annotated[
+    list[str] | None, typer.Option(help="Publisher's fold to validate on; repeat.")
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def _plain_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Answer what a user can put right in one or two lines, with the traceback on request."""
+
+    @functools.wraps(command)
+    def run(**options: Any) -> None:
+        try:
+            command(**options)
+        except (DataError, ValidationError, OSError) as error:
+            if options["debug"]:
+                traceback.print_exc()
+            typer.echo(f"error: {_message(error)}", err=True)
+            code = FAILED if isinstance(error, OSError) else WRONG_REQUEST
+            raise typer.Exit(code) from None
+
+    return run
+
+
+def _message(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(
+        ": ".join(
+            filter(
+                None,
+                (".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")),
+            )
+        )
+        for problem in error.errors()
+    )
+
+
+@app.command()
+@_plain_errors
+def prepare(
+    source: Source,
+    output: Annotated[str, typer.Argument(help="New folder or s3:// prefix for the data set.")],
+    *,
+    layout: LayoutOption = None,
+    size: Annotated[
+        int | None, typer.Option(help="Height and width in pixels; 48 when nothing is given.")
+    ] = None,
+    height: Annotated[int | None, typer.Option(help="Height in pixels.")] = None,
+    width: Annotated[int | None, typer.Option(help="Width in pixels.")] = None,
+    color: Annotated[Literal["rgb", "grey"], typer.Option(help="Colour mode.")] = "rgb",
+    group_pattern: GroupPattern = None,
+    classes: Classes = None,
+    validation: Validation = 0.15,
+    test: Test = 0.2,
+    seed: Seed = 0,
+    by: By = "patient",
+    test_fold: TestFold = None,
+    validation_fold: ValidationFold = None,
+    split: Annotated[
+        str | None, typer.Option(help="Manifest of 'split' to use instead of a new division.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Images decoded at the same time.")] = 2,
+    max_reject_share: Annotated[
+        float, typer.Option(help="Share of unreadable images above which nothing is written.")
+    ] = 0.05,
+    debug: Debug = False,
+) -> None:
+    """Decode SOURCE with Spark into a patient-split Parquet data set in OUTPUT."""
+    division = _division(
+        validation=validation,
+        test=test,
+        seed=seed,
+        by=by,
+        test_folds=test_fold,
+        validation_folds=validation_fold,
+        manifest=split,
+    )
+    config = DataConfig(
+        source=source,
+        layout=layout,
+        group_pattern=group_pattern,
+        classes=_parse_classes(classes),
+        image=_image(size, height, width, color),
+        split=division,
+        max_reject_share=max_reject_share,
+    )
+    from data.describe import describe as count
+    from data.ingest import prepare as ingest
+    from data.tables import print_description
+
+    with _progress() as report:
+        prepared = ingest(config, output, workers=workers, progress=report)
+    print_description(Console(), count(DataConfig(source=prepared.uri)))
+
+
+@app.command()
+@_plain_errors
+def split(
+    source: Source,
+    *,
+    output: Annotated[str, typer.Option(help="Manifest to write.")] = "split.json",
+    layout: LayoutOption = None,
+    group_pattern: GroupPattern = None,
+    classes: Classes = None,
+    validation: Validation = 0.15,
+    test: Test = 0.2,
+    seed: Seed = 0,
+    by: By = "patient",
+    test_fold: TestFold = None,
+    validation_fold: ValidationFold = None,
+    debug: Debug = False,
+) -> None:
+    """Write which patients of SOURCE train, validate and test, without decoding an image."""
+    config = DataConfig(
+        source=source,
+        layout=layout,
+        group_pattern=group_pattern,
+        classes=_parse_classes(classes),
+        split=_division(
+            validation=validation,
+            test=test,
+            seed=seed,
+            by=by,
+            test_folds=test_fold,
+            validation_folds=validation_fold,
+        ),
+    )
+    from data.classes import select_classes
+    from data.describe import describe_split
+    from data.layouts import read_index
+    from data.splitting import make_split, regroup
+    from data.tables import print_description
+
+    index = read_index(_resolve(config, output))
+    table, class_names, notes = select_classes(index, config.classes)
+    manifest = make_split(regroup(table, config.split.by), config.split)
+    manifest.save(output)
+    print_description(Console(), describe_split(index, table, class_names, notes, manifest))
+    typer.echo(f"written to {output}, checksum {manifest.checksum}")
+
+
+@app.command()
+@_plain_errors
+def describe(
+    source: Annotated[str, typer.Argument(help="As for prepare, or a prepared data set.")],
+    *,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for plots (PNG): counts, histogram, samples.")
+    ] = None,
+    layout: LayoutOption = None,
+    group_pattern: GroupPattern = None,
+    debug: Debug = False,
+) -> None:
+    """Count images and patients of each class, and draw them on request."""
+    from data.describe import describe as count
+    from data.describe import sample_images
+    from data.tables import print_description
+
+    config = DataConfig(source=source, layout=layout, group_pattern=group_pattern)
+    description = count(_resolve(config, output or "describe"))
+    print_description(Console(), description)
+    if output is not None:
+        from data.plots import save_plots
+
+        for path in save_plots(description, sample_images(description), output):
+            typer.echo(f"written {path}")
+
+
+@app.command()
+@_plain_errors
+def synthesize(
+    output: Annotated[Path, typer.Argument(help="New folder for the images.")],
+    *,
+    patients: Annotated[int, typer.Option(help="Half of them in each class.")] = 80,
+    cells_per_patient: Annotated[int, typer.Option(help="Cells of a patient, on average.")] = 20,
+    size: Annotated[int, typer.Option(help="Side of the square images in pixels.")] = 96,
+    seed: Annotated[int, typer.Option(help="Seed of the drawing.")] = 0,
+    debug: Debug = False,
+) -> None:
+    """Draw SYNTHETIC cells with the names and folders of C-NMC 2019."""
+    from data.describe import describe as count
+    from data.synthetic import synthesize as draw
+    from data.tables import print_description
+
+    folder = draw(
+        output, patients=patients, cells_per_patient=cells_per_patient, size=size, seed=seed
+    )
+    print_description(Console(), count(DataConfig(source=str(folder))))
+
+
+def _parse_classes(
+    options: Sequence[str] | None,
+) -> dict[str, tuple[str, ...]] | tuple[str, ...] | None:
+    """Read ``NAME`` or ``NEW=A,B`` options as the configuration's list or mapping."""
+    if not options:
+        return None
+    if not any("=" in option for option in options):
+        return tuple(options)
+    merged: dict[str, tuple[str, ...]] = {}
+    for option in options:
+        new, _, names = option.partition("=")
+        if new in merged:
+            raise DataError(f"class '{new}' is asked for twice")
+        merged[new] = tuple(filter(None, names.split(","))) if names else (new,)
+    return merged
+
+
+def _image(
+    size: int | None, height: int | None, width: int | None, color: Literal["rgb", "grey"]
+) -> ImageConfig:
+    if size is not None and (height is not None or width is not None):
+        raise DataError("--size sets height and width; give either it or --height and --width")
+    height, width = height or size, width or size
+    if height is None and width is None:
+        return ImageConfig(color=color)
+    if height is None or width is None:
+        raise DataError("--height and --width belong together; --size sets both")
+    return ImageConfig(height=height, width=width, color=color)
+
+
+def _division(
+    *,
+    validation: float,
+    test: float,
+    seed: int,
+    by: Literal["patient", "image"],
+    test_folds: Sequence[str] | None,
+    validation_folds: Sequence[str] | None,
+    manifest: str | None = None,
+) -> SplitConfig:
+    folds = bool(test_folds or validation_folds)
+    if folds and manifest is not None:
+        raise DataError("a manifest says where every patient stands; give no folds beside it")
+    return SplitConfig(
+        by=by,
+        method="folds" if folds else "stratified",
+        validation=validation,
+        test=test,
+        seed=seed,
+        test_folds=tuple(test_folds or ()),
+        validation_folds=tuple(validation_folds or ()),
+        manifest=manifest,
+    )
+
+
+def _resolve(config: DataConfig, output: str | Path) -> DataConfig:
+    """Put the folder of the default synthetic cells, beside ``output``, for their name."""
+    if config.source != "synthetic":
+        return config
+    from data.synthetic import synthetic_source
+
+    return config.model_copy(update={"source": str(synthetic_source(output))})
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on stderr; yield a function that takes images done and images in all."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+
+    columns = ("decoding", BarColumn(), MofNCompleteColumn(), "images", TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("decoding", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,67 @@
+"""What a prepared data set is made of: source, layout, classes, image size and split."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+LayoutName = Literal["c-nmc", "ham10000", "malaria", "folders", "csv"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImageConfig(_Frozen):
+    """Size in pixels and colour mode that every image is brought to."""
+
+    height: Annotated[int, Field(ge=8, le=2048)] = 48
+    width: Annotated[int, Field(ge=8, le=2048)] = 48
+    color: Literal["rgb", "grey"] = "rgb"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        return self.height, self.width, 3 if self.color == "rgb" else 1
+
+
+class SplitConfig(_Frozen):
+    """How groups are divided between train, validation and test."""
+
+    by: Literal["patient", "image"] = "patient"
+    method: Literal["stratified", "folds"] = "stratified"
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    test: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    seed: int = 0
+    #: With ``method: folds``: the publisher's folds that become test and validation. Without
+    #: validation folds, validation patients are drawn from the remaining ones.
+    test_folds: tuple[str, ...] = ()
+    validation_folds: tuple[str, ...] = ()
+    #: A manifest written by ``python -m data split``, used as it is.
+    manifest: str | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SplitConfig":
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test together must leave images to train on")
+        if self.method == "folds" and not self.test_folds:
+            raise ValueError("method 'folds' needs test_folds, for example [fold_2]")
+        return self
+
+
+class DataConfig(_Frozen):
+    """Everything that decides the rows and pixels of a prepared data set."""
+
+    #: Folder with images, or ``synthetic`` for generated cells.
+    source: str = "synthetic"
+    layout: LayoutName | None = None
+    #: For the layout ``folders``: a regular expression, searched in the path below the source,
+    #: whose group ``patient`` (or first group) names the patient.
+    group_pattern: str | None = None
+    #: Classes in label order: a list of class names of the layout, or a mapping from a new name
+    #: to the layout's names that it takes in. None takes all, sorted. Images of other classes
+    #: are left out.
+    classes: dict[str, tuple[str, ...]] | tuple[str, ...] | None = None
+    image: ImageConfig = ImageConfig()
+    split: SplitConfig = SplitConfig()
+    #: Share of unreadable images above which an ingest stops.
+    max_reject_share: Annotated[float, Field(ge=0, le=1)] = 0.05

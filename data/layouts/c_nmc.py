@@ -1,0 +1,153 @@
+"""C-NMC 2019: leukemia cells in ``training_data/fold_k/{all,hem}`` and the preliminary test.
+
+Names are ``UID_<patient>_<image>_<cell>_<all|hem>.bmp``. Numbers of healthy patients start with
+H, and 19 numbers occur both with and without it: they are different people.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from data.config import DataConfig, LayoutName
+from data.layouts.base import Index, IndexBuilder, Listing, stem
+
+PRELIMINARY = "preliminary"
+LABELS_COLUMNS = ("Patient_ID", "new_names", "labels")
+CLASS_OF_LABEL = {"1": "all", "0": "hem"}
+
+_NAME = re.compile(r"UID_(?P<patient>[Hh]?\d+)_\d+_\d+_(?P<class_name>all|hem)", re.IGNORECASE)
+_FOLD = re.compile(r"fold_\d+", re.IGNORECASE)
+_NUMBERED = re.compile(r"\d+")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What the official name of an image says."""
+
+    patient_id: str
+    class_name: str
+
+
+def parse_name(name: str) -> Cell | None:
+    """Read patient and class from an official file name, or return None for other names.
+
+    A small h is the same patient as a capital one: one published copy mixes them.
+    """
+    match = _NAME.fullmatch(stem(name))
+    if match is None:
+        return None
+    return Cell(match["patient"].upper(), match["class_name"].lower())
+
+
+def fold_of(path: str) -> str:
+    """Return ``fold_0``, ``fold_1``, … from the folders of ``path``, or an empty string."""
+    folds = [part for part in PurePosixPath(path).parts[:-1] if _FOLD.fullmatch(part)]
+    return folds[-1].lower() if folds else ""
+
+
+def add_training(builder: IndexBuilder, root: str, paths: Iterable[str]) -> None:
+    """Add the images whose own name carries patient and class."""
+    for path in paths:
+        cell = parse_name(path)
+        folder = PurePosixPath(path).parent.name.lower()
+        if cell is None:
+            builder.reject(path, "is not named UID_<patient>_<image>_<cell>_<all|hem>")
+        elif folder in CLASS_OF_LABEL.values() and folder != cell.class_name:
+            builder.reject(path, f"stands in the folder '{folder}' against its own name")
+        else:
+            builder.add(
+                path,
+                image_id=stem(path),
+                class_name=cell.class_name,
+                patient_id=cell.patient_id,
+                fold=fold_of(f"{root}/{path}"),
+            )
+
+
+def add_preliminary(
+    builder: IndexBuilder, labels: str, rows: Iterable[dict[str, str]], numbered: Iterable[str]
+) -> list[str]:
+    """Add the images of the preliminary test; return the numbered images that are not in it.
+
+    Parameters
+    ----------
+    builder
+        Takes the images and the rejects.
+    labels
+        Path of the labels file; its images lie beside or below it.
+    rows
+        Its rows: ``Patient_ID`` holds the original file name, ``new_names`` the published one.
+    numbered
+        Paths of the images that are named by a number alone.
+    """
+    folder = PurePosixPath(labels).parent
+    path_of: dict[str, str] = {}
+    other = []
+    for path in numbered:
+        # The final test set uses the same numbers and is published without labels.
+        if "final" in path.lower() or not PurePosixPath(path).is_relative_to(folder):
+            other.append(path)
+        else:
+            path_of.setdefault(PurePosixPath(path).name, path)
+    for row in rows:
+        found = path_of.pop(row["new_names"], None)
+        cell = parse_name(row["Patient_ID"])
+        if found is None:
+            builder.reject(str(folder / row["new_names"]), f"is listed in {labels} and missing")
+        elif cell is None or cell.class_name != CLASS_OF_LABEL.get(row["labels"]):
+            builder.reject(found, f"{labels} calls it {row['Patient_ID']}, label {row['labels']}")
+        else:
+            builder.add(
+                found,
+                image_id=stem(row["Patient_ID"]),
+                class_name=cell.class_name,
+                patient_id=cell.patient_id,
+                fold=PRELIMINARY,
+            )
+    for path in path_of.values():
+        builder.reject(path, f"has no row in {labels}")
+    return other
+
+
+def photograph_of(image_id: str) -> str:
+    """Return patient and number of the smear photograph that a cell was cut from."""
+    return "_".join(image_id.upper().split("_")[1:3])
+
+
+class CNmc:
+    """The layout ``c-nmc``."""
+
+    name: LayoutName = "c-nmc"
+    expects = "images named UID_<patient>_<image>_<cell>_<all|hem>.bmp"
+
+    def recognises(self, listing: Listing, config: DataConfig) -> bool:
+        """Tell whether an image has an official name or a preliminary labels file is there."""
+        named = any(parse_name(path) is not None for path in listing.images)
+        return named or bool(_label_files(listing))
+
+    def read(self, listing: Listing, config: DataConfig) -> Index:
+        """Take the training folds and the preliminary test; the final test has no labels."""
+        builder = IndexBuilder()
+        numbered = [path for path in listing.images if _NUMBERED.fullmatch(stem(path))]
+        known = set(numbered)
+        add_training(builder, listing.root, (p for p in listing.images if p not in known))
+        for labels in _label_files(listing):
+            rows = listing.read_rows(labels, LABELS_COLUMNS)
+            numbered = add_preliminary(builder, labels, rows, numbered)
+        builder.refuse_mixed_patients(
+            "a person has leukemia or not; was the H of healthy patients taken from the names?"
+        )
+        notes = []
+        if numbered:
+            notes.append(
+                f"{len(numbered)} numbered images were left out because no labels file names them "
+                "(the final test set is published without labels)."
+            )
+        return builder.finish(self.name, listing, notes)
+
+
+def _label_files(listing: Listing) -> list[str]:
+    return [
+        path for path in listing.tables() if path.lower().endswith("prelim_phase_data_labels.csv")
+    ]

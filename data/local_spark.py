@@ -1,0 +1,101 @@
+"""A Spark of our own on this machine, for as long as an ingest takes."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.java import find_java
+
+if TYPE_CHECKING:
+    from pyspark import SparkConf, SparkContext
+
+LOOPBACK = "127.0.0.1"
+#: The JVM only passes names and digests on; Spark refuses to start with much less.
+DRIVER_MEMORY = "768m"
+#: A JVM whose input was closed ends by itself; this is how long it may take.
+JVM_END_SECONDS = 15
+
+_LOG_SETTINGS = Path(__file__).with_name("quiet-log4j2.properties")
+_PROJECT = Path(__file__).resolve().parents[1]
+
+
+@contextlib.contextmanager
+def local_context(workers: int, name: str) -> Iterator["SparkContext"]:
+    """Start Spark with ``workers`` threads on loopback, and take it down with its JVM.
+
+    A Spark that already runs in this process is lent instead, and left running: there can be
+    only one.
+    """
+    from pyspark import SparkContext
+
+    running = SparkContext._active_spark_context
+    if running is not None:
+        yield running
+        return
+    first_of_process = SparkContext._gateway is None
+    with _environment():
+        context = SparkContext(conf=_configuration(workers, name))
+    try:
+        yield context
+    finally:
+        context.stop()
+        if first_of_process:
+            _end_jvm()
+
+
+def _configuration(workers: int, name: str) -> "SparkConf":
+    from pyspark import SparkConf
+
+    settings = {
+        "spark.driver.host": LOOPBACK,
+        "spark.driver.bindAddress": LOOPBACK,
+        "spark.driver.memory": DRIVER_MEMORY,
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOG_SETTINGS.as_uri()}",
+        "spark.executorEnv.PYTHONPATH": str(_PROJECT),
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+    }
+    configuration = SparkConf().setMaster(f"local[{workers}]").setAppName(name)
+    return configuration.setAll(settings.items())
+
+
+@contextlib.contextmanager
+def _environment() -> Iterator[None]:
+    """What Spark's start script reads from the environment, set while it runs."""
+    changes = {
+        "JAVA_HOME": str(find_java()),
+        "SPARK_LOCAL_IP": LOOPBACK,
+        "PYSPARK_PYTHON": sys.executable,
+    }
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _end_jvm() -> None:
+    """End the JVM, which PySpark keeps for the next context until the process ends.
+
+    The next one may need other memory and log settings, which only a new JVM takes.
+    """
+    from pyspark import SparkContext
+
+    gateway, SparkContext._gateway, SparkContext._jvm = SparkContext._gateway, None, None
+    process = gateway.proc
+    gateway.shutdown()
+    process.stdin.close()
+    try:
+        process.wait(JVM_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,131 @@
+"""The folder of a data set while it is being made: empty, marked as unfinished, or whole."""
+
+import json
+import re
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from data.config import DataConfig
+from data.errors import DataError
+from data.prepared import DATASET_FILE, FORMAT, REJECTS_FILE, SPLIT_FILE, Summary
+from data.splitting import SplitManifest
+from data.storage import exists, locate, read_bytes, write_bytes
+
+#: Stands in the folder from the first file to the last: its content may be removed.
+MARKER_FILE = "unfinished.txt"
+
+_MARKER_TEXT = b"An ingest is at work here, or was interrupted. The next one starts over.\n"
+_OWN_NAME = re.compile(
+    rf"({re.escape(DATASET_FILE)}|{re.escape(SPLIT_FILE)}|{re.escape(REJECTS_FILE)}"
+    rf"|{re.escape(MARKER_FILE)}|(train|validation|test)-\d{{5}}\.parquet)(\.unfinished)?"
+)
+
+
+class OutputFolder:
+    """Creates, recognises and removes what an ingest writes, and nothing else."""
+
+    def __init__(self, uri: str) -> None:
+        self._filesystem, self.root = locate(uri)
+        self.is_local = isinstance(self._filesystem, fs.LocalFileSystem)
+        #: As it is handed to executors, whose working folder is another.
+        self.uri = uri if "://" in uri else self.root
+
+    def check(self) -> None:
+        """Refuse a folder that holds anything but a data set or what is left of one.
+
+        Raises
+        ------
+        DataError
+            Naming what stands in the way.
+        """
+        if self._filesystem.get_file_info(self.root).type == fs.FileType.File:
+            raise DataError(f"{self.uri} is a file; name a folder for the data set")
+        names = self._names()
+        if not names or self._has(MARKER_FILE) or self.is_finished():
+            foreign = [name for name in names if _OWN_NAME.fullmatch(name) is None]
+        else:
+            foreign = names
+        if foreign:
+            raise DataError(
+                f"{self.uri} holds files that are not of a data set, for example {foreign[0]}; "
+                "name a new folder"
+            )
+
+    def is_finished(self) -> bool:
+        """Tell whether the folder holds a whole data set."""
+        return self._has(DATASET_FILE)
+
+    def holds(self, config: DataConfig, inputs_digest: str) -> bool:
+        """Tell whether the finished data set was made from these inputs.
+
+        Raises
+        ------
+        DataError
+            When it was made with another configuration: the folder was asked for by mistake.
+        """
+        content = json.loads(read_bytes(self._filesystem, f"{self.root}/{DATASET_FILE}"))
+        if content.get("format") != FORMAT:
+            return False
+        summary = Summary(**content)
+        wanted = config.model_dump(mode="json")
+        different = [name for name in wanted if summary.config.get(name) != wanted[name]]
+        if different:
+            raise DataError(
+                f"{self.uri} holds a data set of another configuration ({', '.join(different)} "
+                "differ); name another folder or delete it"
+            )
+        return summary.inputs_digest == inputs_digest
+
+    def start(self) -> None:
+        """Mark the folder as unfinished and remove what an earlier ingest left."""
+        try:
+            self._filesystem.create_dir(self.root, recursive=True)
+            self._write(MARKER_FILE, _MARKER_TEXT)
+        except OSError as error:
+            raise DataError(f"{self.uri} cannot be written: {error}") from None
+        self._remove(keep=MARKER_FILE)
+
+    def finish(self, manifest: SplitManifest, rejects: pa.Table, summary: Summary) -> None:
+        """Write the tables of the data set; the summary last."""
+        try:
+            self._write(SPLIT_FILE, manifest.to_json().encode())
+            table = pa.BufferOutputStream()
+            pq.write_table(rejects, table)
+            self._write(REJECTS_FILE, table.getvalue().to_pybytes())
+            self._write(DATASET_FILE, summary.model_dump_json(indent=1).encode())
+            self._filesystem.delete_file(f"{self.root}/{MARKER_FILE}")
+        except OSError as error:
+            raise write_error(self.uri, str(error)) from None
+
+    def clear(self) -> None:
+        """Remove what was written, the marker last."""
+        self._remove(keep=MARKER_FILE)
+        if self._has(MARKER_FILE):
+            self._filesystem.delete_file(f"{self.root}/{MARKER_FILE}")
+
+    def _remove(self, keep: str) -> None:
+        # The summary goes first: without it nothing else is taken for a data set.
+        for name in sorted(self._names(), key=lambda name: name != DATASET_FILE):
+            if name != keep and _OWN_NAME.fullmatch(name):
+                self._filesystem.delete_file(f"{self.root}/{name}")
+
+    def _names(self) -> list[str]:
+        selector = fs.FileSelector(self.root, allow_not_found=True)
+        return sorted(info.base_name for info in self._filesystem.get_file_info(selector))
+
+    def _has(self, name: str) -> bool:
+        return exists(self._filesystem, f"{self.root}/{name}")
+
+    def _write(self, name: str, content: bytes) -> None:
+        write_bytes(self._filesystem, f"{self.root}/{name}", content)
+
+
+def write_error(uri: str, message: str) -> DataError:
+    """Return the error that says why ``uri`` could not be written."""
+    if re.search(r"no space left|errno 28|disk quota", message, re.IGNORECASE):
+        return DataError(f"no space left on the disk of {uri}: free some or name another folder")
+    return DataError(
+        f"{uri} cannot be written: {message.splitlines()[0] if message else 'unknown'}"
+    )

@@ -1,0 +1,185 @@
+"""A prepared data set: Parquet files, the split manifest and a summary that says it is whole.
+
+::
+
+    <folder>/
+        dataset.json           written last: a folder without it is not a data set
+        split.json             group -> split, with checksum
+        rejects.parquet        files that were not taken, with the reason
+        train-00000.parquet    rows in the one order that every backend sees
+        validation-00000.parquet
+        test-00000.parquet
+"""
+
+import itertools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+from data.errors import DataError
+from data.schema import SPLITS
+from data.shards import Piece, Shard, cut
+from data.splitting import SplitManifest
+from data.storage import exists, locate, read_bytes
+
+DATASET_FILE = "dataset.json"
+SPLIT_FILE = "split.json"
+REJECTS_FILE = "rejects.parquet"
+FORMAT = 1
+
+
+class FilePart(BaseModel):
+    """One Parquet file and its number of images."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    rows: int
+
+
+class Summary(BaseModel):
+    """The content of ``dataset.json``."""
+
+    model_config = ConfigDict(frozen=True)
+    format: int = FORMAT
+    #: SHA-256 over names, labels, patients and pixels of all rows in order.
+    fingerprint: str
+    split_checksum: str
+    class_names: tuple[str, ...]
+    #: Height, width, channels.
+    image_shape: tuple[int, int, int]
+    synthetic: bool
+    source: str
+    layout: str
+    files: dict[str, tuple[FilePart, ...]]
+    rejects: int
+    #: Facts that a reader of a result should know, one sentence each.
+    notes: tuple[str, ...] = ()
+    #: The configuration that the data set was made from.
+    config: dict[str, Any] = {}
+    #: SHA-256 over names, classes, patients and file sizes of the source, to notice changes.
+    inputs_digest: str = ""
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """A whole, checked data set. Holds names and counts, never pixels."""
+
+    uri: str
+    summary: Summary
+    manifest: SplitManifest
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Classes in label order."""
+        return self.summary.class_names
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        return self.summary.image_shape
+
+    def rows(self, split: str) -> int:
+        """Number of images of ``split``."""
+        return sum(part.rows for part in self.summary.files.get(split, ()))
+
+    def index(self, split: str) -> pa.Table:
+        """Columns image_id, path, label, class_name, patient_id, group and split of ``split``."""
+        filesystem, root = locate(self.uri)
+        columns = ["image_id", "path", "label", "class_name", "patient_id", "group", "split"]
+        tables = [
+            pq.read_table(f"{root}/{part.name}", columns=columns, filesystem=filesystem)
+            for part in self.summary.files.get(split, ())
+        ]
+        if not tables:
+            raise DataError(f"{self.uri}: no images in the split '{split}'")
+        return pa.concat_tables(tables)
+
+    def shards(self, split: str, parts: int) -> list[Shard]:
+        """Divide ``split`` among ``parts`` workers; no group is divided.
+
+        Raises
+        ------
+        DataError
+            When there are fewer groups than parts.
+        """
+        try:
+            runs = cut(self.index(split).column("group").to_pylist(), parts)
+        except ValueError as error:
+            raise DataError(f"{self.uri}, split '{split}': {error}; use fewer workers") from None
+        return [self._shard(split, first, last) for first, last in runs]
+
+    def shard(self, split: str) -> Shard:
+        """Return all of ``split`` as one shard."""
+        return self._shard(split, 0, self.rows(split))
+
+    def slices(self, split: str, parts: int) -> list[Shard]:
+        """Divide ``split`` into at most ``parts`` runs of equal length, wherever they cut.
+
+        For work where it does not matter who sees a patient, such as prediction.
+        """
+        rows = self.rows(split)
+        borders = [rows * part // parts for part in range(parts + 1)]
+        runs = itertools.pairwise(borders)
+        return [self._shard(split, first, last) for first, last in runs if first < last]
+
+    def _shard(self, split: str, first: int, last: int) -> Shard:
+        pieces, start = [], 0
+        for part in self.summary.files[split]:
+            begin, end = max(first - start, 0), min(last - start, part.rows)
+            if begin < end:
+                pieces.append(Piece(part.name, begin, end - begin))
+            start += part.rows
+        return Shard(self.uri, self.image_shape, tuple(pieces))
+
+
+def open_prepared(uri: str | Path) -> PreparedData:
+    """Open a prepared data set and check that its split keeps every group on one side.
+
+    Raises
+    ------
+    DataError
+        When the folder is missing or unfinished, or rows contradict the manifest.
+    """
+    filesystem, root = locate(uri)
+    if not exists(filesystem, f"{root}/{DATASET_FILE}"):
+        raise DataError(
+            f"{uri} holds no finished data set ({DATASET_FILE} is missing): "
+            "make one with 'python -m data prepare'"
+        )
+    summary = Summary(**json.loads(read_bytes(filesystem, f"{root}/{DATASET_FILE}")))
+    if summary.format != FORMAT:
+        raise DataError(f"{uri} has format {summary.format}, this version reads {FORMAT}")
+    manifest = SplitManifest.from_json(read_bytes(filesystem, f"{root}/{SPLIT_FILE}").decode())
+    prepared = PreparedData(str(uri) if "://" in str(uri) else root, summary, manifest)
+    if manifest.checksum != summary.split_checksum:
+        raise DataError(f"{uri}: {SPLIT_FILE} was changed after the data set was made")
+    _check_rows(prepared)
+    return prepared
+
+
+def _check_rows(prepared: PreparedData) -> None:
+    """Refuse rows on another side than the manifest says, and patients on two sides."""
+    sides: dict[str, str] = {}
+    for split in SPLITS:
+        if not prepared.summary.files.get(split):
+            continue
+        table = prepared.index(split)
+        columns = (table.column(name).to_pylist() for name in ("group", "patient_id", "split"))
+        for group, patient, written in zip(*columns, strict=True):
+            expected = prepared.manifest.assignments.get(group)
+            if not expected == written == split:
+                raise DataError(
+                    f"{prepared.uri}: group {group} stands in '{split}' and the manifest says "
+                    f"'{expected}'; prepare the data again"
+                )
+            side = sides.setdefault(patient, split)
+            if side != split and prepared.manifest.by == "patient":
+                raise DataError(
+                    f"{prepared.uri}: patient {patient} stands in '{side}' and in '{split}'; "
+                    "prepare the data again"
+                )

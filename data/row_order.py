@@ -1,0 +1,77 @@
+"""The one order of rows that every backend sees."""
+
+from collections import deque
+
+import numpy as np
+import pyarrow as pa
+
+from data.schema import SPLITS
+from data.splitting import SplitManifest
+
+
+def order_rows(table: pa.Table, manifest: SplitManifest, seed: int) -> pa.Table:
+    """Sort rows by split, then by group, and add the column ``split``.
+
+    Groups follow one another in a random order in which the classes take turns, so that any run
+    of groups has about the class balance of its split: shards are such runs. Within a group the
+    order is random too. It depends on ``seed`` and the table's content only.
+
+    Parameters
+    ----------
+    table
+        Columns of `data.schema.INDEX_SCHEMA` and ``label``; the order of its rows does not matter.
+    manifest
+        Covers every group of ``table``.
+    """
+    table = table.sort_by("image_id")
+    generator = np.random.default_rng(seed)
+    names, group_codes = np.unique(table.column("group").to_pylist(), return_inverse=True)
+    labels = table.column("label").to_numpy()
+    counts = np.zeros((len(names), int(labels.max()) + 1), np.int64)
+    np.add.at(counts, (group_codes, labels), 1)
+
+    members: list[list[int]] = [[] for _ in names]
+    for row in generator.permutation(table.num_rows):
+        members[group_codes[row]].append(int(row))
+    sides = np.array([manifest.assignments[str(name)] for name in names])
+    order, splits = [], []
+    for split in SPLITS:
+        groups = generator.permutation(np.flatnonzero(sides == split))
+        rows = [row for group in take_turns(groups, counts) for row in members[group]]
+        order += rows
+        splits += [split] * len(rows)
+    return table.take(order).append_column(
+        pa.field("split", pa.string(), nullable=False), pa.array(splits, pa.string())
+    )
+
+
+def take_turns(groups: np.ndarray, counts: np.ndarray) -> list[int]:
+    """Interleave groups so that each class keeps up with its share of the images.
+
+    Parameters
+    ----------
+    groups
+        Numbers of the groups, in the order in which those of the same class stay.
+    counts
+        Images of each group and class, shape (all groups, classes).
+
+    Returns
+    -------
+    list of int
+        ``groups``, each once.
+    """
+    if len(groups) == 0:
+        return []
+    shares = counts[groups].sum(axis=0) / counts[groups].sum()
+    queues: list[deque[int]] = [deque() for _ in shares]
+    for group in groups:
+        queues[int(counts[group].argmax())].append(int(group))
+    taken = np.zeros(len(shares))
+    turns = []
+    while any(queues):
+        behind = shares * taken.sum() - taken
+        waiting = [label for label, queue in enumerate(queues) if queue]
+        group = queues[max(waiting, key=lambda label: behind[label])].popleft()
+        taken += counts[group]
+        turns.append(group)
+    return turns

@@ -1,0 +1,45 @@
+"""Column names and types of everything the data room writes."""
+
+import pyarrow as pa
+
+SPLITS = ("train", "validation", "test")
+
+#: One row for each image of a prepared data set. ``pixels`` holds height x width x channels
+#: unsigned bytes, row-major. ``group`` is what the split keeps together: the patient, the lesion
+#: where no patient is known, or the image itself in a leak audit.
+IMAGE_SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("label", pa.int32(), nullable=False),
+        pa.field("class_name", pa.string(), nullable=False),
+        pa.field("patient_id", pa.string(), nullable=False),
+        pa.field("group", pa.string(), nullable=False),
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field("channels", pa.int32(), nullable=False),
+        pa.field("pixels", pa.binary(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+    ]
+)
+
+#: What a layout reads from names and tables, before any pixel is decoded. ``fold`` names the
+#: part that the publisher of the data put an image in (``fold_0``, ``preliminary``), or is empty.
+INDEX_SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("class_name", pa.string(), nullable=False),
+        pa.field("patient_id", pa.string(), nullable=False),
+        pa.field("group", pa.string(), nullable=False),
+        pa.field("fold", pa.string(), nullable=False),
+    ]
+)
+
+#: Files and rows that were found and not taken, each with the reason.
+REJECT_SCHEMA = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+    ]
+)

@@ -1,0 +1,156 @@
+"""A synthetic data set with the file names and folders of C-NMC, for a first run without data."""
+
+import hashlib
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data.errors import DataError
+
+#: Stands in the root of every synthetic set; whoever reads the set marks its results by it.
+NOTICE_FILE = "SYNTHETIC.txt"
+
+#: Goes into the folder name of a cached set: raise it whenever the same parameters draw others.
+DRAWING_VERSION = 1
+
+FOLDS = 3
+#: Cells that stand in one photograph of a smear; only file names show it.
+CELLS_PER_PHOTOGRAPH = 6
+
+_NOTICE = """\
+These are synthetic images, drawn by a program. They show no patient and no real cell, and no
+score reached on them says anything about leukemia.
+
+File names and folders are those of the C-NMC 2019 data set: all = drawn as leukemic blasts,
+hem = drawn as healthy lymphocytes (patients H...).
+
+Parameters: {parameters}
+"""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What decides every pixel of a synthetic set."""
+
+    patients: int = 60
+    #: On average; a patient has between 60 % and 140 % of it.
+    cells_per_patient: int = 27
+    #: Side of the square images in pixels.
+    size: int = 96
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.patients < 2:
+            raise DataError(f"{self.patients} synthetic patients: two classes need two at least")
+        if self.cells_per_patient < 1:
+            raise DataError(f"{self.cells_per_patient} cells per patient: ask for 1 or more")
+        if not 16 <= self.size <= 2048:
+            raise DataError(f"synthetic images of {self.size} pixels: ask for 16 to 2048")
+        if self.seed < 0:
+            raise DataError(f"seed {self.seed}: ask for 0 or more")
+
+    def __str__(self) -> str:
+        listed = ", ".join(f"{name}={value}" for name, value in asdict(self).items())
+        return f"{listed}, drawing version {DRAWING_VERSION}"
+
+
+def synthesize(
+    output: str | Path,
+    *,
+    patients: int = Parameters.patients,
+    cells_per_patient: int = Parameters.cells_per_patient,
+    size: int = Parameters.size,
+    seed: int = Parameters.seed,
+    workers: int = 2,
+) -> Path:
+    """Draw a synthetic data set as 24-bit BMP files under ``output``.
+
+    ``training_data/fold_<k>/{all,hem}/UID_<patient>_<photograph>_<cell>_<label>.bmp``; half of
+    the patients have each class. The same parameters give the same files, whatever ``workers``
+    (threads) is. The folder appears when it is complete.
+
+    Returns
+    -------
+    pathlib.Path
+        ``output``, made absolute.
+
+    Raises
+    ------
+    DataError
+        When a parameter makes no sense, ``output`` holds something or the disk is full.
+    """
+    parameters = Parameters(patients, cells_per_patient, size, seed)
+    target = Path(output).expanduser().absolute()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise DataError(f"{target} is not empty: name a new folder for the synthetic cells")
+    # Named by process: two that draw the same set at once do not write into each other's files.
+    unfinished = target.with_name(f"{target.name}.unfinished-{os.getpid()}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        _draw_all(unfinished, parameters, workers)
+        _publish(unfinished, target)
+    except OSError as error:
+        raise DataError(f"{target} cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return target
+
+
+def synthetic_source(output: str | Path) -> Path:
+    """Return the default synthetic set beside the folder ``output``, drawing it the first time.
+
+    Its name holds a digest of the parameters, so a set of another version is not taken for it.
+    """
+    digest = hashlib.sha256(str(Parameters()).encode()).hexdigest()[:8]
+    source = Path(output).expanduser().absolute().parent / f"synthetic-cells-{digest}"
+    return source if is_synthetic(source) else synthesize(source)
+
+
+def is_synthetic(source: str | Path) -> bool:
+    """Tell whether the folder ``source`` says of itself that it is synthetic."""
+    return (Path(source) / NOTICE_FILE).is_file()
+
+
+def _draw_all(folder: Path, parameters: Parameters, workers: int) -> None:
+    for fold in range(FOLDS):
+        for label in ("all", "hem"):
+            (folder / "training_data" / f"fold_{fold}" / label).mkdir(parents=True)
+    # Threads are enough: numpy, scipy and Pillow release the interpreter lock for most of the work.
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for _ in pool.map(
+            lambda number: _draw_patient(folder, number, parameters), range(parameters.patients)
+        ):
+            pass
+    (folder / NOTICE_FILE).write_text(_NOTICE.format(parameters=parameters))
+
+
+def _draw_patient(folder: Path, number: int, parameters: Parameters) -> None:
+    """Draw the cells of patient ``number``; classes and, within them, folds take turns."""
+    from PIL import Image
+
+    from data.synthetic_cells import draw_cells
+
+    label = ("all", "hem")[number % 2]
+    place = number // 2
+    patient = f"{'H' if label == 'hem' else ''}{place + 1}"
+    generator = np.random.default_rng([parameters.seed, number])
+    mean = parameters.cells_per_patient
+    cells = max(1, int(generator.integers(round(0.6 * mean), round(1.4 * mean), endpoint=True)))
+    pictures = draw_cells(label, cells, parameters.size, generator)
+    target = folder / "training_data" / f"fold_{place % FOLDS}" / label
+    for cell, picture in enumerate(pictures):
+        photograph, position = divmod(cell, CELLS_PER_PHOTOGRAPH)
+        name = f"UID_{patient}_{photograph + 1}_{position + 1}_{label}.bmp"
+        Image.fromarray(picture).save(target / name)
+
+
+def _publish(unfinished: Path, target: Path) -> None:
+    try:
+        unfinished.rename(target)
+    except OSError:
+        if not is_synthetic(target):  # else another process was faster, with equal files
+            raise

@@ -1,0 +1,196 @@
+"""Drawing of synthetic blood cells: what tells the classes apart, and what only tells patients.
+
+Leukemic blasts (``all``) tend to a larger, less regular nucleus that fills more of the cell, finer
+chromatin and pale nucleoli; healthy lymphocytes (``hem``) to a small round nucleus with coarse
+clumps. Each trait is drawn for the patient first and for the cell around it, and the classes
+overlap in all of them. Stain, light and grain of the smear belong to the patient and say nothing
+about the class. Lengths are shares of half the image's side; noise scales are pixels at 96 x 96.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+#: Side at which the scales of the noise are stated.
+REFERENCE_SIZE = 96
+
+
+@dataclass(frozen=True)
+class Trait:
+    """A normally distributed property: mean of each class, spread of patients and of cells."""
+
+    all: float
+    hem: float
+    between_patients: float
+    between_cells: float
+    lowest: float
+    highest: float
+
+    def draw(self, label: str, cells: int, generator: np.random.Generator) -> np.ndarray:
+        """Return one value for each cell of one patient, float64 of shape (cells,)."""
+        mean = (self.all if label == "all" else self.hem) + self.between_patients * (
+            generator.standard_normal()
+        )
+        values = mean + self.between_cells * generator.standard_normal(cells)
+        return np.clip(values, self.lowest, self.highest)
+
+
+CELL_RADIUS = Trait(0.69, 0.59, 0.03, 0.05, 0.42, 0.82)
+NUCLEUS_SHARE = Trait(0.86, 0.76, 0.02, 0.04, 0.6, 0.95)
+IRREGULARITY = Trait(0.055, 0.035, 0.006, 0.015, 0.0, 0.12)
+CHROMATIN_SCALE = Trait(1.3, 2.6, 0.2, 0.4, 0.8, 4.0)
+CHROMATIN_CONTRAST = Trait(0.13, 0.18, 0.02, 0.03, 0.03, 0.3)
+NUCLEOLI = Trait(1.4, 0.3, 0.25, 0.8, 0.0, 3.4)
+
+
+@dataclass(frozen=True)
+class Smear:
+    """Stain, light and grain that all cells of one patient share, whatever their class."""
+
+    #: Optical density of nucleus and cytoplasm in red, green and blue.
+    nucleus: np.ndarray
+    cytoplasm: np.ndarray
+    #: Colour of the light, 0..1.
+    light: np.ndarray
+    #: Streaks across the cell: pixels along and across, direction, strength.
+    grain_scale: tuple[float, float]
+    grain_contrast: float
+    quarter_turns: int
+
+    @classmethod
+    def draw(cls, generator: np.random.Generator) -> "Smear":
+        """Draw the properties of one patient's smear."""
+        strength = generator.lognormal(0, 0.14)
+        tint = generator.normal(0, 0.12, 3)
+        along, across = generator.uniform(0.6, 3.0, 2)
+        return cls(
+            nucleus=strength * np.array([0.80, 1.25, 0.52]) * np.exp(tint),
+            cytoplasm=strength * np.array([0.42, 0.62, 0.22]) * np.exp(tint[::-1]),
+            light=generator.uniform(0.88, 1.0, 3),
+            grain_scale=(along, across),
+            grain_contrast=generator.uniform(0.03, 0.14),
+            quarter_turns=int(generator.integers(2)),
+        )
+
+
+def draw_cells(label: str, cells: int, size: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw all cells of one patient.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 RGB, shape (cells, size, size, 3); black outside the cell.
+    """
+    smear = Smear.draw(generator)
+    x, y = _coordinates(cells, size, generator)
+    irregularity = IRREGULARITY.draw(label, cells, generator)
+    radius = CELL_RADIUS.draw(label, cells, generator)
+    cell = _blob(x, y, radius, irregularity, generator)
+
+    share = NUCLEUS_SHARE.draw(label, cells, generator)
+    shift = 0.35 * radius * (1 - share)
+    direction = generator.uniform(0, 2 * np.pi, cells)
+    x = x - _each(shift * np.cos(direction))
+    y = y - _each(shift * np.sin(direction))
+    nucleus_radius = radius * share
+    nucleus = _blob(x, y, nucleus_radius, 1.2 * irregularity, generator) * cell
+
+    density = 1 + _chromatin(label, cells, size, generator)
+    density = density - 0.32 * _nucleoli(x, y, nucleus_radius, label, generator)
+    cytoplasm = 1 + 0.07 * _noise(cells, size, 1.2, generator)
+    grain = 1 + smear.grain_contrast * _grain(cells, size, smear, generator)
+
+    absorbed = (nucleus * density * grain)[..., None] * smear.nucleus
+    absorbed += ((1 - nucleus) * cytoplasm * grain)[..., None] * smear.cytoplasm
+    picture = 255 * smear.light * np.exp(-np.clip(absorbed, 0, None)) * cell[..., None]
+    picture += generator.normal(0, 1.5, picture.shape) * cell[..., None]
+    pixels: np.ndarray = np.clip(picture, 0, 255).astype(np.uint8)
+    return pixels
+
+
+def _coordinates(
+    cells: int, size: int, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pixel positions around each cell's centre, -1..1, shape (cells, size, size)."""
+    axis = ((np.arange(size) + 0.5) / size * 2 - 1).astype(np.float32)
+    centre = generator.normal(0, 0.03, (2, cells))
+    shape = (cells, size, size)
+    return (
+        np.broadcast_to(axis[None, None, :] - _each(centre[0]), shape),
+        np.broadcast_to(axis[None, :, None] - _each(centre[1]), shape),
+    )
+
+
+def _blob(
+    x: np.ndarray,
+    y: np.ndarray,
+    radius: np.ndarray,
+    irregularity: np.ndarray,
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """Cover of a round shape with a wavy outline, 0..1 with a soft edge."""
+    angle = np.arctan2(y, x)
+    outline = np.ones_like(angle)
+    for wave in (2, 3, 4, 5, 7):
+        height = irregularity * generator.normal(1, 0.3, len(radius)) * (2 / wave) ** 0.7
+        phase = generator.uniform(0, 2 * np.pi, len(radius))
+        outline += _each(height) * np.cos(wave * angle + _each(phase))
+    outside = np.hypot(x, y) - _each(radius) * outline
+    edge = max(0.03, 2 / x.shape[-1])
+    cover: np.ndarray = np.clip(0.5 - outside / edge, 0, 1)
+    return cover
+
+
+def _chromatin(label: str, cells: int, size: int, generator: np.random.Generator) -> np.ndarray:
+    """Relative density of the nucleus: a blend of fine and coarse noise for each cell."""
+    scale = CHROMATIN_SCALE.draw(label, cells, generator)
+    contrast = CHROMATIN_CONTRAST.draw(label, cells, generator)
+    coarse = np.clip((scale - 0.8) / 2.4, 0, 1)
+    blend = _each(np.sqrt(1 - coarse)) * _noise(cells, size, 1.1, generator)
+    blend += _each(np.sqrt(coarse)) * _noise(cells, size, 3.2, generator)
+    density: np.ndarray = _each(contrast) * blend
+    return density
+
+
+def _nucleoli(
+    x: np.ndarray,
+    y: np.ndarray,
+    nucleus_radius: np.ndarray,
+    label: str,
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """Pale round spots inside the nucleus, 0..1."""
+    number = np.rint(NUCLEOLI.draw(label, len(x), generator))
+    spots = np.zeros_like(x)
+    for spot in range(3):
+        distance = nucleus_radius * generator.uniform(0.1, 0.6, len(x))
+        direction = generator.uniform(0, 2 * np.pi, len(x))
+        width = generator.uniform(0.06, 0.1, len(x)).astype(np.float32)
+        away = (x - _each(distance * np.cos(direction))) ** 2
+        away += (y - _each(distance * np.sin(direction))) ** 2
+        shown = _each((spot < number).astype(np.float32))
+        spots = np.maximum(spots, shown * np.exp(-away / (2 * _each(width) ** 2)))
+    return spots
+
+
+def _grain(cells: int, size: int, smear: Smear, generator: np.random.Generator) -> np.ndarray:
+    noise = _noise(cells, size, smear.grain_scale, generator)
+    return np.rot90(noise, smear.quarter_turns, axes=(1, 2))
+
+
+def _noise(
+    cells: int, size: int, scale: float | tuple[float, float], generator: np.random.Generator
+) -> np.ndarray:
+    """Smooth noise of mean 0 and standard deviation 1, float32 (cells, size, size)."""
+    from scipy.ndimage import gaussian_filter
+
+    scales = np.broadcast_to(scale, 2) * (size / REFERENCE_SIZE)
+    white = generator.standard_normal((cells, size, size), np.float32)
+    smooth = gaussian_filter(white, (0, *scales), mode="wrap", truncate=3)
+    result: np.ndarray = smooth / smooth.std(axis=(1, 2), keepdims=True)
+    return result
+
+
+def _each(values: np.ndarray) -> np.ndarray:
+    """One value for each cell, shaped to be spread over its pixels."""
+    return values.astype(np.float32)[:, None, None]

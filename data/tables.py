@@ -1,0 +1,87 @@
+"""Descriptions and rejects as they appear on a terminal."""
+
+from collections import Counter
+
+import pyarrow as pa
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from data.describe import Counts, Description
+
+SYNTHETIC_STAMP = "SYNTHETIC images: they show no patient and no real cell"
+#: Reasons and files that are shown; all of them stand in the rejects table.
+SHOWN_REJECTS = 5
+
+
+def print_description(console: Console, description: Description) -> None:
+    """Print counts by class and split, notes and rejects."""
+    if description.synthetic:
+        console.print(SYNTHETIC_STAMP, style="bold red")
+    kind = "prepared data set" if description.prepared else "source"
+    console.print(
+        f"{kind} {escape(description.source)}, layout {description.layout}", highlight=False
+    )
+    console.print(_class_table(description))
+    if description.splits:
+        console.print(_split_table(description))
+    for note in description.notes:
+        console.print(f"note: {escape(note)}", highlight=False)
+    print_rejects(console, description.rejects)
+
+
+def print_rejects(console: Console, rejects: pa.Table) -> None:
+    """Print how many files and rows were not taken, and the first reasons."""
+    if not rejects.num_rows:
+        return
+    console.print(f"{rejects.num_rows:,} files or rows were not taken:", style="yellow")
+    paths, reasons = (rejects.column(name).to_pylist() for name in ("path", "reason"))
+    counted = Counter(reasons)
+    if len(counted) <= SHOWN_REJECTS:
+        for reason, files in counted.most_common():
+            example = paths[reasons.index(reason)]
+            console.print(f"  {files:,} x {escape(reason)}: {escape(example)}", highlight=False)
+        return
+    for path, reason in zip(paths[:SHOWN_REJECTS], reasons, strict=False):
+        console.print(f"  {escape(path)}: {escape(reason)}", highlight=False)
+    console.print(f"  and {rejects.num_rows - SHOWN_REJECTS:,} more")
+
+
+def _class_table(description: Description) -> Table:
+    group = description.group_word
+    photographs = description.total.photographs is not None
+    table = Table(title="SYNTHETIC" if description.synthetic else None)
+    table.add_column("class", no_wrap=True)
+    for name in ("images", *(["photographs"] if photographs else []), group):
+        table.add_column(name, justify="right")
+    one = group.removesuffix("s")
+    table.add_column(f"images per {one}\nfewest / median / most", justify="right")
+    for counts in description.classes:
+        table.add_row(*_cells(counts, photographs))
+    table.add_section()
+    table.add_row(*_cells(description.total, photographs))
+    return table
+
+
+def _cells(counts: Counts, photographs: bool) -> list[str]:
+    return [
+        escape(counts.class_name),
+        f"{counts.images:,}",
+        *([f"{counts.photographs:,}"] if photographs else []),
+        f"{counts.patients:,}",
+        f"{counts.fewest:,} / {counts.median:g} / {counts.most:,}",
+    ]
+
+
+def _split_table(description: Description) -> Table:
+    title = f"images ({description.group_word})"
+    table = Table(title=f"SYNTHETIC {title}" if description.synthetic else title)
+    table.add_column("class")
+    for split in description.splits:
+        table.add_column(split, justify="right")
+    for rows in zip(*description.splits.values(), strict=True):
+        if rows[0].class_name == description.total.class_name:
+            table.add_section()
+        cells = (f"{counts.images:,} ({counts.patients:,})" for counts in rows)
+        table.add_row(escape(rows[0].class_name), *cells)
+    return table

@@ -1,0 +1,97 @@
+"""An experiment: everything that decides a run, frozen and validated before anything starts."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from backends.registry import known
+from data.config import DataConfig
+from models import ModelConfig, OptimizerConfig
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SparkConfig(_Frozen):
+    """Where training runs and what each executor gets."""
+
+    #: ``embedded``: a standalone master and one-core workers on this machine, started for the run
+    #: and taken down with it. Else a Spark URL.
+    master: str = "embedded"
+    executor_memory: Annotated[str, Field(pattern=r"^\d+[mg]$")] = "1g"
+    driver_memory: Annotated[str, Field(pattern=r"^\d+[mg]$")] = "1g"
+    #: Settings for Spark as they are, stronger than the harness's and the backend's own.
+    conf: dict[str, str] = {}
+
+
+class Experiment(_Frozen):
+    """The content of an experiment file. Every key may be overridden on the command line."""
+
+    name: Annotated[str, Field(min_length=1)]
+    description: str = ""
+    data: DataConfig = DataConfig()
+    #: The class that F1, sensitivity and ROC AUC are about.
+    positive_class: str
+    model: ModelConfig = ModelConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    epochs: Annotated[int, Field(ge=1)] = 5
+    #: Images per optimiser step over all workers together.
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    #: Executors of one core; the threads of a backend without Spark.
+    workers: Annotated[int, Field(ge=1)] = 2
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    backends: Annotated[tuple[str, ...], Field(min_length=1)] = ("keras_local", "elephas")
+    #: Options of a backend's own, by backend.
+    backend_options: dict[str, dict[str, Any]] = {}
+    spark: SparkConfig = SparkConfig()
+    #: Seconds that one run may take, start of Spark included.
+    time_limit: Annotated[float, Field(gt=0)] = 3600
+    tracking_uri: str = "sqlite:///mlflow.db"
+
+    @field_validator("seeds", "backends")
+    @classmethod
+    def _without_repeats(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(dict.fromkeys(value))
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Experiment":
+        if self.batch_size < self.workers:
+            raise ValueError(
+                f"batch_size {self.batch_size} is below the number of workers {self.workers}: "
+                "it is the global batch, of which each worker takes its share"
+            )
+        if self.batch_size % self.workers:
+            raise ValueError(
+                f"batch_size {self.batch_size} cannot be shared equally by {self.workers} "
+                f"workers: use {self.batch_size // self.workers * self.workers} or "
+                f"{(self.batch_size // self.workers + 1) * self.workers}"
+            )
+        unknown = [name for name in self.backend_options if name not in known()]
+        if unknown:
+            raise ValueError(f"backend_options names no backend: {', '.join(unknown)}")
+        return self
+
+
+class RunPlan(_Frozen):
+    """One run of an experiment: a backend and a seed."""
+
+    experiment: Experiment
+    backend: str
+    seed: int
+
+    def flat(self) -> dict[str, str]:
+        """Return the plan with dotted keys, as it stands in the record's parameters."""
+        content = self.model_dump(mode="json")
+        del content["experiment"]["seeds"], content["experiment"]["backends"]
+        flat: dict[str, str] = {"backend": self.backend, "seed": str(self.seed)}
+        _flatten(content["experiment"], "", flat)
+        return flat
+
+
+def _flatten(value: Any, prefix: str, into: dict[str, str]) -> None:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            _flatten(item, f"{prefix}{key}.", into)
+    else:
+        into[prefix.rstrip(".")] = str(value)

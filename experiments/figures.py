@@ -1,0 +1,76 @@
+"""Pictures of one run, readable in print and without colour."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_RESOLUTION = 150  # dots per inch
+#: Blue and orange of M. Okabe and K. Ito, "Color Universal Design", 2008.
+_BLUE, _ORANGE = "#0072B2", "#E69F00"
+
+
+def confusion_matrix(
+    predictions: pd.DataFrame, class_names: Sequence[str], title: str, stamp: str, path: Path
+) -> None:
+    """Draw counts and row shares of true against predicted classes."""
+    columns = [f"probability_{name}" for name in class_names]
+    predicted = predictions[columns].to_numpy().argmax(axis=1)
+    counts = np.zeros((len(class_names), len(class_names)), int)
+    np.add.at(counts, (predictions["label"].to_numpy(), predicted), 1)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure = _figure(4.2, 3.8)
+    axes = figure.add_subplot()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(counts.shape):
+        axes.text(
+            column,
+            row,
+            f"{counts[row, column]:,}\n{shares[row, column]:.0%}",
+            ha="center",
+            va="center",
+            color="white" if shares[row, column] > 0.55 else "black",
+        )
+    axes.set_xticks(range(len(class_names)), class_names)
+    axes.set_yticks(range(len(class_names)), class_names)
+    axes.set(xlabel="predicted", ylabel="true", title=title)
+    _save(figure, stamp, path)
+
+
+def learning_curve(epochs: Sequence[dict[str, Any]], title: str, stamp: str, path: Path) -> None:
+    """Draw training and validation loss by epoch."""
+    figure = _figure(5.0, 3.4)
+    axes = figure.add_subplot()
+    for key, label, color, style in (
+        ("loss", "training", _BLUE, "o-"),
+        ("validation_loss", "validation", _ORANGE, "s--"),
+    ):
+        points = [(e["number"], e[key]) for e in epochs if e[key] is not None]
+        if points:
+            axes.plot(*zip(*points, strict=True), style, color=color, label=label)
+    if axes.lines:
+        axes.legend(frameon=False)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    else:
+        axes.text(0.5, 0.5, "no training loss", ha="center", transform=axes.transAxes)
+    axes.set(xlabel="epoch", ylabel="cross-entropy (nats)", title=title)
+    axes.spines[["top", "right"]].set_visible(False)
+    _save(figure, stamp, path)
+
+
+def _figure(width: float, height: float) -> "Figure":
+    """Return a figure of its own; pyplot's global state is not needed."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _save(figure: "Figure", stamp: str, path: Path) -> None:
+    if stamp:
+        figure.supxlabel(stamp.upper(), fontsize=7, color="0.35")
+    figure.savefig(path, dpi=_RESOLUTION)

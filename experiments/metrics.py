@@ -1,0 +1,153 @@
+"""Scores of a run, from its predictions alone; the same code judges every backend."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+#: Resamples for the intervals, and the seed that makes them repeatable.
+RESAMPLES = 2000
+BOOTSTRAP_SEED = 20
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Metrics by name, and what could not be computed."""
+
+    values: dict[str, float]
+    notes: tuple[str, ...]
+
+
+def score(predictions: pd.DataFrame, class_names: Sequence[str], positive_class: str) -> Scores:
+    """Return image-level metrics, intervals for F1 and patient-level metrics.
+
+    Parameters
+    ----------
+    predictions
+        Columns ``image_id``, ``patient_id``, ``label`` (index into ``class_names``) and one
+        column ``probability_<class>`` for each class.
+    class_names
+        Classes in label order.
+    positive_class
+        The class of F1, sensitivity, specificity, ROC AUC, average precision.
+
+    Returns
+    -------
+    Scores
+        Keys as in the record, without the prefix ``test.``: ``f1``, ``f1_low``, ``f1_high``,
+        ``patient.f1`` and so on. What is undefined on these images is left out and noted.
+    """
+    positive = list(class_names).index(positive_class)
+    probabilities = predictions[[f"probability_{name}" for name in class_names]].to_numpy()
+    labels = predictions["label"].to_numpy()
+    values, notes = _score_rows(labels, probabilities, positive)
+    low, high = f1_interval(
+        labels, probabilities.argmax(axis=1), predictions["patient_id"].to_numpy(), positive
+    )
+    values |= {"f1_low": low, "f1_high": high}
+    patients = predictions.groupby("patient_id", sort=True)
+    pure = patients["label"].nunique() == 1
+    if mixed := int((~pure).sum()):
+        notes.append(
+            f"{mixed} of {len(pure)} patients have images of more than one class and are left "
+            "out of the patient-level metrics."
+        )
+    columns = [f"probability_{name}" for name in class_names]
+    means = patients[columns].mean()[pure].to_numpy()
+    truths = patients["label"].first()[pure].to_numpy()
+    if len(set(truths)) >= 2:
+        by_patient, more = _score_rows(truths, means, positive)
+        values |= {f"patient.{name}": value for name, value in by_patient.items()}
+        notes += [f"By patient: {note}" for note in more]
+    else:
+        notes.append("Patient-level metrics need patients of at least two classes.")
+    return Scores({key: v for key, v in values.items() if np.isfinite(v)}, tuple(notes))
+
+
+def f1_interval(
+    labels: np.ndarray, predicted: np.ndarray, patients: np.ndarray, positive: int
+) -> tuple[float, float]:
+    """Return the 95 % interval of F1 by resampling patients, not images.
+
+    Images of a patient are alike; resampling them singly would give an interval that is too
+    narrow for new patients. Percentile bootstrap: B. Efron and R. Tibshirani, "An Introduction to
+    the Bootstrap", 1993, chapter 13.
+
+    Parameters
+    ----------
+    labels, predicted
+        Integers, shape (n,).
+    patients
+        Patient of each image, shape (n,).
+    positive
+        Label that F1 is about.
+    """
+    from scipy.stats import bootstrap
+
+    names, codes = np.unique(patients, return_inverse=True)
+    if len(names) < 2:
+        return float("nan"), float("nan")
+    truth, guess = labels == positive, predicted == positive
+
+    def count(chosen: np.ndarray) -> np.ndarray:
+        return np.bincount(codes, weights=chosen, minlength=len(names))
+
+    hits, wrong = count(truth & guess), count(truth != guess)
+
+    def f1(index: np.ndarray, axis: int = -1) -> np.ndarray:
+        doubled = 2 * hits[index].sum(axis=axis)
+        total = doubled + wrong[index].sum(axis=axis)
+        return np.divide(doubled, total, out=np.zeros_like(doubled), where=total > 0)
+
+    result = bootstrap(
+        (np.arange(len(names)),),
+        f1,
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        vectorized=True,
+        rng=np.random.default_rng(BOOTSTRAP_SEED),
+    )
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def _score_rows(
+    labels: np.ndarray, probabilities: np.ndarray, positive: int
+) -> tuple[dict[str, float], list[str]]:
+    """Return metrics over rows, whatever a row is."""
+    from sklearn import metrics
+
+    predicted = probabilities.argmax(axis=1)
+    truth, guess = labels == positive, predicted == positive
+    certainty = probabilities[:, positive]
+    classes = np.arange(probabilities.shape[1])
+    values = {
+        "f1": metrics.f1_score(truth, guess, zero_division=0),
+        "weighted_f1": metrics.f1_score(labels, predicted, average="weighted", zero_division=0),
+        "macro_f1": metrics.f1_score(
+            labels, predicted, labels=classes, average="macro", zero_division=0
+        ),
+        "accuracy": metrics.accuracy_score(labels, predicted),
+        "mcc": metrics.matthews_corrcoef(labels, predicted),
+        "brier": metrics.brier_score_loss(truth, np.clip(certainty, 0, 1)),
+    }
+    notes = []
+    if set(labels) == set(classes):
+        values["balanced_accuracy"] = metrics.balanced_accuracy_score(labels, predicted)
+    else:
+        notes.append("Not every class occurs, so there is no balanced accuracy.")
+    if truth.any() and not truth.all():
+        values |= {
+            "sensitivity": metrics.recall_score(truth, guess),
+            "specificity": metrics.recall_score(~truth, ~guess),
+            "roc_auc": metrics.roc_auc_score(truth, certainty),
+            "average_precision": metrics.average_precision_score(truth, certainty),
+        }
+    else:
+        notes.append(
+            "The positive class or its opposite does not occur, so sensitivity, specificity, ROC "
+            "AUC and average precision are undefined."
+        )
+    return {name: float(value) for name, value in values.items()}, notes

@@ -1,0 +1,28 @@
+"""Who watches a run. The runner tells; a terminal, a notebook or nobody listens."""
+
+from typing import Any
+
+from experiments.config import Experiment
+from experiments.records import RunRecord
+
+
+class Observer:
+    """Listens to nothing; subclasses override what they show."""
+
+    def experiment_starts(self, experiment: Experiment, notes: list[str]) -> None:
+        """The plan is valid and recording is possible."""
+
+    def data_progress(self, done: int, total: int) -> None:
+        """``done`` of ``total`` images are prepared."""
+
+    def data_ready(self, prepared: Any) -> None:
+        """The prepared data set is open and checked."""
+
+    def run_starts(self, backend: str, seed: int, synchronisation: str, images: int) -> None:
+        """A run begins; an epoch has ``images`` images."""
+
+    def event(self, event: dict[str, Any]) -> None:
+        """The worker process told something: a phase, a batch, an epoch."""
+
+    def run_ends(self, record: RunRecord) -> None:
+        """A run is over and its record closed."""

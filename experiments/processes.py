@@ -1,0 +1,75 @@
+"""Child processes that never outlive the run, however it ends."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+#: Seconds between asking a process to end and forcing it.
+GRACE = 5.0
+_PR_SET_PDEATHSIG = 1
+
+
+def start(
+    command: Sequence[str], log: Path, environment: Mapping[str, str], cwd: Path | None = None
+) -> subprocess.Popen:
+    """Start ``command`` with its output in ``log``.
+
+    The child gets a session of its own, so that Ctrl-C reaches the parent alone, which then ends
+    its children in order; and the kernel terminates it should the parent be killed.
+    """
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            cwd=cwd,
+            start_new_session=True,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509: one system call, no locks
+        )
+
+
+def stop(processes: Iterable[subprocess.Popen], grace: float = GRACE) -> None:
+    """End ``processes`` and all their descendants: terminate, wait, kill, reap."""
+    processes = list(processes)
+    trees = [member for process in processes for member in tree(process.pid)]
+    for process in reversed(processes):
+        _signal(process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            continue
+    _, alive = psutil.wait_procs(trees, timeout=max(0.0, deadline - time.monotonic()))
+    for member in alive:
+        _signal(member.pid, signal.SIGKILL)
+    for process in processes:
+        process.wait()
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    """Return the process ``pid`` and all its descendants that are alive."""
+    try:
+        root = psutil.Process(pid)
+        return [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,141 @@
+"""CPU time, memory and I/O of a run: its driver, daemons, executors and Python workers.
+
+CPU and I/O are sums over the processes alive of what the kernel counts for each, reaped children
+included: when a process ends, its figures pass to its parent, so that nothing is lost between two
+samples and nothing is counted twice. Memory is the largest sum of resident sets seen; pages that
+several processes share are counted in each.
+"""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+#: Seconds between samples.
+INTERVAL = 0.5
+METHOD = (
+    "process tree of the run sampled every 0.5 s from /proc: CPU seconds and I/O bytes of living "
+    "processes with their reaped children; memory as the peak of summed resident sets (shared "
+    "pages count in each process)"
+)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a process tree has used."""
+
+    cpu_s: float = 0.0
+    peak_memory_bytes: int = 0
+    read_bytes: int = 0
+    write_bytes: int = 0
+
+    def metrics(self) -> dict[str, float]:
+        """Return the figures under the names of the record."""
+        return {f"resources.{name}": float(value) for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One look at the tree: seconds since the first look, CPU seconds so far, bytes resident."""
+
+    at_s: float
+    cpu_s: float
+    memory_bytes: int
+
+
+class ResourceMonitor:
+    """Samples process trees in a thread until it is closed."""
+
+    def __init__(self, roots: Iterable[int] = ()) -> None:
+        self._roots: list[int] = list(roots)
+        self._usage = Usage()
+        self._samples: list[Sample] = []
+        self._known: dict[int, psutil.Process] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="resources", daemon=True)
+
+    def __enter__(self) -> "ResourceMonitor":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def watch(self, pid: int) -> None:
+        """Add the tree below ``pid``."""
+        self._roots.append(pid)
+
+    def sample(self) -> None:
+        """Look once, outside the rhythm: the last look before processes are ended."""
+        self._look()
+
+    @property
+    def usage(self) -> Usage:
+        """What has been used so far."""
+        return self._usage
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """All looks, in order."""
+        return tuple(self._samples)
+
+    def _run(self) -> None:
+        while not self._stop.wait(INTERVAL):
+            self._look()
+
+    def _look(self) -> None:
+        import time
+
+        cpu = memory = read = written = 0.0
+        for process in self._members():
+            try:
+                with process.oneshot():
+                    times = process.cpu_times()
+                    resident = process.memory_info().rss
+                got = _io(process.pid)
+            except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
+                continue
+            cpu += sum(times[:4])  # user, system, and both of reaped children
+            memory += resident
+            read += got[0]
+            written += got[1]
+        now = time.monotonic()
+        if not self._samples:
+            self._began = now
+        self._samples.append(Sample(now - self._began, cpu, int(memory)))
+        before = self._usage
+        self._usage = Usage(
+            max(before.cpu_s, cpu),
+            max(before.peak_memory_bytes, int(memory)),
+            max(before.read_bytes, int(read)),
+            max(before.write_bytes, int(written)),
+        )
+
+    def _members(self) -> list[psutil.Process]:
+        """Return the living processes of all trees; one pass over the process table."""
+        children: dict[int, list[int]] = {}
+        for pid, parent in psutil._psplatform.ppid_map().items():
+            children.setdefault(parent, []).append(pid)
+        waiting, found = list(dict.fromkeys(self._roots)), []
+        while waiting:
+            pid = waiting.pop()
+            try:
+                if pid not in self._known:
+                    self._known[pid] = psutil.Process(pid)
+                found.append(self._known[pid])
+            except psutil.NoSuchProcess:
+                continue
+            waiting += children.get(pid, [])
+        return found
+
+
+def _io(pid: int) -> tuple[int, int]:
+    """Return bytes that ``pid`` and its reaped children read from and wrote to storage."""
+    fields = dict(
+        line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines() if line
+    )
+    return int(fields["read_bytes"]), int(fields["write_bytes"])

@@ -1,0 +1,115 @@
+"""The Spark session of a run's driver."""
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.cluster import LOOPBACK
+from experiments.config import SparkConfig
+from experiments.errors import ExperimentError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+ROOT = Path(__file__).parent.parent
+#: Seconds to wait for all executors of a run.
+EXECUTOR_LIMIT = 120
+#: Numeric libraries of an executor of one core use one thread.
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+}
+
+
+def settings(
+    spark: SparkConfig, workers: int, folder: Path, backend: dict[str, str]
+) -> dict[str, str]:
+    """Return all Spark settings of a run: the harness's, then the backend's, then the user's."""
+    conf = {
+        "spark.app.name": "sparkdl-bench",
+        "spark.cores.max": str(workers),
+        "spark.executor.cores": "1",
+        "spark.executor.instances": str(workers),
+        "spark.executor.memory": spark.executor_memory,
+        "spark.dynamicAllocation.enabled": "false",
+        "spark.scheduler.minRegisteredResourcesRatio": "1.0",
+        # A shard is read from storage: no executor is nearer to it than another.
+        "spark.locality.wait": "0s",
+        "spark.python.worker.reuse": "true",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.ui.enabled": "false",
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",
+        "spark.executor.extraJavaOptions": "-XX:+UseSerialGC",
+        **{f"spark.executorEnv.{name}": value for name, value in ONE_THREAD.items()},
+        "spark.executorEnv.TF_CPP_MIN_LOG_LEVEL": "2",
+    }
+    if _on_this_machine(spark.master):
+        conf |= {
+            "spark.driver.host": LOOPBACK,
+            "spark.driver.bindAddress": LOOPBACK,
+            "spark.executorEnv.PYTHONPATH": str(ROOT),
+            "spark.executorEnv.SPARK_LOCAL_IP": LOOPBACK,
+        }
+    return {**conf, **backend, **spark.conf}
+
+
+def connect(master: str, conf: dict[str, str], driver_memory: str) -> "SparkSession":
+    """Return a session on ``master``; its executors may still be starting."""
+    from pyspark.sql import SparkSession
+
+    # The heap of the driver's JVM is decided before any setting is read.
+    os.environ["PYSPARK_SUBMIT_ARGS"] = f"--driver-memory {driver_memory} pyspark-shell"
+    builder = SparkSession.builder.master(master)
+    for key, value in conf.items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("WARN")
+    return session
+
+
+def wait_for_executors(session: "SparkSession", workers: int) -> None:
+    """Return when ``workers`` executors have registered.
+
+    Raises
+    ------
+    ExperimentError
+        When the cluster does not give that many.
+    """
+    context = session.sparkContext
+    if context.master.startswith("local"):
+        return
+    deadline = time.monotonic() + EXECUTOR_LIMIT
+    tracker = context._jsc.sc().statusTracker()
+    registered = 0
+    while time.monotonic() < deadline:
+        registered = len(tracker.getExecutorInfos()) - 1  # the driver counts itself
+        if registered >= workers:
+            return
+        time.sleep(0.05)
+    raise ExperimentError(
+        f"{context.master} gave {registered} of {workers} executors within {EXECUTOR_LIMIT} s: "
+        "it has too few free cores or too little memory; use fewer --workers or free the cluster"
+    )
+
+
+def ship_code(session: "SparkSession", folder: Path) -> None:
+    """Send the rooms that executors import to a cluster that does not share this folder."""
+    import zipfile
+
+    if _on_this_machine(session.sparkContext.master):
+        return
+    archive = folder / "sparkdl_bench.zip"
+    with zipfile.ZipFile(archive, "w") as bundle:
+        for room in ("data", "models", "backends"):
+            for source in sorted((ROOT / room).rglob("*.py")):
+                bundle.write(source, source.relative_to(ROOT))
+    session.sparkContext.addPyFile(str(archive))
+
+
+def _on_this_machine(master: str) -> bool:
+    return master.startswith(("embedded", "local", f"spark://{LOOPBACK}"))

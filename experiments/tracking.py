@@ -1,0 +1,122 @@
+"""The record in MLflow. A run is opened before training starts and closed in every case."""
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.error import URLError
+from urllib.parse import urlparse
+from urllib.request import urlopen
+
+from experiments.errors import ExperimentError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+#: MLflow's limit for one batch of metrics.
+_BATCH = 1000
+#: MLflow's limit for the length of a tag.
+_TAG_LENGTH = 5000
+
+
+def check_reachable(uri: str) -> None:
+    """Find out before training whether a record can be written.
+
+    Raises
+    ------
+    ExperimentError
+        When the server does not answer, or the database's folder cannot be written to.
+    """
+    parts = urlparse(uri)
+    if parts.scheme in ("http", "https"):
+        try:
+            with urlopen(f"{uri.rstrip('/')}/health", timeout=10):
+                return
+        except (URLError, OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise ExperimentError(
+                f"the MLflow server {uri} does not answer ({reason}): start it, or leave "
+                "--tracking-uri away to record in mlflow.db here"
+            ) from error
+    if parts.scheme == "sqlite":
+        folder = Path(uri.removeprefix("sqlite:///")).expanduser().absolute().parent
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise ExperimentError(
+                f"--tracking-uri {uri}: the folder {folder} does not exist or is read-only"
+            )
+    elif not parts.scheme or parts.scheme == "file":
+        raise ExperimentError(
+            f"--tracking-uri {uri}: MLflow keeps records in a database or on a server; use for "
+            "example sqlite:///mlflow.db"
+        )
+
+
+class Recorder:
+    """Writes runs of one experiment."""
+
+    def __init__(self, uri: str, experiment: str) -> None:
+        # A server that goes away must not hold up a run for MLflow's default of many minutes.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+        import logging
+
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        from mlflow import MlflowClient
+
+        self.uri = uri
+        self.client: MlflowClient = MlflowClient(tracking_uri=uri)
+        self.experiment_id = self._experiment(experiment)
+
+    def open(self, name: str, params: Mapping[str, str], tags: Mapping[str, str]) -> str:
+        """Open a run and return its id."""
+        from mlflow.entities import Param, RunTag
+
+        run = self.client.create_run(self.experiment_id, run_name=name)
+        identity = str(run.info.run_id)
+        self.client.log_batch(
+            identity,
+            params=[Param(key, value) for key, value in params.items()],
+            tags=[RunTag(key, value[:_TAG_LENGTH]) for key, value in tags.items()],
+        )
+        return identity
+
+    def metrics(self, run: str, values: Mapping[str, float]) -> None:
+        """Write final metrics."""
+        self._write(run, [(name, value, 0) for name, value in values.items()])
+
+    def steps(self, run: str, name: str, values: Mapping[int, float]) -> None:
+        """Write a metric by epoch."""
+        self._write(run, [(name, value, step) for step, value in values.items()])
+
+    def tag(self, run: str, tags: Mapping[str, str]) -> None:
+        """Write tags."""
+        for key, value in tags.items():
+            self.client.set_tag(run, key, value[:_TAG_LENGTH])
+
+    def artifacts(self, run: str, folder: Path) -> None:
+        """Upload every file of ``folder``."""
+        self.client.log_artifacts(run, str(folder))
+
+    def close(self, run: str, status: str, reason: str) -> None:
+        """End a run as FINISHED, FAILED or KILLED, with the reason in its own words."""
+        self.client.set_tag(run, "status_reason", (reason or "finished")[:_TAG_LENGTH])
+        self.client.set_terminated(run, status)
+
+    def _experiment(self, name: str) -> str:
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            return str(self.client.create_experiment(name))
+        if found.lifecycle_stage != "active":
+            raise ExperimentError(
+                f"the MLflow experiment '{name}' was deleted: restore it, or give --set name=…"
+            )
+        return str(found.experiment_id)
+
+    def _write(self, run: str, rows: list[tuple[str, float, int]]) -> None:
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        entities: list[Any] = [Metric(name, value, now, step) for name, value, step in rows]
+        for start in range(0, len(entities), _BATCH):
+            self.client.log_batch(run, metrics=entities[start : start + _BATCH])

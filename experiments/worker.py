@@ -1,0 +1,222 @@
+"""The process that trains: one run, one Spark driver, one result folder.
+
+Called as ``python -m experiments.worker <folder>``. Reads ``job.json``, tells what it does in
+``events.jsonl`` and leaves ``result.json``, ``predictions.parquet`` and ``model.keras``. Whatever
+a framework does to this process, the parent has the files.
+"""
+
+import json
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from backends import Backend, Epoch, FitResult, RunContext, TrainingTask, create
+from data.prepared import PreparedData, open_prepared
+from experiments.config import RunPlan
+from experiments.events import EventWriter
+from experiments.failures import plain_reason
+from models import checksum
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+#: Seconds between two progress events within an epoch.
+_PROGRESS_INTERVAL = 0.25
+
+
+class Job(BaseModel):
+    """What the parent asks for."""
+
+    plan: RunPlan
+    #: Prepared data set.
+    data: str
+    #: Spark URL, or None for a backend without Spark.
+    master: str | None
+
+
+class Result(BaseModel):
+    """What the parent gets."""
+
+    status: str
+    reason: str = ""
+    traceback: str = ""
+    #: Seconds by phase.
+    times: dict[str, float] = {}
+    epochs: list[dict[str, Any]] = []
+    samples_seen: int = 0
+    steps: int = 0
+    notes: list[str] = []
+    initial_weights_checksum: str | None = None
+
+
+def task_of(plan: RunPlan, data: PreparedData, backend: Backend) -> TrainingTask:
+    """Return what ``backend`` is asked to train under ``plan``."""
+    experiment = plan.experiment
+    return TrainingTask(
+        data=data,
+        model=experiment.model,
+        optimizer=experiment.optimizer,
+        epochs=experiment.epochs,
+        global_batch_size=experiment.batch_size,
+        workers=experiment.workers,
+        seed=plan.seed,
+        options=backend.options(**experiment.backend_options.get(plan.backend, {})),
+    )
+
+
+class Worker:
+    """One run from start to end; the phases are timed apart."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.job = Job.model_validate_json((folder / "job.json").read_text())
+        self.events = EventWriter(folder / "events.jsonl")
+        self.times: dict[str, float] = {}
+        self.session: SparkSession | None = None
+        self._last_progress = 0.0
+
+    def run(self) -> Result:
+        """Train, predict, and write what came out."""
+        plan = self.job.plan
+        backend = create(plan.backend)
+        with self.phase("load"):
+            data = open_prepared(self.job.data)
+            task = task_of(plan, data, backend)
+        with self.phase("spark_start"):
+            self._start(backend, task)
+        context = RunContext(
+            spark=self.session,
+            folder=self.folder,
+            expected_checksum=lambda: checksum(task.build_model().get_weights()),
+            on_epoch=self._tell_epoch,
+            on_batch=self._tell_batch,
+        )
+        with self.phase("fit"):
+            fitted = backend.fit(task, context)
+        self._split_fit_time(fitted)
+        with self.phase("predict"):
+            probabilities = backend.predict(task, fitted.weights, context)
+        self._write_predictions(data, probabilities)
+        if context.initial_weights_checksum is not None:
+            model = task.build_model()
+            model.set_weights(fitted.weights)
+            model.save(self.folder / "model.keras")
+        return Result(
+            status="finished",
+            times=self.times,
+            epochs=[vars(epoch) for epoch in fitted.epochs],
+            samples_seen=fitted.samples_seen,
+            steps=fitted.steps,
+            notes=list(fitted.notes),
+            initial_weights_checksum=context.initial_weights_checksum,
+        )
+
+    def close(self) -> None:
+        """Stop Spark."""
+        if self.session is not None:
+            self.session.stop()
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time a phase and tell that it begins."""
+        self.events.send("phase", name=name)
+        started = time.perf_counter()
+        yield
+        self.times[name] = time.perf_counter() - started
+
+    def _start(self, backend: Backend, task: TrainingTask) -> None:
+        """Start Spark and import the framework at the same time: both take seconds of one core."""
+        if self.job.master is None:
+            backend.warm_up(task.seed)
+            return
+        failures: list[BaseException] = []
+
+        def connect() -> None:
+            try:
+                self._connect(backend, task)
+            except BaseException as error:  # handed to the main thread below
+                failures.append(error)
+
+        thread = threading.Thread(target=connect, name="spark-start")
+        thread.start()
+        backend.warm_up(task.seed)
+        thread.join()
+        if failures:
+            raise failures[0]
+
+    def _connect(self, backend: Backend, task: TrainingTask) -> None:
+        from backends.inference import import_on_executors
+        from experiments import session
+
+        spark = self.job.plan.experiment.spark
+        conf = session.settings(spark, task.workers, self.folder, backend.spark_conf(task))
+        self.session = session.connect(str(self.job.master), conf, spark.driver_memory)
+        session.ship_code(self.session, self.folder)
+        session.wait_for_executors(self.session, task.workers)
+        if backend.executor_modules:
+            context = RunContext(spark=self.session, folder=self.folder)
+            import_on_executors(context, task.workers, *backend.executor_modules)
+
+    def _split_fit_time(self, fitted: FitResult) -> None:
+        """Keep training and validation apart: epochs carry their training seconds."""
+        if fitted.epochs:
+            whole = self.times["fit"]
+            self.times["fit"] = sum(epoch.seconds for epoch in fitted.epochs)
+            self.times["validation"] = max(0.0, whole - self.times["fit"])
+
+    def _tell_epoch(self, epoch: Epoch) -> None:
+        self.events.send("epoch", **vars(epoch))
+
+    def _tell_batch(self, epoch: int, images: int, loss: float) -> None:
+        now = time.monotonic()
+        if now - self._last_progress >= _PROGRESS_INTERVAL:
+            self._last_progress = now
+            self.events.send("batch", number=epoch, images=images, loss=loss)
+
+    def _write_predictions(self, data: PreparedData, probabilities: np.ndarray) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        index = data.index("test").select(["image_id", "patient_id", "label"])
+        expected = (index.num_rows, len(data.class_names))
+        if probabilities.shape != expected:
+            raise ValueError(f"predictions have shape {probabilities.shape}, not {expected}")
+        if not np.isfinite(probabilities).all():
+            raise ValueError("training diverged: predictions are not finite numbers")
+        for number, name in enumerate(data.class_names):
+            column = pa.array(probabilities[:, number].astype(np.float64))
+            index = index.append_column(f"probability_{name}", column)
+        pq.write_table(index, self.folder / "predictions.parquet")
+
+
+def main(folder: Path) -> int:
+    """Run the job of ``folder``; return the exit status."""
+    worker = Worker(folder)
+    try:
+        result = worker.run()
+    except (Exception, SystemExit) as error:  # some frameworks exit the process
+        result = Result(
+            status="failed",
+            reason=plain_reason(error),
+            traceback=traceback.format_exc(),
+            times=worker.times,
+        )
+        traceback.print_exc()
+    unfinished = folder / "result.json.unfinished"
+    unfinished.write_text(json.dumps(result.model_dump()))
+    unfinished.rename(folder / "result.json")
+    worker.events.send("end", status=result.status)
+    worker.close()
+    return 0 if result.status == "finished" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,136 @@
+"""Pixels are right whatever the file's mode, and broken files say why they are."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from data import images
+from data.images import UnreadableImage, decode
+
+
+def encoded(image: Image.Image, file_format: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize("file_format", ["BMP", "PNG", "TIFF"])
+def test_lossless_files_of_the_asked_size_keep_their_pixels(file_format: str):
+    pixels = noise(12, 17)
+    content = encoded(Image.fromarray(pixels), file_format)
+    np.testing.assert_array_equal(decode(content, 12, 17, "rgb"), pixels)
+
+
+def test_grey_has_one_channel():
+    pixels = noise(9, 9)[..., 0]
+    decoded = decode(encoded(Image.fromarray(pixels)), 9, 9, "grey")
+    np.testing.assert_array_equal(decoded, pixels[..., None])
+
+
+def test_downscaling_averages_over_all_pixels():
+    """A board of single black and white pixels becomes grey; picking pixels would not do that."""
+    board = (np.indices((480, 450)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    small = decode(encoded(Image.fromarray(board)), 48, 45, "grey").astype(int)
+    assert abs(small - 127).max() <= 2
+
+
+def test_exif_orientation_is_applied():
+    pixels = np.zeros((10, 20, 3), np.uint8)
+    pixels[:, :10] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: the left edge belongs at the top
+    decoded = decode(encoded(Image.fromarray(pixels), exif=exif), 20, 10, "rgb")
+    assert decoded[:10].min() == 255
+    assert decoded[10:].max() == 0
+
+
+def test_transparent_pixels_become_black():
+    pixels = np.full((8, 8, 4), 200, np.uint8)
+    pixels[:, 4:, 3] = 0
+    decoded = decode(encoded(Image.fromarray(pixels)), 8, 8, "rgb")
+    assert (decoded[:, :4] == 200).all()
+    assert (decoded[:, 4:] == 0).all()
+
+
+def test_palette_images_give_their_colours():
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[:4] = (250, 20, 90)
+    content = encoded(Image.fromarray(pixels).convert("P", palette=Image.Palette.ADAPTIVE))
+    np.testing.assert_array_equal(decode(content, 8, 8, "rgb"), pixels)
+
+
+def test_16_bit_grey_is_scaled_by_its_whole_range():
+    values = np.array([[0, 257, 32896, 65535]] * 4, np.uint16)
+    decoded = decode(encoded(Image.fromarray(values)), 4, 4, "grey")
+    assert decoded[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+def test_cmyk_jpeg_gives_its_colour():
+    content = encoded(Image.new("RGB", (16, 16), (200, 40, 40)).convert("CMYK"), "JPEG")
+    assert abs(decode(content, 16, 16, "rgb").astype(int) - (200, 40, 40)).max() <= 6
+
+
+def test_large_jpeg_decoded_at_reduced_scale_looks_the_same():
+    smooth = Image.fromarray(noise(6, 6)).resize((1200, 1200), Image.Resampling.BICUBIC)
+    from_jpeg = decode(encoded(smooth, "JPEG", quality=95), 48, 48, "rgb").astype(int)
+    from_png = decode(encoded(smooth), 48, 48, "rgb").astype(int)
+    assert abs(from_jpeg - from_png).mean() < 2
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty file"),
+        (b"patient,label\n1,all\n", "not an image"),
+        (encoded(Image.fromarray(noise(64, 64)))[:-4000], "damaged image"),
+        (encoded(Image.fromarray(noise(64, 64)), "BMP")[:-4000], "damaged image"),
+        (encoded(Image.fromarray(noise(64, 64)), "JPEG")[:-900], "damaged image"),
+        (encoded(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF"), "floating-point"),
+    ],
+)
+def test_broken_files_say_what_is_wrong(content: bytes, reason: str):
+    with pytest.raises(UnreadableImage) as caught:
+        decode(content, 48, 48, "rgb")
+    assert reason in caught.value.reason
+    assert "\n" not in caught.value.reason
+
+
+def test_an_image_that_claims_too_many_pixels_is_refused_before_decoding(monkeypatch):
+    monkeypatch.setattr(images, "MAX_IMAGE_PIXELS", 99)
+    with pytest.raises(UnreadableImage, match="10 x 10 is more than 99 pixels"):
+        decode(encoded(Image.fromarray(noise(10, 10))), 8, 8, "rgb")
+
+
+@given(cut=st.integers(0, 900), flips=st.lists(st.tuples(st.integers(0, 899), st.integers(1, 255))))
+def test_any_damage_gives_pixels_or_a_reason(cut: int, flips: list[tuple[int, int]]):
+    content = bytearray(encoded(Image.fromarray(noise(16, 16))))
+    for position, change in flips:
+        content[position % len(content)] ^= change
+    try:
+        decoded = decode(bytes(content[:cut]), 8, 8, "rgb")
+    except UnreadableImage as error:
+        assert error.reason
+    else:
+        assert decoded.shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "color"),
+    [("c-nmc-7", "*.bmp", "rgb"), ("ham10000", "*.jpg", "rgb"), ("malaria-cells", "*.png", "grey")],
+)
+def test_real_images_decode(unzipped: Callable[[str], Path], name: str, pattern: str, color: str):
+    files = sorted(unzipped(name).rglob(pattern))[:50]
+    assert files
+    for file in files:
+        decoded = decode(file.read_bytes(), 48, 48, color)
+        assert decoded.std() > 1

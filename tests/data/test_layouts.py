@@ -1,0 +1,331 @@
+import gzip
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.config import DataConfig
+from data.errors import DataError
+from data.layouts import Index, read_index
+from data.layouts.base import IndexBuilder
+from data.layouts.c_nmc import Cell, add_training, fold_of, parse_name
+from data.layouts.folders import locate_classes
+from data.layouts.malaria import parse_patient
+from data.schema import INDEX_SCHEMA, REJECT_SCHEMA
+
+
+def touch(root: Path, *paths: str) -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+
+
+def read(root: Path, **options) -> Index:
+    return read_index(DataConfig(source=str(root), **options))
+
+
+def column(index: Index, name: str) -> list[str]:
+    return index.table.column(name).to_pylist()
+
+
+def rejects(index: Index) -> dict[str, str]:
+    return {row["path"]: row["reason"] for row in index.rejects.to_pylist()}
+
+
+# C-NMC
+
+
+@pytest.fixture(scope="module")
+def official_paths(real_data: Path) -> list[str]:
+    file_list = real_data / "c-nmc-file-list.tsv.gz"
+    if not file_list.is_file():
+        pytest.skip(f"{file_list} is missing")
+    with gzip.open(file_list, "rt") as lines:
+        paths = [line.split("\t")[0] for line in lines]
+    return [path for path in paths if "/training_data/" in path]
+
+
+def test_c_nmc_full_list_gives_every_patient_of_the_training_set(official_paths):
+    builder = IndexBuilder()
+    add_training(builder, "", official_paths)
+    rows = list(builder._rows.values())
+    images = [row["class_name"] for row in rows]
+    patients = {(row["patient_id"], row["class_name"]) for row in rows}
+    assert not builder._rejects
+    assert (images.count("all"), images.count("hem")) == (7272, 3389)
+    assert sum(name == "all" for _, name in patients) == 47
+    assert sum(name == "hem" for _, name in patients) == 26
+    numbers = [patient.removeprefix("H") for patient, _ in patients]
+    assert len(numbers) - len(set(numbers)) == 19
+    assert {row["fold"] for row in rows} == {"fold_0", "fold_1", "fold_2"}
+    builder.refuse_mixed_patients("")
+
+
+@given(
+    st.integers(1, 99),
+    st.booleans(),
+    st.integers(1, 99),
+    st.integers(1, 99),
+    st.sampled_from(["all", "hem"]),
+    st.sampled_from([".bmp", ".BMP", ".png"]),
+)
+def test_c_nmc_name_keeps_the_h_of_a_patient(number, healthy, image, cell, label, suffix):
+    patient = f"{'H' if healthy else ''}{number}"
+    name = f"UID_{patient}_{image}_{cell}_{label}{suffix}"
+    assert parse_name(f"fold_1/{label}/{name}") == Cell(patient, label)
+    assert parse_name(name.replace("H", "h")) == Cell(patient, label)
+
+
+@pytest.mark.parametrize(
+    "name", ["1.bmp", "UID_1_2_3.bmp", "UID_X1_2_3_all.bmp", "UID_1_2_3_all_x.bmp"]
+)
+def test_c_nmc_other_names_are_not_guessed(name):
+    assert parse_name(name) is None
+
+
+def test_c_nmc_fold_is_found_above_the_source():
+    assert fold_of("/x/Fold_2/all/UID_1_1_1_all.bmp") == "fold_2"
+    assert fold_of("/x/all/fold_2.bmp") == ""
+
+
+PRELIMINARY = "validation_data/C-NMC_test_prelim_phase_data"
+
+
+def test_c_nmc_takes_training_and_preliminary_and_counts_the_final_test(tmp_path):
+    touch(
+        tmp_path,
+        "training_data/fold_0/all/UID_1_1_1_all.bmp",
+        "training_data/fold_1/hem/UID_H1_1_1_hem.bmp",
+        "training_data/fold_1/hem/UID_2_1_1_all.bmp",
+        "training_data/fold_1/hem/preview.bmp",
+        *(f"{PRELIMINARY}/{number}.bmp" for number in (1, 2, 3, 4)),
+        *(f"testing_data/C-NMC_test_final_phase_data/{number}.bmp" for number in (1, 2)),
+    )
+    (tmp_path / f"{PRELIMINARY}_labels.csv").write_text(
+        "Patient_ID,new_names,labels\n"
+        "UID_57_29_1_all.bmp,1.bmp,1\n"
+        "UID_H49_2_1_hem.bmp,2.bmp,0\n"
+        "UID_58_2_1_all.bmp,3.bmp,0\n"
+        "UID_58_2_2_all.bmp,9.bmp,1\n"
+    )
+    index = read(tmp_path)
+    assert index.layout == "c-nmc"
+    assert index.table.schema == INDEX_SCHEMA
+    assert index.rejects.schema == REJECT_SCHEMA
+    assert list(
+        zip(
+            column(index, "patient_id"),
+            column(index, "class_name"),
+            column(index, "fold"),
+            strict=True,
+        )
+    ) == [
+        ("1", "all", "fold_0"),
+        ("57", "all", "preliminary"),
+        ("H1", "hem", "fold_1"),
+        ("H49", "hem", "preliminary"),
+    ]
+    assert f"{PRELIMINARY}/1.bmp" in column(index, "path")
+    assert set(rejects(index)) == {
+        "training_data/fold_1/hem/UID_2_1_1_all.bmp",
+        "training_data/fold_1/hem/preview.bmp",
+        f"{PRELIMINARY}/3.bmp",
+        f"{PRELIMINARY}/4.bmp",
+        "validation_data/9.bmp",
+    }
+    assert len(index.notes) == 1
+    assert index.notes[0].startswith("2 numbered images")
+
+
+def test_c_nmc_patient_in_both_classes_is_refused(tmp_path):
+    touch(tmp_path, "all/UID_7_1_1_all.bmp", "hem/UID_7_1_2_hem.bmp")
+    with pytest.raises(DataError, match=r"patient 7 .*'all' and 'hem'.*the H of healthy"):
+        read(tmp_path)
+
+
+def test_c_nmc_real_images_are_recognised(unzipped):
+    index = read(unzipped("c-nmc-7"))
+    assert (index.layout, index.table.num_rows) == ("c-nmc", 7)
+    assert column(index, "patient_id").count("H3") == 2
+
+
+# NIH malaria
+
+
+def test_malaria_real_names_give_130_patients(unzipped):
+    index = read(unzipped("malaria-cells"))
+    assert (index.layout, index.table.num_rows, index.rejects.num_rows) == ("malaria", 18960, 0)
+    assert len(set(column(index, "patient_id"))) == 130
+    # The photograph of a blood film carries the time it was taken at: nobody else's cell has it.
+    patients_of: dict[str, set[str]] = {}
+    columns = (column(index, name) for name in ("image_id", "patient_id"))
+    for image, patient in zip(*columns, strict=True):
+        taken = re.search(r"IMG_(\d+_\d+a?)_cell", image)
+        patients_of.setdefault(taken[1], set()).add(patient)
+    assert all(len(patients) == 1 for patients in patients_of.values())
+
+
+SPELLINGS = [
+    "P{p}thinF_IMG", "P{p}ThinF_IMG", "P{p}_ThinF_IMG", "P{p}NThinF_IMG", "P{p}N_ThinF_IMG",
+    "P{p}ReThinF_IMG", "BP{p}_thinF_IMG", "NThinF_IMG", "ThinF_IMG", "thin_original_IMG",
+    "P{p}thinF_original_IMG", "P{p}thinOriginalOlympusCX21_IMG", "P{p}thin_Original_Motic_IMG",
+    "AP{p}thinF_IMG",
+]  # fmt: skip
+
+
+@given(
+    st.sampled_from(["", "Parasitized"]),
+    st.integers(1, 999),
+    st.sampled_from(SPELLINGS),
+    st.integers(1, 999),
+    st.sampled_from(["", "a"]),
+)
+def test_malaria_patient_is_the_number_after_the_first_c(prefix, patient, spelling, other, letter):
+    name = f"{prefix}C{patient}{spelling.format(p=other)}_20150619_115740{letter}_cell_39.png"
+    assert parse_patient(name) == f"C{patient}"
+
+
+@pytest.mark.parametrize("name", ["cell_3.png", "C33.png", "XC33P1thinF_IMG_1_cell_1.png"])
+def test_malaria_other_names_are_not_guessed(name):
+    assert parse_patient(name) is None
+
+
+# HAM10000
+
+
+def test_ham10000_keeps_lesions_together_and_says_so(tmp_path):
+    touch(
+        tmp_path,
+        "HAM10000_images_part_1/ISIC_0000001.jpg",
+        "HAM10000_images_part_2/ISIC_0000002.jpg",
+        "HAM10000_images_part_2/ISIC_0000009.jpg",
+        "masks/ISIC_0000001_segmentation.png",
+    )
+    (tmp_path / "HAM10000_metadata.csv").write_text(
+        "lesion_id,image_id,dx,age\n"
+        "HAM_1,ISIC_0000001,nv,80\nHAM_1,ISIC_0000002,nv,80\nHAM_2,ISIC_0000003,mel,80\n"
+    )
+    index = read(tmp_path)
+    assert index.layout == "ham10000"
+    assert column(index, "image_id") == ["ISIC_0000001", "ISIC_0000002"]
+    assert column(index, "group") == column(index, "patient_id") == ["HAM_1", "HAM_1"]
+    assert set(rejects(index)) == {"HAM10000_images_part_2/ISIC_0000009.jpg", "ISIC_0000003"}
+    assert "no patient ids" in index.notes[0]
+
+
+def test_ham10000_real_images_are_recognised(unzipped):
+    index = read(unzipped("ham10000"))
+    assert (index.layout, index.table.num_rows, index.rejects.num_rows) == ("ham10000", 5051, 0)
+
+
+# Class folders
+
+
+def test_folders_take_the_group_from_the_pattern(tmp_path):
+    touch(tmp_path, "mel/p1_a.jpg", "mel/p1_b.JPG", "nv/deep/p2_a.png", "nv/odd.png", "top_p3.png")
+    touch(tmp_path, "mel/.hidden_p4.jpg", "__MACOSX/mel/p5_a.jpg", "mel/Thumbs.db", "notes.txt")
+    index = read(tmp_path, group_pattern=r"(?P<patient>p\d+)_")
+    assert column(index, "image_id") == ["mel/p1_a", "mel/p1_b", "nv/deep/p2_a"]
+    assert column(index, "class_name") == ["mel", "mel", "nv"]
+    assert column(index, "patient_id") == ["p1", "p1", "p2"]
+    assert set(rejects(index)) == {"nv/odd.png", "top_p3.png"}
+
+
+def test_folders_without_a_pattern_are_refused_with_the_reason(tmp_path):
+    touch(tmp_path, "mel/1.jpg", "nv/2.jpg")
+    with pytest.raises(DataError, match=r"patient of its own.*--group-pattern"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(("pattern", "message"), [("(", "cannot be read"), ("p1", "parentheses")])
+def test_folders_unusable_pattern_is_named(tmp_path, pattern, message):
+    touch(tmp_path, "mel/p1.jpg")
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, layout="folders", group_pattern=pattern)
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["a/1.png", "b/2.png"], [("a", ""), ("b", "")]),
+        (["top/a/p1/1.png", "top/b/p2/2.png"], [("a", ""), ("b", "")]),
+        (["train/a/1.png", "Test/b/2.png"], [("a", "train"), ("b", "Test")]),
+        (["train/a/1.png", "other/b/2.png"], [("train", ""), ("other", "")]),
+        (["a/1.png", "a/2.png"], [("a", ""), ("a", "")]),
+        (["1.png", "b/2.png"], [("", ""), ("b", "")]),
+        ([], []),
+    ],
+)
+def test_folders_class_is_the_first_folder_that_differs(paths, expected):
+    assert locate_classes(paths) == expected
+
+
+# CSV
+
+
+def test_csv_paths_start_at_its_folder_or_at_the_root(tmp_path):
+    touch(tmp_path, "set/one/1.png", "set/2.png", "elsewhere/3.png")
+    table = tmp_path / "set" / "images.csv"
+    table.write_text(
+        "path,label,group\n"
+        f"one/1.png,a,p1\n{tmp_path}/set/2.png,b,p2\n{tmp_path}/elsewhere/3.png,a,p3\n"
+        "gone.png,a,p4\n./one/1.png,a,p1\n2.png,,p2\n"
+    )
+    for source in (table, table.parent):
+        index = read(source)
+        assert index.layout == "csv"
+        assert index.root == str(table.parent)
+        assert sorted(column(index, "path")) == sorted(
+            ["one/1.png", "2.png", f"{tmp_path}/elsewhere/3.png"]
+        )
+        assert set(rejects(index)) == {"gone.png", "one/1.png", "2.png"}
+
+
+def test_csv_with_other_columns_says_which(tmp_path):
+    touch(tmp_path, "1.png")
+    table = tmp_path / "images.csv"
+    table.write_text("file,class\n1.png,a\n")
+    with pytest.raises(DataError, match=r"path, label, group; it has file, class"):
+        read(table)
+
+
+# Choosing
+
+
+def test_unknown_folders_list_what_each_layout_expects(tmp_path):
+    touch(tmp_path, "1.png")
+    with pytest.raises(DataError, match=r"(?s)c-nmc:.*ham10000:.*malaria:.*csv:.*folders:"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("layout", ["c-nmc", "ham10000", "malaria", "csv"])
+def test_named_layout_that_does_not_fit_is_refused(tmp_path, layout):
+    touch(tmp_path, "a/1.png", "b/2.png")
+    with pytest.raises(DataError, match=f"does not look like the layout '{layout}'"):
+        read(tmp_path, layout=layout)
+
+
+def test_missing_and_empty_folders_are_refused(tmp_path):
+    with pytest.raises(DataError, match="no such folder"):
+        read(tmp_path / "missing")
+    touch(tmp_path, "notes.txt")
+    with pytest.raises(DataError, match="no image files"):
+        read(tmp_path)
+    with pytest.raises(DataError, match="is a file"):
+        read(tmp_path / "notes.txt")
+
+
+def test_second_image_of_a_name_is_rejected_and_names_the_first(tmp_path):
+    name = "C33P1thinF_IMG_1_cell_1.png"
+    touch(tmp_path, f"Parasitized/{name}", f"copy/Parasitized/{name}", "Uninfected/x.png")
+    found = rejects(read(tmp_path))
+    assert found[f"copy/Parasitized/{name}"] == f"has the same image name as Parasitized/{name}"
+
+
+def test_rows_depend_on_the_folder_alone(tmp_path):
+    for folder in ("x", "y/z"):
+        touch(tmp_path / folder, "b/p1.png", "a/p2.png", "a/p1.png")
+    first, second = (read(tmp_path / name, group_pattern="(p.)") for name in ("x", "y/z"))
+    assert first.table.equals(second.table)

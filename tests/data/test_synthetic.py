@@ -1,0 +1,102 @@
+"""The synthetic cells are C-NMC by name, equal for equal seeds, and marked as synthetic."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.config import DataConfig
+from data.errors import DataError
+from data.layouts import read_index
+from data.synthetic import is_synthetic, synthesize
+from data.synthetic_cells import draw_cells
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return synthesize(tmp_path_factory.mktemp("small") / "cells", patients=12, cells_per_patient=5)
+
+
+def test_names_and_folders_read_as_c_nmc(cells: Path):
+    index = read_index(DataConfig(source=str(cells)))
+    assert index.layout == "c-nmc"
+    assert index.rejects.num_rows == 0
+    assert index.table.num_rows == len([*cells.rglob("*.bmp")])
+    rows = index.table.to_pylist()
+    classes = {row["patient_id"]: row["class_name"] for row in rows}
+    assert Counter(classes.values()) == {"all": 6, "hem": 6}
+    assert all((name == "hem") == patient.startswith("H") for patient, name in classes.items())
+    assert {row["fold"] for row in rows} == {"fold_0", "fold_1", "fold_2"}
+
+
+def test_each_fold_has_both_classes(cells: Path):
+    for fold in sorted((cells / "training_data").iterdir()):
+        assert all(any((fold / label).iterdir()) for label in ("all", "hem"))
+
+
+def test_cells_lie_on_black_in_24_bit_bmp(cells: Path):
+    for file in cells.rglob("*.bmp"):
+        with Image.open(file) as image:
+            assert (image.format, image.mode, image.size) == ("BMP", "RGB", (96, 96))
+            pixels = np.asarray(image)
+        border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+        assert np.median(border) == 0
+        assert pixels[40:56, 40:56].mean() > 30
+
+
+def test_the_set_says_that_it_is_synthetic(cells: Path):
+    assert is_synthetic(cells)
+    assert "no patient and no real cell" in (cells / "SYNTHETIC.txt").read_text()
+
+
+def test_equal_seeds_give_equal_files_whatever_the_workers(cells: Path, tmp_path: Path):
+    def content(folder: Path) -> dict[str, bytes]:
+        return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*.bmp")}
+
+    again = synthesize(tmp_path / "again", patients=12, cells_per_patient=5, workers=1)
+    other = synthesize(tmp_path / "other", patients=12, cells_per_patient=5, seed=1)
+    assert content(again) == content(cells)
+    assert not set(content(other).values()) & set(content(cells).values())
+
+
+def test_stain_belongs_to_the_patient_and_not_to_the_class():
+    """Colours differ between patients far more than between the classes' means."""
+    hues: dict[str, list[np.ndarray]] = {"all": [], "hem": []}
+    for number in range(60):
+        label = ("all", "hem")[number % 2]
+        pixels = draw_cells(label, 6, 48, np.random.default_rng([5, number]))
+        center = pixels[:, 18:30, 18:30].reshape(-1, 3).mean(axis=0)
+        hues[label].append(center / center.sum())
+    between_patients = np.mean([np.std(values, axis=0) for values in hues.values()])
+    between_classes = abs(np.mean(hues["all"], axis=0) - np.mean(hues["hem"], axis=0)).mean()
+    assert between_patients > 2 * between_classes
+
+
+def test_blasts_are_larger_with_overlap():
+    areas = {}
+    for label in ("all", "hem"):
+        drawn = [draw_cells(label, 10, 48, np.random.default_rng([3, n])) for n in range(20)]
+        areas[label] = (np.concatenate(drawn).max(axis=-1) > 20).mean(axis=(1, 2))
+    assert areas["all"].mean() > areas["hem"].mean()
+    assert np.quantile(areas["all"], 0.1) < np.quantile(areas["hem"], 0.9)
+
+
+def test_large_cells_can_be_drawn():
+    pixels = draw_cells("all", 1, 450, np.random.default_rng(0))
+    assert pixels.shape == (1, 450, 450, 3)
+
+
+def test_a_folder_with_content_is_left_alone(tmp_path: Path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(DataError, match="is not empty"):
+        synthesize(tmp_path, patients=2, cells_per_patient=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("wrong", [{"patients": 1}, {"cells_per_patient": 0}, {"size": 4}])
+def test_senseless_parameters_are_refused(tmp_path: Path, wrong: dict[str, int]):
+    with pytest.raises(DataError):
+        synthesize(tmp_path / "cells", **wrong)
+    assert not any(tmp_path.iterdir())
