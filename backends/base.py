@@ -191,4 +191,3 @@ class Backend(ABC):
         self, task: TrainingTask, weights: Sequence[np.ndarray], context: RunContext
     ) -> np.ndarray:
         """Return probabilities of the test images, float32 (n, classes), in the data's order."""
-

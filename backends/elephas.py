@@ -66,7 +66,6 @@ class Elephas(Backend):
 
     def warm_up(self, seed: int) -> None:
         """Import Elephas here; ``executor_modules`` are imported on the executors meanwhile."""
-        import elephas.spark_model
         import keras
 
         keras.utils.set_random_seed(seed)
@@ -123,9 +122,7 @@ def _fit_synchronous(task: TrainingTask, context: RunContext) -> FitResult:
     for number in range(1, task.epochs + 1):
         rdd = training_rdd(task, context, number)
         started = perf_counter()
-        spark_model.fit(
-            rdd, epochs=1, batch_size=task.worker_batch_size, verbose=0, shuffle=False
-        )
+        spark_model.fit(rdd, epochs=1, batch_size=task.worker_batch_size, verbose=0, shuffle=False)
         seconds = perf_counter() - started
         histories = spark_model.training_histories[-task.workers :]
         losses = [history["loss"][-1] for history in histories]
@@ -224,7 +221,7 @@ def _list_parameter() -> Any:
         def zero(self, value: list) -> list:
             return []
 
-        def addInPlace(self, value1: list, value2: list) -> list:  # noqa: N802, N803
+        def addInPlace(self, value1: list, value2: list) -> list:  # noqa: N802
             return value1 + value2
 
     return Lists()

@@ -1,11 +1,15 @@
 """Names of the backends, and where each is found. Importing this imports no framework."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from backends.base import Backend
 from backends.errors import BackendError
+
+if TYPE_CHECKING:
+    from backends.base import Backend
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,19 @@ def check_name(name: str) -> str:
     raise BackendError(f"unknown backend '{name}' (known: {', '.join(BACKENDS)}){hint}")
 
 
-def create(name: str) -> Backend:
+def check_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Return ``names`` without repeats, with ``all`` standing for every backend.
+
+    Raises
+    ------
+    BackendError
+        For an unknown name.
+    """
+    chosen = [one for name in names for one in (known() if name == "all" else [check_name(name)])]
+    return tuple(dict.fromkeys(chosen))
+
+
+def create(name: str) -> "Backend":
     """Return the backend ``name``.
 
     Raises

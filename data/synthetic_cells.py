@@ -35,8 +35,8 @@ class Trait:
         return np.clip(values, self.lowest, self.highest)
 
 
-CELL_RADIUS = Trait(0.69, 0.59, 0.03, 0.05, 0.42, 0.82)
-NUCLEUS_SHARE = Trait(0.86, 0.76, 0.02, 0.04, 0.6, 0.95)
+CELL_RADIUS = Trait(0.73, 0.55, 0.035, 0.055, 0.42, 0.82)
+NUCLEUS_SHARE = Trait(0.87, 0.74, 0.025, 0.045, 0.6, 0.95)
 IRREGULARITY = Trait(0.055, 0.035, 0.006, 0.015, 0.0, 0.12)
 CHROMATIN_SCALE = Trait(1.3, 2.6, 0.2, 0.4, 0.8, 4.0)
 CHROMATIN_CONTRAST = Trait(0.13, 0.18, 0.02, 0.03, 0.03, 0.3)
@@ -60,13 +60,13 @@ class Smear:
     @classmethod
     def draw(cls, generator: np.random.Generator) -> "Smear":
         """Draw the properties of one patient's smear."""
-        strength = generator.lognormal(0, 0.14)
-        tint = generator.normal(0, 0.12, 3)
+        strength = generator.lognormal(0, 0.22)
+        tint = generator.normal(0, 0.35, 3)
         along, across = generator.uniform(0.6, 3.0, 2)
         return cls(
             nucleus=strength * np.array([0.80, 1.25, 0.52]) * np.exp(tint),
             cytoplasm=strength * np.array([0.42, 0.62, 0.22]) * np.exp(tint[::-1]),
-            light=generator.uniform(0.88, 1.0, 3),
+            light=generator.uniform(0.75, 1.0, 3),
             grain_scale=(along, across),
             grain_contrast=generator.uniform(0.03, 0.14),
             quarter_turns=int(generator.integers(2)),

@@ -44,6 +44,8 @@ def confusion_matrix(
 
 def learning_curve(epochs: Sequence[dict[str, Any]], title: str, stamp: str, path: Path) -> None:
     """Draw training and validation loss by epoch."""
+    from matplotlib.ticker import MaxNLocator
+
     figure = _figure(5.0, 3.4)
     axes = figure.add_subplot()
     for key, label, color, style in (
@@ -55,7 +57,7 @@ def learning_curve(epochs: Sequence[dict[str, Any]], title: str, stamp: str, pat
             axes.plot(*zip(*points, strict=True), style, color=color, label=label)
     if axes.lines:
         axes.legend(frameon=False)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     else:
         axes.text(0.5, 0.5, "no training loss", ha="center", transform=axes.transAxes)
     axes.set(xlabel="epoch", ylabel="cross-entropy (nats)", title=title)

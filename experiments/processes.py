@@ -1,9 +1,9 @@
 """Child processes that never outlive the run, however it ends."""
 
-import ctypes
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,27 +12,24 @@ import psutil
 
 #: Seconds between asking a process to end and forcing it.
 GRACE = 5.0
-_PR_SET_PDEATHSIG = 1
+_LAUNCHER = Path(__file__).parent / "end_with_parent.py"
 
 
-def start(
-    command: Sequence[str], log: Path, environment: Mapping[str, str], cwd: Path | None = None
-) -> subprocess.Popen:
+def start(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen:
     """Start ``command`` with its output in ``log``.
 
     The child gets a session of its own, so that Ctrl-C reaches the parent alone, which then ends
     its children in order; and the kernel terminates it should the parent be killed.
     """
+    launcher = [sys.executable, "-S", str(_LAUNCHER), str(os.getpid())]
     with log.open("ab") as output:
         return subprocess.Popen(
-            command,
+            [*launcher, *command],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             env=dict(environment),
-            cwd=cwd,
             start_new_session=True,
-            preexec_fn=_end_with_parent,  # noqa: PLW1509: one system call, no locks
         )
 
 
@@ -69,7 +66,3 @@ def _signal(pid: int, number: int) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         return
-
-
-def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -61,7 +61,7 @@ def supervise(
     """
     reader = EventReader(folder / "events.jsonl")
     command = [sys.executable, "-m", module, str(folder)]
-    child = start(command, folder / "worker.log", _with_path(environment), cwd=None)
+    child = start(command, folder / "worker.log", _with_path(environment))
     on_start(child.pid)
     deadline, ended = time.monotonic() + time_limit, None
     try:

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 from experiments.errors import ExperimentError
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    pass
 
 #: MLflow's limit for one batch of metrics.
 _BATCH = 1000
@@ -61,9 +61,11 @@ class Recorder:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
         import logging
 
-        logging.getLogger("alembic").setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
+        # Creating the tables of a new database is no news for a user.
+        for name in ("alembic", "mlflow.store.db.utils"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         self.uri = uri
         self.client: MlflowClient = MlflowClient(tracking_uri=uri)
         self.experiment_id = self._experiment(experiment)

@@ -56,7 +56,7 @@ def test_exif_orientation_is_applied():
 
 def test_transparent_pixels_become_black():
     pixels = np.full((8, 8, 4), 200, np.uint8)
-    pixels[:, 4:, 3] = 0
+    pixels[:, :4, 3], pixels[:, 4:, 3] = 255, 0
     decoded = decode(encoded(Image.fromarray(pixels)), 8, 8, "rgb")
     assert (decoded[:, :4] == 200).all()
     assert (decoded[:, 4:] == 0).all()
@@ -112,16 +112,15 @@ def test_an_image_that_claims_too_many_pixels_is_refused_before_decoding(monkeyp
 
 
 @given(cut=st.integers(0, 900), flips=st.lists(st.tuples(st.integers(0, 899), st.integers(1, 255))))
-def test_any_damage_gives_pixels_or_a_reason(cut: int, flips: list[tuple[int, int]]):
+def test_any_damage_gives_pixels_or_is_unreadable(cut: int, flips: list[tuple[int, int]]):
     content = bytearray(encoded(Image.fromarray(noise(16, 16))))
     for position, change in flips:
         content[position % len(content)] ^= change
     try:
         decoded = decode(bytes(content[:cut]), 8, 8, "rgb")
-    except UnreadableImage as error:
-        assert error.reason
-    else:
-        assert decoded.shape == (8, 8, 3)
+    except UnreadableImage:
+        return
+    assert decoded.shape == (8, 8, 3)
 
 
 @pytest.mark.parametrize(

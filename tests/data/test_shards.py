@@ -1,7 +1,6 @@
 """Each row once per epoch, in an order that the seed decides, whatever the buffer holds."""
 
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa

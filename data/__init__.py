@@ -1,0 +1,1 @@
+"""From folders of medical images to patient-split Parquet files."""

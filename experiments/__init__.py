@@ -1,0 +1,62 @@
+"""Running, judging and recording experiments.
+
+>>> import experiments
+>>> records = experiments.run("synthetic", backends=["keras_local", "elephas"], epochs=2)
+>>> records[0].metrics["test.f1"]
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from experiments.observer import Observer
+    from experiments.records import RunRecord
+
+__all__ = ["run"]
+
+
+def run(
+    experiment: str | Path = "synthetic",
+    *,
+    backends: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    work: str | Path = "work",
+    observer: "Observer | None" = None,
+    **values: Any,
+) -> "list[RunRecord]":
+    """Run an experiment and return one record for each backend and seed.
+
+    Parameters
+    ----------
+    experiment
+        A YAML file or the name of a shipped experiment.
+    backends
+        Names as in ``--backend``; ``["all"]`` for every one.
+    seeds
+        One run of each backend for each seed.
+    overrides
+        Any key of the experiment, with dots: ``{"optimizer.learning_rate": 0.01}``.
+    work
+        Folder for prepared data.
+    observer
+        Told what happens; by default nobody is. ``experiments.console.Console()`` prints.
+    **values
+        Keys of the experiment without dots, such as ``epochs=2``.
+
+    Raises
+    ------
+    ExperimentError, DataError, BackendError
+        For a request that cannot be carried out. A run that fails is a record with status FAILED.
+    """
+    from backends.registry import check_names
+    from experiments.loading import load
+    from experiments.runner import run_experiment
+
+    changed = {**(overrides or {}), **values}
+    if backends is not None:
+        changed["backends"] = list(check_names(backends))
+    if seeds is not None:
+        changed["seeds"] = list(seeds)
+    return run_experiment(load(experiment, changed), work=Path(work), observer=observer)

@@ -1,0 +1,172 @@
+"""The command line of ``run_experiment.py``: a thin layer over :func:`experiments.run`."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+
+FINISHED_STATUS, FAILED_STATUS, WRONG_REQUEST_STATUS = 0, 1, 2
+_INTERRUPTED_STATUS = 130
+
+_ASKED, _MACHINE = "What is trained", "Where and how it is recorded"
+
+
+@app.command()
+def run(
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(help="Framework to train with; repeat it for several, or 'all'."),
+    ] = None,
+    experiment: Annotated[
+        str, typer.Option(help="Experiment file, or the name of a shipped one.")
+    ] = "synthetic",
+    data: Annotated[
+        str | None, typer.Option(help="Folder or s3:// prefix with your images.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="small_cnn, lesion_cnn or mini_xception.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Executors of one core.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images per step over all workers together.")
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of the optimiser.")] = None,
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(help="Decides initial weights and order; repeat it for several runs."),
+    ] = None,
+    master: Annotated[
+        str | None,
+        typer.Option(
+            help="Spark URL; 'embedded' starts a cluster for the run.",
+            rich_help_panel=_MACHINE,
+        ),
+    ] = None,
+    tracking_uri: Annotated[
+        str | None, typer.Option(help="MLflow database or server.", rich_help_panel=_MACHINE)
+    ] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(help="Seconds for one run.", rich_help_panel=_MACHINE)
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any key of the experiment, with dots: --set data.split.seed=3",
+            rich_help_panel=_MACHINE,
+        ),
+    ] = None,
+    work: Annotated[
+        Path, typer.Option(help="Folder for prepared data.", rich_help_panel=_MACHINE)
+    ] = Path("work"),
+    json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print each final record as a line of JSON.", rich_help_panel=_MACHINE
+        ),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=_MACHINE)
+    ] = False,
+) -> None:
+    """Train the same CNN on the same patients through one or several Spark backends."""
+    options: dict[str, Any] = {
+        "data.source": data,
+        "model.name": model,
+        "workers": workers,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "optimizer.learning_rate": learning_rate,
+        "seeds": seed or None,
+        "spark.master": master,
+        "tracking_uri": tracking_uri,
+        "time_limit": time_limit,
+    }
+    overrides = {key: value for key, value in options.items() if value is not None}
+    with plain_errors(debug):
+        overrides |= _assignments(set_ or [])
+        from backends.registry import check_names
+
+        if backend:
+            overrides["backends"] = list(check_names(backend))
+        from experiments.loading import load
+
+        plan = load(experiment, overrides)
+        from experiments.console import Console
+        from experiments.runner import run_experiment
+
+        records = run_experiment(plan, work=work, observer=Console(quiet_stdout=json))
+    if json:
+        for record in records:
+            sys.stdout.write(record.model_dump_json() + "\n")
+    if debug:
+        for record in records:
+            sys.stderr.write(record.traceback)
+    raise typer.Exit(_status([(record.status, record.refused) for record in records]))
+
+
+def main() -> None:
+    """Entry point."""
+    signal.signal(signal.SIGTERM, _terminated)
+    app()
+
+
+def _terminated(number: int, _: Any) -> NoReturn:
+    """End as Ctrl-C does, so that records are closed and children stopped."""
+    raise SystemExit(128 + number)
+
+
+@contextmanager
+def plain_errors(debug: bool) -> Iterator[None]:
+    """Turn the project's errors into a line and an exit status; with ``debug`` let them through."""
+    from backends.errors import BackendError
+    from data.errors import DataError
+    from experiments.errors import ExperimentError
+    from models.errors import ModelError
+
+    try:
+        yield
+    except (BackendError, DataError, ExperimentError, ModelError) as error:
+        if debug:
+            raise
+        sys.stderr.write(f"error: {error}\n")
+        raise typer.Exit(WRONG_REQUEST_STATUS) from None
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        sys.stderr.write("\ninterrupted: a run under way is recorded as KILLED\n")
+        raise typer.Exit(_INTERRUPTED_STATUS) from None
+
+
+def _assignments(pairs: list[str]) -> dict[str, Any]:
+    """Return ``key=value`` pairs with their values read as YAML."""
+    import yaml
+
+    from experiments.errors import ExperimentError
+
+    values = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise ExperimentError(f"--set {pair}: write it as key=value")
+        try:
+            values[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ExperimentError(f"--set {pair}: the value is not YAML") from error
+    return values
+
+
+def _status(runs: list[tuple[str, bool]]) -> int:
+    """Return 1 when a run failed, 2 when all were refused, else 0."""
+    if all(refused for _, refused in runs):
+        return WRONG_REQUEST_STATUS
+    failed = any(status != "FINISHED" and not refused for status, refused in runs)
+    return FAILED_STATUS if failed else FINISHED_STATUS

@@ -1,0 +1,212 @@
+"""What a person sees of an experiment in a terminal."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from rich import box
+from rich.console import Console as RichConsole
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from data.prepared import PreparedData
+from data.schema import SPLITS
+from experiments.config import Experiment
+from experiments.observer import Observer
+from experiments.records import FINISHED, RunRecord
+
+#: More runs than this stand below each other: their columns would not fit 80 characters.
+_SIDE_BY_SIDE = 3
+_PHASES = {
+    "load": "opening the data",
+    "spark_start": "starting Spark and importing the framework",
+    "fit": "training",
+    "predict": "predicting the test patients",
+}
+
+
+class Console(Observer):
+    """Prints steps, a progress line for training, and a table at the end."""
+
+    def __init__(self, *, quiet_stdout: bool = False) -> None:
+        self._out = RichConsole(file=sys.stderr if quiet_stdout else sys.stdout, highlight=False)
+        self._experiment: Experiment | None = None
+        self._progress: Progress | None = None
+        self._images = 0
+        self._records: list[RunRecord] = []
+        self._phase_of_epoch = 0
+        self._synthetic = False
+
+    def experiment_starts(self, experiment: Experiment, notes: list[str]) -> None:
+        """Say what will be done."""
+        self._experiment = experiment
+        runs = len(experiment.backends) * len(experiment.seeds)
+        self._out.print(
+            f"[bold]{experiment.name}[/]: {experiment.model.name}, {experiment.epochs} epochs, "
+            f"global batch {experiment.batch_size}, {experiment.workers} workers, "
+            f"{runs} run{'s' if runs > 1 else ''} ({', '.join(experiment.backends)})"
+        )
+        self._open_progress("preparing the data")
+
+    def data_progress(self, done: int, total: int) -> None:
+        """Move the bar of the ingest."""
+        self._update(done, total, f"{done:,} of {total:,} images")
+
+    def data_ready(self, prepared: PreparedData) -> None:
+        """Say what there is to learn from."""
+        self._close_progress()
+        summary = prepared.summary
+        self._synthetic = summary.synthetic
+        parts = []
+        for split in SPLITS:
+            patients = len(set(prepared.index(split).column("patient_id").to_pylist()))
+            parts.append(f"{prepared.rows(split):,} {split} ({patients} patients)")
+        height, width, channels = prepared.image_shape
+        self._out.print(
+            f"data: {', '.join(parts)}; {height} x {width} x {channels}; "
+            f"classes {', '.join(prepared.class_names)}"
+            + ("; [bold]SYNTHETIC[/] cells, not patients" if summary.synthetic else "")
+        )
+        if summary.rejects:
+            self._out.print(
+                f"{summary.rejects:,} files were not taken: {prepared.uri}/rejects.parquet"
+            )
+        for note in summary.notes:
+            self._out.print(f"note: {note}")
+
+    def run_starts(self, backend: str, seed: int, synchronisation: str, images: int) -> None:
+        """Name the run."""
+        self._images = images
+        self._out.print(f"[bold]{backend}[/], seed {seed}: {synchronisation}")
+        self._open_progress("starting")
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Show phases, batches and epochs."""
+        epochs = self._experiment.epochs if self._experiment else 0
+        if event["event"] == "phase":
+            self._describe(_PHASES.get(event["name"], event["name"]))
+        elif event["event"] == "batch":
+            done = (event["number"] - 1) * self._images + min(event["images"], self._images)
+            self._describe(f"epoch {event['number']}/{epochs}")
+            self._update(done, epochs * self._images, f"loss {event['loss']:.4f}")
+        elif event["event"] == "epoch":
+            rate = event["images"] / event["seconds"] if event["seconds"] else 0.0
+            texts = [
+                f"{label} {event[key]:.4f}"
+                for key, label in (("loss", "loss"), ("validation_loss", "validation"))
+                if event[key] is not None
+            ]
+            text = ", ".join([*texts, f"{rate:,.0f} images/s"])
+            self._out.print(f"  epoch {event['number']}/{epochs}: {text}")
+            self._describe(f"epoch {min(event['number'] + 1, epochs)}/{epochs}")
+            self._update(event["number"] * self._images, epochs * self._images, text)
+
+    def run_ends(self, record: RunRecord) -> None:
+        """Say how it ended; show the table after the last run."""
+        self._close_progress()
+        if record.status != FINISHED:
+            style = "yellow" if record.refused else "red"
+            self._out.print(f"[{style}]{record.backend}: {record.status}[/]: {record.reason}")
+        for note in record.notes:
+            self._out.print(f"  note: {note}")
+        self._records.append(record)
+        experiment = self._experiment
+        if experiment and len(self._records) == len(experiment.backends) * len(experiment.seeds):
+            self._out.print(result_table(self._records, synthetic=self._synthetic))
+            self._out.print(how_to_open(experiment.tracking_uri))
+
+    def _open_progress(self, description: str) -> None:
+        self._close_progress()
+        self._progress = Progress(
+            TextColumn("  {task.description}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.fields[text]}"),
+            TimeElapsedColumn(),
+            console=self._out,
+            transient=True,
+            disable=not self._out.is_terminal,
+        )
+        self._progress.add_task(description, total=None, text="")
+        self._progress.start()
+
+    def _describe(self, description: str) -> None:
+        if self._progress:
+            self._progress.update(self._progress.task_ids[0], description=description)
+
+    def _update(self, done: int, total: int, text: str) -> None:
+        if self._progress:
+            task = self._progress.task_ids[0]
+            self._progress.update(task, completed=done, total=total, text=text)
+
+    def _close_progress(self) -> None:
+        if self._progress:
+            self._progress.stop()
+            self._progress = None
+
+
+def result_table(records: list[RunRecord], *, synthetic: bool) -> Table:
+    """Return the figures of each run: side by side for a few runs, else one row for each."""
+    title = "Unseen test patients" + (" (SYNTHETIC cells)" if synthetic else "")
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    if len(records) <= _SIDE_BY_SIDE:
+        table.add_column("")
+        for record in records:
+            table.add_column(f"{record.backend}, seed {record.seed}", justify="right")
+        for name, text in _FIGURES.items():
+            table.add_row(name, *(text(record) for record in records))
+        return table
+    table.add_column("backend", no_wrap=True)
+    table.add_column("seed", justify="right")
+    for name in _COMPACT:
+        table.add_column(name, justify="right", no_wrap=True)
+    for record in records:
+        cells = (_FIGURES[name](record) for name in _COMPACT)
+        table.add_row(record.backend, str(record.seed), *cells)
+    return table
+
+
+def how_to_open(tracking_uri: str) -> str:
+    """Return the line that tells where the record can be looked at."""
+    if tracking_uri.startswith("http"):
+        return f"record: {tracking_uri}"
+    return (
+        f"record: uv run mlflow ui --backend-store-uri {tracking_uri}\n"
+        "        then open http://127.0.0.1:5000"
+    )
+
+
+def _f1(record: RunRecord) -> str:
+    if record.status != FINISHED:
+        return "refused" if record.refused else record.status
+    values = record.metrics
+    if "test.f1_low" not in values:
+        return f"{values['test.f1']:.3f}"
+    return f"{values['test.f1']:.3f} ({values['test.f1_low']:.3f}-{values['test.f1_high']:.3f})"
+
+
+def _figure(name: str, form: str, unit: float = 1.0) -> Callable[[RunRecord], str]:
+    """Return a function that shows one metric, or a dash where it is not known."""
+
+    def show(record: RunRecord) -> str:
+        value = record.metrics.get(name)
+        return "-" if value is None else form.format(value / unit)
+
+    return show
+
+
+#: What the table shows, in its order.
+_FIGURES: dict[str, Callable[[RunRecord], str]] = {
+    "F1 (95 % interval)": _f1,
+    "ROC AUC": _figure("test.roc_auc", "{:.3f}"),
+    "F1 by patient": _figure("test.patient.f1", "{:.3f}"),
+    "Spark and imports": _figure("time.spark_start_s", "{:.1f} s"),
+    "open data": _figure("time.load_s", "{:.1f} s"),
+    "fit": _figure("time.fit_s", "{:.1f} s"),
+    "validate": _figure("time.validation_s", "{:.1f} s"),
+    "predict": _figure("time.predict_s", "{:.1f} s"),
+    "total": _figure("time.total_s", "{:.1f} s"),
+    "training images/s": _figure("train.images_per_s", "{:,.0f}"),
+    "peak memory": _figure("resources.peak_memory_bytes", "{:.2f} GiB", 2**30),
+    "CPU": _figure("resources.cpu_s", "{:.0f} s"),
+}
+_COMPACT = ("F1 (95 % interval)", "ROC AUC", "fit", "total", "peak memory", "CPU")
