@@ -34,14 +34,14 @@ def known() -> tuple[str, ...]:
 
 
 def check_name(name: str) -> str:
-    """Return ``name`` if there is such a backend.
+    """Return ``name`` if there is such a backend, or if it says where one is: ``module:Class``.
 
     Raises
     ------
     BackendError
         With the known names, and the nearest one.
     """
-    if name in BACKENDS:
+    if name in BACKENDS or ":" in name:
         return name
     near = get_close_matches(name, BACKENDS, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
@@ -68,11 +68,13 @@ def create(name: str) -> "Backend":
     BackendError
         For an unknown name, or with the command that installs what is missing.
     """
-    entry = BACKENDS[check_name(name)]
+    entry = BACKENDS.get(check_name(name)) or Entry(*name.split(":", 1))
     try:
         backend: Backend = getattr(import_module(entry.module), entry.class_name)()
     except ImportError as error:
         raise BackendError(
             f"backend '{name}' needs a package that is not installed ({error}): {entry.install}"
         ) from error
+    except AttributeError as error:
+        raise BackendError(f"no backend '{name}': {error}") from error
     return backend

@@ -67,7 +67,7 @@ class Experiment(_Frozen):
                 f"workers: use {self.batch_size // self.workers * self.workers} or "
                 f"{(self.batch_size // self.workers + 1) * self.workers}"
             )
-        unknown = [name for name in self.backend_options if name not in known()]
+        unknown = [n for n in self.backend_options if n not in (*known(), *self.backends)]
         if unknown:
             raise ValueError(f"backend_options names no backend: {', '.join(unknown)}")
         return self

@@ -1,0 +1,60 @@
+from typing import Any
+
+import pytest
+
+from backends.base import TrainingTask
+from backends.elephas import Elephas, ElephasOptions
+from data.prepared import PreparedData
+from models import ModelConfig, OptimizerConfig
+from tests.backends.conformance import BackendConformance, Harness, harness
+
+__all__ = ["harness"]
+
+pytestmark = pytest.mark.spark
+
+
+class TestElephas(BackendConformance):
+    name = "elephas"
+
+
+def task(prepared: PreparedData, **values: Any) -> TrainingTask:
+    standard: dict[str, Any] = {
+        "data": prepared,
+        "model": ModelConfig(),
+        "optimizer": OptimizerConfig(),
+        "epochs": 1,
+        "global_batch_size": 16,
+        "workers": 2,
+        "seed": 0,
+    }
+    return TrainingTask(**{**standard, **values})
+
+
+def test_batch_that_elephas_would_skip_is_refused(prepared: PreparedData) -> None:
+    assert Elephas().unsupported(task(prepared)) is None
+    reason = Elephas().unsupported(task(prepared, global_batch_size=256))
+    assert reason is not None
+    assert "skips a worker" in reason
+
+
+def test_synchronous_training_by_batch_is_refused(prepared: PreparedData) -> None:
+    options = ElephasOptions(frequency="batch")
+    reason = Elephas().unsupported(task(prepared, options=options))
+    assert reason is not None
+    assert "per epoch only" in reason
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mode", "frequency"), [("asynchronous", "epoch"), ("hogwild", "batch")])
+def test_parameter_server_trains(harness: Harness, mode: str, frequency: str) -> None:
+    options = {"elephas": {"mode": mode, "frequency": frequency}}
+    record = harness(
+        "elephas",
+        backend_options=options,
+        epochs=4,
+        optimizer={"name": "adam", "learning_rate": 1e-3},
+    )
+    assert frequency in record.tags["synchronisation"]
+    assert record.epochs[-1]["validation_loss"] < 0.7
+    told = [epoch["loss"] for epoch in record.epochs]
+    assert all(told) if frequency == "epoch" else told == [None] * 4

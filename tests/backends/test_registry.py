@@ -1,0 +1,44 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backends import registry
+from backends.errors import BackendError
+
+
+def test_unknown_name_lists_the_known_and_the_nearest() -> None:
+    with pytest.raises(BackendError, match=r"known: majority.*did you mean 'elephas'"):
+        registry.create("elefas")
+
+
+def test_missing_package_is_answered_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry = registry.Entry("a_framework_nobody_has", "Nothing", "uv sync --group nothing")
+    monkeypatch.setitem(registry.BACKENDS, "nothing", entry)
+    with pytest.raises(BackendError, match="uv sync --group nothing"):
+        registry.create("nothing")
+
+
+@pytest.mark.parametrize("name", registry.known())
+def test_name_in_the_registry_is_the_backends_own(name: str) -> None:
+    assert registry.create(name).name == name
+
+
+def test_listing_backends_imports_no_framework() -> None:
+    code = (
+        "import sys, backends.registry as r; [r.create(n) for n in r.known()];"
+        "heavy = {'tensorflow', 'keras', 'pyspark', 'elephas', 'bigdl', 'tensorflowonspark',"
+        " 'mlflow', 'sklearn', 'openvino'};"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

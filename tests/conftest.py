@@ -1,0 +1,40 @@
+"""What tests of several rooms share: a small prepared data set and a way to run experiments."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from data.config import DataConfig, ImageConfig
+from data.prepared import PreparedData
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@pytest.fixture(scope="session")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Synthetic cells: 16 patients with 12 images each, 8 healthy and 8 sick."""
+    from data.synthetic import synthesize
+
+    folder = tmp_path_factory.mktemp("cells") / "cells"
+    return synthesize(str(folder), patients=16, cells_per_patient=12, size=48, seed=1)
+
+
+@pytest.fixture(scope="session")
+def data_config(cells: Path) -> DataConfig:
+    """The cells at 24 x 24 RGB, split by patient."""
+    return DataConfig(source=str(cells), image=ImageConfig(height=24, width=24))
+
+
+@pytest.fixture(scope="session")
+def prepared(data_config: DataConfig, tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
+    """``data_config``, prepared."""
+    from data.ingest import prepare
+
+    return prepare(data_config, str(tmp_path_factory.mktemp("prepared") / "cells"))
+
+
+@pytest.fixture(scope="session")
+def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One database for all: creating its tables takes seconds."""
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"

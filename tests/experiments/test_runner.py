@@ -1,0 +1,156 @@
+"""Whatever a backend does, its run is closed with a reason and its processes are gone."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from mlflow import MlflowClient
+from sklearn.metrics import f1_score, roc_auc_score
+
+from data.config import DataConfig
+from experiments.records import FAILED, FINISHED, KILLED
+from tests.experiments.conftest import Run
+
+ROOT = Path(__file__).parents[2]
+MISBEHAVING = "tests.experiments.misbehaving"
+#: Every process that a run starts inherits it, wherever in the process tree it ends up.
+MARK = "SPARKDL_TEST_MARK"
+
+
+@pytest.fixture(autouse=True)
+def mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MARK, uuid.uuid4().hex)
+
+
+def test_failure_is_recorded_in_the_frameworks_own_words(run: Run, tracking_uri: str) -> None:
+    (record,) = run(f"{MISBEHAVING}:Raising")
+    assert (record.status, record.reason) == (FAILED, "RuntimeError: the framework's own words")
+    stored = MlflowClient(tracking_uri).get_run(record.run_id)
+    assert stored.info.status == FAILED
+    assert stored.data.tags["status_reason"] == record.reason
+    assert "misbehaving.py" in record.traceback
+
+
+def test_vanished_worker_is_a_failure_with_its_last_words(run: Run) -> None:
+    (record,) = run(f"{MISBEHAVING}:Exiting")
+    assert record.status == FAILED
+    assert "last words" in record.reason
+
+
+def test_refusal_is_a_result_and_the_next_backend_runs(run: Run) -> None:
+    refused, majority = run(f"{MISBEHAVING}:Refusing", "majority")
+    assert (refused.refused, refused.reason) == (True, "refused: it is Saturday")
+    assert majority.status == FINISHED
+
+
+def test_predictions_that_are_no_numbers_fail_the_run(run: Run) -> None:
+    (record,) = run(f"{MISBEHAVING}:Diverging")
+    assert record.status == FAILED
+    assert "diverged" in record.reason
+
+
+def test_time_limit_ends_a_hanging_run_with_all_its_children(run: Run) -> None:
+    (record,) = run(f"{MISBEHAVING}:Sleeping", time_limit=15)
+    assert record.status == FAILED
+    assert "time limit of 15 s" in record.reason
+    assert not left_alive()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_closes_the_run_as_killed_and_leaves_no_process(
+    number: signal.Signals,
+    data_config: DataConfig,
+    work: Path,
+    tracking_uri: str,
+    run: Run,
+) -> None:
+    run("majority")  # so that the data is prepared and the interrupt meets the training
+    command = [sys.executable, "run_experiment.py", "--backend", f"{MISBEHAVING}:Sleeping"]
+    command += ["--tracking-uri", tracking_uri, "--work", str(work), "--set", "name=interrupted"]
+    command += ["--set", f"data={data_config.model_dump_json()}"]
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    for line in child.stdout:
+        if line.startswith("sleeping") or "Sleeping" in line:
+            break
+    time.sleep(4)
+    os.kill(child.pid, number)
+    child.communicate(timeout=60)
+    client = MlflowClient(tracking_uri)
+    experiment = client.get_experiment_by_name("interrupted")
+    assert experiment is not None
+    newest = client.search_runs([experiment.experiment_id], order_by=["start_time DESC"])[0]
+    assert newest.info.status == KILLED
+    assert newest.data.tags["status_reason"] == "interrupted by the user"
+    assert child.returncode in (130, 128 + number)
+    assert not left_alive()
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+def test_record_of_a_spark_run_is_complete_and_repeats_from_its_predictions(
+    run: Run, tracking_uri: str, tmp_path: Path
+) -> None:
+    (record,) = run("elephas", epochs=2)
+    assert record.status == FINISHED, record.reason
+    assert not left_alive()
+    client = MlflowClient(tracking_uri)
+    stored = client.get_run(record.run_id)
+    named = {
+        "test.f1", "test.f1_low", "test.f1_high", "test.weighted_f1", "test.macro_f1",
+        "test.accuracy", "test.balanced_accuracy", "test.roc_auc", "test.average_precision",
+        "test.sensitivity", "test.specificity", "test.mcc", "test.brier", "test.patient.f1",
+        "train.loss", "validation.loss", "train.samples_seen", "train.steps",
+        "train.images_per_s", "time.spark_start_s", "time.load_s", "time.fit_s",
+        "time.predict_s", "time.total_s", "resources.cpu_s", "resources.peak_memory_bytes",
+        "resources.read_bytes", "resources.write_bytes",
+    }  # fmt: skip
+    assert named <= set(stored.data.metrics)
+    tags = {
+        "backend", "synchronisation", "status_reason", "data.fingerprint", "split.checksum",
+        "initial_weights.checksum", "code.commit", "versions.elephas", "synthetic",
+    }  # fmt: skip
+    assert tags <= set(stored.data.tags)
+    assert stored.data.params["model.name"] == "small_cnn"
+    assert len(client.get_metric_history(record.run_id, "train.loss")) == 2
+    folder = Path(client.download_artifacts(record.run_id, "", str(tmp_path)))
+    files = {path.name for path in folder.iterdir()}
+    assert files >= {
+        "plan.json", "predictions.parquet", "split.json", "confusion_matrix.png",
+        "learning_curve.png", "model.keras", "worker.log",
+    }  # fmt: skip
+    predictions = pd.read_parquet(folder / "predictions.parquet")
+    truth = predictions["label"] == 0  # 'all' is the first class
+    guess = predictions["probability_all"] > predictions["probability_hem"]
+    assert stored.data.metrics["test.f1"] == pytest.approx(f1_score(truth, guess))
+    auc = roc_auc_score(truth, predictions["probability_all"])
+    assert stored.data.metrics["test.roc_auc"] == pytest.approx(auc)
+
+
+def left_alive() -> list[str]:
+    """Return the commands of processes that the test started and that are still there."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        left = [command for process in psutil.process_iter() if (command := marked(process))]
+        if not left:
+            return []
+        time.sleep(0.2)
+    return left
+
+
+def marked(process: psutil.Process) -> str | None:
+    """Return the command of a living process that inherited this test's environment."""
+    try:
+        if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        inherited = process.environ().get(MARK) == os.environ[MARK]
+        return " ".join(process.cmdline()) if inherited else None
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return None
