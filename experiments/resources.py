@@ -7,6 +7,7 @@ several processes share are counted in each.
 """
 
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -54,6 +55,7 @@ class ResourceMonitor:
         self._usage = Usage()
         self._samples: list[Sample] = []
         self._known: dict[int, psutil.Process] = {}
+        self._peak_by_root: dict[int, int] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="resources", daemon=True)
 
@@ -87,22 +89,29 @@ class ResourceMonitor:
         while not self._stop.wait(INTERVAL):
             self._look()
 
-    def _look(self) -> None:
-        import time
+    def peak_memory_of(self, root: int) -> int:
+        """Return the largest sum of resident sets seen in the tree below ``root``, in bytes."""
+        return self._peak_by_root.get(root, 0)
 
+    def _look(self) -> None:
         cpu = memory = read = written = 0.0
-        for process in self._members():
-            try:
-                with process.oneshot():
-                    times = process.cpu_times()
-                    resident = process.memory_info().rss
-                got = _io(process.pid)
-            except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
-                continue
-            cpu += sum(times[:4])  # user, system, and both of reaped children
-            memory += resident
-            read += got[0]
-            written += got[1]
+        for root, members in self._trees().items():
+            resident_of_root = 0
+            for process in members:
+                try:
+                    with process.oneshot():
+                        times = process.cpu_times()
+                        resident = process.memory_info().rss
+                    got = _io(process.pid)
+                except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
+                    continue
+                cpu += sum(times[:4])  # user, system, and both of reaped children
+                resident_of_root += resident
+                read += got[0]
+                written += got[1]
+            memory += resident_of_root
+            peak = max(resident_of_root, self._peak_by_root.get(root, 0))
+            self._peak_by_root[root] = peak
         now = time.monotonic()
         if not self._samples:
             self._began = now
@@ -115,12 +124,15 @@ class ResourceMonitor:
             max(before.write_bytes, int(written)),
         )
 
-    def _members(self) -> list[psutil.Process]:
-        """Return the living processes of all trees; one pass over the process table."""
+    def _trees(self) -> dict[int, list[psutil.Process]]:
+        """Return the living processes below each root, from one pass over the process table."""
         children: dict[int, list[int]] = {}
         for pid, parent in psutil._psplatform.ppid_map().items():
             children.setdefault(parent, []).append(pid)
-        waiting, found = list(dict.fromkeys(self._roots)), []
+        return {root: self._alive(root, children) for root in dict.fromkeys(self._roots)}
+
+    def _alive(self, root: int, children: dict[int, list[int]]) -> list[psutil.Process]:
+        waiting, found = [root], []
         while waiting:
             pid = waiting.pop()
             try:

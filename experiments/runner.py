@@ -254,6 +254,12 @@ class _Run:
                     master = cluster.master
                     for process in cluster.processes:
                         monitor.watch(process.pid)
+            driver: list[int] = []
+
+            def watch_driver(pid: int) -> None:
+                driver.append(pid)
+                monitor.watch(pid)
+
             job = Job(plan=self.plan, data=self.data.uri, master=master)
             (folder / "job.json").write_text(job.model_dump_json())
             try:
@@ -262,7 +268,7 @@ class _Run:
                     folder,
                     environment=environment,
                     time_limit=self.plan.experiment.time_limit,
-                    on_start=monitor.watch,
+                    on_start=watch_driver,
                     on_event=self.observer.event,
                     before_end=monitor.sample,
                 )
@@ -270,6 +276,9 @@ class _Run:
                 self.outcome.reason = str(error)
             finally:
                 self.outcome.metrics |= monitor.usage.metrics()
+                self.outcome.metrics["resources.driver_peak_memory_bytes"] = float(
+                    sum(monitor.peak_memory_of(pid) for pid in driver)
+                )
                 if master is not None and spark.master != "embedded":
                     self.outcome.notes.append(
                         "Resources are those of the driver's machine; executors elsewhere are "

@@ -15,7 +15,7 @@ from models import ModelConfig, ModelError, build, checksum
 def test_networks_have_the_published_size(
     name: str, image_shape: tuple[int, int, int], classes: int, parameters: int
 ) -> None:
-    model = build(ModelConfig(name=name), image_shape, classes, seed=0)
+    model = build(ModelConfig.model_validate({"name": name}), image_shape, classes, seed=0)
     assert model.count_params() == parameters
     pixels = np.random.default_rng(0).integers(0, 256, (2, *image_shape), dtype=np.uint8)
     np.testing.assert_allclose(model(pixels).numpy().sum(axis=1), 1, atol=1e-5)

@@ -1,0 +1,56 @@
+"""``python -m experiments``: what people do with experiments beside running one."""
+
+from typing import Annotated
+
+import typer
+
+from experiments.cli import FAILED_STATUS, plain_errors, run
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="Run, measure and compare experiments.",
+)
+app.command("run", help="The same as run_experiment.py.")(run)
+
+
+@app.command()
+def benchmark(
+    data: Annotated[
+        str | None, typer.Option(help="Folder of malaria cells for the ingest.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Measurements of each figure.")] = 3,
+) -> None:
+    """Measure what the harness costs, as ratios side by side on this machine."""
+    with plain_errors(debug=False):
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+
+        from experiments import benchmark as measure
+
+        console = Console(highlight=False)
+        console.print(measure.machine())
+        table = Table(box=box.SIMPLE_HEAD)
+        for column in ("figure", "median", "target", "reached", "measured"):
+            table.add_column(column)
+        missed = False
+        for figure in measure.benchmark(data, repeats=repeats):
+            sign = ">=" if figure.at_least else "<="
+            missed |= not figure.reached
+            table.add_row(
+                figure.name,
+                f"{figure.value:,.2f} {figure.unit}",
+                f"{sign} {figure.target:,g}",
+                "yes" if figure.reached else "no",
+                figure.measured,
+            )
+            console.print(f"{figure.name}: {figure.value:,.2f} {figure.unit}")
+        console.print(table)
+        if missed:
+            raise typer.Exit(FAILED_STATUS)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,84 @@
+"""The front door: quick answers, one-line errors, right exit statuses."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("tensorflow", "keras", "pyspark", "mlflow", "sklearn", "matplotlib", "pandas")
+
+
+def call(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "run_experiment.py"), *arguments],
+        cwd=cwd or ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--backend", "elefas"]])
+def test_quick_answers_import_nothing_heavy(arguments: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", str(ROOT / "run_experiment.py"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
+    assert not imported & set(HEAVY)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--backend", "elefas"], "did you mean 'elephas'?"),
+        (["--experiment", "malria"], "did you mean 'malaria'?"),
+        (["--set", "modle.name=x"], "did you mean 'model'?"),
+        (["--set", "epochs"], "write it as key=value"),
+        (["--batch-size", "1"], "below the number of workers"),
+        (["--data", "no/such/folder", "--backend", "majority"], "no/such/folder"),
+        (["--tracking-uri", "http://127.0.0.1:9", "--backend", "majority"], "does not answer"),
+        (["--set", "backend_options.elephas.mod=x", "--backend", "elephas"], "options of elephas"),
+        (["--set", "positive_class=sick", "--backend", "majority"], "all, hem"),
+        (["--set", "data.layout=dicom"], "'c-nmc'"),
+    ],
+)
+def test_wrong_request_is_one_or_two_lines_and_status_2(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    done = call(*arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2
+
+
+def test_too_few_patients_is_said_and_leaves_no_data(tmp_path: Path) -> None:
+    from data.synthetic import synthesize
+
+    synthesize(str(tmp_path / "few"), patients=4, cells_per_patient=3, size=32, seed=0)
+    done = call("--data", str(tmp_path / "few"), "--backend", "majority", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "patient" in done.stderr or "group" in done.stderr
+    assert not list(tmp_path.glob("work/data/*/dataset.json"))
+
+
+def test_json_is_the_only_thing_on_stdout_and_failed_runs_are_status_1(
+    data_config, tmp_path: Path
+) -> None:
+    common = ["--set", f"data={data_config.model_dump_json()}", "--json"]
+    done = call("--backend", "majority", *common, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["status"] == "FINISHED"
+    assert "test.f1" in record["metrics"]
+    failing = ["--backend", "tests.experiments.misbehaving:Raising"]
+    failed = call(*failing, *common, cwd=tmp_path)
+    assert failed.returncode == 1
+    assert json.loads(failed.stdout)["reason"] == "RuntimeError: the framework's own words"

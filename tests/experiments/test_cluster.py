@@ -1,0 +1,74 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlparse
+
+import psutil
+import pytest
+
+from experiments.cluster import embedded_cluster
+from experiments.processes import start, stop, tree
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.spark
+def test_cluster_listens_on_loopback_only_and_leaves_nothing(tmp_path: Path) -> None:
+    with embedded_cluster(2, 512, tmp_path) as cluster:
+        assert urlparse(cluster.master).hostname == "127.0.0.1"
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            text = "".join(log.read_text() for log in tmp_path.glob("worker-*.log"))
+            if text.count("Successfully registered with master") == 2:
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail("the workers did not register with the master")
+        members = [member for process in cluster.processes for member in tree(process.pid)]
+        listening = {
+            connection.laddr.ip
+            for member in members
+            for connection in member.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        assert {address.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
+    assert not any(member.is_running() for member in members)
+    with socket.socket() as probe:
+        port = urlparse(cluster.master).port
+        assert port is not None
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from experiments.processes import start\n"
+        f"import os; c = start([sys.executable, '-c', 'import time; time.sleep(600)'],"
+        f" Path({str(tmp_path)!r}) / 'log', os.environ)\n"
+        "print(c.pid, flush=True); time.sleep(600)"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    parent.kill()
+    parent.wait()
+    child.wait(10)
+    assert not child.is_running()
+
+
+def test_stop_kills_what_does_not_listen(tmp_path: Path) -> None:
+    code = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "print('up', flush=True); time.sleep(600)"
+    )
+    log = tmp_path / "log"
+    child = start([sys.executable, "-c", code], log, os.environ)
+    while "up" not in log.read_text():
+        time.sleep(0.05)
+    stop([child], grace=1)
+    assert child.returncode == -signal.SIGKILL

@@ -1,0 +1,94 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import brier_score_loss, f1_score
+
+from experiments.metrics import f1_interval, score
+
+CLASSES = ("benign", "malignant")
+
+
+def table(labels: list[int], positive: list[float], patients: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "image_id": [str(number) for number in range(len(labels))],
+            "patient_id": patients,
+            "label": labels,
+            "probability_benign": 1 - np.array(positive),
+            "probability_malignant": positive,
+        }
+    )
+
+
+def random_table(patients: int, images: int) -> pd.DataFrame:
+    """Patients whose images all share one difficulty, as real ones do."""
+    generator = np.random.default_rng(0)
+    labels = np.repeat(np.arange(patients) % 2, images)
+    difficulty = np.repeat(generator.normal(0, 1.2, patients), images)
+    score_ = (labels * 2 - 1) + difficulty + generator.normal(0, 0.3, patients * images)
+    names = np.repeat([f"p{number}" for number in range(patients)], images)
+    return table(labels.tolist(), (1 / (1 + np.exp(-score_))).tolist(), names.tolist())
+
+
+def test_scores_are_those_of_scikit_learn() -> None:
+    predictions = random_table(20, 15)
+    values = score(predictions, CLASSES, "malignant").values
+    truth = predictions["label"]
+    guess = predictions["probability_malignant"] > 0.5
+    assert values["f1"] == pytest.approx(f1_score(truth, guess))
+    expected = brier_score_loss(truth, predictions["probability_malignant"])
+    assert values["brier"] == pytest.approx(expected)
+    assert values["f1_low"] < values["f1"] < values["f1_high"]
+
+
+def test_positive_class_decides_what_f1_is_about() -> None:
+    predictions = table([1, 1, 1, 0], [0.9, 0.9, 0.2, 0.1], ["a", "b", "c", "d"])
+    assert score(predictions, CLASSES, "malignant").values["f1"] == pytest.approx(0.8)
+    assert score(predictions, CLASSES, "benign").values["f1"] == pytest.approx(2 / 3)
+
+
+def test_patient_is_judged_by_the_mean_of_its_images() -> None:
+    predictions = table([1, 1, 1, 0], [0.9, 0.8, 0.1, 0.2], ["a", "a", "a", "b"])
+    values = score(predictions, CLASSES, "malignant").values
+    assert values["sensitivity"] == pytest.approx(2 / 3)
+    assert values["patient.sensitivity"] == 1.0
+
+
+def test_patients_with_images_of_both_classes_are_left_out_and_counted() -> None:
+    predictions = table([1, 0, 1, 0], [0.9, 0.2, 0.8, 0.1], ["a", "a", "b", "c"])
+    scores = score(predictions, CLASSES, "malignant")
+    assert any("1 of 3 patients" in note for note in scores.notes)
+    assert scores.values["patient.accuracy"] == 1.0
+
+
+def test_interval_over_patients_is_wider_than_over_images() -> None:
+    predictions = random_table(24, 40)
+    labels = predictions["label"].to_numpy()
+    guess = (predictions["probability_malignant"] > 0.5).to_numpy().astype(int)
+    low, high = f1_interval(labels, guess, predictions["patient_id"].to_numpy(), 1)
+    alone = f1_interval(labels, guess, predictions["image_id"].to_numpy(), 1)
+    assert high - low > 2 * (alone[1] - alone[0])
+
+
+def test_interval_covers_the_truth_as_often_as_it_says() -> None:
+    """Of 95 % intervals from small samples of patients, most hold the population's F1."""
+    population = random_table(2000, 4)
+    truth = population["label"].to_numpy()
+    guess = (population["probability_malignant"] > 0.5).to_numpy().astype(int)
+    names = population["patient_id"].to_numpy()
+    expected = f1_score(truth, guess)
+    generator = np.random.default_rng(1)
+    held, tries = 0, 60
+    for _ in range(tries):
+        chosen = generator.choice(2000, 40, replace=False)
+        rows = (chosen[:, None] * 4 + np.arange(4)).ravel()
+        low, high = f1_interval(truth[rows], guess[rows], names[rows], 1)
+        held += low <= expected <= high
+    assert 0.85 <= held / tries <= 1.0
+
+
+def test_what_is_undefined_is_left_out_and_said() -> None:
+    predictions = table([0, 0], [0.1, 0.2], ["a", "b"])
+    scores = score(predictions, CLASSES, "malignant")
+    assert "roc_auc" not in scores.values
+    assert any("undefined" in note for note in scores.notes)
