@@ -1,47 +1,24 @@
-"""Runs of an experiment, one after the other: prepare, train in a process of its own, judge,
-record."""
+"""Runs of an experiment, one after the other, on data that is prepared once."""
 
 import json
-import shutil
 import tempfile
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
-from backends import Backend, BackendError, create
+from backends import Backend, create
 from data.errors import DataError
 from data.prepared import PreparedData, open_prepared
-from experiments import provenance
-from experiments.cluster import embedded_cluster, spark_environment
+from experiments.cluster import spark_environment
 from experiments.config import Experiment, RunPlan
 from experiments.errors import ExperimentError
-from experiments.judgement import judge
 from experiments.observer import Observer
 from experiments.preparation import PreparationJob, prepared_folder
-from experiments.records import FAILED, FINISHED, KILLED, RunRecord
-from experiments.resources import METHOD, ResourceMonitor
-from experiments.supervision import TimeLimitError, supervise
+from experiments.records import RunRecord
+from experiments.single_run import SingleRun
+from experiments.supervision import supervise
 from experiments.tracking import Recorder, check_reachable
-from experiments.worker import Job, Result, task_of
-
-#: MiB of a Worker daemon beyond the executor's heap: Spark adds a tenth, at least 384.
-_EXECUTOR_OVERHEAD_MB = 512
-
-
-@dataclass
-class _Outcome:
-    """How a run went, as it becomes known."""
-
-    status: str = FAILED
-    reason: str = ""
-    result: Result | None = None
-    metrics: dict[str, float] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
 
 def run_experiment(
@@ -84,7 +61,9 @@ def run_experiment(
         for seed in experiment.seeds
         for name in experiment.backends
     ]
-    return [_Run(plan, backends[plan.backend], data, recorder, observer).run() for plan in plans]
+    return [
+        SingleRun(plan, backends[plan.backend], data, recorder, observer).run() for plan in plans
+    ]
 
 
 class _Opening:
@@ -158,208 +137,3 @@ def _preparation_error(folder: Path) -> Exception:
             return DataError(content["message"])
     log = (folder / "worker.log").read_text(errors="replace")
     return ExperimentError(f"preparing the data failed:\n{log[-3000:]}")
-
-
-class _Run:
-    """One backend and one seed."""
-
-    def __init__(
-        self,
-        plan: RunPlan,
-        backend: Backend,
-        data: PreparedData,
-        recorder: Recorder,
-        observer: Observer,
-    ) -> None:
-        self.plan = plan
-        self.backend = backend
-        self.data = data
-        self.recorder = recorder
-        self.observer = observer
-        self.task = task_of(plan, data, backend)
-        self.outcome = _Outcome()
-
-    def run(self) -> RunRecord:
-        """Open the record, train, judge, close the record whatever happened."""
-        run_id = self.recorder.open(
-            f"{self.plan.backend}-seed{self.plan.seed}", self.plan.flat(), self._tags()
-        )
-        with tempfile.TemporaryDirectory(prefix="sparkdl-run-") as name:
-            folder, artifacts = Path(name) / "work", Path(name) / "artifacts"
-            folder.mkdir()
-            artifacts.mkdir()
-            try:
-                self._attempt(folder, artifacts)
-            except (KeyboardInterrupt, SystemExit):
-                self.outcome.status, self.outcome.reason = KILLED, "interrupted by the user"
-                raise
-            except Exception as error:
-                self.outcome.status = FAILED
-                self.outcome.reason = f"{type(error).__name__}: {error}"
-                if not isinstance(error, (ExperimentError, BackendError, DataError)):
-                    raise
-            finally:
-                record = self._close(run_id, folder, artifacts)
-        self.observer.run_ends(record)
-        return record
-
-    def _attempt(self, folder: Path, artifacts: Path) -> None:
-        refusal = self.backend.unsupported(self.task)
-        if refusal is not None:
-            self.outcome.reason = f"refused: {refusal}"
-            self.outcome.tags["refused"] = "true"
-            return
-        self.observer.run_starts(
-            self.plan.backend,
-            self.plan.seed,
-            self.backend.synchronisation(self.task),
-            self.data.rows("train"),
-        )
-        started = perf_counter()
-        self._train(folder)
-        self.outcome.metrics["time.total_s"] = perf_counter() - started
-        result = self._read_result(folder)
-        if result.status != "finished":
-            self.outcome.reason = result.reason
-            return
-        judgement = judge(self.plan, self.data, result, folder, artifacts)
-        self.outcome.metrics |= judgement.metrics
-        self.outcome.notes += judgement.notes
-        self.outcome.status, self.outcome.reason = FINISHED, ""
-
-    def _train(self, folder: Path) -> None:
-        """Start cluster and worker process, watch them, take them down."""
-        spark = self.plan.experiment.spark
-        workers = self.plan.experiment.workers
-        threads = "1" if self.backend.needs_spark else str(workers)
-        environment = {
-            **spark_environment(),
-            "TF_NUM_INTRAOP_THREADS": threads,
-            "OMP_NUM_THREADS": threads,
-            "TF_CPP_MIN_LOG_LEVEL": "2",
-        }
-        with ExitStack() as stack:
-            monitor = stack.enter_context(ResourceMonitor())
-            master = None
-            if self.backend.needs_spark:
-                master = spark.master
-                if master == "embedded":
-                    conf = self.backend.spark_conf(self.task) | spark.conf
-                    memory = _megabytes(conf.get("spark.executor.memory", spark.executor_memory))
-                    cluster = stack.enter_context(
-                        embedded_cluster(
-                            workers, memory + _EXECUTOR_OVERHEAD_MB, folder / "cluster"
-                        )
-                    )
-                    master = cluster.master
-                    for process in cluster.processes:
-                        monitor.watch(process.pid)
-            driver: list[int] = []
-
-            def watch_driver(pid: int) -> None:
-                driver.append(pid)
-                monitor.watch(pid)
-
-            job = Job(plan=self.plan, data=self.data.uri, master=master)
-            (folder / "job.json").write_text(job.model_dump_json())
-            try:
-                supervise(
-                    "experiments.worker",
-                    folder,
-                    environment=environment,
-                    time_limit=self.plan.experiment.time_limit,
-                    on_start=watch_driver,
-                    on_event=self.observer.event,
-                    before_end=monitor.sample,
-                )
-            except TimeLimitError as error:
-                self.outcome.reason = str(error)
-            finally:
-                self.outcome.metrics |= monitor.usage.metrics()
-                self.outcome.metrics["resources.driver_peak_memory_bytes"] = float(
-                    sum(monitor.peak_memory_of(pid) for pid in driver)
-                )
-                if master is not None and spark.master != "embedded":
-                    self.outcome.notes.append(
-                        "Resources are those of the driver's machine; executors elsewhere are "
-                        "not in them."
-                    )
-
-    def _read_result(self, folder: Path) -> Result:
-        path = folder / "result.json"
-        if path.exists():
-            result = Result.model_validate_json(path.read_text())
-        else:
-            reason = self.outcome.reason or (
-                f"the worker process ended without a result: {_last_line(folder / 'worker.log')}"
-            )
-            result = Result(status="failed", reason=reason)
-        self.outcome.result = result
-        self.outcome.notes += result.notes
-        return result
-
-    def _tags(self) -> dict[str, str]:
-        return {
-            "backend": self.plan.backend,
-            "synchronisation": self.backend.synchronisation(self.task),
-            "data.fingerprint": self.data.summary.fingerprint,
-            "split.checksum": self.data.summary.split_checksum,
-            "code.commit": provenance.code_commit(),
-            "synthetic": str(self.data.summary.synthetic).lower(),
-            "resources.method": METHOD,
-            "effective_batch_size": str(self.task.worker_batch_size * self.task.workers),
-            **{
-                f"versions.{name}": version
-                for name, version in provenance.versions(self.backend.packages).items()
-            },
-        }
-
-    def _close(self, run_id: str, folder: Path, artifacts: Path) -> RunRecord:
-        """Write everything that is known and end the run."""
-        outcome, recorder = self.outcome, self.recorder
-        result = outcome.result or Result(status="failed")
-        tags = {
-            **outcome.tags,
-            "initial_weights.checksum": result.initial_weights_checksum or "none",
-            "notes": "\n".join(outcome.notes),
-        }
-        (artifacts / "plan.json").write_text(self.plan.model_dump_json(indent=2))
-        (artifacts / "split.json").write_text(self.data.manifest.to_json())
-        for name in ("worker.log", "predictions.parquet", "model.keras"):
-            if (folder / name).exists():
-                shutil.copy2(folder / name, artifacts / name)
-        if result.traceback:
-            (artifacts / "traceback.txt").write_text(result.traceback)
-        try:
-            recorder.metrics(run_id, outcome.metrics)
-            for name, key in (("train.loss", "loss"), ("validation.loss", "validation_loss")):
-                known = {e["number"]: e[key] for e in result.epochs if e[key] is not None}
-                recorder.steps(run_id, name, known)
-            recorder.tag(run_id, tags)
-            recorder.artifacts(run_id, artifacts)
-        finally:
-            recorder.close(run_id, outcome.status, outcome.reason)
-        return RunRecord(
-            experiment=self.plan.experiment.name,
-            backend=self.plan.backend,
-            seed=self.plan.seed,
-            run_id=run_id,
-            tracking_uri=recorder.uri,
-            status=outcome.status,
-            reason=outcome.reason,
-            refused=outcome.tags.get("refused") == "true",
-            metrics=outcome.metrics,
-            tags={**self._tags(), **tags},
-            epochs=result.epochs,
-            notes=outcome.notes,
-            traceback=result.traceback,
-        )
-
-
-def _megabytes(memory: str) -> int:
-    return int(memory[:-1]) * (1024 if memory.endswith("g") else 1)
-
-
-def _last_line(path: Path) -> str:
-    lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
-    return lines[-1][:300] if lines else "it wrote nothing"
