@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data import chunks, ingest
+from data import ingest
 from data.chunks import Chunk, ImageSize, write_chunk
 from data.config import DataConfig, ImageConfig, SplitConfig
 from data.errors import DataError
@@ -255,7 +255,7 @@ def test_a_full_disk_is_a_failure_by_value_and_leaves_no_file(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(chunks.pq, "ParquetWriter", FullDisk)
+        patch.setattr("data.chunks.pq.ParquetWriter", FullDisk)
         result = write_chunk(chunk)
     assert "no space left on the disk of /data" in str(write_error("/data", str(result.failure)))
     assert not any(tmp_path.iterdir())

@@ -41,7 +41,7 @@ def image_row(split: str, group: str, number: int) -> dict[str, Any]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A data set of 8 patients with 5 images each, written by hand."""
-    files = {}
+    files: dict[str, tuple[FilePart, ...]] = {}
     for split, groups in GROUPS.items():
         rows = [image_row(split, group, number) for group in groups for number in range(5)]
         name = f"{split}-00000.parquet"
