@@ -265,7 +265,7 @@ def test_a_full_disk_is_a_failure_by_value_and_leaves_no_file(
 def test_executors_import_nothing_heavy():
     heavy = "{'tensorflow', 'keras', 'sklearn', 'pandas', 'scipy', 'pydantic', 'matplotlib'}"
     program = f"import sys, data.chunks; sys.exit(str({heavy} & set(sys.modules) or '') or 0)"
-    root = Path(chunks.__file__).parents[1]
+    root = Path(ingest.__file__).parents[1]
     subprocess.run([sys.executable, "-c", program], check=True, cwd=root, timeout=60)
 
 
