@@ -42,9 +42,10 @@ class Console(Observer):
         self._experiment = experiment
         runs = len(experiment.backends) * len(experiment.seeds)
         self._out.print(
-            f"[bold]{experiment.name}[/]: {experiment.model.name}, {experiment.epochs} epochs, "
-            f"global batch {experiment.batch_size}, {experiment.workers} workers, "
-            f"{runs} run{'s' if runs > 1 else ''} ({', '.join(experiment.backends)})"
+            f"[bold]{experiment.name}[/]: {experiment.model.name}, "
+            f"{_count(experiment.epochs, 'epoch')}, global batch {experiment.batch_size}, "
+            f"{_count(experiment.workers, 'worker')}, {_count(runs, 'run')} "
+            f"({', '.join(experiment.backends)})"
         )
         self._open_progress("preparing the data")
 
@@ -163,6 +164,10 @@ def result_table(records: list[RunRecord], *, synthetic: bool) -> Table:
         cells = (_FIGURES[name](record) for name in _COMPACT)
         table.add_row(record.backend, str(record.seed), *cells)
     return table
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def how_to_open(tracking_uri: str) -> str:

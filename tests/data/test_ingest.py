@@ -180,7 +180,7 @@ def test_too_many_unreadable_images_stop_the_ingest(spark, source: Path, tmp_pat
     files = sorted(source.rglob("*.bmp"))
     for file in files[::3]:
         file.write_bytes(b"")
-    share = f"{len(files[::3])} of {len(files)} images cannot be used"
+    share = f"{len(files[::3])} of {len(files)} images cannot be read"
     with pytest.raises(DataError, match=f"{share}.*empty file"):
         prepare(config_for(source), str(tmp_path / "out"))
     assert not any((tmp_path / "out").iterdir())
