@@ -77,11 +77,21 @@ def shard_probabilities(
     key: ModelKey, weights: Sequence[np.ndarray], shard: Shard
 ) -> Iterator[np.ndarray]:
     """Yield probabilities of a shard, block by block, each (n, classes)."""
+    classify = classifier(key, weights)
+    for block in shard.blocks():
+        yield classify(block.pixels)
+
+
+def classifier(key: ModelKey, weights: Sequence[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function from pixels (uint8, n x h x w x c) to probabilities (n, classes)."""
     model, forward = _forward(*key)
     model.set_weights(weights)
-    for block in shard.blocks():
-        for start in range(0, len(block), BATCH):
-            yield forward(block.pixels[start : start + BATCH]).numpy()
+
+    def classify(pixels: np.ndarray) -> np.ndarray:
+        starts = range(0, len(pixels), BATCH)
+        return np.concatenate([forward(pixels[s : s + BATCH]).numpy() for s in starts])
+
+    return classify
 
 
 @lru_cache(maxsize=2)

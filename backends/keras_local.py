@@ -41,6 +41,7 @@ class KerasLocal(Backend):
             started = perf_counter()
             history = model.fit(
                 batches(reader, task, number),
+                shuffle=False,  # the batches come shuffled by the seed
                 verbose=0,
                 callbacks=[_progress(context, number, task.global_batch_size)],
             )
