@@ -56,8 +56,11 @@ class Chunk:
     #: Name of the file in it.
     name: str
     size: ImageSize
-    #: Columns of `data.schema.IMAGE_SCHEMA` that are known before decoding.
-    rows: tuple[dict[str, Any], ...]
+    #: Number of rows.
+    images: int
+    #: Columns of `data.schema.IMAGE_SCHEMA` that are known before decoding, as an Arrow stream:
+    #: the driver holds all chunks, and rows as Python objects are ten times as large.
+    rows: bytes
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,15 @@ class ChunkResult:
     def rows(self) -> int:
         """Number of images written."""
         return len(self.digests)
+
+
+def pack_rows(table: pa.Table) -> bytes:
+    """Return ``table`` as an Arrow stream, which holds no more than its own rows."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 def write_chunk(chunk: Chunk) -> ChunkResult:
@@ -117,7 +129,7 @@ def row_digest(row: dict[str, Any]) -> bytes:
 def _decoded(chunk: Chunk, rejects: list[tuple[str, str]]) -> Iterator[dict[str, Any]]:
     filesystem, root = locate(chunk.source)
     size = chunk.size
-    for row in chunk.rows:
+    for row in pa.ipc.open_stream(chunk.rows).read_all().to_pylist():
         try:
             content = _read(filesystem, root, row["path"])
             pixels = decode(content, size.height, size.width, size.color)

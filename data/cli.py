@@ -230,8 +230,8 @@ def describe(
 def synthesize(
     output: Annotated[Path, typer.Argument(help="New folder for the images.")],
     *,
-    patients: Annotated[int, typer.Option(help="Half of them in each class.")] = 80,
-    cells_per_patient: Annotated[int, typer.Option(help="Cells of a patient, on average.")] = 20,
+    patients: Annotated[int, typer.Option(help="Half of them in each class.")] = 40,
+    cells_per_patient: Annotated[int, typer.Option(help="Cells of a patient, on average.")] = 40,
     size: Annotated[int, typer.Option(help="Side of the square images in pixels.")] = 96,
     seed: Annotated[int, typer.Option(help="Seed of the drawing.")] = 0,
     debug: Debug = False,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.chunks import Chunk, ChunkResult, ImageSize, write_chunk
+from data.chunks import Chunk, ChunkResult, ImageSize, pack_rows, write_chunk
 from data.classes import select_classes
 from data.config import DataConfig
 from data.errors import DataError
@@ -70,7 +70,7 @@ def prepare(
         A session whose executors can import this package and see source and output; without it
         a local one is started with ``workers`` threads and stopped in the end.
     progress
-        Called with images done and images in total, from a thread of the driver.
+        Called in this thread with images done and images in total.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def prepare(
         results = run_tasks(
             write_chunk,
             chunks,
-            sizes=[len(chunk.rows) for chunk in chunks],
+            sizes=[chunk.images for chunk in chunks],
             spark=spark,
             workers=workers,
             progress=progress,
@@ -138,12 +138,13 @@ def _cut_into_chunks(plan: _Plan, config: DataConfig, output: str) -> Iterator[C
     size = ImageSize(config.image.height, config.image.width, config.image.color)
     limit = max(1, min(FILE_ROWS, FILE_BYTES // size.bytes))
     for split in SPLITS:
-        table = plan.rows.filter(pc.equal(plan.rows.column("split"), split))
+        table = plan.rows.filter(pc.equal(plan.rows.column("split"), split)).select(_CHUNK_COLUMNS)
         files = math.ceil(table.num_rows / limit)
         borders = [table.num_rows * number // files for number in range(files + 1)]
         for number, (first, last) in enumerate(itertools.pairwise(borders)):
-            rows = table.slice(first, last - first).select(_CHUNK_COLUMNS).to_pylist()
-            yield Chunk(plan.index.root, output, f"{split}-{number:05d}.parquet", size, tuple(rows))
+            rows = table.slice(first, last - first)
+            name = f"{split}-{number:05d}.parquet"
+            yield Chunk(plan.index.root, output, name, size, rows.num_rows, pack_rows(rows))
 
 
 def _judge(

@@ -1,18 +1,21 @@
-"""One Spark job of independent tasks, with progress."""
+"""One Spark job of independent tasks, with progress, that Ctrl-C can stop."""
 
 import contextlib
-import threading
-from collections.abc import Callable, Iterator, Sequence
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from data.local_spark import local_context
 
 if TYPE_CHECKING:
+    from pyspark import SparkContext
     from pyspark.accumulators import Accumulator
     from pyspark.sql import SparkSession
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+Progress = Callable[[int, int], None]
 
 POLL_SECONDS = 0.2
 
@@ -24,14 +27,14 @@ def run_tasks(
     sizes: Sequence[int],
     spark: "SparkSession | None",
     workers: int,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> list[Result]:
     """Call ``function`` on each of ``tasks`` in executors; return the results in their order.
 
     ``progress`` gets the sum of ``sizes`` of the tasks that are done, and of all.
     """
     with contextlib.ExitStack() as stack:
-        context = (
+        context: SparkContext = (
             stack.enter_context(local_context(workers, "ingest"))
             if spark is None
             else spark.sparkContext
@@ -44,34 +47,41 @@ def run_tasks(
             done.add(size)
             return result
 
-        if progress is not None:
-            stack.enter_context(_reporting(progress, done, sum(sizes)))
-        pairs = [*zip(sizes, tasks, strict=True)]
-        results: list[Result] = context.parallelize(pairs, len(pairs)).map(run).collect()
-        return results
+        job = f"ingest {uuid.uuid4()}"
+
+        def collect() -> list[Result]:
+            context.setJobGroup(job, "ingest")
+            pairs = [*zip(sizes, tasks, strict=True)]
+            results: list[Result] = context.parallelize(pairs, len(pairs)).map(run).collect()
+            return results
+
+        # PySpark's answer to Ctrl-C talks to the JVM, which fails while the same thread waits for
+        # an answer from it: so another thread waits, and this one is free to be interrupted.
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+        future = pool.submit(collect)
+        try:
+            return _wait(future, done, sum(sizes), progress)
+        except BaseException:
+            context.cancelJobGroup(job)
+            raise
 
 
-@contextlib.contextmanager
-def _reporting(
-    progress: Callable[[int, int], None], done: "Accumulator[int]", total: int
-) -> Iterator[None]:
-    """Report whenever a task ends, and once at the end of all."""
-    ended = threading.Event()
-
-    def poll() -> None:
-        reported = 0
-        while not ended.wait(POLL_SECONDS):
-            if done.value != reported:
+def _wait(
+    future: "Future[list[Result]]",
+    done: "Accumulator[int]",
+    total: int,
+    progress: Progress | None,
+) -> list[Result]:
+    """Report whenever a task has ended, and once at the end of all."""
+    reported = 0
+    while True:
+        try:
+            results = future.result(POLL_SECONDS)
+            break
+        except TimeoutError:
+            if progress is not None and done.value != reported:
                 reported = done.value
                 progress(reported, total)
-
-    thread = threading.Thread(target=poll, daemon=True)
-    thread.start()
-    try:
-        yield
-        ended.set()
-        thread.join()
+    if progress is not None:
         progress(total, total)
-    finally:
-        ended.set()
-        thread.join()
+    return results

@@ -36,9 +36,9 @@ Parameters: {parameters}
 class Parameters:
     """What decides every pixel of a synthetic set."""
 
-    patients: int = 60
+    patients: int = 40
     #: On average; a patient has between 60 % and 140 % of it.
-    cells_per_patient: int = 27
+    cells_per_patient: int = 40
     #: Side of the square images in pixels.
     size: int = 96
     seed: int = 0

@@ -148,7 +148,13 @@ class Console(Observer):
 def result_table(records: list[RunRecord], *, synthetic: bool) -> Table:
     """Return the figures of each run: side by side for a few runs, else one row for each."""
     title = "Unseen test patients" + (" (SYNTHETIC cells)" if synthetic else "")
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     if len(records) <= _SIDE_BY_SIDE:
         table.add_column("")
         for record in records:
@@ -158,8 +164,8 @@ def result_table(records: list[RunRecord], *, synthetic: bool) -> Table:
         return table
     table.add_column("backend", no_wrap=True)
     table.add_column("seed", justify="right")
-    for name in _COMPACT:
-        table.add_column(name, justify="right", no_wrap=True)
+    for heading in _COMPACT.values():
+        table.add_column(heading, justify="right", no_wrap=True)
     for record in records:
         cells = (_FIGURES[name](record) for name in _COMPACT)
         table.add_row(record.backend, str(record.seed), *cells)
@@ -214,4 +220,12 @@ _FIGURES: dict[str, Callable[[RunRecord], str]] = {
     "peak memory": _figure("resources.peak_memory_bytes", "{:.2f} GiB", 2**30),
     "CPU": _figure("resources.cpu_s", "{:.0f} s"),
 }
-_COMPACT = ("F1 (95 % interval)", "ROC AUC", "fit", "total", "peak memory", "CPU")
+#: Figures of a table with one row for each run, with headings that fit 80 characters.
+_COMPACT = {
+    "F1 (95 % interval)": "F1 (95 %)",
+    "ROC AUC": "AUC",
+    "fit": "fit",
+    "total": "total",
+    "peak memory": "memory",
+    "CPU": "CPU",
+}

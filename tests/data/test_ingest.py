@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data import ingest
-from data.chunks import Chunk, ImageSize, write_chunk
+from data.chunks import Chunk, ImageSize, pack_rows, write_chunk
 from data.config import DataConfig, ImageConfig, SplitConfig
 from data.errors import DataError
 from data.images import decode
@@ -248,7 +248,8 @@ def test_a_full_disk_is_a_failure_by_value_and_leaves_no_file(
     row = {"image_id": "a", "path": str(file), "label": 0, "class_name": "all"}
     row |= {"patient_id": "1", "group": "1", "split": "train"}
     size = ImageSize(24, 20, "rgb")
-    chunk = Chunk(str(cells), str(tmp_path), "train-00000.parquet", size, (row,))
+    rows = pack_rows(pa.Table.from_pylist([row]))
+    chunk = Chunk(str(cells), str(tmp_path), "train-00000.parquet", size, 1, rows)
 
     class FullDisk(pq.ParquetWriter):
         def write_table(self, table: pa.Table, *_) -> None:
