@@ -162,8 +162,8 @@ def result_table(records: list[RunRecord], *, synthetic: bool) -> Table:
         for name, text in _FIGURES.items():
             table.add_row(name, *(text(record) for record in records))
         return table
-    table.add_column("backend", no_wrap=True)
-    table.add_column("seed", justify="right")
+    table.add_column("backend", overflow="fold")
+    table.add_column("seed", justify="right", no_wrap=True)
     for heading in _COMPACT.values():
         table.add_column(heading, justify="right", no_wrap=True)
     for record in records:
@@ -217,7 +217,7 @@ _FIGURES: dict[str, Callable[[RunRecord], str]] = {
     "predict": _figure("time.predict_s", "{:.1f} s"),
     "total": _figure("time.total_s", "{:.1f} s"),
     "training images/s": _figure("train.images_per_s", "{:,.0f}"),
-    "peak memory": _figure("resources.peak_memory_bytes", "{:.2f} GiB", 2**30),
+    "peak memory": _figure("resources.peak_memory_bytes", "{:.1f} GiB", 2**30),
     "CPU": _figure("resources.cpu_s", "{:.0f} s"),
 }
 #: Figures of a table with one row for each run, with headings that fit 80 characters.
