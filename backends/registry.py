@@ -25,6 +25,14 @@ BACKENDS = {
     "majority": Entry("backends.majority", "Majority"),
     "keras_local": Entry("backends.keras_local", "KerasLocal"),
     "elephas": Entry("backends.elephas", "Elephas", "uv sync --group elephas"),
+    "tensorflowonspark": Entry(
+        "backends.tensorflowonspark", "TensorFlowOnSpark", "uv sync --group tensorflowonspark"
+    ),
+    "spark_tensorflow_distributor": Entry(
+        "backends.spark_tensorflow_distributor",
+        "SparkTensorFlowDistributor",
+        "uv sync --group tensorflowonspark",
+    ),
 }
 
 

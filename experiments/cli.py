@@ -115,6 +115,8 @@ def run(
 
 def main() -> None:
     """Entry point."""
+    # A shell starts background jobs deaf to Ctrl-C, and a run must always be closed by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminated)
     app()
 

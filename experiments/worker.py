@@ -166,11 +166,11 @@ class Worker:
             import_on_executors(context, task.workers, *backend.executor_modules)
 
     def _split_fit_time(self, fitted: FitResult) -> None:
-        """Keep training and validation apart: epochs carry their training seconds."""
+        """Keep training apart from validation and from what a framework sets up within fit."""
         if fitted.epochs:
             whole = self.times["fit"]
             self.times["fit"] = sum(epoch.seconds for epoch in fitted.epochs)
-            self.times["validation"] = max(0.0, whole - self.times["fit"])
+            self.times["fit_other"] = max(0.0, whole - self.times["fit"])
 
     def _tell_epoch(self, epoch: Epoch) -> None:
         self.events.send("epoch", **vars(epoch))

@@ -78,7 +78,7 @@ def test_interrupt_closes_the_run_as_killed_and_leaves_no_process(
     child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     for line in child.stdout:
-        if line.startswith("sleeping") or "Sleeping" in line:
+        if ", seed 0" in line:  # the run's record is open, its worker process starts
             break
     time.sleep(4)
     os.kill(child.pid, number)

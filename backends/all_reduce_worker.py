@@ -1,0 +1,288 @@
+"""What each worker of a synchronous all-reduce does, whichever framework has started it.
+
+``MultiWorkerMirroredStrategy`` with a Keras 3 model and a loop of its own: ``Model.fit`` of
+Keras 3 does not work under that strategy. Keras's optimiser sums the gradients over all workers,
+so each worker divides its loss by the global batch.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backends.base import TrainingTask
+from backends.inference import BATCH, EPSILON
+from backends.worker_channel import Address, WorkerEnd
+from data.shards import Shard, ShardReader
+from models import LOSS, checksum, optimizer
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+#: Seconds that a worker waits in a collective operation for the others. A worker that dies is
+#: noticed at once through its line to the driver; this is for one that hangs.
+COLLECTIVE_LIMIT = 120.0
+#: Seconds between two signs of life within an epoch.
+_PROGRESS_INTERVAL = 0.25
+
+#: Batches of an epoch, counted from 1, of a worker: pixels uint8 (n, h, w, c), labels int32 (n,).
+Source = Callable[[int], Iterator[tuple[np.ndarray, np.ndarray]]]
+
+
+@dataclass(frozen=True)
+class WorkerJob:
+    """What every worker is given; picklable, without a pixel."""
+
+    task: TrainingTask
+    #: Training images by worker.
+    shards: tuple[Shard, ...]
+    #: Validation images by worker; the last workers may have none.
+    validation: tuple[Shard, ...]
+    #: Steps of an epoch, the same for all workers: a worker with one more would wait forever.
+    steps: int
+    #: Epochs without a better validation loss after which training stops, or None.
+    patience: int | None
+    #: Where the driver listens.
+    address: Address
+
+
+def shard_source(job: WorkerJob, rank: int) -> Source:
+    """Return the batches of a worker's own shard, read from Parquet here."""
+    task = job.task
+    reader = ShardReader(job.shards[rank])
+
+    def batches(epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        whole = reader.batches(
+            task.worker_batch_size,
+            seed=task.seed,
+            epoch=epoch,
+            shuffle=task.shuffle,
+            drop_remainder=True,
+        )
+        return islice(whole, job.steps)
+
+    return batches
+
+
+def train(job: WorkerJob, rank: int, source: Callable[[WorkerJob, int], Source]) -> None:
+    """Train as worker ``rank`` of the cluster that ``TF_CONFIG`` describes.
+
+    Parameters
+    ----------
+    job
+        The same for all workers.
+    rank
+        From 0, the chief.
+    source
+        Called once with ``job`` and ``rank`` for this worker's batches.
+    """
+    with WorkerEnd(job.address, rank) as driver:
+        _Replica(job, rank, driver, source(job, rank)).run()
+
+
+class _Replica:
+    """One worker's copy of the network and its share of the work."""
+
+    def __init__(self, job: WorkerJob, rank: int, driver: WorkerEnd, source: Source) -> None:
+        import keras
+        import tensorflow as tf
+
+        self.job, self.task, self.rank, self.driver = job, job.task, rank, driver
+        self.source = source
+        keras.utils.set_random_seed(job.task.seed)
+        options = tf.distribute.experimental.CommunicationOptions(
+            implementation=tf.distribute.experimental.CommunicationImplementation.RING,
+            timeout_seconds=COLLECTIVE_LIMIT,
+        )
+        self.strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+        found = self.strategy.num_replicas_in_sync
+        if found != job.task.workers:
+            raise RuntimeError(
+                f"{found} workers found each other, not {job.task.workers}: "
+                "is TF_CONFIG set, and does each executor have one TensorFlow device?"
+            )
+        with self.strategy.scope():
+            self.model = job.task.build_model()
+            self.optimizer = optimizer(job.task.optimizer)
+            self.optimizer.build(self.model.trainable_variables)
+        self._use_own_random_stream()
+        self.validation = ShardReader(job.validation[rank]) if rank < len(job.validation) else None
+        self.step, self.reduce, self.forward = self._traced()
+        self.last_progress = 0.0
+
+    def run(self) -> None:
+        """Train all epochs, telling the driver of each."""
+        weights = self.model.get_weights()
+        self.driver.send(
+            "initial",
+            weights if self.rank == 0 else (),
+            checksum=checksum(weights),
+            statistics=len(self.model.non_trainable_weights),
+        )
+        best_loss, best_epoch, best_weights = float("inf"), 0, None
+        for epoch in range(1, self.task.epochs + 1):
+            loss, seconds = self._train_epoch(epoch)
+            self._average_statistics()
+            validation_loss = self._validation_loss()
+            if validation_loss is not None and validation_loss < best_loss:
+                best_loss, best_epoch = validation_loss, epoch
+                best_weights = self.model.get_weights() if self.job.patience else None
+            # Every worker has the same sums before it, bit for bit, and so comes to this alike.
+            stops = bool(self.job.patience and epoch - best_epoch >= self.job.patience)
+            self._tell_epoch(epoch, loss, validation_loss, seconds, stops)
+            if stops:
+                break
+        weights = best_weights or self.model.get_weights()
+        self.driver.send(
+            "weights",
+            weights if self.rank == 0 else (),
+            checksum=checksum(weights),
+            best_epoch=best_epoch if best_weights else None,
+        )
+
+    def _train_epoch(self, epoch: int) -> tuple[float, float]:
+        """Return the mean loss over the images of all workers, and the seconds it took."""
+        size = self.task.worker_batch_size
+        own_sum, steps = 0.0, 0
+        batches = iter(self._prefetched(epoch))
+        # What the very first batch waits for, a cold reader or feed, is not training.
+        ready = list(islice(batches, 1 if epoch == 1 else 0))
+        started = time.perf_counter()
+        for pixels, labels in chain(ready, batches):
+            own_sum += float(self.step(pixels, labels))
+            steps += 1
+            self._progress(epoch, steps, own_sum / (steps * size))
+        if steps != self.job.steps:
+            raise RuntimeError(f"the data ended after {steps} of {self.job.steps} batches")
+        seconds = time.perf_counter() - started
+        images = self.job.steps * self.task.worker_batch_size * self.task.workers
+        return self._total(own_sum)[0] / images, seconds
+
+    def _prefetched(self, epoch: int) -> "tf.data.Dataset":
+        """Return one epoch as a data set that prepares the next batches during a step."""
+        import tensorflow as tf
+
+        size = self.task.worker_batch_size
+        signature = (
+            tf.TensorSpec((size, *self.task.data.image_shape), tf.uint8),
+            tf.TensorSpec((size,), tf.int32),
+        )
+        batches = tf.data.Dataset.from_generator(
+            lambda: self.source(epoch), output_signature=signature
+        )
+        return batches.prefetch(2)
+
+    def _traced(self) -> tuple[Callable, Callable, Callable]:
+        """Return the training step, the sum over workers and the forward pass, traced once."""
+        import keras
+        import tensorflow as tf
+
+        loss_function = keras.losses.get(LOSS)
+        strategy, model, global_batch_size = self.strategy, self.model, self.task.global_batch_size
+
+        def replica_step(pixels: "tf.Tensor", labels: "tf.Tensor") -> "tf.Tensor":
+            with tf.GradientTape() as tape:
+                probabilities = model(tf.cast(pixels, tf.float32), training=True)
+                loss = tf.reduce_sum(loss_function(labels, probabilities))
+                share = loss / global_batch_size
+            variables = model.trainable_variables
+            self.optimizer.apply_gradients(
+                zip(tape.gradient(share, variables), variables, strict=True)
+            )
+            return loss
+
+        image_shape = self.task.data.image_shape
+        size = self.task.worker_batch_size
+        labels = tf.TensorSpec((size,), tf.int32)
+
+        @tf.function(
+            input_signature=[tf.TensorSpec((size, *image_shape), tf.uint8), labels],
+            autograph=False,
+        )
+        def step(pixels: "tf.Tensor", labels: "tf.Tensor") -> "tf.Tensor":
+            return strategy.run(replica_step, args=(pixels, labels))
+
+        @tf.function(autograph=False)
+        def reduce(values: list["tf.Tensor"]) -> list["tf.Tensor"]:
+            def sum_over_workers(inner: list["tf.Tensor"]) -> list["tf.Tensor"]:
+                context = tf.distribute.get_replica_context()
+                # An argument has no device yet, which the strategy asks for.
+                placed = [tf.identity(value) for value in inner]
+                return context.all_reduce(tf.distribute.ReduceOp.SUM, placed)
+
+            return strategy.run(sum_over_workers, args=(values,))
+
+        @tf.function(
+            input_signature=[tf.TensorSpec((None, *image_shape), tf.uint8)], autograph=False
+        )
+        def forward(pixels: "tf.Tensor") -> "tf.Tensor":
+            return model(tf.cast(pixels, tf.float32), training=False)
+
+        step.get_concrete_function()  # the first epoch is not timed with its tracing
+        return step, reduce, forward
+
+    def _use_own_random_stream(self) -> None:
+        """Let each worker draw its own dropout and augmentation, the chief as one process would.
+
+        Variables start as the chief's on all workers, the states of random generators too.
+        """
+        weights = {id(variable) for variable in self.model.weights}
+        for variable in self.model.variables:
+            if id(variable) not in weights and "seed" in variable.path:
+                state = variable.numpy()
+                state[0] += self.rank
+                variable.assign(state)
+
+    def _average_statistics(self) -> None:
+        """Give all workers the mean of their moving averages of batch normalisation.
+
+        The averages are linear in what each batch adds, so their mean after an epoch is the mean
+        that exchanging them at every step would give.
+        """
+        variables = self.model.non_trainable_weights
+        if variables:
+            sums = self.reduce([variable.numpy() for variable in variables])
+            for variable, total in zip(variables, sums, strict=True):
+                variable.assign(total / self.task.workers)
+
+    def _validation_loss(self) -> float | None:
+        """Return the mean cross-entropy over the validation images of all workers, in nats."""
+        loss, count = 0.0, 0
+        if self.validation is not None:
+            blocks = self.validation.batches(BATCH, seed=0, epoch=0, shuffle=False)
+            for pixels, labels in blocks:
+                probabilities = self.forward(pixels).numpy()
+                chosen = probabilities[np.arange(len(labels)), labels]
+                loss -= float(np.log(np.clip(chosen, EPSILON, 1)).sum())
+                count += len(labels)
+                self._progress(0, 0, 0.0)
+        loss, images = self._total(loss, count)
+        return loss / images if images else None
+
+    def _total(self, *values: float) -> list[float]:
+        """Return the sum of each value over all workers."""
+        return [float(total) for total in self.reduce([np.array(values, np.float32)])[0]]
+
+    def _tell_epoch(
+        self, epoch: int, loss: float, validation_loss: float | None, seconds: float, stops: bool
+    ) -> None:
+        if self.rank == 0:
+            self.driver.send(
+                "epoch",
+                number=epoch,
+                loss=loss,
+                validation_loss=validation_loss,
+                seconds=seconds,
+                stops=stops,
+            )
+
+    def _progress(self, epoch: int, steps: int, loss: float) -> None:
+        """Give a sign of life now and then; of training (``steps`` above 0) with figures."""
+        now = time.monotonic()
+        if now - self.last_progress >= _PROGRESS_INTERVAL:
+            self.last_progress = now
+            images = steps * self.task.global_batch_size
+            self.driver.send("progress", epoch=epoch, images=images, loss=loss)

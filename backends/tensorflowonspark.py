@@ -1,0 +1,154 @@
+"""TensorFlowOnSpark: one TensorFlow worker on each executor, found through a reservation server.
+
+What its code does, and this module handles or records (TensorFlowOnSpark 2.2):
+
+- On an error its ``shutdown`` stops Spark and exits the process; the error's own words come
+  through the workers' line to the driver.
+- ``feed_timeout`` counts from the end of feeding to the end of the epoch, so it would end a long
+  epoch and not only a stuck one; a worker that dies or hangs is noticed through its line.
+- Each row that Spark feeds costs three round trips to the executor's queue: a row here is a whole
+  batch.
+- The queue has no bound: with ``input_mode`` "spark" a worker's images of one epoch lie in the
+  memory of its executor's machine.
+- Its reservation server reads pickles from whoever connects: keep the driver in a private network.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from backends import all_reduce, inference
+from backends.all_reduce_worker import Source, WorkerJob, shard_source, train
+from backends.base import Backend, FitResult, Options, RunContext, TrainingTask
+from backends.errors import BackendError
+
+if TYPE_CHECKING:
+    from pyspark import RDD, SparkContext
+
+#: Seconds; longer than any epoch, see above.
+_FEED_TIMEOUT = 7 * 24 * 3600
+
+
+class TensorFlowOnSparkOptions(Options):
+    """How images reach the workers, and when training ends early."""
+
+    #: ``tensorflow``: each worker reads its Parquet shard; ``spark``: Spark tasks read it and feed
+    #: the worker.
+    input_mode: Literal["tensorflow", "spark"] = "tensorflow"
+    #: Epochs without a better validation loss after which training stops and the best epoch's
+    #: weights are kept; None trains all epochs.
+    patience: all_reduce.Patience = None
+
+
+class TensorFlowOnSpark(Backend):
+    """``TFCluster`` with a chief and workers, no parameter server."""
+
+    name = "tensorflowonspark"
+    packages = ("tensorflowonspark", "keras", "tensorflow-cpu", "pyspark")
+    executor_modules = ("keras", "tensorflowonspark.TFSparkNode")
+    options = TensorFlowOnSparkOptions
+
+    def synchronisation(self, task: TrainingTask) -> str:
+        """Every step."""
+        return all_reduce.SYNCHRONISATION
+
+    def unsupported(self, task: TrainingTask) -> str | None:
+        """Refuse shards that do not fill a batch."""
+        return all_reduce.unsupported(task)
+
+    def spark_conf(self, task: TrainingTask) -> dict[str, str]:
+        """A failed worker fails the run."""
+        return all_reduce.SPARK_CONF
+
+    def warm_up(self, seed: int) -> None:
+        """Import Keras and TensorFlowOnSpark; the executors do so meanwhile."""
+        import keras
+        import tensorflowonspark.TFCluster  # noqa: F401
+
+        keras.utils.set_random_seed(seed)
+
+    def fit(self, task: TrainingTask, context: RunContext) -> FitResult:
+        """Train in the chosen input mode."""
+        options = self.options.model_validate(task.options.model_dump())
+        spark = context.spark.sparkContext
+        if options.input_mode == "spark" and spark.master.startswith("local["):
+            raise BackendError(
+                f"input_mode 'spark' hangs on {spark.master}, where all tasks share one executor: "
+                "use a cluster, or input_mode 'tensorflow'"
+            )
+
+        def launch(job: WorkerJob, follower: all_reduce.Follower) -> None:
+            _launch(spark, job, follower, feeds=options.input_mode == "spark")
+
+        return all_reduce.fit(task, context, launch, options.patience)
+
+    def predict(
+        self, task: TrainingTask, weights: Sequence[np.ndarray], context: RunContext
+    ) -> np.ndarray:
+        """Predict with Keras on the executors."""
+        return inference.predict(task, weights, context)
+
+
+def _launch(
+    spark: "SparkContext", job: WorkerJob, follower: all_reduce.Follower, feeds: bool
+) -> None:
+    """Start the workers, feed them if they are fed, and take the cluster down."""
+    from tensorflowonspark import TFCluster
+
+    os.environ["TFOS_SERVER_HOST"] = job.address.host
+    try:
+        cluster = TFCluster.run(
+            spark,
+            _fed_worker if feeds else _reading_worker,
+            {"job": job},
+            num_executors=job.task.workers,
+            num_ps=0,
+            input_mode=TFCluster.InputMode.SPARK if feeds else TFCluster.InputMode.TENSORFLOW,
+            master_node="chief",  # without one, TF_CONFIG is not set
+            reservation_timeout=int(all_reduce.START_LIMIT),
+        )
+        epoch, continues = 1, feeds
+        while continues:
+            cluster.train(_epoch_rdd(spark, job, epoch), 1, feed_timeout=_FEED_TIMEOUT)
+            continues = follower.continues_after(epoch)
+            epoch += 1
+        follower.wait_until_done()
+        cluster.shutdown(timeout=-1)  # its alarm works in the main thread only
+    except SystemExit as error:
+        reason = TFCluster.tf_status.get("error", "it gave no reason")
+        raise BackendError(f"TensorFlowOnSpark ended the process: {reason}") from error
+
+
+def _epoch_rdd(spark: "SparkContext", job: WorkerJob, epoch: int) -> "RDD":
+    """Return an RDD with one partition for each worker and one row for each batch.
+
+    A task feeds the worker of the executor on which it happens to run, so it reads that worker's
+    shard. No executor gets two tasks of an epoch: one ends when its worker has used its rows,
+    which no worker can do before all have theirs.
+    """
+
+    def batches(_: Iterator[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        from tensorflowonspark.util import read_executor_id
+
+        return shard_source(job, read_executor_id())(epoch)
+
+    return spark.parallelize(range(job.task.workers), job.task.workers).mapPartitions(batches)
+
+
+def _reading_worker(arguments: dict[str, WorkerJob], context: Any) -> None:
+    train(arguments["job"], context.executor_id, shard_source)
+
+
+def _fed_worker(arguments: dict[str, WorkerJob], context: Any) -> None:
+    feed = context.get_data_feed()
+
+    def source(job: WorkerJob, _: int) -> Source:
+        def batches(_: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            for _ in range(job.steps):
+                yield from feed.next_batch(1)
+
+        return batches
+
+    train(arguments["job"], context.executor_id, source)

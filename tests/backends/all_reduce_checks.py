@@ -1,0 +1,140 @@
+"""What both frameworks that drive the all-reduce loop must show on a real cluster."""
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from shutil import copytree
+from typing import Any, Literal
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from backends.base import RunContext, TrainingTask
+from backends.keras_local import KerasLocal
+from data.config import DataConfig, ImageConfig
+from data.ingest import prepare
+from data.prepared import PreparedData
+from experiments.cluster import Cluster
+from models import ModelConfig, OptimizerConfig
+from tests.backends.fit_process import FitError, fit
+
+Network = Literal["small_cnn", "lesion_cnn", "mini_xception"]
+#: Seconds from a worker's death to a failed run.
+DEATH_LIMIT = 60
+
+
+def task(prepared: PreparedData, **values: Any) -> TrainingTask:
+    standard: dict[str, Any] = {
+        "data": prepared,
+        "model": ModelConfig(),
+        "optimizer": OptimizerConfig(name="sgd", learning_rate=0.01),
+        "epochs": 1,
+        "global_batch_size": 16,
+        "workers": 2,
+        "seed": 0,
+    }
+    return TrainingTask(**{**standard, **values})
+
+
+@pytest.fixture(scope="session")
+def even(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
+    """Twelve patients with two images of each class: two workers get equal shares."""
+    folder = tmp_path_factory.mktemp("even")
+    generator = np.random.default_rng(0)
+    for number, name in enumerate(("Parasitized", "Uninfected")):
+        (folder / "cell_images" / name).mkdir(parents=True)
+        for patient, cell in itertools.product(range(1, 13), range(2)):
+            pixels = generator.integers(90 * number, 160 + 90 * number, (24, 24, 3), np.uint8)
+            file = f"C{patient}P1thinF_IMG_20150604_104722_cell_{2 * number + cell}.png"
+            Image.fromarray(pixels).save(folder / "cell_images" / name / file)
+    config = DataConfig(
+        source=str(folder / "cell_images"),
+        layout="malaria",
+        image=ImageConfig(height=24, width=24),
+    )
+    return prepare(config, str(folder / "prepared"))
+
+
+def full_batch_task(
+    prepared: PreparedData, model: Network, workers: int, **values: Any
+) -> TrainingTask:
+    """Five epochs of one step with all images in their order."""
+    rows = {shard.rows for shard in prepared.shards("train", workers)}
+    assert len(rows) == 1, "the test needs shards of equal size"
+    return task(
+        prepared,
+        model=ModelConfig(name=model, dropout=0.0),
+        epochs=5,
+        global_batch_size=prepared.rows("train"),
+        workers=workers,
+        shuffle=False,
+        **values,
+    )
+
+
+def assert_five_full_batch_steps_equal_keras(
+    backend: str, prepared: PreparedData, model: Network, workers: int, folder: Path, **values: Any
+) -> None:
+    asked = full_batch_task(prepared, model, workers, **values)
+    found = fit(backend, asked, folder / "run")
+    expected = KerasLocal().fit(asked, RunContext(spark=None, folder=folder))
+    assert found.steps == expected.steps == 5
+    assert found.samples_seen == expected.samples_seen
+    for one, other in zip(found.weights, expected.weights, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-4)
+    for epoch, reference in zip(found.epochs, expected.epochs, strict=True):
+        assert epoch.loss == pytest.approx(reference.loss, abs=1e-4)
+        assert epoch.validation_loss == pytest.approx(reference.validation_loss, abs=1e-4)
+    start = asked.build_model().get_weights()
+    assert max(np.abs(w - s).max() for w, s in zip(found.weights, start, strict=True)) > 1e-3
+
+
+def assert_lost_worker_fails_the_run(
+    backend: str,
+    prepared: PreparedData,
+    folder: Path,
+    kill: Callable[[Cluster], None],
+    **values: Any,
+) -> None:
+    """``kill`` is called when the first of very many epochs has ended."""
+    killed: list[float] = []
+    seen: set[psutil.Process] = set()
+
+    def strike(cluster: Cluster) -> None:
+        if not killed:
+            for process in cluster.processes:
+                seen.update(psutil.Process(process.pid).children(recursive=True))
+            kill(cluster)
+            killed.append(time.monotonic())
+
+    asked = task(prepared, epochs=100_000, **values)
+    with pytest.raises(
+        FitError, match=r"BackendError: worker \d on \S+ died or hung without a word"
+    ):
+        fit(backend, asked, folder, on_epoch=strike)
+    assert time.monotonic() - killed[0] < DEATH_LIMIT
+    _, alive = psutil.wait_procs(seen, timeout=20)
+    assert not alive, "processes were left behind"
+
+
+def assert_error_of_a_worker_is_told(
+    backend: str, prepared: PreparedData, folder: Path, **values: Any
+) -> None:
+    """The last training image, one of worker 1, lacks bytes."""
+    broken = Path(copytree(prepared.uri, folder / "broken"))
+    name = prepared.summary.files["train"][-1].name
+    table = pq.read_table(broken / name)
+    pixels = table.column("pixels").to_pylist()
+    pixels[-1] = pixels[-1][:-1]
+    number = table.schema.get_field_index("pixels")
+    column = pa.array(pixels, table.schema.field(number).type)
+    pq.write_table(table.set_column(number, table.schema.field(number), column), broken / name)
+    asked = task(replace(prepared, uri=str(broken)), **values)
+    with pytest.raises(FitError, match="ValueError: an image does not have the 1728 bytes"):
+        fit(backend, asked, folder / "run")

@@ -1,0 +1,104 @@
+"""One ``fit`` in a process of its own, without the harness's record: for tests that need a task
+that no experiment file can ask for, or that look at what happens while training runs."""
+
+import pickle
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import backends
+from backends.base import FitResult, RunContext, TrainingTask
+from experiments.cluster import Cluster, embedded_cluster, spark_environment
+from experiments.events import EventWriter
+from experiments.failures import plain_reason
+from experiments.supervision import supervise
+from models import checksum
+
+MEMORY_MB = 1024
+
+
+class FitError(Exception):
+    """The fit failed; the message is the reason that a user would read."""
+
+
+def fit(
+    backend: str,
+    task: TrainingTask,
+    folder: Path,
+    on_epoch: Callable[[Cluster], None] = lambda _: None,
+    time_limit: float = 240,
+) -> FitResult:
+    """Train ``task`` on an embedded cluster; ``on_epoch`` is called when each epoch ends.
+
+    Raises
+    ------
+    FitError
+        When the backend raises or exits.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = {**spark_environment(), "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    with embedded_cluster(task.workers, MEMORY_MB + 512, folder / "cluster") as cluster:
+        (folder / "job.pickle").write_bytes(pickle.dumps((backend, task, cluster.master)))
+        supervise(
+            __name__,
+            folder,
+            environment=environment,
+            time_limit=time_limit,
+            on_event=lambda event: on_epoch(cluster) if event["event"] == "epoch" else None,
+        )
+    outcome = pickle.loads((folder / "outcome.pickle").read_bytes())
+    if isinstance(outcome, str):
+        raise FitError(outcome)
+    return outcome
+
+
+def executors(cluster: Cluster) -> list[psutil.Process]:
+    """Return the executors' Java processes."""
+    workers = cluster.processes[1:]
+    return [
+        child
+        for worker in workers
+        for child in psutil.Process(worker.pid).children()
+        if child.status() != psutil.STATUS_ZOMBIE and child.name() == "java"
+    ]
+
+
+def main(folder: Path) -> None:
+    """Run the job of ``folder``."""
+    from backends.inference import import_on_executors
+    from experiments import session as sessions
+
+    name, task, master = pickle.loads((folder / "job.pickle").read_bytes())
+    backend, events = backends.create(name), EventWriter(folder / "events.jsonl")
+    experiment_conf: Any = _spark_config()
+    conf = sessions.settings(experiment_conf, task.workers, folder, backend.spark_conf(task))
+    session = sessions.connect(master, conf, experiment_conf.driver_memory)
+    outcome: FitResult | str
+    try:
+        sessions.wait_for_executors(session, task.workers)
+        context = RunContext(
+            spark=session,
+            folder=folder,
+            expected_checksum=lambda: checksum(task.build_model().get_weights()),
+            on_epoch=lambda epoch: events.send("epoch", number=epoch.number),
+        )
+        import_on_executors(context, task.workers, *backend.executor_modules)
+        outcome = backend.fit(task, context)
+    except (Exception, SystemExit) as error:
+        outcome = plain_reason(error)
+    (folder / "outcome.pickle").write_bytes(pickle.dumps(outcome))
+    events.send("end")
+    session.stop()
+
+
+def _spark_config() -> Any:
+    from experiments.config import SparkConfig
+
+    return SparkConfig(executor_memory=f"{MEMORY_MB}m")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

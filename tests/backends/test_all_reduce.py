@@ -1,0 +1,215 @@
+"""The worker's line to the driver, and what the driver makes of it. No Spark here."""
+
+import multiprocessing
+import os
+import time
+from multiprocessing.connection import Client
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backends import all_reduce
+from backends.all_reduce_worker import WorkerJob
+from backends.base import Epoch, RunContext, TrainingTask
+from backends.errors import BackendError
+from backends.worker_channel import Address, DriverEnd, Message, WorkerEnd
+from data.prepared import PreparedData
+from models import ModelConfig, OptimizerConfig
+
+LOOPBACK = "127.0.0.1"
+fork = multiprocessing.get_context("fork")
+
+
+def task(prepared: PreparedData, **values: Any) -> TrainingTask:
+    standard: dict[str, Any] = {
+        "data": prepared,
+        "model": ModelConfig(),
+        "optimizer": OptimizerConfig(name="sgd", learning_rate=0.01),
+        "epochs": 1,
+        "global_batch_size": 16,
+        "workers": 2,
+        "seed": 0,
+    }
+    return TrainingTask(**{**standard, **values})
+
+
+def everything(channel: DriverEnd, until: str) -> list[Message]:
+    heard: list[Message] = []
+    deadline = time.monotonic() + 20
+    while until not in [message.kind for message in heard]:
+        assert time.monotonic() < deadline, f"'{until}' was not heard, only {heard}"
+        heard += channel.messages()
+    return heard
+
+
+@pytest.fixture
+def channel():
+    with DriverEnd(LOOPBACK, LOOPBACK, workers=2) as end:
+        yield end
+
+
+def speak(address: Address) -> None:
+    with WorkerEnd(address, rank=1) as driver:
+        driver.send("weights", [np.arange(6, dtype=np.float32).reshape(2, 3)], best_epoch=2)
+
+
+def fail(address: Address) -> None:
+    with WorkerEnd(address, rank=1):
+        raise ValueError("the images are upside down")
+
+
+def die(address: Address) -> None:
+    with WorkerEnd(address, rank=1):
+        os._exit(9)
+
+
+def wait_forever(address: Address) -> None:
+    with WorkerEnd(address, rank=1):
+        time.sleep(600)
+
+
+def start(target: Any, channel: DriverEnd) -> Any:
+    process = fork.Process(target=target, args=(channel.address,), daemon=True)
+    process.start()
+    return process
+
+
+def test_weights_arrive_bit_for_bit(channel: DriverEnd) -> None:
+    worker = start(speak, channel)
+    (said,) = [m for m in everything(channel, "done") if m.kind == "weights"]
+    assert (said.rank, said.content) == (1, {"best_epoch": 2})
+    np.testing.assert_array_equal(said.arrays[0], np.arange(6, dtype=np.float32).reshape(2, 3))
+    worker.join(10)
+    assert worker.exitcode == 0
+
+
+def test_exception_arrives_in_its_own_words(channel: DriverEnd) -> None:
+    start(fail, channel)
+    error = everything(channel, "error")[-1]
+    assert error.content["error"] == "ValueError"
+    assert error.content["text"] == "the images are upside down"
+    assert "in fail" in error.content["traceback"]
+
+
+def test_dead_worker_is_noticed_at_once(channel: DriverEnd) -> None:
+    start(die, channel)
+    started = time.monotonic()
+    assert everything(channel, "lost")[-1].rank == 1
+    assert time.monotonic() - started < 5
+
+
+def test_worker_ends_when_the_driver_does() -> None:
+    with DriverEnd(LOOPBACK, LOOPBACK, workers=1) as end:
+        worker = start(wait_forever, end)
+        everything(end, "hello")
+    worker.join(10)
+    assert worker.exitcode == 76
+
+
+def test_stranger_without_the_key_is_refused(channel: DriverEnd) -> None:
+    with pytest.raises(multiprocessing.AuthenticationError):
+        Client((LOOPBACK, channel.address.port), authkey=b"a guess")
+    start(speak, channel)
+    assert {message.rank for message in everything(channel, "done")} == {1}
+
+
+def test_key_is_not_printed(channel: DriverEnd) -> None:
+    assert "key" not in repr(channel.address)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(all_reduce, "CAUSE_LIMIT", 0.1)
+
+
+class Script:
+    """Stands in for a channel: says what it is given, look by look."""
+
+    def __init__(self, *looks: list[Message]) -> None:
+        self._looks = list(looks)
+
+    def messages(self) -> list[Message]:
+        return self._looks.pop(0) if self._looks else []
+
+
+def say(rank: int, kind: str, arrays: list[np.ndarray] | None = None, **content: Any) -> Message:
+    return Message(rank, kind, content, arrays or [])
+
+
+def greeting(rank: int) -> list[Message]:
+    return [say(rank, "hello", host=f"host-{rank}")]
+
+
+def follow(prepared: PreparedData, *looks: list[Message], **values: Any) -> Any:
+    """Let a follower hear ``looks``; return it and the epochs that it passed on."""
+    told: list[Epoch] = []
+    shards = tuple(prepared.shards("train", 2))
+    steps = min(shard.rows for shard in shards) // 8
+    job = WorkerJob(task(prepared, **values), shards, (), steps, None, Address(LOOPBACK, 1, b"key"))
+    context = RunContext(spark=None, folder=Path(), on_epoch=told.append)
+    follower = all_reduce.Follower(job, context, Script(*looks))  # type: ignore[arg-type]
+    follower.follow([])
+    return follower.result(shards), told
+
+
+def ending(checksums: tuple[str, str] = ("same", "same")) -> list[Message]:
+    chief = say(0, "weights", [np.ones(2, np.float32)], checksum=checksums[0], best_epoch=None)
+    other = say(1, "weights", checksum=checksums[1], best_epoch=None)
+    return [chief, other, say(0, "done"), say(1, "done")]
+
+
+def epoch(number: int) -> Message:
+    return say(0, "epoch", number=number, loss=0.5, validation_loss=0.6, seconds=2.0, stops=False)
+
+
+def test_epochs_are_passed_on_and_samples_counted(prepared: PreparedData) -> None:
+    looks = [greeting(0), greeting(1), [epoch(1)], [epoch(2)], ending()]
+    result, told = follow(prepared, *looks, epochs=2)
+    assert [e.number for e in told] == [1, 2]
+    assert result.epochs == tuple(told)
+    assert result.samples_seen == result.steps * 16 == sum(e.images for e in told)
+    left_out = prepared.rows("train") - told[0].images
+    assert left_out > 0
+    assert f"{left_out} of {prepared.rows('train')} training images" in result.notes[0]
+
+
+def test_own_error_is_preferred_to_what_it_caused(prepared: PreparedData) -> None:
+    consequence = say(0, "error", error="UnavailableError", text="peer is gone", traceback="")
+    cause = say(1, "error", error="ValueError", text="upside down", traceback="line 7")
+    with pytest.raises(BackendError, match="worker 1 on host-1: ValueError: upside down") as raised:
+        follow(prepared, greeting(0), greeting(1), [consequence], [cause])
+    assert raised.value.__notes__ == ["line 7"]
+
+
+def test_death_is_preferred_to_what_it_caused(prepared: PreparedData) -> None:
+    consequence = say(0, "error", error="UnavailableError", text="peer is gone", traceback="")
+    with pytest.raises(BackendError, match="worker 1 on host-1 died or hung without a word"):
+        follow(prepared, greeting(0), greeting(1), [consequence, say(1, "lost")])
+
+
+def test_workers_with_different_weights_are_an_error(prepared: PreparedData) -> None:
+    with pytest.raises(BackendError, match="ended with different weights"):
+        follow(prepared, greeting(0), greeting(1), [epoch(1)], ending(("one", "other")))
+
+
+def test_missing_worker_is_an_error(
+    prepared: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(all_reduce, "START_LIMIT", 0.1)
+    with pytest.raises(BackendError, match="1 of 2 workers started within"):
+        follow(prepared, greeting(0), *[[] for _ in range(3)])
+
+
+def test_silence_is_an_error(prepared: PreparedData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(all_reduce, "SILENCE_LIMIT", 0.1)
+    with pytest.raises(BackendError, match="no worker has said a word"):
+        follow(prepared, greeting(0), greeting(1))
+
+
+def test_shard_smaller_than_a_batch_is_refused(prepared: PreparedData) -> None:
+    assert all_reduce.unsupported(task(prepared)) is None
+    reason = all_reduce.unsupported(task(prepared, global_batch_size=1024))
+    assert reason is not None
+    assert "fewer than its share of a batch (512)" in reason

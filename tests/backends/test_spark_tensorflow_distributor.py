@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+
+from data.prepared import PreparedData
+from experiments.cluster import Cluster
+from tests.backends.all_reduce_checks import (
+    Network,
+    assert_error_of_a_worker_is_told,
+    assert_five_full_batch_steps_equal_keras,
+    assert_lost_worker_fails_the_run,
+    even,
+)
+from tests.backends.conformance import BackendConformance, harness
+from tests.backends.fit_process import executors
+
+__all__ = ["even", "harness"]
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
+NAME = "spark_tensorflow_distributor"
+
+
+class TestSparkTensorFlowDistributor(BackendConformance):
+    name = NAME
+
+
+@pytest.mark.parametrize(
+    ("model", "workers"), [("small_cnn", 2), ("lesion_cnn", 2), ("mini_xception", 1)]
+)
+def test_five_full_batch_steps_equal_keras(
+    even: PreparedData, tmp_path: Path, model: Network, workers: int
+) -> None:
+    assert_five_full_batch_steps_equal_keras(NAME, even, model, workers, tmp_path)
+
+
+def test_killed_python_worker_fails_the_run(prepared: PreparedData, tmp_path: Path) -> None:
+    def kill(cluster: Cluster) -> None:
+        for python_daemon in executors(cluster)[0].children():
+            for worker in python_daemon.children():
+                worker.kill()
+
+    assert_lost_worker_fails_the_run(NAME, prepared, tmp_path, kill)
+
+
+def test_error_of_a_worker_is_told(prepared: PreparedData, tmp_path: Path) -> None:
+    assert_error_of_a_worker_is_told(NAME, prepared, tmp_path)
