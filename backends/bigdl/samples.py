@@ -1,0 +1,109 @@
+"""Images as BigDL takes them: float32 ``Sample`` objects that executors make from their shards.
+
+Whatever BigDL 2.4 offers to make a data set of an RDD mixes the rows of all workers
+(``coalesce`` with a shuffle in ``DataSet.rdd`` and ``FeatureSet.rdd``), and its default data set
+begins every step at a random image, so that an epoch shows some images twice and others never.
+``DRAMFeatureSet`` in sequential order does neither, and is what ``training_set`` makes.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backends.base import RunContext, TrainingTask
+from backends.bigdl.weights import Ordering
+from data.shards import Shard, ShardReader
+
+if TYPE_CHECKING:
+    from pyspark import RDD
+
+_FEATURE = "com.intel.analytics.bigdl.dllib.feature"
+
+
+def steps_per_epoch(task: TrainingTask) -> int:
+    """Return the whole batches of the smallest shard: BigDL steps with all workers together."""
+    smallest = min(shard.rows for shard in task.data.shards("train", task.workers))
+    return smallest // task.worker_batch_size
+
+
+def training_rdd(task: TrainingTask, context: RunContext, epoch: int, ordering: Ordering) -> "RDD":
+    """Return an RDD of ``Sample`` with the images of one epoch in their order.
+
+    One partition for each worker, of ``steps_per_epoch`` whole batches; executors read their
+    shard from Parquet when the RDD is used, and the driver sees no pixel.
+    """
+    shards = task.data.shards("train", task.workers)
+    steps, classes = steps_per_epoch(task), len(task.data.class_names)
+    batch_size, seed, shuffle = task.worker_batch_size, task.seed, task.shuffle
+
+    def rows(own: Iterator[Shard]) -> Iterator[Any]:
+        for shard in own:
+            batches = ShardReader(shard).batches(
+                batch_size, seed=seed, epoch=epoch, shuffle=shuffle, drop_remainder=True
+            )
+            for pixels, labels in islice(batches, steps):
+                yield from samples(pixels, labels, shard.image_shape, classes, ordering)
+
+    return context.spark.sparkContext.parallelize(shards, task.workers).mapPartitions(rows)
+
+
+def prediction_rdd(task: TrainingTask, context: RunContext, ordering: Ordering) -> "RDD":
+    """Return an RDD of ``Sample`` with the test images in the data's order."""
+    slices = task.data.slices("test", task.workers)
+    classes = len(task.data.class_names)
+
+    def rows(own: Iterator[Shard]) -> Iterator[Any]:
+        for shard in own:
+            for block in shard.blocks():
+                yield from samples(block.pixels, block.labels, shard.image_shape, classes, ordering)
+
+    return context.spark.sparkContext.parallelize(slices, len(slices)).mapPartitions(rows)
+
+
+def samples(
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    image_shape: tuple[int, int, int],
+    classes: int,
+    ordering: Ordering,
+) -> Iterator[Any]:
+    """Yield a ``Sample`` of float32 for each image.
+
+    BigDL trains on samples of a wrong shape, and on labels of no class, without an error.
+
+    Raises
+    ------
+    ValueError
+        For pixels that are not (n, *image_shape), or a label outside 0..classes - 1.
+    """
+    from bigdl.dllib.utils.common import Sample
+
+    if pixels.shape[1:] != image_shape:
+        raise ValueError(f"images have shape {pixels.shape[1:]}, the network takes {image_shape}")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(
+            f"labels go from {labels.min()} to {labels.max()}, the network knows {classes} classes"
+        )
+    images = np.moveaxis(pixels, -1, 1) if ordering == "th" else pixels
+    for image, label in zip(images, labels, strict=True):
+        yield Sample.from_ndarray(image.astype(np.float32, order="C"), np.float32(label))
+
+
+def training_set(rdd: "RDD", global_batch_size: int) -> Any:
+    """Return BigDL's feature set of batches over ``rdd``, partition by partition and in order.
+
+    Its ``unpersist`` frees the executors' memory.
+    """
+    from bigdl.dllib.utils.common import JavaCreator, _get_gateway, _py2java
+    from bigdl.dllib.utils.file_utils import callZooFunc
+
+    gateway = _get_gateway()
+    interface = JavaCreator.instance("float", gateway).value[0]
+    rows = interface.toJSample(_py2java(gateway, rdd).rdd())
+    feature_sets = getattr(gateway.jvm, f"{_FEATURE}.DRAMFeatureSet")
+    in_order, shuffled = True, False
+    feature_set = feature_sets.rdd(rows, in_order, shuffled, rows.elementClassTag())
+    batches = callZooFunc("float", "createSampleToMiniBatch", global_batch_size)
+    return callZooFunc("float", "transformFeatureSet", feature_set, batches)

@@ -1,0 +1,90 @@
+"""Features kept as Parquet, so that a second classifier on them costs seconds.
+
+::
+
+    <cache>/<backbone and engine>/<data and split>/<split>/part-*.parquet
+
+A split's folder gets its name when it is complete: a folder that is there is whole.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyarrow import fs
+
+from backends.errors import BackendError
+from data.prepared import PreparedData
+from data.storage import exists, locate
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+@dataclass(frozen=True)
+class FeatureCache:
+    """A folder that the driver and all executors see."""
+
+    folder: str
+
+    def holds(self, key: str, data: PreparedData, split: str) -> bool:
+        """Tell whether features of ``split`` are there.
+
+        Parameters
+        ----------
+        key
+            Of the program that made them (:attr:`backends.featurizer.programs.Program.key`).
+        """
+        return exists(fs.LocalFileSystem(), self._path(key, data, split))
+
+    def read(self, spark: "SparkSession", key: str, data: PreparedData, split: str) -> "DataFrame":
+        """Return the columns row, label and features."""
+        return spark.read.parquet(f"file://{self._path(key, data, split)}")
+
+    def write(
+        self, key: str, data: PreparedData, split: str, make: Callable[[], "DataFrame"]
+    ) -> None:
+        """Compute features and keep them, whole or not at all.
+
+        Raises
+        ------
+        BackendError
+            When the folder cannot be written or the executors write elsewhere.
+        """
+        filesystem, target = fs.LocalFileSystem(), self._path(key, data, split)
+        # Named by process: two runs at once do not write into each other's files.
+        unfinished = f"{target}.unfinished-{os.getpid()}"
+        try:
+            filesystem.create_dir(target.rpartition("/")[0])
+            make().write.mode("overwrite").parquet(f"file://{unfinished}")
+            if not exists(filesystem, f"{unfinished}/_SUCCESS"):
+                raise BackendError(
+                    f"cache {self.folder}: what the executors write does not arrive here; name a "
+                    "folder that all machines share, or leave the cache out"
+                )
+            self._publish(unfinished, target)
+        except OSError as error:
+            raise BackendError(
+                f"cache {self.folder} cannot be written: {error.strerror or error}"
+            ) from error
+        finally:
+            if exists(filesystem, unfinished):
+                filesystem.delete_dir(unfinished)
+
+    def _publish(self, unfinished: str, target: str) -> None:
+        try:
+            fs.LocalFileSystem().move(unfinished, target)
+        except OSError:
+            if not exists(fs.LocalFileSystem(), target):  # else another run was faster
+                raise
+
+    def _path(self, key: str, data: PreparedData, split: str) -> str:
+        _, root = locate(self.folder)
+        rows = f"{data.summary.fingerprint}-{data.summary.split_checksum}"
+        return f"{root}/{_short(key)}/{_short(rows)}/{split}"
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

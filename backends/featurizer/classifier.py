@@ -1,0 +1,74 @@
+"""Spark MLlib's logistic regression as the dense softmax layer that it is."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+PresetName = Literal["default", "seed"]
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """What decides a logistic regression."""
+
+    #: Iterations of L-BFGS (OWL-QN with an L1 share).
+    max_iter: int
+    #: Strength of the penalty.
+    reg_param: float
+    #: Share of L1 in the penalty.
+    elastic_net: float
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name}={value}" for name, value in asdict(self).items())
+
+
+PRESETS: Mapping[PresetName, ClassifierConfig] = {
+    "default": ClassifierConfig(max_iter=100, reg_param=1e-3, elastic_net=0.0),
+    "seed": ClassifierConfig(max_iter=5, reg_param=0.03, elastic_net=0.5),
+}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained layer."""
+
+    #: float32, shape (features, classes), as the kernel of ``keras.layers.Dense``.
+    kernel: np.ndarray
+    #: float32, shape (classes,).
+    bias: np.ndarray
+    iterations: int
+    #: Mean cross-entropy in nats plus penalty after the last iteration.
+    objective: float
+
+
+def fit(frame: "DataFrame", config: ClassifierConfig, classes: int) -> Fitted:
+    """Train on the columns ``label`` and ``features`` (array<float>)."""
+    from pyspark.ml.classification import LogisticRegression
+    from pyspark.ml.functions import array_to_vector
+    from pyspark.sql import functions as F  # noqa: N812
+
+    regression = LogisticRegression(
+        maxIter=config.max_iter,
+        regParam=config.reg_param,
+        elasticNetParam=config.elastic_net,
+    )
+    columns = [F.col("label").cast("double"), array_to_vector("features").alias("features")]
+    model = regression.fit(frame.select(*columns))
+    kernel, bias = _as_dense(model, classes)
+    summary = model.summary
+    return Fitted(kernel, bias, int(summary.totalIterations), float(summary.objectiveHistory[-1]))
+
+
+def _as_dense(model: Any, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return kernel and bias; of two classes MLlib keeps only the second, against zero."""
+    kernel = model.coefficientMatrix.toArray().T
+    bias = model.interceptVector.toArray()
+    if classes == 2 and len(bias) == 1:
+        kernel = np.concatenate([np.zeros_like(kernel), kernel], axis=1)
+        bias = np.concatenate([np.zeros_like(bias), bias])
+    return kernel.astype(np.float32), bias.astype(np.float32)

@@ -1,0 +1,132 @@
+"""Which inference engine runs a backbone: the fastest whose features are Keras's own.
+
+ResNet50 at 224 x 224, random weights, one thread of an AMD EPYC with AVX-512 BF16 and without
+AMX, images per CPU second: Keras ``predict`` 21.8, its traced function 22.7, OpenVINO float32 29,
+OpenVINO bfloat16 58 (relative error of the features 2.9e-3); one image or 32 in a pass made no
+difference. So OpenVINO in bfloat16 comes first where the processor has it, then OpenVINO, then
+Keras.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+from backends.errors import BackendError
+from backends.featurizer import programs
+from backends.featurizer.programs import EngineName, Precision, Program
+from models.backbones import Backbone, BackboneConfig, build_backbone
+
+EngineChoice = Literal["auto", "keras", "openvino"]
+#: Largest relative error of features, against Keras in float32, that an engine may have.
+TOLERANCE = 1e-2
+#: Images on which an engine is compared with Keras.
+_COMPARED = 4
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to run a backbone."""
+
+    engine: EngineName
+    precision: Precision
+
+    def key(self, backbone: Backbone) -> str:
+        """Return the key of the program that this would make of ``backbone``."""
+        return programs.program_key(backbone.digest, self.engine, self.precision)
+
+    def __str__(self) -> str:
+        return f"{self.engine} in {self.precision}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A program and how it was chosen."""
+
+    program: Program
+    #: Relative error of its features against Keras in float32.
+    error: float
+    #: One sentence for each faster way that was passed over.
+    notes: tuple[str, ...]
+
+
+def candidates(engine: EngineChoice) -> tuple[Candidate, ...]:
+    """Return the ways that ``engine`` allows on this machine, the fastest first.
+
+    Raises
+    ------
+    BackendError
+        When OpenVINO is asked for and not installed.
+    """
+    keras = Candidate("keras", "float32")
+    if engine == "keras":
+        return (keras,)
+    try:
+        precision = programs.openvino_precision()
+    except BackendError:
+        if engine == "openvino":
+            raise
+        return (keras,)
+    found = dict.fromkeys((Candidate("openvino", precision), Candidate("openvino", "float32")))
+    return (*found, keras) if engine == "auto" else tuple(found)
+
+
+def choose(backbone: Backbone, engine: EngineChoice) -> Choice:
+    """Return the fastest program whose features agree with Keras's.
+
+    Raises
+    ------
+    BackendError
+        When no way that ``engine`` allows can be used.
+    """
+    notes: list[str] = []
+    pixels = _noise(backbone.input_shape)
+    expected = np.asarray(backbone.model(pixels.astype(np.float32), training=False))
+    for candidate in candidates(engine):
+        try:
+            program = programs.export(backbone, candidate.engine, candidate.precision)
+        except BackendError as error:
+            notes.append(f"{error}.")
+            continue
+        difference = relative_error(programs.load(program)(pixels), expected)
+        if difference <= TOLERANCE:
+            return Choice(program, difference, tuple(notes))
+        notes.append(f"{candidate} is passed over: its features differ by {difference:.1e}.")
+    raise BackendError(f"no engine can run this backbone: {' '.join(notes)}")
+
+
+def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
+    """Return the Euclidean distance of two arrays over the length of ``expected``."""
+    distance, length = np.linalg.norm(found - expected), np.linalg.norm(expected)
+    return float(distance / length) if length else float(distance)
+
+
+def _noise(shape: tuple[int, int, int]) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (_COMPARED, *shape), np.uint8)
+
+
+def backbone_of(config: BackboneConfig, image_shape: tuple[int, int, int], seed: int) -> Backbone:
+    """Return a backbone, kept by the driver between fit and predict and between Pipeline folds.
+
+    Raises
+    ------
+    ModelError
+        As :func:`models.backbones.build_backbone`.
+    """
+    changed = config.path.stat().st_mtime_ns if config.is_file and config.path.exists() else 0
+    return _built(config, image_shape, seed, changed)
+
+
+@lru_cache(maxsize=2)
+def _built(
+    config: BackboneConfig, image_shape: tuple[int, int, int], seed: int, changed: int
+) -> Backbone:
+    """``changed`` tells two states of one file apart."""
+    return build_backbone(config, image_shape, seed)
+
+
+@lru_cache(maxsize=2)
+def choice_of(backbone: Backbone, engine: EngineChoice) -> Choice:
+    """Return :func:`choose`'s answer, kept by the driver."""
+    return choose(backbone, engine)

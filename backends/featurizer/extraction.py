@@ -1,0 +1,113 @@
+"""Features of a prepared data set's splits, computed or taken from the cache."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from backends.featurizer import source
+from backends.featurizer.cache import FeatureCache
+from backends.featurizer.engine import EngineChoice, candidates, choice_of
+from backends.featurizer.features import with_features
+from backends.featurizer.programs import Program
+from data.prepared import PreparedData
+from models.backbones import Backbone
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_POLL_SECONDS = 0.5
+
+
+class Extraction:
+    """What one backbone makes of one data set. Engines are exported only when a cache misses."""
+
+    def __init__(
+        self,
+        spark: "SparkSession",
+        data: PreparedData,
+        backbone: Backbone,
+        *,
+        engine: EngineChoice = "auto",
+        workers: int = 1,
+        cache: FeatureCache | None = None,
+    ) -> None:
+        self._spark = spark
+        self._data = data
+        self._backbone = backbone
+        self._engine = engine
+        self._workers = workers
+        self._cache = cache
+        #: Images that went through the backbone so far; with a cache hit, none.
+        self.images = spark.sparkContext.accumulator(0)
+        self.notes: list[str] = []
+
+    def program(self) -> Program:
+        """Return the backbone as the chosen engine runs it, exporting it the first time.
+
+        Raises
+        ------
+        BackendError
+            When no engine can run it.
+        """
+        choice = choice_of(self._backbone, self._engine)
+        program = choice.program
+        note = (
+            f"Features by {program.engine} in {program.precision}, relative error "
+            f"{choice.error:.0e} against Keras in float32."
+        )
+        self._note(*choice.notes, note)
+        return program
+
+    def cached(self, split: str) -> bool:
+        """Tell whether the cache has the features of ``split``."""
+        return self._cached_key(split) is not None
+
+    def features(self, split: str) -> "DataFrame":
+        """Return row (bigint, in the data's order), label and features (array<float>) of a split.
+
+        Without a cache they are computed whenever the frame is used: persist it to use it twice.
+        """
+        if self._cache is None:
+            return self._computed(split)
+        key = self._cached_key(split)
+        if key is None:
+            key = self.program().key
+            self._cache.write(key, self._data, split, lambda: self._computed(split))
+        else:
+            self._note(f"Features of '{split}' come from the cache ({key.partition('-')[2]}).")
+        return self._cache.read(self._spark, key, self._data, split)
+
+    def _cached_key(self, split: str) -> str | None:
+        """Return the key of the fastest engine whose features are there."""
+        if self._cache is None:
+            return None
+        keys = [candidate.key(self._backbone) for candidate in candidates(self._engine)]
+        return next((key for key in keys if self._cache.holds(key, self._data, split)), None)
+
+    def _computed(self, split: str) -> "DataFrame":
+        images = source.images(self._spark, self._data, split, self._workers)
+        return with_features(images, self.program(), self.images)
+
+    def _note(self, *notes: str) -> None:
+        self.notes += [note for note in notes if note not in self.notes]
+
+    @contextmanager
+    def reporting(self, progress: Callable[[int], None]) -> Iterator[None]:
+        """Call ``progress`` with :attr:`images` whenever a task has ended, from a thread."""
+        ended = threading.Event()
+
+        def poll() -> None:
+            reported = 0
+            while not ended.wait(_POLL_SECONDS):
+                if self.images.value != reported:
+                    reported = self.images.value
+                    progress(reported)
+
+        thread = threading.Thread(target=poll, name="featurizer-progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()

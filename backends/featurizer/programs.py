@@ -1,0 +1,171 @@
+"""Backbones as bytes for an inference engine, and the engines that run them.
+
+A program is made once on the driver and travels to the executors as a broadcast; they need the
+engine's package and nothing else. OpenVINO programs so spare every Python worker TensorFlow: its
+import takes four to twelve seconds of a core, and its process a gigabyte.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from backends.errors import BackendError
+from models.backbones import Backbone
+
+EngineName = Literal["keras", "openvino"]
+Precision = Literal["float32", "bfloat16"]
+#: From uint8 pixels (n, height, width, channels) to float32 features (n, features).
+Forward = Callable[[np.ndarray], np.ndarray]
+
+#: Executors have one core each.
+THREADS = 1
+
+
+@dataclass(frozen=True)
+class Program:
+    """A backbone that an engine can run in another process."""
+
+    engine: EngineName
+    #: Of the arithmetic; features are float32 in any case.
+    precision: Precision
+    #: Height, width, channels.
+    input_shape: tuple[int, int, int]
+    #: Length of a feature vector.
+    features: int
+    #: Of the backbone.
+    digest: str
+    #: A ``.keras`` file, or the XML of OpenVINO's intermediate representation.
+    structure: bytes
+    #: OpenVINO's weights; a ``.keras`` file holds its own.
+    weights: bytes = b""
+
+    @property
+    def key(self) -> str:
+        """What decides the features: backbone, engine, precision."""
+        return program_key(self.digest, self.engine, self.precision)
+
+
+def program_key(digest: str, engine: EngineName, precision: Precision) -> str:
+    """Return :attr:`Program.key` of a program that need not exist yet."""
+    return f"{digest}-{engine}-{precision}"
+
+
+def export(backbone: Backbone, engine: EngineName, precision: Precision = "float32") -> Program:
+    """Return ``backbone`` as a program for ``engine``.
+
+    Raises
+    ------
+    BackendError
+        When the engine is not installed or cannot express the backbone.
+    """
+    if engine == "keras" and precision != "float32":
+        raise BackendError("the engine keras computes in float32")
+    structure, weights = {"keras": _export_keras, "openvino": _export_openvino}[engine](backbone)
+    return Program(
+        engine,
+        precision,
+        backbone.input_shape,
+        backbone.features,
+        backbone.digest,
+        structure,
+        weights,
+    )
+
+
+def load(program: Program) -> Forward:
+    """Compile ``program`` for this process, with one thread.
+
+    On a processor without bfloat16 OpenVINO computes such a program in float32, which is nearer to
+    Keras.
+    """
+    return {"keras": _load_keras, "openvino": _load_openvino}[program.engine](program)
+
+
+def openvino_precision() -> Precision:
+    """Return bfloat16 where the processor multiplies in it (AMX, AVX-512 BF16), else float32.
+
+    Raises
+    ------
+    BackendError
+        When OpenVINO is not installed.
+    """
+    capabilities = _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "bfloat16" if "BF16" in capabilities else "float32"
+
+
+def _export_keras(backbone: Backbone) -> tuple[bytes, bytes]:
+    with tempfile.TemporaryDirectory(prefix="sparkdl-backbone-") as folder:
+        path = Path(folder) / "backbone.keras"
+        backbone.model.save(path)
+        return path.read_bytes(), b""
+
+
+def _export_openvino(backbone: Backbone) -> tuple[bytes, bytes]:
+    openvino = _openvino()
+    traced = traced_forward(backbone.model, backbone.input_shape).get_concrete_function()
+    try:
+        converted = openvino.convert_model(traced)
+    except Exception as error:  # the converter's errors have no common type
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        raise BackendError(
+            f"OpenVINO cannot express this backbone ({reason}): use engine keras"
+        ) from error
+    with tempfile.TemporaryDirectory(prefix="sparkdl-backbone-") as folder:
+        structure, weights = Path(folder) / "backbone.xml", Path(folder) / "backbone.bin"
+        openvino.serialize(converted, structure, weights)
+        return structure.read_bytes(), weights.read_bytes()
+
+
+def traced_forward(model: Any, shape: tuple[int, int, int]) -> Any:
+    """Return ``model`` as a TensorFlow function of uint8 pixels."""
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((None, *shape), tf.uint8)])
+    def forward(pixels: Any) -> Any:
+        return model(tf.cast(pixels, tf.float32), training=False)
+
+    return forward
+
+
+def _load_keras(program: Program) -> Forward:
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(THREADS))
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(THREADS))
+    import keras
+
+    with tempfile.TemporaryDirectory(prefix="sparkdl-backbone-") as folder:
+        path = Path(folder) / "backbone.keras"
+        path.write_bytes(program.structure)
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    forward = traced_forward(model, program.input_shape)
+    return lambda pixels: forward(pixels).numpy()
+
+
+def _load_openvino(program: Program) -> Forward:
+    openvino = _openvino()
+    core = openvino.Core()
+    weights = openvino.Tensor(np.frombuffer(program.weights, np.uint8))
+    model = core.read_model(program.structure, weights)
+    properties = {
+        "INFERENCE_NUM_THREADS": THREADS,
+        "NUM_STREAMS": 1,
+        # Every executor of a machine would pin its thread to the same core.
+        "ENABLE_CPU_PINNING": False,
+        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[program.precision],
+    }
+    compiled = core.compile_model(model, "CPU", properties)
+    return lambda pixels: compiled(pixels)[0]
+
+
+def _openvino() -> Any:
+    try:
+        import openvino
+    except ImportError as error:
+        raise BackendError(
+            "openvino is not installed: run 'uv sync --group pandas_udf' or use engine keras"
+        ) from error
+    return openvino

@@ -1,0 +1,249 @@
+"""Backbones: frozen networks that turn an image into a feature vector.
+
+A backbone is a Keras model from pixels 0..255 to features, its family's preprocessing included,
+so that whoever uses it needs to know nothing of means, scales or channel orders.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models.build import build
+from models.config import ModelConfig
+from models.errors import ModelError
+from models.weights import checksum
+
+if TYPE_CHECKING:
+    import keras
+
+#: The networks of this project, by name.
+NETWORK_NAMES: tuple[str, ...] = get_args(ModelConfig.model_fields["name"].annotation)
+
+
+class BackboneConfig(BaseModel):
+    """Which network makes the features, and where it is cut. A bare string is its ``name``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: A model of ``keras.applications`` (``ResNet50``), a ``.keras`` file, or one of this
+    #: project's networks, untrained (``small_cnn``: random convolutions, a known baseline).
+    name: Annotated[str, Field(min_length=1)]
+    #: The layer whose activations are the features; maps are averaged over their area. None takes
+    #: what goes into the last Dense layer, or the pooled maps of a ``keras.applications`` model.
+    layer: str | None = None
+    #: Only for ``keras.applications``: None is ``imagenet``; ``none`` draws them from the seed.
+    weights: Literal["imagenet", "none"] | None = None
+    #: Side in pixels that images are brought to. None takes the size the network was trained at,
+    #: and where the network leaves it open, the images' own.
+    image_size: Annotated[int, Field(ge=8, le=2048)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _weights_are_needed(self) -> "BackboneConfig":
+        if self.weights is not None and (self.is_file or self.name in NETWORK_NAMES):
+            raise ValueError(
+                f"weights '{self.weights}' is for models of keras.applications; "
+                f"{self.name} has its own: leave weights out"
+            )
+        return self
+
+    @property
+    def is_file(self) -> bool:
+        """Whether ``name`` is a path."""
+        return self.name.endswith(".keras")
+
+    @property
+    def path(self) -> Path:
+        """The file that ``name`` names."""
+        return Path(self.name).expanduser()
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """A network that is ready to make features."""
+
+    #: From float32 pixels 0..255, shape (n, *input_shape), to float32 features (n, features).
+    model: "keras.Model"
+    #: Height, width, channels.
+    input_shape: tuple[int, int, int]
+    #: Length of a feature vector.
+    features: int
+    #: SHA-256 over everything that decides the features.
+    digest: str
+
+
+def build_backbone(
+    config: BackboneConfig, image_shape: tuple[int, int, int], seed: int = 0
+) -> Backbone:
+    """Build, load or download a backbone for images of one shape.
+
+    Parameters
+    ----------
+    config
+        Which network.
+    image_shape
+        Height, width, channels of the images that it will be given.
+    seed
+        Decides weights that are not loaded.
+
+    Raises
+    ------
+    ModelError
+        For an unknown name, a missing or unusable file, a layer that does not exist, images that
+        are too small, or weights that cannot be downloaded.
+    """
+    preprocess = None
+    if config.is_file:
+        model = _load(config.path)
+        shape = _input_shape(model, config, image_shape)
+    elif config.name in NETWORK_NAMES:
+        shape = _own_size(config, image_shape)
+        network = ModelConfig.model_validate({"name": config.name})
+        model = build(network, shape, classes=2, seed=seed)
+    else:
+        from models import applications
+
+        minimum, trained_at = applications.sizes(config.name)
+        size = config.image_size or trained_at
+        _check_size(config, image_shape, minimum)
+        shape = (size, size, 3)
+        model = applications.load(config.name, shape, config.weights or "imagenet", seed)
+        preprocess = applications.preprocessing(config.name)
+    if shape[2] == 1 and image_shape[2] != 1:
+        raise ModelError(
+            f"{config.name} takes grey images and these have {image_shape[2]} channels"
+        )
+    whole = _with_input(_cut(model, config), shape, preprocess)
+    return Backbone(
+        model=whole,
+        input_shape=shape,
+        features=int(whole.output.shape[-1]),
+        digest=_digest(config, shape, whole),
+    )
+
+
+def _load(path: Path) -> "keras.Model":
+    import keras
+
+    if not path.is_file():
+        raise ModelError(f"there is no backbone file {path}")
+    try:
+        # Safe mode refuses layers that would run code from the file.
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises almost anything on a file that is no model
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"{path} is no Keras 3 model that can be loaded safely: {reason}"
+        ) from error
+    if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
+        raise ModelError(f"{path} does not take one batch of images (n, height, width, channels)")
+    return model
+
+
+def _input_shape(
+    model: "keras.Model", config: BackboneConfig, image_shape: tuple[int, int, int]
+) -> tuple[int, int, int]:
+    """Return the shape that a loaded model gets, from what it fixes and what is asked for."""
+    height, width, channels = model.inputs[0].shape[1:]
+    if channels not in (1, 3, None):
+        raise ModelError(f"{config.name} takes {channels} channels; images have 1 or 3")
+    own = _own_size(config, image_shape)
+    if config.image_size and {height, width} - {None, config.image_size}:
+        raise ModelError(
+            f"{config.name} takes images of {height} x {width}, not {config.image_size}: "
+            "leave image_size out"
+        )
+    return height or own[0], width or own[1], channels or own[2]
+
+
+def _own_size(config: BackboneConfig, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    if config.image_size is None:
+        return image_shape
+    return config.image_size, config.image_size, image_shape[2]
+
+
+def _check_size(config: BackboneConfig, image_shape: tuple[int, int, int], minimum: int) -> None:
+    """Refuse images that say less than the network needs, unless enlarging them was asked for."""
+    if config.image_size is not None and config.image_size < minimum:
+        raise ModelError(
+            f"image_size {config.image_size}: {config.name} needs at least {minimum} x {minimum}"
+        )
+    height, width, _ = image_shape
+    if config.image_size is None and min(height, width) < minimum:
+        raise ModelError(
+            f"images of {height} x {width} pixels: {config.name} needs at least {minimum} x "
+            f"{minimum}; prepare them larger, or set image_size to enlarge them"
+        )
+
+
+def _cut(model: "keras.Model", config: BackboneConfig) -> "keras.Model":
+    """Return ``model`` up to the layer of ``config``, with a vector for each image."""
+    import keras
+
+    output = _before_head(model) if config.layer is None else _layer(model, config).output
+    if not isinstance(output, keras.KerasTensor):
+        raise ModelError(f"layer '{config.layer}' of {config.name} has no single output")
+    if len(output.shape) == 4:
+        output = keras.layers.GlobalAveragePooling2D(name="features")(output)
+    if len(output.shape) != 2:
+        raise ModelError(
+            f"layer '{config.layer}' of {config.name} gives {output.shape}: choose one that gives "
+            "a vector (n, features) or maps (n, height, width, features)"
+        )
+    return keras.Model(model.inputs[0], output, name="backbone")
+
+
+def _before_head(model: "keras.Model") -> Any:
+    """Return what goes into the last layer if that is Dense, else what comes out of the model."""
+    from keras import layers
+
+    last = model.outputs[0]._keras_history.operation
+    if isinstance(last, (layers.Activation, layers.Softmax)):
+        last = last.input._keras_history.operation
+    return last.input if isinstance(last, layers.Dense) else model.outputs[0]
+
+
+def _layer(model: "keras.Model", config: BackboneConfig) -> "keras.layers.Layer":
+    names = [layer.name for layer in model.layers]
+    if config.layer in names:
+        return model.get_layer(config.layer)
+    near = get_close_matches(str(config.layer), names, n=3) or names[-3:]
+    raise ModelError(f"{config.name} has no layer '{config.layer}'; near ones: {', '.join(near)}")
+
+
+def _with_input(
+    model: "keras.Model", shape: tuple[int, int, int], preprocess: Callable[[Any], Any] | None
+) -> "keras.Model":
+    """Return ``model`` for images of exactly one shape: engines compile for what they know."""
+    import keras
+
+    inputs = keras.Input(shape, name="pixels")
+    try:
+        outputs = model(preprocess(inputs) if preprocess else inputs)
+    except ValueError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"the backbone does not take images of {shape[0]} x {shape[1]}: {reason}"
+        ) from error
+    if None in outputs.shape[1:]:
+        raise ModelError(f"the length of the backbone's features is not known: {outputs.shape}")
+    return keras.Model(inputs, outputs, name="featurizer")
+
+
+def _digest(config: BackboneConfig, shape: tuple[int, ...], model: "keras.Model") -> str:
+    """Hash content, not place: a file that moved makes the same features."""
+    import keras
+
+    source = hashlib.sha256(config.path.read_bytes()).hexdigest() if config.is_file else config.name
+    decisive = [source, config.layer, shape, checksum(model.get_weights()), keras.__version__]
+    return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
