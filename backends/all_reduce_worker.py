@@ -167,7 +167,7 @@ class _Replica:
 
         size = self.task.worker_batch_size
         signature = (
-            tf.TensorSpec((size, *self.task.data.image_shape), tf.uint8),
+            tf.TensorSpec((size, *self.task.data.image_shape), self.task.data.dtype),
             tf.TensorSpec((size,), tf.int32),
         )
         batches = tf.data.Dataset.from_generator(
@@ -194,12 +194,12 @@ class _Replica:
             )
             return loss
 
-        image_shape = self.task.data.image_shape
+        image_shape, dtype = self.task.data.image_shape, self.task.data.dtype
         size = self.task.worker_batch_size
         labels = tf.TensorSpec((size,), tf.int32)
 
         @tf.function(
-            input_signature=[tf.TensorSpec((size, *image_shape), tf.uint8), labels],
+            input_signature=[tf.TensorSpec((size, *image_shape), dtype), labels],
             autograph=False,
         )
         def step(pixels: "tf.Tensor", labels: "tf.Tensor") -> "tf.Tensor":
@@ -215,9 +215,7 @@ class _Replica:
 
             return strategy.run(sum_over_workers, args=(values,))
 
-        @tf.function(
-            input_signature=[tf.TensorSpec((None, *image_shape), tf.uint8)], autograph=False
-        )
+        @tf.function(input_signature=[tf.TensorSpec((None, *image_shape), dtype)], autograph=False)
         def forward(pixels: "tf.Tensor") -> "tf.Tensor":
             return model(tf.cast(pixels, tf.float32), training=False)
 

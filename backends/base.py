@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from backends.errors import BackendError
 from data.prepared import PreparedData
-from models import ModelConfig, OptimizerConfig, build, checksum, compiled
+from models import ModelConfig, NetworkSpec, OptimizerConfig, checksum, compiled
 
 if TYPE_CHECKING:
     import keras
@@ -45,6 +45,19 @@ class TrainingTask:
     #: Whether images are shuffled anew each epoch; off only where an exact order is compared.
     shuffle: bool = True
     options: Options = field(default_factory=Options)
+    #: See :attr:`models.NetworkSpec.archive`.
+    archive: bytes | None = field(default=None, repr=False)
+
+    @property
+    def network(self) -> NetworkSpec:
+        """What any process needs to build the network; it holds no data."""
+        return NetworkSpec(
+            self.model,
+            self.data.image_shape,
+            len(self.data.class_names),
+            self.data.dtype,
+            self.archive,
+        )
 
     @property
     def worker_batch_size(self) -> int:
@@ -53,7 +66,7 @@ class TrainingTask:
 
     def build_model(self) -> "keras.Model":
         """Return the uncompiled Keras model with its seeded initial weights."""
-        return build(self.model, self.data.image_shape, len(self.data.class_names), self.seed)
+        return self.network.build(self.seed)
 
     def compiled_model(self) -> "keras.Model":
         """Return the Keras model with its initial weights, loss and optimiser."""

@@ -84,7 +84,7 @@ class Elephas(Backend):
 
 
 def training_rdd(task: TrainingTask, context: RunContext, epoch: int) -> "RDD":
-    """Return an RDD of (pixels uint8 (h, w, c), label) with one partition for each worker.
+    """Return an RDD of (pixels (h, w, c), label) with one partition for each worker.
 
     Executors read their shard from Parquet when the RDD is used; the driver sees no pixel.
     """

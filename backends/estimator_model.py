@@ -19,7 +19,7 @@ from pyspark.ml.util import (
 
 from backends.base import Epoch
 from data.storage import locate, read_bytes, write_bytes
-from models import ModelConfig
+from models import ModelConfig, NetworkSpec
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -84,12 +84,13 @@ class BackendModel(ImageColumns, Model, MLWritable, MLReadable):
         session = SparkSession.getActiveSession()
         assert session is not None
         shared = session.sparkContext.broadcast(self.weights)
-        network, shape, classes = self.network, self.image_shape, self.classes
+        shape = self.image_shape
+        network = NetworkSpec(self.network, shape, self.classes)
 
         def classify(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
             from backends.inference import classifier
 
-            forward = classifier((network, shape, classes), shared.value)
+            forward = classifier(network, shared.value)
             for batch in batches:
                 pixels = np.frombuffer(b"".join(batch), np.uint8).reshape(-1, *shape)
                 yield pd.Series(list(forward(pixels)))

@@ -12,7 +12,7 @@ import numpy as np
 
 from backends.base import RunContext, TrainingTask
 from data.shards import Shard
-from models import ModelConfig, build
+from models import NetworkSpec
 
 if TYPE_CHECKING:
     from pyspark import Broadcast
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 BATCH = 64
 #: Keras's own lower bound for a probability under the logarithm.
 EPSILON = 1e-7
-
-ModelKey = tuple[ModelConfig, tuple[int, int, int], int]
 
 
 def predict(
@@ -33,22 +31,23 @@ def predict(
     On the executors where the run has some, one slice of the images each; only probabilities
     come back to the driver.
     """
-    key = (task.model, task.data.image_shape, len(task.data.class_names))
+    network = task.network
     if not context.has_spark:
-        return _concatenate(shard_probabilities(key, weights, task.data.shard(split)), key)
+        blocks = shard_probabilities(network, weights, task.data.shard(split))
+        return _concatenate(blocks, network.classes)
     spark = context.spark.sparkContext
     shared: Broadcast = spark.broadcast(list(weights))
     slices = task.data.slices(split, task.workers)
 
     def run(shards: Iterator[Shard]) -> Iterator[np.ndarray]:
         for shard in shards:
-            yield from shard_probabilities(key, shared.value, shard)
+            yield from shard_probabilities(network, shared.value, shard)
 
     try:
-        blocks = spark.parallelize(slices, len(slices)).mapPartitions(run).collect()
+        collected = spark.parallelize(slices, len(slices)).mapPartitions(run).collect()
     finally:
         shared.destroy()
-    return _concatenate(blocks, key)
+    return _concatenate(collected, network.classes)
 
 
 def validation_loss(
@@ -74,17 +73,19 @@ def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def shard_probabilities(
-    key: ModelKey, weights: Sequence[np.ndarray], shard: Shard
+    network: NetworkSpec, weights: Sequence[np.ndarray], shard: Shard
 ) -> Iterator[np.ndarray]:
     """Yield probabilities of a shard, block by block, each (n, classes)."""
-    classify = classifier(key, weights)
+    classify = classifier(network, weights)
     for block in shard.blocks():
         yield classify(block.pixels)
 
 
-def classifier(key: ModelKey, weights: Sequence[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function from pixels (uint8, n x h x w x c) to probabilities (n, classes)."""
-    model, forward = _forward(*key)
+def classifier(
+    network: NetworkSpec, weights: Sequence[np.ndarray]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function from pixels (n x h x w x c) to probabilities (n, classes)."""
+    model, forward = _forward(network)
     model.set_weights(weights)
 
     def classify(pixels: np.ndarray) -> np.ndarray:
@@ -95,14 +96,12 @@ def classifier(key: ModelKey, weights: Sequence[np.ndarray]) -> Callable[[np.nda
 
 
 @lru_cache(maxsize=2)
-def _forward(
-    config: ModelConfig, image_shape: tuple[int, int, int], classes: int
-) -> tuple[Any, Callable[[np.ndarray], Any]]:
+def _forward(network: NetworkSpec) -> tuple[Any, Callable[[np.ndarray], Any]]:
     """Return a model and its traced forward pass, kept by a process between calls."""
     import tensorflow as tf
 
-    model = build(config, image_shape, classes, seed=0)
-    signature = [tf.TensorSpec((None, *image_shape), tf.uint8)]
+    model = network.build(seed=0)
+    signature = [tf.TensorSpec((None, *network.image_shape), network.dtype)]
 
     @tf.function(input_signature=signature)
     def forward(pixels: Any) -> Any:
@@ -111,8 +110,8 @@ def _forward(
     return model, forward
 
 
-def _concatenate(blocks: Any, key: ModelKey) -> np.ndarray:
-    whole = [np.empty((0, key[2]), np.float32), *blocks]
+def _concatenate(blocks: Any, classes: int) -> np.ndarray:
+    whole = [np.empty((0, classes), np.float32), *blocks]
     return np.concatenate(whole)
 
 

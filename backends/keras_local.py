@@ -61,7 +61,7 @@ class KerasLocal(Backend):
 
 
 def batches(reader: ShardReader, task: TrainingTask, epoch: int) -> "tf.data.Dataset":
-    """Return one epoch of (pixels uint8, labels int32) batches as a TensorFlow data set."""
+    """Return one epoch of (pixels, labels int32) batches as a TensorFlow data set."""
     import tensorflow as tf
 
     def produce() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -70,7 +70,7 @@ def batches(reader: ShardReader, task: TrainingTask, epoch: int) -> "tf.data.Dat
         )
 
     signature = (
-        tf.TensorSpec((None, *task.data.image_shape), tf.uint8),
+        tf.TensorSpec((None, *task.data.image_shape), task.data.dtype),
         tf.TensorSpec((None,), tf.int32),
     )
     return tf.data.Dataset.from_generator(produce, output_signature=signature).prefetch(2)

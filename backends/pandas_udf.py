@@ -7,7 +7,7 @@ more, two runs of one seed differ in the last digits of the weights.
 from collections.abc import Sequence
 from importlib.util import find_spec
 from time import perf_counter
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -19,7 +19,9 @@ from backends.featurizer.cache import FeatureCache
 from backends.featurizer.classifier import PRESETS, ClassifierConfig, Fitted, PresetName
 from backends.featurizer.engine import EngineChoice, backbone_of
 from backends.featurizer.extraction import Extraction
-from models.backbones import Backbone, BackboneConfig
+from backends.featurizer.precomputed import Precomputed
+from models.backbones import Backbone
+from models.config import BackboneConfig
 
 _NO_LOSS = float("nan")
 
@@ -79,16 +81,17 @@ class PandasUdf(Backend):
         config = options.backbone
         if config is not None and config.is_file and not config.path.is_file():
             return f"there is no backbone file {config.path}"
+        if config is not None and task.data.dtype == "float32":
+            return "the experiment's model names the backbone: leave backbone_options' one out"
         if options.engine == "openvino" and find_spec("openvino") is None:
             return "openvino is not installed: run 'uv sync --group pandas_udf' or use engine keras"
         return None
 
     def spark_conf(self, task: TrainingTask) -> dict[str, str]:
         """Bound batches in bytes and divide small files among all workers."""
-        image_bytes = int(np.prod(task.data.image_shape))
         return {
             **source.spark_conf(task.workers),
-            **features.spark_conf(image_bytes, _options(task).batch_bytes),
+            **features.spark_conf(task.data.image_bytes, _options(task).batch_bytes),
         }
 
     def warm_up(self, seed: int) -> None:
@@ -100,9 +103,10 @@ class PandasUdf(Backend):
     def fit(self, task: TrainingTask, context: RunContext) -> FitResult:
         """Featurize the training images, fit the classifier, compute the validation loss."""
         extraction = _extraction(task, context)
-        body = _own_network(task, context) if _options(task).backbone is None else []
-        if not extraction.cached("train"):
-            inference.import_on_executors(context, task.workers, extraction.program().engine)
+        body = _frozen_weights(task, context) if _options(task).backbone is None else []
+        if isinstance(extraction, Extraction) and not extraction.cached("train"):
+            modules = ("backends.featurizer.programs", extraction.program().engine)
+            inference.import_on_executors(context, task.workers, *modules)
         rows = task.data.rows("train")
         started = perf_counter()
         train = extraction.features("train").persist()
@@ -142,12 +146,15 @@ def _options(task: TrainingTask) -> PandasUdfOptions:
 
 
 def _backbone(task: TrainingTask) -> Backbone:
-    config = _options(task).backbone or BackboneConfig(name=task.model.name)
+    config = _options(task).backbone or task.model.backbone
+    config = config or BackboneConfig(name=task.model.name)
     return backbone_of(config, task.data.image_shape, task.seed)
 
 
-def _extraction(task: TrainingTask, context: RunContext) -> Extraction:
+def _extraction(task: TrainingTask, context: RunContext) -> Extraction | Precomputed:
     options = _options(task)
+    if task.data.dtype == "float32":
+        return Precomputed(context.spark, task.data, task.workers)
     return Extraction(
         context.spark,
         task.data,
@@ -158,15 +165,20 @@ def _extraction(task: TrainingTask, context: RunContext) -> Extraction:
     )
 
 
-def _own_network(task: TrainingTask, context: RunContext) -> list[Any]:
-    """Return the frozen weights of the experiment's CNN, having checked that features use them."""
+def _frozen_weights(task: TrainingTask, context: RunContext) -> list[np.ndarray]:
+    """Return all weights of the experiment's network but the last layer's.
+
+    Features are checked to be made with them.
+    """
     whole: list[np.ndarray] = task.build_model().get_weights()
-    used = _backbone(task).model.get_weights()
+    used = [] if task.data.dtype == "float32" else _backbone(task).model.get_weights()
     context.verify_initial_weights([*used, *whole[-2:]])
     return used
 
 
-def _validation_loss(task: TrainingTask, extraction: Extraction, fitted: Fitted) -> float:
+def _validation_loss(
+    task: TrainingTask, extraction: Extraction | Precomputed, fitted: Fitted
+) -> float:
     rows = task.data.rows("validation")
     labels = task.data.index("validation").column("label").to_numpy()
     frame = extraction.features("validation")
@@ -176,13 +188,14 @@ def _validation_loss(task: TrainingTask, extraction: Extraction, fitted: Fitted)
 
 def _notes(
     task: TrainingTask,
-    extraction: Extraction,
+    extraction: Extraction | Precomputed,
     fitted: Fitted,
     featurized: float,
     classified: float,
 ) -> tuple[str, ...]:
     options = _options(task)
-    name = task.model.name if options.backbone is None else options.backbone.name
+    config = options.backbone or task.model.backbone
+    name = task.model.name if config is None else config.name
     frozen = f"'{name}' is frozen; only a logistic regression on its features is trained"
     notes = [
         f"{frozen} ({options.classifier}).",
@@ -191,7 +204,7 @@ def _notes(
         "The training loss includes the classifier's penalty.",
         f"Features took {featurized:.1f} s, the classifier {classified:.1f} s.",
     ]
-    if options.backbone is None:
+    if config is None:
         notes.append("No pretrained backbone was named: these are features of random weights.")
     if task.model.augmentation:
         notes.append("Images are not augmented.")

@@ -33,6 +33,7 @@ BACKENDS = {
         "SparkTensorFlowDistributor",
         "uv sync --group tensorflowonspark",
     ),
+    "pandas_udf": Entry("backends.pandas_udf", "PandasUdf", "uv sync --group pandas_udf"),
 }
 
 

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from data.errors import DataError
 from data.schema import SPLITS
-from data.shards import Piece, Shard, cut
+from data.shards import Dtype, Piece, Shard, cut
 from data.splitting import SplitManifest
 from data.storage import exists, locate, read_bytes
 
@@ -52,6 +53,10 @@ class Summary(BaseModel):
     class_names: tuple[str, ...]
     #: Height, width, channels.
     image_shape: tuple[int, int, int]
+    #: Of one number of an image: float32 where features of a backbone stand for its pixels.
+    dtype: Dtype = "uint8"
+    #: Seconds that computing those features took, once for all who use them.
+    features_s: float = 0.0
     synthetic: bool
     source: str
     layout: str
@@ -82,6 +87,16 @@ class PreparedData:
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width, channels."""
         return self.summary.image_shape
+
+    @property
+    def dtype(self) -> Dtype:
+        """Of one number of an image."""
+        return self.summary.dtype
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of one image, or of the features in its place."""
+        return int(np.prod(self.image_shape)) * np.dtype(self.dtype).itemsize
 
     def rows(self, split: str) -> int:
         """Number of images of ``split``."""
@@ -134,7 +149,7 @@ class PreparedData:
             if begin < end:
                 pieces.append(Piece(part.name, begin, end - begin))
             start += part.rows
-        return Shard(self.uri, self.image_shape, tuple(pieces))
+        return Shard(self.uri, self.image_shape, tuple(pieces), self.dtype)
 
 
 def open_prepared(uri: str | Path) -> PreparedData:

@@ -3,12 +3,16 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.storage import locate
+
+#: Of one number of an image: pixels, or features in their place.
+Dtype = Literal["uint8", "float32"]
 
 #: Rows are shuffled among as many images as fit in this many bytes; a shard that is smaller is
 #: read once and shuffled as a whole.
@@ -30,7 +34,7 @@ class Images:
 
     #: Image names, length n.
     image_ids: list[str]
-    #: uint8, shape (n, height, width, channels).
+    #: Of the data set's dtype, shape (n, height, width, channels).
     pixels: np.ndarray
     #: int32, shape (n,).
     labels: np.ndarray
@@ -46,6 +50,7 @@ class Shard:
     uri: str
     image_shape: tuple[int, int, int]
     pieces: tuple[Piece, ...]
+    dtype: Dtype = "uint8"
 
     @property
     def rows(self) -> int:
@@ -54,7 +59,7 @@ class Shard:
 
     def read(self) -> Images:
         """Return all images in the order of the data set."""
-        return _join([*self.blocks()], self.image_shape)
+        return _join([*self.blocks()], self)
 
     def blocks(self) -> Iterator[Images]:
         """Yield the images in the order of the data set, one Parquet row group at a time."""
@@ -87,7 +92,7 @@ class Shard:
         table = table.slice(first, rows)
         return Images(
             image_ids=table.column("image_id").to_pylist(),
-            pixels=pixels_of(table.column("pixels"), self.image_shape),
+            pixels=pixels_of(table.column("pixels"), self.image_shape, self.dtype),
             labels=table.column("label").to_numpy().astype(np.int32),
         )
 
@@ -100,8 +105,8 @@ class ShardReader:
 
     def __init__(self, shard: Shard, buffer_bytes: int = SHUFFLE_BUFFER_BYTES) -> None:
         self.shard = shard
-        height, width, channels = shard.image_shape
-        self._buffer_rows = max(1, buffer_bytes // (height * width * channels))
+        image_bytes = int(np.prod(shard.image_shape)) * np.dtype(shard.dtype).itemsize
+        self._buffer_rows = max(1, buffer_bytes // image_bytes)
         self._resident = shard.read() if shard.rows <= self._buffer_rows else None
 
     def batches(
@@ -113,7 +118,7 @@ class ShardReader:
         shuffle: bool = True,
         drop_remainder: bool = False,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield pixels (uint8, batch x height x width x channels) and labels (int32, batch)."""
+        """Yield pixels (batch x height x width x channels) and labels (int32, batch)."""
         generator = np.random.default_rng([seed, epoch])
         left_pixels: np.ndarray | None = None
         left_labels: np.ndarray | None = None
@@ -150,11 +155,11 @@ class ShardReader:
         for number in order:
             block = self.shard._read_row_group(*groups[number])
             if held and sum(map(len, held)) + len(block) > self._buffer_rows:
-                yield _join(held, self.shard.image_shape)
+                yield _join(held, self.shard)
                 held = []
             held.append(block)
         if held:
-            yield _join(held, self.shard.image_shape)
+            yield _join(held, self.shard)
 
 
 def cut(groups: Sequence[str], parts: int) -> list[tuple[int, int]]:
@@ -190,9 +195,11 @@ def cut(groups: Sequence[str], parts: int) -> list[tuple[int, int]]:
     return [(borders[a], borders[b]) for a, b in itertools.pairwise(chosen)]
 
 
-def pixels_of(column: pa.ChunkedArray, image_shape: tuple[int, int, int]) -> np.ndarray:
-    """Return a column of equally long byte strings as uint8 (n, height, width, channels)."""
-    size = int(np.prod(image_shape))
+def pixels_of(
+    column: pa.ChunkedArray, image_shape: tuple[int, int, int], dtype: Dtype = "uint8"
+) -> np.ndarray:
+    """Return a column of equally long byte strings as an array (n, height, width, channels)."""
+    size = int(np.prod(image_shape)) * np.dtype(dtype).itemsize
     blocks = []
     for chunk in column.chunks:
         if len(chunk) == 0:
@@ -202,17 +209,17 @@ def pixels_of(column: pa.ChunkedArray, image_shape: tuple[int, int, int]) -> np.
         if not (np.diff(ends) == size).all():
             raise ValueError(f"an image does not have the {size} bytes of {image_shape}")
         flat = np.frombuffer(values, np.uint8)[ends[0] : ends[-1]]
-        blocks.append(flat.reshape(len(chunk), *image_shape))
+        blocks.append(flat.view(dtype).reshape(len(chunk), *image_shape))
     if not blocks:
-        return np.empty((0, *image_shape), np.uint8)
+        return np.empty((0, *image_shape), dtype)
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
-def _join(blocks: list[Images], image_shape: tuple[int, int, int]) -> Images:
+def _join(blocks: list[Images], shard: Shard) -> Images:
     if len(blocks) == 1:
         return blocks[0]
     if not blocks:
-        return Images([], np.empty((0, *image_shape), np.uint8), np.empty(0, np.int32))
+        return Images([], np.empty((0, *shard.image_shape), shard.dtype), np.empty(0, np.int32))
     return Images(
         [name for block in blocks for name in block.image_ids],
         np.concatenate([block.pixels for block in blocks]),

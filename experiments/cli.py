@@ -30,7 +30,11 @@ def run(
         str | None, typer.Option(help="Folder or s3:// prefix with your images.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="small_cnn, lesion_cnn or mini_xception.")
+        str | None,
+        typer.Option(
+            help="small_cnn, lesion_cnn, mini_xception, or transfer with "
+            "--set model.backbone=ResNet50."
+        ),
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Executors of one core.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,

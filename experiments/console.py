@@ -63,8 +63,11 @@ class Console(Observer):
             patients = len(set(prepared.index(split).column("patient_id").to_pylist()))
             parts.append(f"{prepared.rows(split):,} {split} ({patients} patients)")
         height, width, channels = prepared.image_shape
+        content = f"{height} x {width} x {channels}"
+        if prepared.dtype == "float32":
+            content = f"features of length {channels}"
         self._out.print(
-            f"data: {', '.join(parts)}; {height} x {width} x {channels}; "
+            f"data: {', '.join(parts)}; {content}; "
             f"classes {', '.join(prepared.class_names)}"
             + ("; [bold]SYNTHETIC[/] cells, not patients" if summary.synthetic else "")
         )

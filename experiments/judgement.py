@@ -32,6 +32,8 @@ def judge(
         "train.samples_seen": float(result.samples_seen),
         "train.steps": float(result.steps),
     }
+    if data.dtype == "float32":
+        metrics["time.features_s"] = data.summary.features_s
     seconds = result.times.get("fit", 0.0)
     if result.epochs and seconds > 0:
         metrics["train.images_per_s"] = result.samples_seen / seconds

@@ -8,13 +8,24 @@ import hashlib
 import json
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from backends.errors import BackendError
 from data.config import DataConfig
 from data.errors import DataError
 from experiments.events import EventWriter
+from models import BackboneConfig, ModelError
+
+if TYPE_CHECKING:
+    from data.prepared import PreparedData
+
+
+#: Errors that tell the user what to do.
+_USERS = (DataError, ModelError, BackendError)
 
 
 class PreparationJob(BaseModel):
@@ -23,6 +34,9 @@ class PreparationJob(BaseModel):
     config: DataConfig
     output: str
     workers: int
+    #: A frozen backbone whose features are to stand for the pixels.
+    backbone: BackboneConfig | None = None
+    seed: int = 0
 
 
 def prepared_folder(config: DataConfig, work: Path) -> Path:
@@ -36,25 +50,48 @@ def prepared_folder(config: DataConfig, work: Path) -> Path:
     return work / "data" / f"{name}-{digest}"
 
 
-def main(folder: Path) -> int:
-    """Prepare; leave ``failure.json`` when the data cannot be used."""
-    from data.ingest import prepare
+def features_folder(images: Path, backbone: BackboneConfig, seed: int) -> Path:
+    """Return where the features of ``images`` are kept: beside them, one folder for each backbone.
 
+    A backbone's file that changed is noticed when the folder is opened.
+    """
+    content = f"{backbone.model_dump_json()} {seed}"
+    digest = hashlib.sha256(content.encode()).hexdigest()[:12]
+    return images.with_name(f"{images.name}-{Path(backbone.name).stem}-{digest}")
+
+
+def main(folder: Path) -> int:
+    """Prepare; leave ``result.json`` with the folder, or ``failure.json``."""
     events = EventWriter(folder / "events.jsonl")
     job = PreparationJob.model_validate_json((folder / "job.json").read_text())
     try:
-        prepare(
-            job.config,
-            job.output,
-            workers=job.workers,
-            progress=lambda done, total: events.send("prepared", done=done, total=total),
-        )
+        data = _prepare(job, lambda done, total: events.send("prepared", done=done, total=total))
     except Exception as error:
         traceback.print_exc()
-        failure = {"message": str(error), "users": isinstance(error, DataError)}
-        (folder / "failure.json").write_text(json.dumps(failure))
+        kind = type(error).__name__ if isinstance(error, _USERS) else ""
+        (folder / "failure.json").write_text(json.dumps({"message": str(error), "kind": kind}))
         return 1
+    (folder / "result.json").write_text(json.dumps({"uri": data.uri}))
     return 0
+
+
+def _prepare(job: PreparationJob, progress: Callable[[int, int], None]) -> "PreparedData":
+    from data.ingest import prepare
+
+    images = prepare(job.config, job.output, workers=job.workers, progress=progress)
+    if job.backbone is None:
+        return images
+    from backends.featurizer.derived import derive
+
+    output = features_folder(Path(job.output), job.backbone, job.seed)
+    return derive(
+        images,
+        job.backbone,
+        str(output),
+        seed=job.seed,
+        workers=job.workers,
+        progress=progress,
+    )
 
 
 if __name__ == "__main__":

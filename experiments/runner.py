@@ -45,6 +45,9 @@ def run_experiment(
     observer = observer or Observer()
     backends = {name: create(name) for name in experiment.backends}
     _check_options(experiment, backends)
+    backbone = experiment.model.backbone
+    if backbone is not None and backbone.is_file and not backbone.path.is_file():
+        raise ExperimentError(f"there is no backbone file {backbone.name}")
     check_reachable(experiment.tracking_uri)
     observer.experiment_starts(experiment, [])
     opening = _Opening(lambda: Recorder(experiment.tracking_uri, experiment.name))
@@ -109,7 +112,13 @@ def _prepare(experiment: Experiment, work: Path, observer: Observer) -> Prepared
     """Prepare the data in a process of its own and open it."""
     output = prepared_folder(experiment.data, work)
     work.mkdir(parents=True, exist_ok=True)
-    job = PreparationJob(config=experiment.data, output=str(output), workers=experiment.workers)
+    job = PreparationJob(
+        config=experiment.data,
+        output=str(output),
+        workers=experiment.workers,
+        backbone=experiment.model.backbone if experiment.model.on_features else None,
+        seed=experiment.seeds[0],
+    )
     with tempfile.TemporaryDirectory(prefix="sparkdl-prepare-") as name:
         folder = Path(name)
         (folder / "job.json").write_text(job.model_dump_json())
@@ -126,14 +135,15 @@ def _prepare(experiment: Experiment, work: Path, observer: Observer) -> Prepared
         )
         if status:
             raise _preparation_error(folder)
-    return open_prepared(output)
+        return open_prepared(json.loads((folder / "result.json").read_text())["uri"])
 
 
 def _preparation_error(folder: Path) -> Exception:
     failure = folder / "failure.json"
     if failure.exists():
         content = json.loads(failure.read_text())
-        if content["users"]:
-            return DataError(content["message"])
+        if content["kind"]:
+            kind = DataError if content["kind"] == "DataError" else ExperimentError
+            return kind(content["message"])
     log = (folder / "worker.log").read_text(errors="replace")
     return ExperimentError(f"preparing the data failed:\n{log[-3000:]}")

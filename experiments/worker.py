@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from backends import Backend, Epoch, FitResult, RunContext, TrainingTask, create
+from data.config import DataConfig
 from data.prepared import PreparedData, open_prepared
 from experiments.config import RunPlan
 from experiments.events import EventWriter
@@ -92,6 +94,7 @@ class Worker:
             task = task_of(plan, data, backend)
         with self.phase("spark_start"):
             self._start(backend, task)
+            task = self._packed(task)
         context = RunContext(
             spark=self.session,
             folder=self.folder,
@@ -106,9 +109,7 @@ class Worker:
             probabilities = backend.predict(task, fitted.weights, context)
         self._write_predictions(data, probabilities)
         if context.initial_weights_checksum is not None:
-            model = task.build_model()
-            model.set_weights(fitted.weights)
-            model.save(self.folder / "model.keras")
+            self._save_model(task, fitted)
         return Result(
             status="finished",
             times=self.times,
@@ -164,6 +165,25 @@ class Worker:
         if backend.executor_modules:
             context = RunContext(spark=self.session, folder=self.folder)
             import_on_executors(context, task.workers, *backend.executor_modules)
+
+    def _packed(self, task: TrainingTask) -> TrainingTask:
+        """Return ``task`` with the network as a file, where executors could not build it."""
+        if not task.model.trainable:
+            return task
+        from models.specification import archive
+
+        return replace(task, archive=archive(task.build_model()))
+
+    def _save_model(self, task: TrainingTask, fitted: FitResult) -> None:
+        """Keep the trained network, from pixels to probabilities."""
+        model = task.build_model()
+        model.set_weights(fitted.weights)
+        if task.model.on_features:
+            from models.transfer import with_backbone
+
+            shape = DataConfig.model_validate(task.data.summary.config).image.shape
+            model = with_backbone(task.model, model, shape, self.job.plan.experiment.seeds[0])
+        model.save(self.folder / "model.keras")
 
     def _split_fit_time(self, fitted: FitResult) -> None:
         """Keep training apart from validation and from what a framework sets up within fit."""

@@ -1,14 +1,17 @@
 """The networks that every backend trains."""
 
 from models.build import LOSS, build, compiled, optimizer
-from models.config import ModelConfig, OptimizerConfig
+from models.config import BackboneConfig, ModelConfig, OptimizerConfig
 from models.errors import ModelError
+from models.specification import NetworkSpec
 from models.weights import checksum, seeded_weights
 
 __all__ = [
     "LOSS",
+    "BackboneConfig",
     "ModelConfig",
     "ModelError",
+    "NetworkSpec",
     "OptimizerConfig",
     "build",
     "checksum",

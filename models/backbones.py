@@ -10,62 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from models.build import build
-from models.config import ModelConfig
+from models.config import NETWORK_NAMES, BackboneConfig, ModelConfig
 from models.errors import ModelError
+from models.networks import build_network
 from models.weights import checksum
 
 if TYPE_CHECKING:
     import keras
-
-#: The networks of this project, by name.
-NETWORK_NAMES: tuple[str, ...] = get_args(ModelConfig.model_fields["name"].annotation)
-
-
-class BackboneConfig(BaseModel):
-    """Which network makes the features, and where it is cut. A bare string is its ``name``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    #: A model of ``keras.applications`` (``ResNet50``), a ``.keras`` file, or one of this
-    #: project's networks, untrained (``small_cnn``: random convolutions, a known baseline).
-    name: Annotated[str, Field(min_length=1)]
-    #: The layer whose activations are the features; maps are averaged over their area. None takes
-    #: what goes into the last Dense layer, or the pooled maps of a ``keras.applications`` model.
-    layer: str | None = None
-    #: Only for ``keras.applications``: None is ``imagenet``; ``none`` draws them from the seed.
-    weights: Literal["imagenet", "none"] | None = None
-    #: Side in pixels that images are brought to. None takes the size the network was trained at,
-    #: and where the network leaves it open, the images' own.
-    image_size: Annotated[int, Field(ge=8, le=2048)] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _weights_are_needed(self) -> "BackboneConfig":
-        if self.weights is not None and (self.is_file or self.name in NETWORK_NAMES):
-            raise ValueError(
-                f"weights '{self.weights}' is for models of keras.applications; "
-                f"{self.name} has its own: leave weights out"
-            )
-        return self
-
-    @property
-    def is_file(self) -> bool:
-        """Whether ``name`` is a path."""
-        return self.name.endswith(".keras")
-
-    @property
-    def path(self) -> Path:
-        """The file that ``name`` names."""
-        return Path(self.name).expanduser()
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +62,7 @@ def build_backbone(
     elif config.name in NETWORK_NAMES:
         shape = _own_size(config, image_shape)
         network = ModelConfig.model_validate({"name": config.name})
-        model = build(network, shape, classes=2, seed=seed)
+        model = build_network(network, shape, classes=2, seed=seed)
     else:
         from models import applications
 

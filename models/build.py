@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING
 
 from models.config import ModelConfig, OptimizerConfig
 from models.errors import ModelError
-from models.networks import connect
-from models.weights import seeded_weights
+from models.networks import build_network
 
 if TYPE_CHECKING:
     import keras
@@ -16,14 +15,15 @@ LOSS = "sparse_categorical_crossentropy"
 def build(
     config: ModelConfig, image_shape: tuple[int, int, int], classes: int, seed: int
 ) -> "keras.Model":
-    """Return an uncompiled functional model with seeded initial weights.
+    """Return an uncompiled functional model with its initial weights.
 
     Parameters
     ----------
     config
         Which network, with its options.
     image_shape
-        Height, width, channels; the model takes pixels 0..255 of shape (n, *image_shape).
+        Height, width, channels; the model takes pixels 0..255 of shape (n, *image_shape). A
+        network on a frozen backbone takes its features, of shape (n, 1, 1, features).
     classes
         Number of classes; the model gives probabilities of shape (n, classes).
     seed
@@ -32,28 +32,18 @@ def build(
     Raises
     ------
     ModelError
-        For fewer than two classes, or images too small for the network.
+        For fewer than two classes, images too small for the network, or a backbone that cannot
+        be had.
     """
     if classes < 2:
         raise ModelError(f"a classifier needs at least 2 classes, not {classes}")
-    try:
-        model = connect(
-            config.name,
-            image_shape,
-            classes,
-            dropout=config.dropout,
-            augmentation_seed=seed if config.augmentation else None,
-        )
-    except ValueError as error:
-        if "negative dimension" not in str(error).lower() and "zero" not in str(error).lower():
-            raise
-        height, width, _ = image_shape
-        raise ModelError(
-            f"images of {height} x {width} pixels are too small for {config.name}; "
-            "prepare them at a larger size"
-        ) from error
-    model.set_weights(seeded_weights(model, seed))
-    return model
+    if config.name != "transfer":
+        return build_network(config, image_shape, classes, seed)
+    from models import transfer
+
+    if config.trainable:
+        return transfer.build_trainable(config, image_shape, classes, seed)
+    return transfer.build_head(config, image_shape, classes, seed)
 
 
 def optimizer(config: OptimizerConfig) -> "keras.optimizers.Optimizer":

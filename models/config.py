@@ -1,22 +1,93 @@
 """What decides a model and its optimiser."""
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+#: The networks of this project.
+NetworkName = Literal["small_cnn", "lesion_cnn", "mini_xception"]
+NETWORK_NAMES: tuple[str, ...] = get_args(NetworkName)
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
-class ModelConfig(_Frozen):
-    """One of the project's networks and its options."""
+class BackboneConfig(_Frozen):
+    """Which network makes the features, and where it is cut. A bare string is its ``name``."""
 
-    name: Literal["small_cnn", "lesion_cnn", "mini_xception"] = "small_cnn"
+    #: A model of ``keras.applications`` (``ResNet50``), a ``.keras`` file, or one of this
+    #: project's networks, untrained (``small_cnn``: random convolutions, a known baseline).
+    name: Annotated[str, Field(min_length=1)]
+    #: The layer whose activations are the features; maps are averaged over their area. None takes
+    #: what goes into the last Dense layer, or the pooled maps of a ``keras.applications`` model.
+    layer: str | None = None
+    #: Only for ``keras.applications``: None is ``imagenet``; ``none`` draws them from the seed.
+    weights: Literal["imagenet", "none"] | None = None
+    #: Side in pixels that images are brought to. None takes the size the network was trained at,
+    #: and where the network leaves it open, the images' own.
+    image_size: Annotated[int, Field(ge=8, le=2048)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _weights_are_needed(self) -> "BackboneConfig":
+        if self.weights is not None and (self.is_file or self.name in NETWORK_NAMES):
+            raise ValueError(
+                f"weights '{self.weights}' is for models of keras.applications; "
+                f"{self.name} has its own: leave weights out"
+            )
+        return self
+
+    @property
+    def is_file(self) -> bool:
+        """Whether ``name`` is a path."""
+        return self.name.endswith(".keras")
+
+    @property
+    def path(self) -> Path:
+        """The file that ``name`` names."""
+        return Path(self.name).expanduser()
+
+
+class ModelConfig(_Frozen):
+    """A network of the project with its options, or a backbone with a new last layer."""
+
+    name: Literal[NetworkName, "transfer"] = "small_cnn"
     #: Random horizontal flips and rotations by up to a tenth of a turn, in training only.
     augmentation: bool = False
     #: Share of activations dropped before the last layer; None takes the network's own value.
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    #: For ``transfer``: what makes the features that the new last layer classifies.
+    backbone: BackboneConfig | None = None
+    #: For ``transfer``: whether the backbone is trained too. If not, its features are computed
+    #: once, and every backend trains the last layer on them.
+    trainable: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ModelConfig":
+        if self.name == "transfer" and self.backbone is None:
+            raise ValueError(
+                "model transfer needs a backbone: a model of keras.applications, as in "
+                "model.backbone=ResNet50, or a .keras file"
+            )
+        if self.name != "transfer" and (self.backbone is not None or self.trainable):
+            raise ValueError(f"backbone and trainable are for model transfer, not {self.name}")
+        if self.on_features and self.augmentation:
+            raise ValueError(
+                "the features of a frozen backbone are computed once, so images cannot be "
+                "augmented: set trainable, or leave augmentation out"
+            )
+        return self
+
+    @property
+    def on_features(self) -> bool:
+        """Whether the network takes features of a frozen backbone in place of pixels."""
+        return self.name == "transfer" and not self.trainable
 
 
 class OptimizerConfig(_Frozen):

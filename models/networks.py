@@ -6,6 +6,10 @@ weights can be matched between frameworks.
 
 from typing import TYPE_CHECKING, Any
 
+from models.config import ModelConfig
+from models.errors import ModelError
+from models.weights import seeded_weights
+
 if TYPE_CHECKING:
     import keras
 
@@ -86,18 +90,30 @@ def augment(inputs: Any, seed: int) -> Any:
 NETWORKS = {"small_cnn": small_cnn, "lesion_cnn": lesion_cnn, "mini_xception": mini_xception}
 
 
-def connect(
-    name: str,
-    image_shape: tuple[int, int, int],
-    classes: int,
-    *,
-    dropout: float | None,
-    augmentation_seed: int | None,
+def build_network(
+    config: ModelConfig, image_shape: tuple[int, int, int], classes: int, seed: int
 ) -> "keras.Model":
-    """Return the network ``name`` with Keras's own initial weights."""
+    """Return one of the project's networks with seeded initial weights; see ``models.build``."""
+    try:
+        model = _connect(config, image_shape, classes, seed)
+    except ValueError as error:
+        if "negative dimension" not in str(error).lower() and "zero" not in str(error).lower():
+            raise
+        height, width, _ = image_shape
+        raise ModelError(
+            f"images of {height} x {width} pixels are too small for {config.name}; "
+            "prepare them at a larger size"
+        ) from error
+    model.set_weights(seeded_weights(model, seed))
+    return model
+
+
+def _connect(
+    config: ModelConfig, image_shape: tuple[int, int, int], classes: int, seed: int
+) -> "keras.Model":
     import keras
 
     inputs = keras.Input(image_shape, name="pixels")
-    x = inputs if augmentation_seed is None else augment(inputs, augmentation_seed)
-    outputs = NETWORKS[name](x, classes, dropout)
-    return keras.Model(inputs, outputs, name=name)
+    x = augment(inputs, seed) if config.augmentation else inputs
+    outputs = NETWORKS[config.name](x, classes, config.dropout)
+    return keras.Model(inputs, outputs, name=config.name)

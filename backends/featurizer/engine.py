@@ -16,7 +16,8 @@ import numpy as np
 from backends.errors import BackendError
 from backends.featurizer import programs
 from backends.featurizer.programs import EngineName, Precision, Program
-from models.backbones import Backbone, BackboneConfig, build_backbone
+from models.backbones import Backbone, build_backbone
+from models.config import BackboneConfig
 
 EngineChoice = Literal["auto", "keras", "openvino"]
 #: Largest relative error of features, against Keras in float32, that an engine may have.

@@ -6,6 +6,7 @@ import takes four to twelve seconds of a core, and its process a gigabyte.
 """
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ Forward = Callable[[np.ndarray], np.ndarray]
 
 #: Executors have one core each.
 THREADS = 1
+
+# OpenVINO reports its use to a web service when it is imported, from a fork of a process that may
+# have threads of TensorFlow and Java. Without this package, which it can do without, it does not.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

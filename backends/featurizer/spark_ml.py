@@ -19,7 +19,8 @@ from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from backends.featurizer.engine import backbone_of, choice_of
 from backends.featurizer.features import BATCH_BYTES, bound_batches, features_udf
 from backends.featurizer.image_column import ImageColumn
-from models.backbones import Backbone, BackboneConfig
+from models.backbones import Backbone
+from models.config import BackboneConfig
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -7,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from models import ModelConfig, ModelError, applications, build
-from models.backbones import BackboneConfig, build_backbone
+from models.backbones import build_backbone
+from models.config import BackboneConfig
 
 SHAPE = (40, 40, 3)
 RESNET = BackboneConfig(name="ResNet50", weights="none", image_size=48)

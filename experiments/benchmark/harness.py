@@ -1,31 +1,28 @@
-"""What the harness itself costs, measured on this machine: ``python -m experiments benchmark``.
-
-Ratios are taken side by side in one call, alternating, because machines are shared and drift.
-"""
+"""What the harness itself costs: start, ingest, memory, and the fit beside a bare script."""
 
 import json
-import os
-import platform
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
 
-import psutil
-
 import experiments
 from data.config import DataConfig, ImageConfig
+from experiments.benchmark.figures import Figure, listed
 from experiments.cluster import embedded_cluster, spark_environment
 from experiments.errors import ExperimentError
 from experiments.processes import start, stop
 from experiments.records import FINISHED, RunRecord
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
+
+#: Of a fit whose seconds are compared.
+_EPOCHS_COMPARED = 12
 
 #: Prints images and seconds of an ingest in a process of its own, with Spark up before.
 _INGEST = """
@@ -44,35 +41,6 @@ print(json.dumps([rows, seconds]))
 """
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One measured figure beside what it should be."""
-
-    name: str
-    value: float
-    unit: str
-    #: Largest value allowed, or smallest with ``at_least``.
-    target: float
-    at_least: bool
-    #: Single measurements that ``value`` is the median or ratio of.
-    measured: str
-
-    @property
-    def reached(self) -> bool:
-        """Whether the target holds."""
-        return self.value >= self.target if self.at_least else self.value <= self.target
-
-
-def machine() -> str:
-    """Return cores, memory and software of this machine in a line."""
-    memory = psutil.virtual_memory().total / 2**30
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    return (
-        f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}, Python "
-        f"{platform.python_version()}, load {load}"
-    )
-
-
 def first_command(folder: Path, repeats: int) -> Figure:
     """Time the README's first command in an empty folder, environment installed."""
     times = []
@@ -83,7 +51,7 @@ def first_command(folder: Path, repeats: int) -> Figure:
         command = [sys.executable, str(ROOT / "run_experiment.py"), "--backend", "elephas"]
         subprocess.run(command, cwd=empty, check=True, capture_output=True)
         times.append(perf_counter() - began)
-    return Figure("first command", median(times), "s", 60, False, _list(times))
+    return Figure("first command", median(times), "s", 60, False, listed(times))
 
 
 def ingest_rate(folder: Path, data: DataConfig, repeats: int) -> Figure:
@@ -100,23 +68,42 @@ def ingest_rate(folder: Path, data: DataConfig, repeats: int) -> Figure:
         )
         rows, seconds = json.loads(done.stdout.strip().splitlines()[-1])
         rates.append(rows / seconds)
-    return Figure("ingest", median(rates), "images/s", 1500, True, _list(rates))
+    return Figure("ingest", median(rates), "images/s", 1500, True, listed(rates))
 
 
 def harness_cost(folder: Path, data: DataConfig, repeats: int) -> Figure:
-    """Fit time of Elephas inside the harness over the same calls in a bare script."""
-    ratios = []
+    """Fit time of Elephas inside the harness over the same calls in a bare script.
+
+    The medians of all epochs are compared: an epoch takes two seconds, and whatever else a machine
+    does in some of them is not the harness's.
+    """
+
+    def inside(_: int) -> list[float]:
+        record = run("elephas", folder, data, epochs=_EPOCHS_COMPARED)
+        return [epoch["seconds"] for epoch in record.epochs]
+
+    def bare(number: int) -> list[float]:
+        return _bare_elephas(folder / f"bare-{number}", folder, data)
+
+    run("elephas", folder, data, epochs=1)  # prepares the data, fills the page cache
+    seconds: dict[Callable, list[list[float]]] = {inside: [], bare: []}
     for number in range(repeats):
-        inside = _run("elephas", folder, data).metrics["time.fit_s"]
-        ratios.append(inside / _bare_elephas(folder / f"bare-{number}", folder, data))
-    return Figure("harness / bare Elephas, fit", median(ratios), "x", 1.05, False, _list(ratios))
+        # Turn about, so that a machine which slows down favours neither.
+        order = (inside, bare) if number % 2 == 0 else (bare, inside)
+        for measure in order:
+            seconds[measure].append(measure(number))
+    pairs = zip(seconds[inside], seconds[bare], strict=True)
+    ratios = [median(one) / median(other) for one, other in pairs]
+    whole = median(chain(*seconds[inside])) / median(chain(*seconds[bare]))
+    name = "harness / bare Elephas, epoch"
+    return Figure(name, whole, "x", 1.05, False, f"{listed(ratios)} by pair")
 
 
 def driver_memory(folder: Path, cells: Callable[[int], DataConfig]) -> Iterator[Figure]:
     """Peak memory of the driver's processes at ten times the images."""
     for backend in ("elephas", "keras_local"):
         small, large = (
-            _run(backend, folder, cells(patients), epochs=1).metrics[
+            run(backend, folder, cells(patients), epochs=1).metrics[
                 "resources.driver_peak_memory_bytes"
             ]
             for patients in (20, 200)
@@ -125,40 +112,38 @@ def driver_memory(folder: Path, cells: Callable[[int], DataConfig]) -> Iterator[
         yield Figure(f"{backend} driver, 10 x images", large / small, "x", 1.2, False, measured)
 
 
-def benchmark(data: str | None, *, repeats: int) -> Iterator[Figure]:
-    """Yield every figure as it is measured.
+def measure(folder: Path, data: str | None, repeats: int) -> Iterator[Figure]:
+    """Yield every figure as it is measured."""
+    yield first_command(folder, repeats)
+    ingested = (
+        DataConfig(source=data, image=ImageConfig(height=50, width=50, color="grey"))
+        if data
+        else cells(folder, 200)
+    )
+    yield ingest_rate(folder, ingested, repeats)
+    yield harness_cost(folder, cells(folder, 20), repeats)
+    yield from driver_memory(folder, partial(cells, folder))
 
-    Parameters
-    ----------
-    data
-        Folder of malaria cells (``cell_images``) for the ingest; without it, synthetic cells.
-    repeats
-        How often each figure is measured.
-    """
+
+def cells(folder: Path, patients: int, size: int = 64) -> DataConfig:
+    """Return synthetic cells of a size, 50 of each patient, drawn the first time."""
     from data.synthetic import synthesize
 
-    with tempfile.TemporaryDirectory(prefix="sparkdl-benchmark-") as name:
-        folder = Path(name)
-
-        def cells(patients: int) -> DataConfig:
-            source = folder / f"cells-{patients}"
-            if not source.exists():
-                synthesize(str(source), patients=patients, cells_per_patient=50, size=64)
-            image = ImageConfig(height=64, width=64)
-            return DataConfig(source=str(source), layout="c-nmc", image=image)
-
-        yield first_command(folder, repeats)
-        ingested = (
-            DataConfig(source=data, image=ImageConfig(height=50, width=50, color="grey"))
-            if data
-            else cells(200)
-        )
-        yield ingest_rate(folder, ingested, repeats)
-        yield harness_cost(folder, cells(20), repeats)
-        yield from driver_memory(folder, cells)
+    source = folder / f"cells-{patients}-{size}"
+    if not source.exists():
+        synthesize(str(source), patients=patients, cells_per_patient=50, size=size)
+    image = ImageConfig(height=size, width=size)
+    return DataConfig(source=str(source), layout="c-nmc", image=image)
 
 
-def _run(backend: str, folder: Path, data: DataConfig, **values: Any) -> RunRecord:
+def run(backend: str, folder: Path, data: DataConfig, **values: Any) -> RunRecord:
+    """Run one backend of the synthetic experiment on ``data``.
+
+    Raises
+    ------
+    ExperimentError
+        When it fails.
+    """
     overrides = {
         "data": data.model_dump(mode="json"),
         "tracking_uri": f"sqlite:///{folder}/mlflow.db",
@@ -172,16 +157,17 @@ def _run(backend: str, folder: Path, data: DataConfig, **values: Any) -> RunReco
     return record
 
 
-def _bare_elephas(folder: Path, shared: Path, data: DataConfig) -> float:
-    """Return the fit seconds of the bare script on a cluster like the harness's."""
+def _bare_elephas(folder: Path, shared: Path, data: DataConfig) -> list[float]:
+    """Return the seconds of each epoch of the bare script on a cluster like the harness's."""
     from experiments.preparation import prepared_folder
 
     folder.mkdir()
     (folder / "events.jsonl").touch()
     with embedded_cluster(2, 1536, folder / "cluster") as cluster:
         output = folder / "seconds"
-        command = [sys.executable, "-m", "experiments.bare_elephas", cluster.master]
-        command += [str(prepared_folder(data, shared / "work")), str(output)]
+        command = [sys.executable, "-m", "experiments.benchmark.bare_elephas", cluster.master]
+        prepared = prepared_folder(data, shared / "work")
+        command += [str(prepared), str(_EPOCHS_COMPARED), str(output)]
         environment = {**spark_environment(), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         child = start(command, folder / "log", {**environment, "TF_NUM_INTRAOP_THREADS": "1"})
         try:
@@ -190,8 +176,5 @@ def _bare_elephas(folder: Path, shared: Path, data: DataConfig) -> float:
             stop([child])
     if not output.exists():
         raise ExperimentError(f"the bare script failed:\n{(folder / 'log').read_text()[-2000:]}")
-    return float(output.read_text())
-
-
-def _list(values: list[float]) -> str:
-    return ", ".join(f"{value:,.2f}" for value in values)
+    seconds: list[float] = json.loads(output.read_text())
+    return seconds

@@ -1,10 +1,11 @@
 """What a careful user would write without the harness: the yardstick for what it costs.
 
-``python -m experiments.bare_elephas <master> <prepared data> <file for the seconds>``. The same
-network, RDD and Elephas calls as in ``backends.elephas``; no worker contract, no events, no
+``python -m experiments.benchmark.bare_elephas <master> <prepared data> <epochs> <file>``. The
+same network, RDD and Elephas calls as in ``backends.elephas``; no worker contract, no events, no
 resource sampling, no record. Validation is left out, as the harness times it apart.
 """
 
+import json
 import sys
 from pathlib import Path
 from time import perf_counter
@@ -17,8 +18,8 @@ from experiments import session
 from experiments.loading import load
 
 
-def main(master: str, data: str, output: Path) -> None:
-    """Train once and write the seconds that Elephas took."""
+def main(master: str, data: str, epochs: int, output: Path) -> None:
+    """Train once and write the seconds of each epoch, as JSON."""
     from elephas.spark_model import SparkModel
 
     experiment = load("synthetic")
@@ -26,7 +27,7 @@ def main(master: str, data: str, output: Path) -> None:
         open_prepared(data),
         experiment.model,
         experiment.optimizer,
-        experiment.epochs,
+        epochs,
         experiment.batch_size,
         experiment.workers,
         seed=0,
@@ -37,15 +38,15 @@ def main(master: str, data: str, output: Path) -> None:
     context = RunContext(spark=spark, folder=output.parent)
     import_on_executors(context, task.workers, "elephas.spark_model")
     model = SparkModel(task.compiled_model())
-    seconds = 0.0
+    seconds = []
     for epoch in range(1, task.epochs + 1):
         rdd = training_rdd(task, context, epoch)
         started = perf_counter()
         model.fit(rdd, epochs=1, batch_size=task.worker_batch_size, verbose=0, shuffle=False)
-        seconds += perf_counter() - started
-    output.write_text(str(seconds))
+        seconds.append(perf_counter() - started)
+    output.write_text(json.dumps(seconds))
     spark.stop()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))

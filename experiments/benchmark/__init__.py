@@ -1,0 +1,34 @@
+"""``python -m experiments benchmark``: what the project claims of itself, measured here.
+
+Ratios are taken side by side in one call, alternating, because machines are shared and drift.
+"""
+
+import importlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from experiments.benchmark.figures import Figure, machine
+
+__all__ = ["PARTS", "Figure", "benchmark", "machine"]
+
+#: Module of each part; each has ``measure(folder, data, repeats)``.
+PARTS = ("harness", "featurizer", "backends")
+
+
+def benchmark(data: str | None, *, repeats: int, parts: Sequence[str] = PARTS) -> Iterator[Figure]:
+    """Yield every figure as it is measured.
+
+    Parameters
+    ----------
+    data
+        Folder of malaria cells (``cell_images``); without it, synthetic cells.
+    repeats
+        How often each figure is measured.
+    parts
+        Some of ``PARTS``.
+    """
+    for part in parts:
+        with tempfile.TemporaryDirectory(prefix="sparkdl-benchmark-") as folder:
+            module = importlib.import_module(f"{__name__}.{part}")
+            yield from module.measure(Path(folder), data, repeats)

@@ -1,0 +1,52 @@
+"""What another process needs to build a network."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from models.build import build
+from models.config import ModelConfig
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A network by its configuration, or as a file where only the driver can build it."""
+
+    config: ModelConfig
+    #: Height, width, channels.
+    image_shape: tuple[int, int, int]
+    classes: int
+    #: Of what the network is given.
+    dtype: Literal["uint8", "float32"] = "uint8"
+    #: A ``.keras`` file with initial weights: a trainable backbone comes from a file or a download
+    #: that executors do not have.
+    archive: bytes | None = None
+
+    def build(self, seed: int) -> "keras.Model":
+        """Return the uncompiled model with its initial weights.
+
+        Raises
+        ------
+        ModelError
+            As :func:`models.build`.
+        """
+        if self.archive is None:
+            return build(self.config, self.image_shape, self.classes, seed)
+        import keras
+
+        with tempfile.TemporaryDirectory(prefix="sparkdl-network-") as folder:
+            path = Path(folder) / "network.keras"
+            path.write_bytes(self.archive)
+            return keras.models.load_model(path, compile=False, safe_mode=True)
+
+
+def archive(model: "keras.Model") -> bytes:
+    """Return ``model`` as the content of a ``.keras`` file."""
+    with tempfile.TemporaryDirectory(prefix="sparkdl-network-") as folder:
+        path = Path(folder) / "network.keras"
+        model.save(path)
+        return path.read_bytes()

@@ -1,0 +1,89 @@
+"""BigDL's forward pass of translated networks, in a process of its own.
+
+Its jars must be on the class path of the JVM from the start: ``python -m
+tests.backends.bigdl_forward <file>`` leaves (probabilities, weights) of every case there.
+"""
+
+import pickle
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+
+from backends.bigdl.backend import jars
+from backends.bigdl.translation import Network
+from backends.bigdl.weights import Ordering
+from models import ModelConfig, build
+
+if TYPE_CHECKING:
+    import keras
+
+CLASSES = 3
+IMAGES = 16
+#: Networks and image shapes; odd sides make "same" padding lopsided.
+CASES = [
+    ("small_cnn", (24, 24, 3)),
+    ("small_cnn", (25, 31, 1)),
+    ("lesion_cnn", (36, 37, 3)),
+    ("mini_xception", (64, 64, 3)),
+    ("mini_xception", (37, 41, 3)),
+]
+ORDERINGS = get_args(Ordering)
+#: What BigDL made of one network: probabilities, and the weights in Keras's order.
+Outcome = tuple[np.ndarray, list[np.ndarray]]
+
+
+def keras_network(name: Any, image_shape: tuple[int, int, int]) -> "keras.Model":
+    """A network whose biases, scales and running statistics are neither 0 nor 1."""
+    model = build(ModelConfig(name=name), image_shape, CLASSES, seed=5)
+    generator = np.random.default_rng(3)
+    weights = [
+        weight + generator.uniform(0, 0.1, weight.shape).astype(np.float32)
+        if weight.ndim == 1
+        else 2 * weight
+        for weight in model.get_weights()
+    ]
+    model.set_weights(weights)
+    return model
+
+
+def pixels(image_shape: tuple[int, int, int]) -> np.ndarray:
+    """Images with a pattern each, not mere noise, which pooling would level."""
+    generator = np.random.default_rng(4)
+    coarse = generator.integers(0, 256, (IMAGES, 5, 5, image_shape[2]), dtype=np.uint8)
+    rows = np.arange(image_shape[0]) * 5 // image_shape[0]
+    columns = np.arange(image_shape[1]) * 5 // image_shape[1]
+    return coarse[:, rows][:, :, columns]
+
+
+def main(target: Path) -> None:
+    """Let BigDL compute all cases."""
+    from bigdl.dllib.utils.common import init_engine
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder.master("local[1]").config("spark.jars", ",".join(jars()))
+    session = builder.config("spark.driver.memory", "3g").getOrCreate()
+    try:
+        init_engine()
+        outcomes = {
+            (name, image_shape, ordering): forward(keras_network(name, image_shape), ordering)
+            for name, image_shape in CASES
+            for ordering in ORDERINGS
+        }
+        target.write_bytes(pickle.dumps(outcomes))
+    finally:
+        session.stop()
+
+
+def forward(model: "keras.Model", ordering: Ordering) -> Outcome:
+    """Predict with BigDL and read the weights back."""
+    network = Network(model, ordering)
+    network.model.set_evaluate_status()
+    images = pixels(model.input_shape[1:]).astype(np.float32)
+    ordered = np.ascontiguousarray(np.moveaxis(images, -1, 1)) if ordering == "th" else images
+    return network.model.forward(ordered), network.get_weights()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
