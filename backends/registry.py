@@ -34,6 +34,7 @@ BACKENDS = {
         "uv sync --group tensorflowonspark",
     ),
     "pandas_udf": Entry("backends.pandas_udf", "PandasUdf", "uv sync --group pandas_udf"),
+    "bigdl": Entry("backends.bigdl", "BigDL", "uv sync --group bigdl"),
 }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from backends import inference
 from backends.base import Backend, Epoch, FitResult, Options, RunContext, TrainingTask
 from backends.bigdl import memory, samples
+from backends.bigdl.quiet import quiet, quieten_engine
 from backends.bigdl.training import Exchange, Trainer
 from backends.bigdl.translation import Network, obstacle
 from backends.bigdl.weights import Ordering
@@ -81,6 +82,8 @@ class BigDL(Backend):
             # A lost task means a lost part of the model; the epoch is trained again instead.
             "spark.task.maxFailures": "1",
             "spark.stage.maxConsecutiveAttempts": "1",
+            # MKL otherwise adds in an order that depends on where the JVM has put an array.
+            "spark.executorEnv.MKL_CBWR": "AUTO",
         }
 
     def warm_up(self, seed: int) -> None:
@@ -92,8 +95,9 @@ class BigDL(Backend):
     def fit(self, task: TrainingTask, context: RunContext) -> FitResult:
         """Train epoch by epoch; images go from the shards to the JVM in each."""
         options = _options(task)
-        _start_engine(task)
-        network = Network(task.build_model(), options.ordering)
+        with quiet():
+            _start_engine(task, context)
+            network = Network(task.build_model(), options.ordering)
         context.verify_initial_weights(network.get_weights())
         trainer = Trainer(task, context, network, options.ordering, options.exchange)
         images = trainer.steps * task.global_batch_size
@@ -102,7 +106,7 @@ class BigDL(Backend):
             started = perf_counter()
             loss = trainer.train_epoch(number)
             seconds = perf_counter() - started
-            validation = inference.validation_loss(task, trainer.weights, context)
+            validation = trainer.validation_loss(number)
             epochs.append(Epoch(number, loss, validation, images, seconds))
             context.on_epoch(epochs[-1])
         return FitResult(
@@ -118,8 +122,9 @@ class BigDL(Backend):
     ) -> np.ndarray:
         """Predict with BigDL on the executors."""
         ordering = _options(task).ordering
-        _start_engine(task)
-        network = Network(task.build_model(), ordering)
+        with quiet():
+            _start_engine(task, context)
+            network = Network(task.build_model(), ordering)
         network.set_weights(weights)
         rdd = samples.prediction_rdd(task, context, ordering)
         rows = network.model.predict(rdd, batch_per_thread=inference.BATCH).collect()
@@ -146,10 +151,11 @@ def _options(task: TrainingTask) -> BigDLOptions:
     return BigDLOptions.model_validate(task.options.model_dump())
 
 
-def _start_engine(task: TrainingTask) -> None:
+def _start_engine(task: TrainingTask, context: RunContext) -> None:
     """Let BigDL count nodes and cores, and check that it found one core for each worker."""
     from bigdl.dllib.utils.common import get_node_and_core_number, init_engine
 
+    quieten_engine(context.spark.sparkContext)
     init_engine()
     nodes, cores = get_node_and_core_number()
     if (nodes, cores) != (task.workers, 1):
@@ -177,10 +183,4 @@ def _notes(task: TrainingTask, trainer: Trainer, network: Network) -> list[str]:
         )
     if _options(task).exchange == "half":
         notes.append("Gradients and weights are cut to 16 bits on their way between workers.")
-    if trainer.lost:
-        again = ", ".join(map(str, trainer.lost))
-        notes.append(
-            f"An executor was lost in epoch {again}: trained again from the epoch before, with "
-            "the optimiser's state anew."
-        )
-    return notes
+    return [*notes, *trainer.losses]

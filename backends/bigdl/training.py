@@ -9,26 +9,29 @@ epoch's start, without an error.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from tempfile import mkdtemp
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from backends import inference
 from backends.base import RunContext, TrainingTask
 from backends.bigdl import samples
+from backends.bigdl.quiet import quiet
 from backends.bigdl.translation import Network
 from backends.bigdl.weights import Ordering
 from backends.errors import BackendError
 
 if TYPE_CHECKING:
-    from pyspark import SparkContext
+    from pyspark import RDD, SparkContext
 
 #: How gradients and weights travel between workers: as float32, or cut to 16 bits.
 Exchange = Literal["full", "half"]
 _COMPRESSION = {"full": "none", "half": "fp16"}
 #: Keras's own value; BigDL's is 1e-8.
 _ADAM_EPSILON = 1e-7
-#: Epochs of a run that may be lost to executors before the run fails.
+#: Losses of executors that a run survives.
 _LOSS_LIMIT = 3
 #: Seconds that Spark may take to notice that an executor is gone.
 _NOTICE_LIMIT = 5.0
@@ -53,11 +56,12 @@ class Trainer:
         self.steps = samples.steps_per_epoch(task)
         #: After the last whole epoch, in Keras's order.
         self.weights = network.get_weights()
-        #: Numbers of the epochs that were lost with an executor and trained again.
-        self.lost: list[int] = []
+        #: A sentence for each time that an executor was lost.
+        self.losses: list[str] = []
         self._task, self._context, self._network = task, context, network
         self._ordering, self._exchange = ordering, exchange
         self._spark: SparkContext = context.spark.sparkContext
+        self._executors = _executors(self._spark)
         self._optimizer: Any = None
         self._calls = 0
 
@@ -71,44 +75,72 @@ class Trainer:
             tells them.
         """
         while True:
-            executors = _executors(self._spark)
             try:
                 loss = self._attempt(number)
             except Exception:
-                if not _lost(self._spark, executors, _NOTICE_LIMIT):
+                if not self._lost(_NOTICE_LIMIT):
                     raise
             else:
-                if not _lost(self._spark, executors):
+                # An executor that went between two epochs leaves parts of the model behind that
+                # Spark computes anew without a word.
+                if not self._lost():
                     self.weights = self._network.get_weights()
                     return loss
-            self._recover(number, len(executors))
+            self._recover(
+                f"An executor was lost in epoch {number}, which was trained again from the weights "
+                "before it, with the optimiser's state anew."
+            )
+
+    def validation_loss(self, number: int) -> float:
+        """Return the mean loss of the weights over the validation images, after an epoch.
+
+        Raises
+        ------
+        BackendError
+            As ``train_epoch`` does.
+        """
+        while True:
+            try:
+                return inference.validation_loss(self._task, self.weights, self._context)
+            except Exception:
+                if not self._lost(_NOTICE_LIMIT):
+                    raise
+            self._recover(
+                f"An executor was lost after epoch {number}: training went on from its weights, "
+                "with the optimiser's state anew."
+            )
 
     def _attempt(self, number: int) -> float:
         """Train one epoch and return its mean loss; the network's weights change."""
-        from bigdl.dllib.optim.optimizer import MaxEpoch, TrainSummary
-
         rdd = samples.training_rdd(self._task, self._context, number, self._ordering)
-        if self._optimizer is None:
-            self._optimizer = self._new_optimizer(rdd)
-            self._calls = 0
-        batches = samples.training_set(rdd, self._task.global_batch_size)
-        self._calls += 1
-        self._optimizer.set_end_when(MaxEpoch(self._calls))
-        name = f"epoch-{number}-attempt-{len(self.lost) + 1}"
-        summary = TrainSummary(str(self._context.folder / "bigdl"), name)
-        self._optimizer.set_train_summary(summary)
+        with quiet():
+            batches, summary = self._prepare(rdd, number)
         try:
             getattr(self._optimizer.value, "dataset_$eq")(batches.toDataSet())
             with self._progress(number, summary):
                 self._optimizer.value.optimize()
-            losses = self._losses(summary)
+            losses = self._step_losses(summary)
         finally:
             summary.value.close()
             with suppress(Exception):  # executors that are gone have nothing left to free
                 batches.unpersist()
         return float(np.mean(losses))
 
-    def _new_optimizer(self, rdd: Any) -> Any:
+    def _prepare(self, rdd: "RDD", number: int) -> tuple[Any, Any]:
+        """Make the optimiser ready for one more epoch; return its batches and its diary."""
+        from bigdl.dllib.optim.optimizer import MaxEpoch, TrainSummary
+
+        if self._optimizer is None:
+            self._optimizer = self._new_optimizer(rdd)
+            self._calls = 0
+        self._calls += 1
+        self._optimizer.set_end_when(MaxEpoch(self._calls))
+        diary = mkdtemp(prefix=f"epoch-{number}-", dir=self._context.folder)
+        summary = TrainSummary(diary, "training")
+        self._optimizer.set_train_summary(summary)
+        return samples.training_set(rdd, self._task.global_batch_size), summary
+
+    def _new_optimizer(self, rdd: "RDD") -> Any:
         """Return BigDL's optimiser, which keeps the state of Adam between its calls."""
         from bigdl.dllib.keras.objectives import SparseCategoricalCrossEntropy
         from bigdl.dllib.optim.optimizer import SGD, Adam, Optimizer
@@ -129,7 +161,7 @@ class Trainer:
         optimizer.value.reserveOptim(True)
         return optimizer
 
-    def _losses(self, summary: Any) -> list[float]:
+    def _step_losses(self, summary: Any) -> list[float]:
         """Return the loss of each step; the batches are of equal size."""
         deadline = time.monotonic() + _SUMMARY_LIMIT
         while True:
@@ -163,22 +195,31 @@ class Trainer:
             ended.set()
             thread.join()
 
-    def _recover(self, number: int, executors: int) -> None:
+    def _lost(self, patience: float = 0.0) -> bool:
+        """Return whether an executor is gone, or goes within ``patience`` seconds."""
+        deadline = time.monotonic() + patience
+        while self._executors <= _executors(self._spark):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.1)
+        return True
+
+    def _recover(self, loss: str) -> None:
         """Return to the weights of the last whole epoch when the executors are back."""
-        self.lost.append(number)
-        if len(self.lost) > _LOSS_LIMIT:
+        self.losses.append(loss)
+        if len(self.losses) > _LOSS_LIMIT:
             raise BackendError(
-                f"executors were lost {len(self.lost)} times, last in epoch {number}: are they "
-                "short of memory? Give them more with --set spark.conf.spark.executor.memory=..."
+                f"executors were lost {len(self.losses)} times: are they short of memory? Give "
+                "them more with --set spark.conf.spark.executor.memory=..."
             )
         deadline = time.monotonic() + _REPLACEMENT_LIMIT
-        while len(_executors(self._spark)) < executors:
+        while len(_executors(self._spark)) < len(self._executors):
             if time.monotonic() > deadline:
                 raise BackendError(
-                    f"an executor was lost in epoch {number} and none took its place within "
-                    f"{_REPLACEMENT_LIMIT:g} s"
+                    f"an executor was lost and none took its place within {_REPLACEMENT_LIMIT:g} s"
                 )
             time.sleep(0.2)
+        self._executors = _executors(self._spark)
         self._network.set_weights(self.weights)
         self._optimizer = None
 
@@ -189,13 +230,3 @@ def _executors(spark: "SparkContext") -> frozenset[tuple[str, int]]:
     own = spark._jsc.sc().env().blockManager().blockManagerId()
     found = {(info.host(), info.port()) for info in infos}
     return frozenset(found - {(own.host(), own.port())})
-
-
-def _lost(spark: "SparkContext", before: frozenset[tuple[str, int]], patience: float = 0.0) -> bool:
-    """Return whether one of ``before`` is gone, or goes within ``patience`` seconds."""
-    deadline = time.monotonic() + patience
-    while before <= _executors(spark):
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(0.1)
-    return True

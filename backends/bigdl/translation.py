@@ -110,7 +110,7 @@ def obstacle(model: "keras.Model") -> str | None:  # noqa: PLR0911
         if kind not in {"InputLayer", "Add", *_TRANSLATIONS}:
             return f"{where} cannot be translated: BigDL has no layer that is known to be the same"
         if known and not {id(tensor) for tensor in _tensors(layer.input)} <= known:
-            return f"{where} is used more than once or reused from another model"
+            return f"{where} is reused from another model"
         known.add(id(layer.output))
         if layer.weights and not layer.trainable:
             return f"{where} is frozen, and its BigDL translation would be trained"
@@ -126,6 +126,9 @@ def obstacle(model: "keras.Model") -> str | None:  # noqa: PLR0911
             return f"{where} has the activation '{activation}', not one of {', '.join(ACTIVATIONS)}"
         if activation == "softmax" and len(layer.output.shape) != 2:
             return f"{where} has a softmax over the channels of images: BigDL's is another"
+    for entry in model.get_config()["layers"]:
+        if len(entry["inbound_nodes"]) > 1:
+            return f"layer '{entry['name']}' ({entry['class_name']}) is used more than once"
     return None
 
 

@@ -40,7 +40,9 @@ def fit(
     """
     folder.mkdir(parents=True, exist_ok=True)
     environment = {**spark_environment(), "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    with embedded_cluster(task.workers, MEMORY_MB + 512, folder / "cluster") as cluster:
+    asked = backends.create(backend).spark_conf(task).get("spark.executor.memory", f"{MEMORY_MB}m")
+    memory_mb = int(asked.removesuffix("m")) + 512
+    with embedded_cluster(task.workers, memory_mb, folder / "cluster") as cluster:
         (folder / "job.pickle").write_bytes(pickle.dumps((backend, task, cluster.master)))
         supervise(
             __name__,

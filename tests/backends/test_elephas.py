@@ -1,5 +1,6 @@
 from typing import Any
 
+import numpy as np
 import pytest
 
 from backends.base import TrainingTask
@@ -47,14 +48,11 @@ def test_synchronous_training_by_batch_is_refused(prepared: PreparedData) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize(("mode", "frequency"), [("asynchronous", "epoch"), ("hogwild", "batch")])
 def test_parameter_server_trains(harness: Harness, mode: str, frequency: str) -> None:
+    # Both workers' updates are added in full: steps of Adam, which are as large whatever the
+    # gradient, then overshoot or not as the workers happen to meet.
     options = {"elephas": {"mode": mode, "frequency": frequency}}
-    record = harness(
-        "elephas",
-        backend_options=options,
-        epochs=4,
-        optimizer={"name": "adam", "learning_rate": 1e-3},
-    )
+    record = harness("elephas", backend_options=options, epochs=4)
     assert frequency in record.tags["synchronisation"]
-    assert record.epochs[-1]["validation_loss"] < 0.7
+    assert record.epochs[-1]["validation_loss"] < np.log(2)
     told = [epoch["loss"] for epoch in record.epochs]
     assert all(told) if frequency == "epoch" else told == [None] * 4
