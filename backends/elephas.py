@@ -14,13 +14,14 @@ What its code does, and this module handles or records (Elephas 7.3):
 
 from collections.abc import Iterator, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
-from backends import inference
+from backends import executors, inference
 from backends.base import Backend, Epoch, FitResult, Options, RunContext, TrainingTask
-from backends.ports import free_port
+from backends.ports import free_port, is_free
 from data.shards import Shard, ShardReader
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class ElephasOptions(Options):
     mode: Literal["synchronous", "asynchronous", "hogwild"] = "synchronous"
     #: How often a worker talks to the parameter server; synchronous training knows only epochs.
     frequency: Literal["epoch", "batch"] = "epoch"
+    #: Of the parameter server on the driver; None takes a free one.
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
 
 
 class Elephas(Backend):
@@ -56,6 +59,11 @@ class Elephas(Backend):
         options = _options(task)
         if options.mode == "synchronous" and options.frequency == "batch":
             return "synchronous Elephas averages per epoch only: use mode asynchronous or hogwild"
+        if options.mode != "synchronous" and options.port and not is_free(options.port):
+            return (
+                f"port {options.port} is taken on this machine: name another for Elephas's "
+                "parameter server, or leave the port out"
+            )
         smallest = min(shard.rows for shard in task.data.shards("train", task.workers))
         if smallest <= task.worker_batch_size:
             return (
@@ -157,11 +165,12 @@ def _fit_with_server(task: TrainingTask, context: RunContext) -> FitResult:
         mode=options.mode,
         frequency=options.frequency,
         parameter_server_mode="http",  # the socket server burns a core and hung once
-        port=free_port(),
+        port=options.port or free_port(),
     )
     spark_model.parameter_server.debug = False  # Flask's debugger would run anybody's code
     losses = context.spark.sparkContext.accumulator([], _list_parameter())
     shard_rows = [shard.rows for shard in task.data.shards("train", task.workers)]
+    present = executors.alive(context.spark.sparkContext)
     started = perf_counter()
     spark_model.fit(
         training_rdd(task, context, epoch=1),
@@ -190,6 +199,11 @@ def _fit_with_server(task: TrainingTask, context: RunContext) -> FitResult:
     notes = ["Elephas tells losses of asynchronous epochs only when training has ended."]
     if not by_epoch:
         notes.append("With frequency 'batch' Elephas tells no training loss.")
+    if executors.lost(context.spark.sparkContext, present):
+        notes.append(
+            "An executor was lost: its images were trained on again from the start, on top of the "
+            "updates that it had sent before."
+        )
     notes.append("Workers apply their full update, not a share of it (no division by workers).")
     return _result(weights, epochs, shard_rows, task, notes)
 

@@ -12,6 +12,8 @@ import psutil
 
 #: Seconds between asking a process to end and forcing it.
 GRACE = 5.0
+#: A Unix socket's path has at most 107 bytes; frameworks put theirs two levels below.
+_LONGEST_TEMPORARY = 60
 _LAUNCHER = Path(__file__).parent / "end_with_parent.py"
 
 
@@ -19,8 +21,13 @@ def start(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> 
     """Start ``command`` with its output in ``log``.
 
     The child gets a session of its own, so that Ctrl-C reaches the parent alone, which then ends
-    its children in order; and the kernel terminates it should the parent be killed.
+    its children in order; and the kernel terminates it should the parent be killed. Its temporary
+    files go beside the log, because frameworks leave some of them behind.
     """
+    temporary = log.parent / "tmp"
+    if len(str(temporary)) <= _LONGEST_TEMPORARY:
+        temporary.mkdir(exist_ok=True)
+        environment = {**environment, "TMPDIR": str(temporary)}
     launcher = [sys.executable, "-S", str(_LAUNCHER), str(os.getpid())]
     with log.open("ab") as output:
         return subprocess.Popen(

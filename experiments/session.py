@@ -1,6 +1,7 @@
 """The Spark session of a run's driver."""
 
 import os
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ def settings(
     spark: SparkConfig, workers: int, folder: Path, backend: dict[str, str]
 ) -> dict[str, str]:
     """Return all Spark settings of a run: the harness's, then the backend's, then the user's."""
+    java = f"-XX:+UseSerialGC -Djava.io.tmpdir={tempfile.gettempdir()}"
     conf = {
         "spark.app.name": "sparkdl-bench",
         "spark.cores.max": str(workers),
@@ -43,13 +45,14 @@ def settings(
         "spark.ui.showConsoleProgress": "false",
         "spark.ui.enabled": "false",
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
-        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",
+        "spark.driver.extraJavaOptions": java,
         "spark.executor.extraJavaOptions": "-XX:+UseSerialGC",
         **{f"spark.executorEnv.{name}": value for name, value in ONE_THREAD.items()},
         "spark.executorEnv.TF_CPP_MIN_LOG_LEVEL": "2",
     }
     if _on_this_machine(spark.master):
         conf |= {
+            "spark.executor.extraJavaOptions": java,
             "spark.driver.host": LOOPBACK,
             "spark.driver.bindAddress": LOOPBACK,
             "spark.executorEnv.PYTHONPATH": str(ROOT),

@@ -28,13 +28,26 @@ def steps_per_epoch(task: TrainingTask) -> int:
     return smallest // task.worker_batch_size
 
 
-def training_rdd(task: TrainingTask, context: RunContext, epoch: int, ordering: Ordering) -> "RDD":
-    """Return an RDD of ``Sample`` with the images of one epoch in their order.
+def placed_shards(task: TrainingTask, context: RunContext) -> "RDD":
+    """Return an RDD of the training shards, one on each executor, where it stays.
 
-    One partition for each worker, of ``steps_per_epoch`` whole batches; executors read their
-    shard from Parquet when the RDD is used, and the driver sees no pixel.
+    Between two calls of its optimiser BigDL matches workers with their share of Adam's state by
+    partition. Were a partition on another executor in the next epoch, that share would be lost
+    without a word.
     """
     shards = task.data.shards("train", task.workers)
+    placed = context.spark.sparkContext.parallelize(shards, task.workers).cache()
+    # Tasks of a barrier start together, so that no executor gets two.
+    placed.barrier().mapPartitions(lambda own: own).count()
+    return placed
+
+
+def training_rdd(task: TrainingTask, placed: "RDD", epoch: int, ordering: Ordering) -> "RDD":
+    """Return an RDD of ``Sample`` with the images of one epoch in their order.
+
+    One partition for each of the ``placed`` shards, of ``steps_per_epoch`` whole batches;
+    executors read their shard from Parquet when the RDD is used, and the driver sees no pixel.
+    """
     steps, classes = steps_per_epoch(task), len(task.data.class_names)
     batch_size, seed, shuffle = task.worker_batch_size, task.seed, task.shuffle
 
@@ -46,7 +59,7 @@ def training_rdd(task: TrainingTask, context: RunContext, epoch: int, ordering: 
             for pixels, labels in islice(batches, steps):
                 yield from samples(pixels, labels, shard.image_shape, classes, ordering)
 
-    return context.spark.sparkContext.parallelize(shards, task.workers).mapPartitions(rows)
+    return placed.mapPartitions(rows)
 
 
 def prediction_rdd(task: TrainingTask, context: RunContext, ordering: Ordering) -> "RDD":

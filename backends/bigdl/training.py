@@ -62,8 +62,11 @@ class Trainer:
         self._ordering, self._exchange = ordering, exchange
         self._spark: SparkContext = context.spark.sparkContext
         self._executors = _executors(self._spark)
+        self._shards = samples.placed_shards(task, context)
         self._optimizer: Any = None
         self._calls = 0
+        #: What the optimiser left cached on the executors.
+        self._cached: set[int] = set()
 
     def train_epoch(self, number: int) -> float:
         """Train epoch ``number``, counted from 1; return its mean loss.
@@ -112,7 +115,8 @@ class Trainer:
 
     def _attempt(self, number: int) -> float:
         """Train one epoch and return its mean loss; the network's weights change."""
-        rdd = samples.training_rdd(self._task, self._context, number, self._ordering)
+        others = _cached(self._spark) - self._cached
+        rdd = samples.training_rdd(self._task, self._shards, number, self._ordering)
         with quiet():
             batches, summary = self._prepare(rdd, number)
         try:
@@ -124,7 +128,28 @@ class Trainer:
             summary.value.close()
             with suppress(Exception):  # executors that are gone have nothing left to free
                 batches.unpersist()
+            self._cached = _cached(self._spark) - others
+            self._free(keep=1)
         return float(np.mean(losses))
+
+    def close(self) -> None:
+        """Free what training has cached on the executors."""
+        self._free(keep=0)
+        with suppress(Exception):  # executors that are gone have nothing left to free
+            self._shards.unpersist()
+
+    def _free(self, keep: int) -> None:
+        """Free all but the ``keep`` newest of the optimiser's RDDs.
+
+        Each call of BigDL's ``optimize`` leaves its copies of the network behind. The last RDD
+        that it makes has the optimiser's state, which the next call needs.
+        """
+        known = self._spark._jsc.getPersistentRDDs()
+        numbers = sorted(self._cached)
+        for number in numbers[: len(numbers) - keep]:
+            with suppress(Exception):  # executors that are gone have nothing left to free
+                known[number].unpersist(False)
+            self._cached.discard(number)
 
     def _prepare(self, rdd: "RDD", number: int) -> tuple[Any, Any]:
         """Make the optimiser ready for one more epoch; return its batches and its diary."""
@@ -221,6 +246,8 @@ class Trainer:
             time.sleep(0.2)
         self._executors = _executors(self._spark)
         self._network.set_weights(self.weights)
+        self.close()
+        self._shards = samples.placed_shards(self._task, self._context)
         self._optimizer = None
 
 
@@ -230,3 +257,8 @@ def _executors(spark: "SparkContext") -> frozenset[tuple[str, int]]:
     own = spark._jsc.sc().env().blockManager().blockManagerId()
     found = {(info.host(), info.port()) for info in infos}
     return frozenset(found - {(own.host(), own.port())})
+
+
+def _cached(spark: "SparkContext") -> set[int]:
+    """Return the numbers of the RDDs that are kept on the executors."""
+    return set(spark._jsc.getPersistentRDDs())

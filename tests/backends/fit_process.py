@@ -29,9 +29,12 @@ def fit(
     task: TrainingTask,
     folder: Path,
     on_epoch: Callable[[Cluster], None] = lambda _: None,
+    on_fit: Callable[[Cluster], None] = lambda _: None,
     time_limit: float = 240,
 ) -> FitResult:
-    """Train ``task`` on an embedded cluster; ``on_epoch`` is called when each epoch ends.
+    """Train ``task`` on an embedded cluster.
+
+    ``on_fit`` is called when training begins, ``on_epoch`` when each epoch ends.
 
     Raises
     ------
@@ -42,6 +45,7 @@ def fit(
     environment = {**spark_environment(), "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
     asked = backends.create(backend).spark_conf(task).get("spark.executor.memory", f"{MEMORY_MB}m")
     memory_mb = int(asked.removesuffix("m")) + 512
+    listeners = {"fit": on_fit, "epoch": on_epoch}
     with embedded_cluster(task.workers, memory_mb, folder / "cluster") as cluster:
         (folder / "job.pickle").write_bytes(pickle.dumps((backend, task, cluster.master)))
         supervise(
@@ -49,12 +53,16 @@ def fit(
             folder,
             environment=environment,
             time_limit=time_limit,
-            on_event=lambda event: on_epoch(cluster) if event["event"] == "epoch" else None,
+            on_event=lambda event: listeners.get(event["event"], _ignore)(cluster),
         )
     outcome = pickle.loads((folder / "outcome.pickle").read_bytes())
     if isinstance(outcome, str):
         raise FitError(outcome)
     return outcome
+
+
+def _ignore(_: Cluster) -> None:
+    pass
 
 
 def executors(cluster: Cluster) -> list[psutil.Process]:
@@ -88,6 +96,7 @@ def main(folder: Path) -> None:
             on_epoch=lambda epoch: events.send("epoch", number=epoch.number),
         )
         import_on_executors(context, task.workers, *backend.executor_modules)
+        events.send("fit")
         outcome = backend.fit(task, context)
     except (Exception, SystemExit) as error:
         outcome = plain_reason(error)

@@ -1,3 +1,4 @@
+import socket
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,15 @@ def test_synchronous_training_by_batch_is_refused(prepared: PreparedData) -> Non
     reason = Elephas().unsupported(task(prepared, options=options))
     assert reason is not None
     assert "per epoch only" in reason
+
+
+def test_port_that_is_taken_is_named(prepared: PreparedData) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        options = ElephasOptions(mode="asynchronous", port=port)
+        reason = Elephas().unsupported(task(prepared, options=options))
+    assert f"port {port} is taken" in str(reason)
+    assert Elephas().unsupported(task(prepared, options=options)) is None
 
 
 @pytest.mark.slow

@@ -1,0 +1,93 @@
+"""What becomes of a fit whose executor dies, where Spark itself runs its task again.
+
+The all-reduce backends and BigDL have tests of their own: there a task is not enough.
+"""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backends.base import Options, TrainingTask
+from backends.elephas import ElephasOptions
+from backends.pandas_udf import PandasUdfOptions
+from data.prepared import PreparedData
+from data.shards import ShardReader
+from experiments.cluster import Cluster
+from tests.backends.all_reduce_checks import task
+from tests.backends.fit_process import executors, fit
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
+
+
+def kill_one(cluster: Cluster) -> None:
+    executors(cluster)[0].kill()
+
+
+def once(act: Callable[[Cluster], None]) -> Callable[[Cluster], None]:
+    done: list[Cluster] = []
+
+    def first_time(cluster: Cluster) -> None:
+        if not done:
+            done.append(cluster)
+            act(cluster)
+
+    return first_time
+
+
+def after(seconds: float, act: Callable[[Cluster], None]) -> Callable[[Cluster], None]:
+    return lambda cluster: threading.Timer(seconds, act, [cluster]).start()
+
+
+def averaged(asked: TrainingTask) -> list[np.ndarray]:
+    """Local SGD in this process: each shard trains alone for an epoch, then weights are averaged.
+
+    Without Elephas and Spark, from what its documentation says that it does.
+    """
+    weights = asked.build_model().get_weights()
+    readers = [ShardReader(shard) for shard in asked.data.shards("train", asked.workers)]
+    for epoch in range(1, asked.epochs + 1):
+        trained = []
+        for reader in readers:
+            model = asked.compiled_model()
+            model.set_weights(weights)
+            batches = reader.batches(asked.worker_batch_size, seed=asked.seed, epoch=epoch)
+            for pixels, labels in batches:
+                model.train_on_batch(pixels, labels)
+            trained.append(model.get_weights())
+        weights = [np.mean(layer, axis=0) for layer in zip(*trained, strict=True)]
+    return weights
+
+
+def test_synchronous_elephas_loses_nothing_with_an_executor(
+    prepared: PreparedData, tmp_path: Path
+) -> None:
+    asked = task(prepared, epochs=3)
+    fitted = fit("elephas", asked, tmp_path, on_epoch=once(kill_one))
+    for one, other in zip(fitted.weights, averaged(asked), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("backend", "options"),
+    [
+        ("elephas", ElephasOptions(mode="asynchronous")),
+        ("pandas_udf", PandasUdfOptions(preset="seed")),
+    ],
+)
+def test_fit_ends_with_weights(
+    prepared: PreparedData, tmp_path: Path, backend: str, options: Options
+) -> None:
+    killed: list[bool] = []
+
+    def kill(cluster: Cluster) -> None:
+        kill_one(cluster)
+        killed.append(True)
+
+    asked = task(prepared, epochs=120, options=options)
+    fitted = fit(backend, asked, tmp_path, on_fit=after(5, kill))
+    assert killed
+    assert all(np.isfinite(weight).all() for weight in fitted.weights)
+    assert any("executor was lost" in note for note in fitted.notes) == (backend == "elephas")
