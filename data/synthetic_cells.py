@@ -35,7 +35,7 @@ class Trait:
         return np.clip(values, self.lowest, self.highest)
 
 
-CELL_RADIUS = Trait(0.735, 0.545, 0.01, 0.07, 0.42, 0.82)
+CELL_RADIUS = Trait(0.74, 0.54, 0.01, 0.07, 0.42, 0.82)
 NUCLEUS_SHARE = Trait(0.87, 0.735, 0.01, 0.055, 0.6, 0.95)
 IRREGULARITY = Trait(0.055, 0.035, 0.006, 0.015, 0.0, 0.12)
 CHROMATIN_SCALE = Trait(1.3, 2.6, 0.1, 0.4, 0.8, 4.0)
@@ -60,8 +60,8 @@ class Smear:
     @classmethod
     def draw(cls, generator: np.random.Generator) -> "Smear":
         """Draw the properties of one patient's smear."""
-        strength = generator.lognormal(0, 0.22)
-        tint = generator.normal(0, 0.35, 3)
+        strength = generator.lognormal(0, 0.32)
+        tint = generator.normal(0, 0.5, 3)
         along, across = generator.uniform(0.6, 3.0, 2)
         return cls(
             nucleus=strength * np.array([0.80, 1.25, 0.52]) * np.exp(tint),

@@ -45,6 +45,15 @@ def test_five_full_batch_steps_equal_keras(
 
 @pytest.mark.spark
 @pytest.mark.slow
+def test_state_of_adam_lasts_from_epoch_to_epoch(even: PreparedData, tmp_path: Path) -> None:
+    """Each epoch is one step, so that a share of the state that is lost tells at once."""
+    assert_five_full_batch_steps_equal_keras(
+        NAME, even, "small_cnn", 2, tmp_path, optimizer=OptimizerConfig(name="adam")
+    )
+
+
+@pytest.mark.spark
+@pytest.mark.slow
 def test_lost_executor_costs_an_epoch(even: PreparedData, tmp_path: Path) -> None:
     """The run ends with the weights of one in which nothing happened, and says what happened."""
     asked = full_batch_task(even, "small_cnn", workers=2)
