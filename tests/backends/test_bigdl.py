@@ -11,7 +11,7 @@ from backends.bigdl.memory import executor_megabytes
 from backends.keras_local import KerasLocal
 from data.prepared import PreparedData
 from experiments.cluster import Cluster
-from models import ModelConfig
+from models import ModelConfig, OptimizerConfig
 from tests.backends.all_reduce_checks import (
     Network,
     assert_error_of_a_worker_is_told,
