@@ -158,6 +158,7 @@ def _fit_with_server(task: TrainingTask, context: RunContext) -> FitResult:
     from elephas.spark_model import AsynchronousSparkModel
 
     options = _options(task)
+    present = executors.alive(context.spark.sparkContext)
     model = task.compiled_model()
     context.verify_initial_weights(model.get_weights())
     spark_model = AsynchronousSparkModel(
@@ -170,7 +171,6 @@ def _fit_with_server(task: TrainingTask, context: RunContext) -> FitResult:
     spark_model.parameter_server.debug = False  # Flask's debugger would run anybody's code
     losses = context.spark.sparkContext.accumulator([], _list_parameter())
     shard_rows = [shard.rows for shard in task.data.shards("train", task.workers)]
-    present = executors.alive(context.spark.sparkContext)
     started = perf_counter()
     spark_model.fit(
         training_rdd(task, context, epoch=1),
@@ -201,8 +201,8 @@ def _fit_with_server(task: TrainingTask, context: RunContext) -> FitResult:
         notes.append("With frequency 'batch' Elephas tells no training loss.")
     if executors.lost(context.spark.sparkContext, present):
         notes.append(
-            "An executor was lost: its images were trained on again from the start, on top of the "
-            "updates that it had sent before."
+            "An executor was lost: its images were trained on again from the start, on top of "
+            "whatever updates it had sent before."
         )
     notes.append("Workers apply their full update, not a share of it (no division by workers).")
     return _result(weights, epochs, shard_rows, task, notes)

@@ -150,6 +150,12 @@ class Trainer:
             with suppress(Exception):  # executors that are gone have nothing left to free
                 known[number].unpersist(False)
             self._cached.discard(number)
+        for number in self._cached:
+            # Through what it was made of, it would hold the networks of all epochs in the driver.
+            # BigDL has used it already, so that Spark would not do this by itself.
+            newest = known[number].rdd()
+            newest.localCheckpoint()
+            newest.checkpointData().get().checkpoint()
 
     def _prepare(self, rdd: "RDD", number: int) -> tuple[Any, Any]:
         """Make the optimiser ready for one more epoch; return its batches and its diary."""

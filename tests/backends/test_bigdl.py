@@ -47,9 +47,13 @@ def test_five_full_batch_steps_equal_keras(
 @pytest.mark.slow
 def test_state_of_adam_lasts_from_epoch_to_epoch(even: PreparedData, tmp_path: Path) -> None:
     """Each epoch is one step, so that a share of the state that is lost tells at once."""
-    assert_five_full_batch_steps_equal_keras(
-        NAME, even, "small_cnn", 2, tmp_path, optimizer=OptimizerConfig(name="adam")
-    )
+    asked = full_batch_task(even, "small_cnn", 2, optimizer=OptimizerConfig(name="adam"))
+    found = fit(NAME, asked, tmp_path)
+    images, model = even.shard("train").read(), asked.compiled_model()
+    for _ in range(asked.epochs):
+        model.train_on_batch(images.pixels, images.labels)
+    for one, other in zip(found.weights, model.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-4)
 
 
 @pytest.mark.spark
