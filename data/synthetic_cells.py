@@ -60,8 +60,9 @@ class Smear:
     @classmethod
     def draw(cls, generator: np.random.Generator) -> "Smear":
         """Draw the properties of one patient's smear."""
-        strength = generator.lognormal(0, 0.32)
-        tint = generator.normal(0, 0.5, 3)
+        # Bounded above: more would leave a nucleus as black as the ground.
+        strength = min(generator.lognormal(0, 0.28), 1.4)
+        tint = np.clip(generator.normal(0, 0.5, 3), -1.0, 0.5)
         along, across = generator.uniform(0.6, 3.0, 2)
         return cls(
             nucleus=strength * np.array([0.80, 1.25, 0.52]) * np.exp(tint),
