@@ -1,12 +1,13 @@
-"""Training images per second of the distributed backends beside one process on the same cores."""
+"""Training images per second: all-reduce beside one process, BigDL beside a bare script."""
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from statistics import median
 
 from data.config import DataConfig, ImageConfig
 from experiments.benchmark.figures import Figure, listed
-from experiments.benchmark.harness import cells, run
+from experiments.benchmark.harness import cells, epochs_beside_bare, run
 
 _REFERENCE = "keras_local"
 _COMPARED = ("tensorflowonspark", "spark_tensorflow_distributor")
@@ -15,6 +16,15 @@ _EPOCHS = 3
 
 def measure(folder: Path, data: str | None, repeats: int) -> Iterator[Figure]:
     """Yield the ratio of each backend; the first epoch of a run warms up and is not counted."""
+    yield from _all_reduce(folder, data, repeats)
+    inside, bare = epochs_beside_bare("bigdl", folder, cells(folder, 20), repeats)
+    warm = [epochs[1:] for epochs in inside]
+    ratios = [median(other) / median(one) for one, other in zip(warm, bare, strict=True)]
+    whole = median(chain(*bare)) / median(chain(*warm))
+    yield Figure("BigDL / bare BigDL, images/s", whole, "x", 0.9, True, f"{listed(ratios)} by pair")
+
+
+def _all_reduce(folder: Path, data: str | None, repeats: int) -> Iterator[Figure]:
     config = cells(folder, 60)
     if data:
         image = ImageConfig(height=50, width=50, color="grey")

@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[2]
 
 #: Of a fit whose seconds are compared.
 _EPOCHS_COMPARED = 12
+#: Of each worker of a bare script's cluster: no executor asks for more.
+_BARE_MEMORY_MB = 3072
 
 #: Prints images and seconds of an ingest in a process of its own, with Spark up before.
 _INGEST = """
@@ -72,29 +74,10 @@ def ingest_rate(folder: Path, data: DataConfig, repeats: int) -> Figure:
 
 
 def harness_cost(folder: Path, data: DataConfig, repeats: int) -> Figure:
-    """Fit time of Elephas inside the harness over the same calls in a bare script.
-
-    The medians of all epochs are compared: an epoch takes two seconds, and whatever else a machine
-    does in some of them is not the harness's.
-    """
-
-    def inside(_: int) -> list[float]:
-        record = run("elephas", folder, data, epochs=_EPOCHS_COMPARED)
-        return [epoch["seconds"] for epoch in record.epochs]
-
-    def bare(number: int) -> list[float]:
-        return _bare_elephas(folder / f"bare-{number}", folder, data)
-
-    run("elephas", folder, data, epochs=1)  # prepares the data, fills the page cache
-    seconds: dict[Callable, list[list[float]]] = {inside: [], bare: []}
-    for number in range(repeats):
-        # Turn about, so that a machine which slows down favours neither.
-        order = (inside, bare) if number % 2 == 0 else (bare, inside)
-        for measure in order:
-            seconds[measure].append(measure(number))
-    pairs = zip(seconds[inside], seconds[bare], strict=True)
-    ratios = [median(one) / median(other) for one, other in pairs]
-    whole = median(chain(*seconds[inside])) / median(chain(*seconds[bare]))
+    """Fit time of Elephas inside the harness over the same calls in a bare script."""
+    inside, bare = epochs_beside_bare("elephas", folder, data, repeats)
+    ratios = [median(one) / median(other) for one, other in zip(inside, bare, strict=True)]
+    whole = median(chain(*inside)) / median(chain(*bare))
     name = "harness / bare Elephas, epoch"
     return Figure(name, whole, "x", 1.05, False, f"{listed(ratios)} by pair")
 
@@ -157,16 +140,42 @@ def run(backend: str, folder: Path, data: DataConfig, **values: Any) -> RunRecor
     return record
 
 
-def _bare_elephas(folder: Path, shared: Path, data: DataConfig) -> list[float]:
-    """Return the seconds of each epoch of the bare script on a cluster like the harness's."""
+def epochs_beside_bare(
+    backend: str, folder: Path, data: DataConfig, repeats: int
+) -> tuple[list[list[float]], list[list[float]]]:
+    """Return seconds of the epochs of each run inside the harness, and of each bare script.
+
+    Medians of epochs are to be compared: one takes two seconds, and whatever else a machine does
+    in some of them is not the harness's.
+    """
+
+    def inside(_: int) -> list[float]:
+        record = run(backend, folder, data, epochs=_EPOCHS_COMPARED)
+        return [epoch["seconds"] for epoch in record.epochs]
+
+    def bare(number: int) -> list[float]:
+        return _bare(backend, folder / f"bare-{backend}-{number}", folder, data)
+
+    run(backend, folder, data, epochs=1)  # prepares the data, fills the page cache
+    seconds: dict[Callable, list[list[float]]] = {inside: [], bare: []}
+    for number in range(repeats):
+        # Turn about, so that a machine which slows down favours neither.
+        for measure in (inside, bare) if number % 2 == 0 else (bare, inside):
+            seconds[measure].append(measure(number))
+    return seconds[inside], seconds[bare]
+
+
+def _bare(backend: str, folder: Path, shared: Path, data: DataConfig) -> list[float]:
+    """Return the seconds of each epoch of a bare script on a cluster like the harness's."""
     from experiments.preparation import prepared_folder
 
     folder.mkdir()
     (folder / "events.jsonl").touch()
-    with embedded_cluster(2, 1536, folder / "cluster") as cluster:
+    with embedded_cluster(2, _BARE_MEMORY_MB, folder / "cluster") as cluster:
         output = folder / "seconds"
-        command = [sys.executable, "-m", "experiments.benchmark.bare_elephas", cluster.master]
+        script = f"experiments.benchmark.bare_{backend}"
         prepared = prepared_folder(data, shared / "work")
+        command = [sys.executable, "-m", script, cluster.master]
         command += [str(prepared), str(_EPOCHS_COMPARED), str(output)]
         environment = {**spark_environment(), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         child = start(command, folder / "log", {**environment, "TF_NUM_INTRAOP_THREADS": "1"})

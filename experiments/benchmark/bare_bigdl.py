@@ -1,9 +1,9 @@
 """What a careful user would write without the harness: the yardstick for what it costs.
 
-``python -m experiments.bare_bigdl <master> <prepared data> <epochs> <file>``. The same network
-and images in an RDD of ``Sample``, all epochs in one call of BigDL's optimiser at full precision;
-no worker contract, no events, no validation, no record. BigDL's diary tells the images per second
-of its steps and not the time of an epoch, so that the steps' clock is read here.
+``python -m experiments.benchmark.bare_bigdl <master> <prepared data> <epochs> <file>``. The same
+network and images in an RDD of ``Sample``, all epochs in one call of BigDL's optimiser at full
+precision; no worker contract, no events, no validation, no record. BigDL's diary tells the images
+per second of its steps and not the time of an epoch, so that the steps' clock is read here.
 """
 
 import json
