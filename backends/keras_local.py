@@ -36,11 +36,15 @@ class KerasLocal(Backend):
         context.verify_initial_weights(model.get_weights())
         reader = ShardReader(task.data.shard("train"))
         rows = reader.shard.rows
+        steps = -(-rows // task.global_batch_size)
         epochs = []
         for number in range(1, task.epochs + 1):
             started = perf_counter()
             history = model.fit(
                 batches(reader, task, number),
+                # Without a number of steps Keras asks for one batch more than there is, and the
+                # graph of that step counts it in Adam's bias correction before it fails.
+                steps_per_epoch=steps,
                 shuffle=False,  # the batches come shuffled by the seed
                 verbose=0,
                 callbacks=[_progress(context, number, task.global_batch_size)],
@@ -50,8 +54,8 @@ class KerasLocal(Backend):
             loss = float(history.history["loss"][-1])
             epochs.append(Epoch(number, loss, validation, rows, seconds))
             context.on_epoch(epochs[-1])
-        steps = -(-rows // task.global_batch_size) * task.epochs
-        return FitResult(model.get_weights(), tuple(epochs), rows * task.epochs, steps)
+        samples_seen, steps_taken = rows * task.epochs, int(model.optimizer.iterations)
+        return FitResult(model.get_weights(), tuple(epochs), samples_seen, steps_taken)
 
     def predict(
         self, task: TrainingTask, weights: Sequence[np.ndarray], context: RunContext
