@@ -35,10 +35,10 @@ class Trait:
         return np.clip(values, self.lowest, self.highest)
 
 
-CELL_RADIUS = Trait(0.74, 0.54, 0.01, 0.07, 0.42, 0.82)
-NUCLEUS_SHARE = Trait(0.87, 0.735, 0.01, 0.055, 0.6, 0.95)
+CELL_RADIUS = Trait(0.732, 0.548, 0.012, 0.071, 0.42, 0.82)
+NUCLEUS_SHARE = Trait(0.867, 0.74, 0.01, 0.057, 0.6, 0.95)
 IRREGULARITY = Trait(0.055, 0.035, 0.006, 0.015, 0.0, 0.12)
-CHROMATIN_SCALE = Trait(1.3, 2.6, 0.1, 0.4, 0.8, 4.0)
+CHROMATIN_SCALE = Trait(1.38, 2.52, 0.1, 0.44, 0.8, 4.0)
 CHROMATIN_CONTRAST = Trait(0.13, 0.18, 0.02, 0.03, 0.03, 0.3)
 NUCLEOLI = Trait(1.4, 0.3, 0.25, 0.8, 0.0, 3.4)
 
