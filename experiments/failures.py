@@ -4,11 +4,13 @@ import re
 
 #: A Python traceback that Spark carries inside a Java exception ends in the error itself.
 _PYTHON_ERROR = re.compile(r"^(?:[\w.]+\.)?(\w+(?:Error|Exception|Exit|Interrupt)): (.+)$", re.M)
+#: An exception of the JVM, or what caused it, or what Spark copied of an executor's.
+_JAVA_ERROR = re.compile(r"^(?:: |Caused by: )(?:[\w$]+\.)+(\w+(?:: .+)?)$", re.M)
 _LONGEST = 500
 
 
 def plain_reason(error: BaseException) -> str:
-    """Return type and message of ``error``; for an error on an executor, the executor's own."""
+    """Return type and message of ``error``; of one that came through Spark, its first cause."""
     text = str(error)
     if type(error).__module__.startswith(("py4j", "pyspark")):
         inner = [
@@ -18,5 +20,8 @@ def plain_reason(error: BaseException) -> str:
         ]
         if inner:
             return f"on an executor: {inner[-1][1]}: {inner[-1][2]}"[:_LONGEST]
+        causes = _JAVA_ERROR.findall(text)
+        if causes:
+            return f"in Spark: {causes[-1]}"[:_LONGEST]
     first = text.strip().splitlines()[0] if text.strip() else "no message"
     return f"{type(error).__name__}: {first}"[:_LONGEST]

@@ -13,6 +13,8 @@ from experiments.errors import ExperimentError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from backends import Backend, TrainingTask
+
 ROOT = Path(__file__).parent.parent
 #: Seconds to wait for all executors of a run.
 EXECUTOR_LIMIT = 120
@@ -26,11 +28,48 @@ ONE_THREAD = {
 }
 
 
+def start(
+    config: SparkConfig, master: str, backend: "Backend", task: "TrainingTask", folder: Path
+) -> "SparkSession":
+    """Return a session whose executors are all there, with the backend's modules imported.
+
+    Parameters
+    ----------
+    config
+        What each process of Spark gets.
+    master
+        Spark URL.
+    backend, task
+        Whose settings and modules, and for how many workers.
+    folder
+        Where the driver may write.
+
+    Raises
+    ------
+    ExperimentError
+        When the cluster does not give the executors.
+    """
+    from backends.base import RunContext
+    from backends.inference import import_on_executors
+
+    conf = settings(config, task.workers, folder, backend.spark_conf(task))
+    session = connect(master, conf, config.driver_memory)
+    try:
+        ship_code(session, folder)
+        wait_for_executors(session, task.workers)
+        if backend.executor_modules:
+            context = RunContext(spark=session, folder=folder)
+            import_on_executors(context, task.workers, *backend.executor_modules)
+    except BaseException:
+        session.stop()
+        raise
+    return session
+
+
 def settings(
     spark: SparkConfig, workers: int, folder: Path, backend: dict[str, str]
 ) -> dict[str, str]:
     """Return all Spark settings of a run: the harness's, then the backend's, then the user's."""
-    java = f"-XX:+UseSerialGC -Djava.io.tmpdir={tempfile.gettempdir()}"
     conf = {
         "spark.app.name": "sparkdl-bench",
         "spark.cores.max": str(workers),
@@ -45,14 +84,17 @@ def settings(
         "spark.ui.showConsoleProgress": "false",
         "spark.ui.enabled": "false",
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
-        "spark.driver.extraJavaOptions": java,
+        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",
         "spark.executor.extraJavaOptions": "-XX:+UseSerialGC",
         **{f"spark.executorEnv.{name}": value for name, value in ONE_THREAD.items()},
         "spark.executorEnv.TF_CPP_MIN_LOG_LEVEL": "2",
     }
     if _on_this_machine(spark.master):
+        temporary = f"-Djava.io.tmpdir={tempfile.gettempdir()}"
         conf |= {
-            "spark.executor.extraJavaOptions": java,
+            # Spark puts these before the others, which a backend may replace.
+            "spark.driver.defaultJavaOptions": temporary,
+            "spark.executor.defaultJavaOptions": temporary,
             "spark.driver.host": LOOPBACK,
             "spark.driver.bindAddress": LOOPBACK,
             "spark.executorEnv.PYTHONPATH": str(ROOT),

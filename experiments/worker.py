@@ -154,17 +154,10 @@ class Worker:
             raise failures[0]
 
     def _connect(self, backend: Backend, task: TrainingTask) -> None:
-        from backends.inference import import_on_executors
         from experiments import session
 
         spark = self.job.plan.experiment.spark
-        conf = session.settings(spark, task.workers, self.folder, backend.spark_conf(task))
-        self.session = session.connect(str(self.job.master), conf, spark.driver_memory)
-        session.ship_code(self.session, self.folder)
-        session.wait_for_executors(self.session, task.workers)
-        if backend.executor_modules:
-            context = RunContext(spark=self.session, folder=self.folder)
-            import_on_executors(context, task.workers, *backend.executor_modules)
+        self.session = session.start(spark, str(self.job.master), backend, task, self.folder)
 
     def _packed(self, task: TrainingTask) -> TrainingTask:
         """Return ``task`` with the network as a file, where executors could not build it."""

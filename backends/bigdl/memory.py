@@ -10,11 +10,15 @@ network        images        images a step    lived, MiB
 small_cnn      48 x 48 x 3   16               130
 lesion_cnn     100 x 100 x 3 32               2456
 mini_xception  180 x 180 x 3 8                5299
+mini_xception  48 x 48 x 3   32               2185
+mini_xception  24 x 24 x 3   24               909
 ============== ============= ================ ===========
 
-One size and batch of each network was measured. The estimate scales it by area and batch, as the
-buffers of convolutions do (BigDL unfolds each batch into a matrix and keeps it for the backward
-pass), and adds a quarter.
+The last two are of one worker. The estimate has a part that grows with area and batch (BigDL
+unfolds each batch into a matrix and keeps it for the backward pass) and one that grows with
+weights and batch (its convolutions keep a gradient of the weights for each image), and adds a
+quarter. It matters: out of memory, a step of BigDL loses its gradient without a word and the next
+job fails with a ``NullPointerException``.
 """
 
 from dataclasses import dataclass
@@ -70,6 +74,7 @@ def executor_megabytes(task: TrainingTask) -> int:
     needed = (
         _COPIES_OF_WEIGHTS * weights * _FLOAT_BYTES
         + footprint.bytes_per_pixel * area * task.worker_batch_size
+        + footprint.weights * task.worker_batch_size * _FLOAT_BYTES
         + _COPIES_OF_IMAGES * images * image_bytes / _STORAGE_SHARE
     )
     megabytes = _MARGIN * (_BASE_MB + needed / _MIB)

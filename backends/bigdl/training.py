@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from backends import inference
+from backends import executors, inference
 from backends.base import RunContext, TrainingTask
 from backends.bigdl import samples
 from backends.bigdl.quiet import quiet
@@ -61,7 +61,7 @@ class Trainer:
         self._task, self._context, self._network = task, context, network
         self._ordering, self._exchange = ordering, exchange
         self._spark: SparkContext = context.spark.sparkContext
-        self._executors = _executors(self._spark)
+        self._executors = executors.alive(self._spark)
         self._shards = samples.placed_shards(task, context)
         self._optimizer: Any = None
         self._calls = 0
@@ -228,12 +228,7 @@ class Trainer:
 
     def _lost(self, patience: float = 0.0) -> bool:
         """Return whether an executor is gone, or goes within ``patience`` seconds."""
-        deadline = time.monotonic() + patience
-        while self._executors <= _executors(self._spark):
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.1)
-        return True
+        return executors.lost(self._spark, self._executors, patience)
 
     def _recover(self, loss: str) -> None:
         """Return to the weights of the last whole epoch when the executors are back."""
@@ -244,25 +239,17 @@ class Trainer:
                 "them more with --set spark.conf.spark.executor.memory=..."
             )
         deadline = time.monotonic() + _REPLACEMENT_LIMIT
-        while len(_executors(self._spark)) < len(self._executors):
+        while len(executors.alive(self._spark)) < len(self._executors):
             if time.monotonic() > deadline:
                 raise BackendError(
                     f"an executor was lost and none took its place within {_REPLACEMENT_LIMIT:g} s"
                 )
             time.sleep(0.2)
-        self._executors = _executors(self._spark)
+        self._executors = executors.alive(self._spark)
         self._network.set_weights(self.weights)
         self.close()
         self._shards = samples.placed_shards(self._task, self._context)
         self._optimizer = None
-
-
-def _executors(spark: "SparkContext") -> frozenset[tuple[str, int]]:
-    """Return host and port of every executor that is alive."""
-    infos = spark._jsc.sc().statusTracker().getExecutorInfos()
-    own = spark._jsc.sc().env().blockManager().blockManagerId()
-    found = {(info.host(), info.port()) for info in infos}
-    return frozenset(found - {(own.host(), own.port())})
 
 
 def _cached(spark: "SparkContext") -> set[int]:

@@ -12,14 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from backends import create
-from backends.base import RunContext, TrainingTask
 from backends.bigdl.samples import placed_shards, steps_per_epoch, training_rdd
 from backends.bigdl.translation import Network
-from backends.inference import import_on_executors
-from data.prepared import open_prepared
-from experiments import session
-from experiments.loading import load
+from experiments.benchmark.bare import begin
 
 
 def main(master: str, data: str, epochs: int, output: Path) -> None:
@@ -28,22 +23,7 @@ def main(master: str, data: str, epochs: int, output: Path) -> None:
     from bigdl.dllib.optim.optimizer import Adam, MaxEpoch, Optimizer, TrainSummary
     from bigdl.dllib.utils.common import init_engine
 
-    experiment = load("synthetic")
-    task = TrainingTask(
-        open_prepared(data),
-        experiment.model,
-        experiment.optimizer,
-        epochs,
-        experiment.batch_size,
-        experiment.workers,
-        seed=0,
-    )
-    backend = create("bigdl")
-    conf = session.settings(experiment.spark, task.workers, output.parent, backend.spark_conf(task))
-    spark = session.connect(master, conf, experiment.spark.driver_memory)
-    session.wait_for_executors(spark, task.workers)
-    context = RunContext(spark=spark, folder=output.parent)
-    import_on_executors(context, task.workers, *backend.executor_modules)
+    spark, task, context = begin("bigdl", master, data, epochs, output.parent)
     init_engine()
     optimizer = Optimizer.create(
         model=Network(task.build_model(), "th").model,

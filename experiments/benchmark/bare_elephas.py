@@ -10,33 +10,15 @@ import sys
 from pathlib import Path
 from time import perf_counter
 
-from backends.base import RunContext, TrainingTask
 from backends.elephas import training_rdd
-from backends.inference import import_on_executors
-from data.prepared import open_prepared
-from experiments import session
-from experiments.loading import load
+from experiments.benchmark.bare import begin
 
 
 def main(master: str, data: str, epochs: int, output: Path) -> None:
     """Train once and write the seconds of each epoch, as JSON."""
     from elephas.spark_model import SparkModel
 
-    experiment = load("synthetic")
-    task = TrainingTask(
-        open_prepared(data),
-        experiment.model,
-        experiment.optimizer,
-        epochs,
-        experiment.batch_size,
-        experiment.workers,
-        seed=0,
-    )
-    conf = session.settings(experiment.spark, task.workers, output.parent, {})
-    spark = session.connect(master, conf, experiment.spark.driver_memory)
-    session.wait_for_executors(spark, task.workers)
-    context = RunContext(spark=spark, folder=output.parent)
-    import_on_executors(context, task.workers, "elephas.spark_model")
+    spark, task, context = begin("elephas", master, data, epochs, output.parent)
     model = SparkModel(task.compiled_model())
     seconds = []
     for epoch in range(1, task.epochs + 1):

@@ -5,7 +5,6 @@ import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -78,24 +77,21 @@ def executors(cluster: Cluster) -> list[psutil.Process]:
 
 def main(folder: Path) -> None:
     """Run the job of ``folder``."""
-    from backends.inference import import_on_executors
     from experiments import session as sessions
+    from experiments.config import SparkConfig
 
     name, task, master = pickle.loads((folder / "job.pickle").read_bytes())
     backend, events = backends.create(name), EventWriter(folder / "events.jsonl")
-    experiment_conf: Any = _spark_config()
-    conf = sessions.settings(experiment_conf, task.workers, folder, backend.spark_conf(task))
-    session = sessions.connect(master, conf, experiment_conf.driver_memory)
+    config = SparkConfig(executor_memory=f"{MEMORY_MB}m")
+    session = sessions.start(config, master, backend, task, folder)
     outcome: FitResult | str
     try:
-        sessions.wait_for_executors(session, task.workers)
         context = RunContext(
             spark=session,
             folder=folder,
             expected_checksum=lambda: checksum(task.build_model().get_weights()),
             on_epoch=lambda epoch: events.send("epoch", number=epoch.number),
         )
-        import_on_executors(context, task.workers, *backend.executor_modules)
         events.send("fit")
         outcome = backend.fit(task, context)
     except (Exception, SystemExit) as error:
@@ -103,12 +99,6 @@ def main(folder: Path) -> None:
     (folder / "outcome.pickle").write_bytes(pickle.dumps(outcome))
     events.send("end")
     session.stop()
-
-
-def _spark_config() -> Any:
-    from experiments.config import SparkConfig
-
-    return SparkConfig(executor_memory=f"{MEMORY_MB}m")
 
 
 if __name__ == "__main__":

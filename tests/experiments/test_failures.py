@@ -1,0 +1,34 @@
+from experiments.failures import plain_reason
+
+
+class GatewayError(Exception):
+    """Looks like py4j's: the text is all that is known of the error."""
+
+
+GatewayError.__module__ = "py4j.protocol"
+
+STAGE_FAILED = """An error occurred while calling o1086.optimize.
+: org.apache.spark.SparkException: Job aborted due to stage failure: Task 0 in stage 3.0 failed
+\tat org.apache.spark.scheduler.DAGScheduler.abortStage(DAGScheduler.scala:2844)
+Caused by: java.lang.OutOfMemoryError: Java heap space
+\tat com.example.Network.forward(Network.scala:12)
+"""
+
+
+def test_own_error_is_told_by_type_and_first_line() -> None:
+    assert plain_reason(ValueError("no such part\nmore")) == "ValueError: no such part"
+
+
+def test_error_of_the_jvm_is_told_by_its_first_cause() -> None:
+    reason = plain_reason(GatewayError(STAGE_FAILED))
+    assert reason == "in Spark: OutOfMemoryError: Java heap space"
+
+
+def test_error_of_the_jvm_without_a_message_is_told_by_its_type() -> None:
+    text = "An error occurred while calling o1.x.\n: java.lang.NullPointerException\n\tat a.B.c\n"
+    assert plain_reason(GatewayError(text)) == "in Spark: NullPointerException"
+
+
+def test_error_of_python_on_an_executor_is_preferred() -> None:
+    text = f"{STAGE_FAILED}Traceback (most recent call last):\nValueError: 3 channels expected\n"
+    assert plain_reason(GatewayError(text)) == "on an executor: ValueError: 3 channels expected"
