@@ -39,11 +39,6 @@ _ENDS = ("error", "lost")
 #: Errors that a worker sees when another one is gone; that other one's is the cause.
 _CONSEQUENCES = ("UnavailableError", "AbortedError", "CancelledError", "DeadlineExceededError")
 
-#: Settings of Spark. A worker alone cannot be started again: the others have gone on without it.
-SPARK_CONF = {"spark.task.maxFailures": "1", "spark.stage.maxConsecutiveAttempts": "1"}
-
-SYNCHRONISATION = "gradients summed over all workers at every step (ring all-reduce)"
-
 #: Type of the option that stops training early.
 Patience = Annotated[int, Field(ge=1)] | None
 #: Starts the workers and returns when all have ended.

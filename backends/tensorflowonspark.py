@@ -14,14 +14,15 @@ What its code does, and this module handles or records (TensorFlowOnSpark 2.2):
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from backends import all_reduce, inference
+from backends import all_reduce
+from backends.all_reduce_backend import AllReduceBackend, AllReduceOptions
 from backends.all_reduce_worker import Source, WorkerJob, shard_source, train
-from backends.base import Backend, FitResult, Options, RunContext, TrainingTask
+from backends.base import FitResult, RunContext, TrainingTask
 from backends.errors import BackendError
 
 if TYPE_CHECKING:
@@ -31,36 +32,21 @@ if TYPE_CHECKING:
 _FEED_TIMEOUT = 7 * 24 * 3600
 
 
-class TensorFlowOnSparkOptions(Options):
+class TensorFlowOnSparkOptions(AllReduceOptions):
     """How images reach the workers, and when training ends early."""
 
     #: ``tensorflow``: each worker reads its Parquet shard; ``spark``: Spark tasks read it and feed
     #: the worker.
     input_mode: Literal["tensorflow", "spark"] = "tensorflow"
-    #: Epochs without a better validation loss after which training stops and the best epoch's
-    #: weights are kept; None trains all epochs.
-    patience: all_reduce.Patience = None
 
 
-class TensorFlowOnSpark(Backend):
+class TensorFlowOnSpark(AllReduceBackend):
     """``TFCluster`` with a chief and workers, no parameter server."""
 
     name = "tensorflowonspark"
     packages = ("tensorflowonspark", "keras", "tensorflow-cpu", "pyspark")
     executor_modules = ("keras", "tensorflowonspark.TFSparkNode")
     options = TensorFlowOnSparkOptions
-
-    def synchronisation(self, task: TrainingTask) -> str:
-        """Every step."""
-        return all_reduce.SYNCHRONISATION
-
-    def unsupported(self, task: TrainingTask) -> str | None:
-        """Refuse shards that do not fill a batch."""
-        return all_reduce.unsupported(task)
-
-    def spark_conf(self, task: TrainingTask) -> dict[str, str]:
-        """A failed worker fails the run."""
-        return all_reduce.SPARK_CONF
 
     def warm_up(self, seed: int) -> None:
         """Import Keras and TensorFlowOnSpark; the executors do so meanwhile."""
@@ -71,7 +57,7 @@ class TensorFlowOnSpark(Backend):
 
     def fit(self, task: TrainingTask, context: RunContext) -> FitResult:
         """Train in the chosen input mode."""
-        options = self.options.model_validate(task.options.model_dump())
+        options = TensorFlowOnSparkOptions.model_validate(task.options.model_dump())
         spark = context.spark.sparkContext
         if options.input_mode == "spark" and spark.master.startswith("local["):
             raise BackendError(
@@ -83,12 +69,6 @@ class TensorFlowOnSpark(Backend):
             _launch(spark, job, follower, feeds=options.input_mode == "spark")
 
         return all_reduce.fit(task, context, launch, options.patience)
-
-    def predict(
-        self, task: TrainingTask, weights: Sequence[np.ndarray], context: RunContext
-    ) -> np.ndarray:
-        """Predict with Keras on the executors."""
-        return inference.predict(task, weights, context)
 
 
 def _launch(
