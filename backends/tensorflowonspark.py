@@ -14,6 +14,7 @@ What its code does, and this module handles or records (TensorFlowOnSpark 2.2):
 """
 
 import os
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 #: Seconds; longer than any epoch, see above.
 _FEED_TIMEOUT = 7 * 24 * 3600
+#: Seconds to wait for the end of the workers' Spark job; ``shutdown`` waits for longer.
+_JOB_LIMIT = 10.0
 
 
 class TensorFlowOnSparkOptions(AllReduceOptions):
@@ -95,10 +98,18 @@ def _launch(
             continues = follower.continues_after(epoch)
             epoch += 1
         follower.wait_until_done()
+        _wait_for_jobs(spark)
         cluster.shutdown(timeout=-1)  # its alarm works in the main thread only
     except SystemExit as error:
         reason = TFCluster.tf_status.get("error", "it gave no reason")
         raise BackendError(f"TensorFlowOnSpark ended the process: {reason}") from error
+
+
+def _wait_for_jobs(spark: "SparkContext") -> None:
+    """Wait until the workers' job has ended: ``shutdown`` looks for that every five seconds."""
+    deadline = time.monotonic() + _JOB_LIMIT
+    while spark.statusTracker().getActiveJobsIds() and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def _epoch_rdd(spark: "SparkContext", job: WorkerJob, epoch: int) -> "RDD":

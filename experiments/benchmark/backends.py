@@ -17,7 +17,7 @@ _EPOCHS = 3
 def measure(folder: Path, data: str | None, repeats: int) -> Iterator[Figure]:
     """Yield the ratio of each backend; the first epoch of a run warms up and is not counted."""
     yield from _all_reduce(folder, data, repeats)
-    inside, bare = epochs_beside_bare("bigdl", folder, cells(folder, 20), repeats)
+    inside, bare = epochs_beside_bare("bigdl", folder, cells(folder, 60), repeats)
     warm = [epochs[1:] for epochs in inside]
     ratios = [median(other) / median(one) for one, other in zip(warm, bare, strict=True)]
     whole = median(chain(*bare)) / median(chain(*warm))

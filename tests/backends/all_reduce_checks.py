@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
@@ -15,16 +15,22 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from backends.base import RunContext, TrainingTask
+from backends.base import FitResult, RunContext, TrainingTask
 from backends.keras_local import KerasLocal
 from data.config import DataConfig, ImageConfig
 from data.ingest import prepare
 from data.prepared import PreparedData
 from experiments.cluster import Cluster
 from models import ModelConfig, OptimizerConfig
-from tests.backends.fit_process import FitError, fit
+from tests.backends.fit_process import FitError, fit, fit_all
 
 Network = Literal["small_cnn", "lesion_cnn", "mini_xception"]
+#: Networks with batch normalisation, whose statistics are of each worker's own images, equal
+#: Keras's with one worker only.
+NETWORKS_BY_WORKERS = [
+    pytest.param(("small_cnn", "lesion_cnn"), 2),
+    pytest.param(("mini_xception",), 1),
+]
 #: Seconds from a worker's death to a failed run.
 DEATH_LIMIT = 60
 
@@ -79,10 +85,19 @@ def full_batch_task(
 
 
 def assert_five_full_batch_steps_equal_keras(
-    backend: str, prepared: PreparedData, model: Network, workers: int, folder: Path, **values: Any
+    backend: str,
+    prepared: PreparedData,
+    models: Sequence[Network],
+    workers: int,
+    folder: Path,
+    **values: Any,
 ) -> None:
-    asked = full_batch_task(prepared, model, workers, **values)
-    found = fit(backend, asked, folder / "run")
+    tasks = [full_batch_task(prepared, model, workers, **values) for model in models]
+    for asked, found in zip(tasks, fit_all(backend, tasks, folder / "run"), strict=True):
+        _assert_equal(asked, found, folder)
+
+
+def _assert_equal(asked: TrainingTask, found: FitResult, folder: Path) -> None:
     expected = KerasLocal().fit(asked, RunContext(spark=None, folder=folder))
     assert found.steps == expected.steps == 5
     assert found.samples_seen == expected.samples_seen

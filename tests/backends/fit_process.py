@@ -1,12 +1,13 @@
-"""One ``fit`` in a process of its own, without the harness's record: for tests that need a task
+"""``fit`` in a process of its own, without the harness's record: for tests that need a task
 that no experiment file can ask for, or that look at what happens while training runs."""
 
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
+from pyspark.sql import SparkSession
 
 import backends
 from backends.base import FitResult, RunContext, TrainingTask
@@ -40,13 +41,28 @@ def fit(
     FitError
         When the backend raises or exits.
     """
+    (result,) = fit_all(backend, [task], folder, on_epoch, on_fit, time_limit)
+    return result
+
+
+def fit_all(
+    backend: str,
+    tasks: Sequence[TrainingTask],
+    folder: Path,
+    on_epoch: Callable[[Cluster], None] = lambda _: None,
+    on_fit: Callable[[Cluster], None] = lambda _: None,
+    time_limit: float = 240,
+) -> list[FitResult]:
+    """Train ``tasks``, of as many workers each, one after the other in one session of Spark."""
     folder.mkdir(parents=True, exist_ok=True)
     environment = {**spark_environment(), "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    asked = backends.create(backend).spark_conf(task).get("spark.executor.memory", f"{MEMORY_MB}m")
-    memory_mb = int(asked.removesuffix("m")) + 512
+    (workers,) = {task.workers for task in tasks}
+    largest = max(tasks, key=lambda task: _executor_megabytes(backend, task))
+    memory_mb = _executor_megabytes(backend, largest) + 512
     listeners = {"fit": on_fit, "epoch": on_epoch}
-    with embedded_cluster(task.workers, memory_mb, folder / "cluster") as cluster:
-        (folder / "job.pickle").write_bytes(pickle.dumps((backend, task, cluster.master)))
+    with embedded_cluster(workers, memory_mb, folder / "cluster") as cluster:
+        job = (backend, tasks, largest, cluster.master)
+        (folder / "job.pickle").write_bytes(pickle.dumps(job))
         supervise(
             __name__,
             folder,
@@ -58,6 +74,11 @@ def fit(
     if isinstance(outcome, str):
         raise FitError(outcome)
     return outcome
+
+
+def _executor_megabytes(backend: str, task: TrainingTask) -> int:
+    conf = backends.create(backend).spark_conf(task)
+    return int(conf.get("spark.executor.memory", f"{MEMORY_MB}m").removesuffix("m"))
 
 
 def _ignore(_: Cluster) -> None:
@@ -80,25 +101,33 @@ def main(folder: Path) -> None:
     from experiments import session as sessions
     from experiments.config import SparkConfig
 
-    name, task, master = pickle.loads((folder / "job.pickle").read_bytes())
+    name, tasks, largest, master = pickle.loads((folder / "job.pickle").read_bytes())
     backend, events = backends.create(name), EventWriter(folder / "events.jsonl")
     config = SparkConfig(executor_memory=f"{MEMORY_MB}m")
-    session = sessions.start(config, master, backend, task, folder)
-    outcome: FitResult | str
+    session = sessions.start(config, master, backend, largest, folder)
+    results: list[FitResult] = []
+    outcome: list[FitResult] | str = results
     try:
-        context = RunContext(
-            spark=session,
-            folder=folder,
-            expected_checksum=lambda: checksum(task.build_model().get_weights()),
-            on_epoch=lambda epoch: events.send("epoch", number=epoch.number),
-        )
-        events.send("fit")
-        outcome = backend.fit(task, context)
+        for task in tasks:
+            context = _context(session, task, folder, events)
+            events.send("fit")
+            results.append(backend.fit(task, context))
     except (Exception, SystemExit) as error:
         outcome = plain_reason(error)
     (folder / "outcome.pickle").write_bytes(pickle.dumps(outcome))
     events.send("end")
     session.stop()
+
+
+def _context(
+    session: SparkSession, task: TrainingTask, folder: Path, events: EventWriter
+) -> RunContext:
+    return RunContext(
+        spark=session,
+        folder=folder,
+        expected_checksum=lambda: checksum(task.build_model().get_weights()),
+        on_epoch=lambda epoch: events.send("epoch", number=epoch.number),
+    )
 
 
 if __name__ == "__main__":

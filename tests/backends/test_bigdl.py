@@ -13,6 +13,7 @@ from data.prepared import PreparedData
 from experiments.cluster import Cluster
 from models import ModelConfig, OptimizerConfig
 from tests.backends.all_reduce_checks import (
+    NETWORKS_BY_WORKERS,
     Network,
     assert_error_of_a_worker_is_told,
     assert_five_full_batch_steps_equal_keras,
@@ -36,11 +37,11 @@ class TestBigDL(BackendConformance):
 
 @pytest.mark.spark
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "workers"), [("lesion_cnn", 2), ("mini_xception", 1)])
+@pytest.mark.parametrize(("models", "workers"), NETWORKS_BY_WORKERS)
 def test_five_full_batch_steps_equal_keras(
-    even: PreparedData, tmp_path: Path, model: Network, workers: int
+    even: PreparedData, tmp_path: Path, models: tuple[Network, ...], workers: int
 ) -> None:
-    assert_five_full_batch_steps_equal_keras(NAME, even, model, workers, tmp_path)
+    assert_five_full_batch_steps_equal_keras(NAME, even, models, workers, tmp_path)
 
 
 @pytest.mark.spark
@@ -59,7 +60,7 @@ def test_state_of_adam_lasts_from_epoch_to_epoch(even: PreparedData, tmp_path: P
 @pytest.mark.spark
 @pytest.mark.slow
 def test_lost_executor_costs_an_epoch(even: PreparedData, tmp_path: Path) -> None:
-    """The run ends with the weights of one in which nothing happened, and says what happened."""
+    """The run ends with the weights of Keras, where nothing happened, and says what happened."""
     asked = full_batch_task(even, "small_cnn", workers=2)
     epochs_ended: list[Cluster] = []
 
@@ -68,16 +69,12 @@ def test_lost_executor_costs_an_epoch(even: PreparedData, tmp_path: Path) -> Non
         if len(epochs_ended) == 2:
             executors(cluster)[0].kill()
 
-    undisturbed = fit(NAME, asked, tmp_path / "undisturbed")
-    disturbed = fit(NAME, asked, tmp_path / "disturbed", on_epoch=kill_after_second)
-    for one, other in zip(disturbed.weights, undisturbed.weights, strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert disturbed.samples_seen == undisturbed.samples_seen == 5 * even.rows("train")
+    found = fit(NAME, asked, tmp_path, on_epoch=kill_after_second)
+    assert found.samples_seen == 5 * even.rows("train")
     assert len(epochs_ended) == 5
-    (loss,) = set(disturbed.notes) - set(undisturbed.notes)
-    assert re.search("An executor was lost (in|after) epoch [23]", loss)
+    assert any(re.search("An executor was lost (in|after) epoch [23]", n) for n in found.notes)
     expected = KerasLocal().fit(asked, RunContext(spark=None, folder=tmp_path))
-    for one, other in zip(undisturbed.weights, expected.weights, strict=True):
+    for one, other in zip(found.weights, expected.weights, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-4)
 
 

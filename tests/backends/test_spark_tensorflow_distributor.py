@@ -5,6 +5,7 @@ import pytest
 from data.prepared import PreparedData
 from experiments.cluster import Cluster
 from tests.backends.all_reduce_checks import (
+    NETWORKS_BY_WORKERS,
     Network,
     assert_error_of_a_worker_is_told,
     assert_five_full_batch_steps_equal_keras,
@@ -24,13 +25,11 @@ class TestSparkTensorFlowDistributor(BackendConformance):
     name = NAME
 
 
-@pytest.mark.parametrize(
-    ("model", "workers"), [("small_cnn", 2), ("lesion_cnn", 2), ("mini_xception", 1)]
-)
+@pytest.mark.parametrize(("models", "workers"), NETWORKS_BY_WORKERS)
 def test_five_full_batch_steps_equal_keras(
-    even: PreparedData, tmp_path: Path, model: Network, workers: int
+    even: PreparedData, tmp_path: Path, models: tuple[Network, ...], workers: int
 ) -> None:
-    assert_five_full_batch_steps_equal_keras(NAME, even, model, workers, tmp_path)
+    assert_five_full_batch_steps_equal_keras(NAME, even, models, workers, tmp_path)
 
 
 def test_killed_python_worker_fails_the_run(prepared: PreparedData, tmp_path: Path) -> None:

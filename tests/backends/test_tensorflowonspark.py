@@ -8,6 +8,7 @@ from data.prepared import PreparedData
 from experiments.cluster import Cluster
 from models import OptimizerConfig
 from tests.backends.all_reduce_checks import (
+    NETWORKS_BY_WORKERS,
     Network,
     assert_error_of_a_worker_is_told,
     assert_five_full_batch_steps_equal_keras,
@@ -29,13 +30,11 @@ class TestTensorFlowOnSpark(BackendConformance):
     name = NAME
 
 
-@pytest.mark.parametrize(
-    ("model", "workers"), [("small_cnn", 2), ("lesion_cnn", 2), ("mini_xception", 1)]
-)
+@pytest.mark.parametrize(("models", "workers"), NETWORKS_BY_WORKERS)
 def test_five_full_batch_steps_equal_keras(
-    even: PreparedData, tmp_path: Path, model: Network, workers: int
+    even: PreparedData, tmp_path: Path, models: tuple[Network, ...], workers: int
 ) -> None:
-    assert_five_full_batch_steps_equal_keras(NAME, even, model, workers, tmp_path)
+    assert_five_full_batch_steps_equal_keras(NAME, even, models, workers, tmp_path)
 
 
 def test_fed_worker_trains_as_a_reading_one(prepared: PreparedData, tmp_path: Path) -> None:
