@@ -24,6 +24,7 @@ def run(
     overrides: Mapping[str, Any] | None = None,
     work: str | Path = "work",
     observer: "Observer | None" = None,
+    resume: bool = False,
     **values: Any,
 ) -> "list[RunRecord]":
     """Run an experiment and return one record for each backend and seed.
@@ -42,6 +43,8 @@ def run(
         Folder for prepared data.
     observer
         Told what happens; by default nobody is. ``experiments.console.Console()`` prints.
+    resume
+        Go on with the newest comparison of the same data and settings.
     **values
         Keys of the experiment without dots, such as ``epochs=2``.
 
@@ -59,4 +62,6 @@ def run(
         changed["backends"] = list(check_names(backends))
     if seeds is not None:
         changed["seeds"] = list(seeds)
-    return run_experiment(load(experiment, changed), work=Path(work), observer=observer)
+    return run_experiment(
+        load(experiment, changed), work=Path(work), observer=observer, resume=resume
+    )

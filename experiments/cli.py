@@ -71,6 +71,27 @@ def run(
     work: Annotated[
         Path, typer.Option(help="Folder for prepared data.", rich_help_panel=_MACHINE)
     ] = Path("work"),
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the newest comparison of the same data and settings."
+        ),
+    ] = False,
+    platform: Annotated[
+        str | None,
+        typer.Option(
+            help="What this machine is called in comparisons: laptop, emr, sagemaker.",
+            rich_help_panel=_MACHINE,
+        ),
+    ] = None,
+    price_core_hour: Annotated[
+        float | None,
+        typer.Option(help="Price of a core for an hour.", rich_help_panel=_MACHINE),
+    ] = None,
+    price_gb_hour: Annotated[
+        float | None,
+        typer.Option(help="Price of a GiB of memory for an hour.", rich_help_panel=_MACHINE),
+    ] = None,
     json: Annotated[
         bool,
         typer.Option(
@@ -93,6 +114,9 @@ def run(
         "spark.master": master,
         "tracking_uri": tracking_uri,
         "time_limit": time_limit,
+        "platform": platform,
+        "price.core_hour": price_core_hour,
+        "price.gb_hour": price_gb_hour,
     }
     overrides = {key: value for key, value in options.items() if value is not None}
     with plain_errors(debug):
@@ -107,7 +131,9 @@ def run(
         from experiments.console import Console
         from experiments.runner import run_experiment
 
-        records = run_experiment(plan, work=work, observer=Console(quiet_stdout=json))
+        records = run_experiment(
+            plan, work=work, observer=Console(quiet_stdout=json), resume=resume
+        )
     if json:
         for record in records:
             sys.stdout.write(record.model_dump_json() + "\n")

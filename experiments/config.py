@@ -25,6 +25,15 @@ class SparkConfig(_Frozen):
     conf: dict[str, str] = {}
 
 
+class PriceConfig(_Frozen):
+    """What the platform asks; zero leaves cost out."""
+
+    core_hour: Annotated[float, Field(ge=0)] = 0.0
+    #: Gibibytes of memory, by the hour.
+    gb_hour: Annotated[float, Field(ge=0)] = 0.0
+    currency: str = "USD"
+
+
 class Experiment(_Frozen):
     """The content of an experiment file. Every key may be overridden on the command line."""
 
@@ -48,6 +57,12 @@ class Experiment(_Frozen):
     #: Seconds that one run may take, start of Spark included.
     time_limit: Annotated[float, Field(gt=0)] = 3600
     tracking_uri: str = "sqlite:///mlflow.db"
+    #: Before the first of several runs, start every backend once without training: the first one
+    #: would otherwise pay for files that are not in memory yet.
+    warm_up: bool = True
+    #: What the machine is called in comparisons: laptop, emr, sagemaker …
+    platform: Annotated[str, Field(min_length=1)] = "here"
+    price: PriceConfig = PriceConfig()
 
     @field_validator("seeds", "backends")
     @classmethod

@@ -1,7 +1,7 @@
 """What a person sees of an experiment in a terminal."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich import box
@@ -11,7 +11,7 @@ from rich.table import Table
 
 from data.prepared import PreparedData
 from data.schema import SPLITS
-from experiments.config import Experiment
+from experiments.config import Experiment, RunPlan
 from experiments.observer import Observer
 from experiments.records import FINISHED, RunRecord
 
@@ -33,7 +33,7 @@ class Console(Observer):
         self._experiment: Experiment | None = None
         self._progress: Progress | None = None
         self._images = 0
-        self._records: list[RunRecord] = []
+        self._several = False
         self._phase_of_epoch = 0
         self._synthetic = False
 
@@ -78,6 +78,20 @@ class Console(Observer):
         for note in summary.notes:
             self._out.print(f"note: {note}")
 
+    def comparison_starts(self, plans: Sequence[RunPlan], kept: Sequence[RunRecord]) -> None:
+        """Say in which order, and what is there already."""
+        self._several = True
+        names = [f"{plan.backend} {plan.seed}" for plan in plans]
+        self._out.print(f"order drawn from the seeds: {', '.join(names)}")
+        if kept:
+            self._out.print(f"kept from before: {_count(len(kept), 'finished run')}")
+        if plans[0].experiment.warm_up and len(plans) - len(kept) > 1:
+            self._out.print("warming up: every backend starts once, which is not counted")
+
+    def comparison_ends(self, records: Sequence[RunRecord]) -> None:
+        """Show the table."""
+        self._show(list(records))
+
     def run_starts(self, backend: str, seed: int, synchronisation: str, images: int) -> None:
         """Name the run."""
         self._images = images
@@ -113,11 +127,13 @@ class Console(Observer):
             self._out.print(f"[{style}]{record.backend}: {record.status}[/]: {record.reason}")
         for note in record.notes:
             self._out.print(f"  note: {note}")
-        self._records.append(record)
-        experiment = self._experiment
-        if experiment and len(self._records) == len(experiment.backends) * len(experiment.seeds):
-            self._out.print(result_table(self._records, synthetic=self._synthetic))
-            self._out.print(how_to_open(experiment.tracking_uri))
+        if not self._several:
+            self._show([record])
+
+    def _show(self, records: list[RunRecord]) -> None:
+        self._out.print(result_table(records, synthetic=self._synthetic))
+        if self._experiment:
+            self._out.print(how_to_open(self._experiment.tracking_uri))
 
     def _open_progress(self, description: str) -> None:
         self._close_progress()

@@ -1,8 +1,9 @@
 """Who watches a run. The runner tells; a terminal, a notebook or nobody listens."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from experiments.config import Experiment
+from experiments.config import Experiment, RunPlan
 from experiments.records import RunRecord
 
 
@@ -17,6 +18,12 @@ class Observer:
 
     def data_ready(self, prepared: Any) -> None:
         """The prepared data set is open and checked."""
+
+    def comparison_starts(self, plans: Sequence[RunPlan], kept: Sequence[RunRecord]) -> None:
+        """Several runs will be made; ``kept`` are finished already and not repeated."""
+
+    def comparison_ends(self, records: Sequence[RunRecord]) -> None:
+        """All runs of a comparison are over."""
 
     def run_starts(self, backend: str, seed: int, synchronisation: str, images: int) -> None:
         """A run begins; an epoch has ``images`` images."""

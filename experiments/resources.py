@@ -8,8 +8,8 @@ several processes share are counted in each.
 
 import threading
 import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ import psutil
 
 #: Seconds between samples.
 INTERVAL = 0.5
+#: Artifact with every sample of a run.
+SERIES = "resources.parquet"
 METHOD = (
     "process tree of the run sampled every 0.5 s from /proc: CPU seconds and I/O bytes of living "
     "processes with their reaped children; memory as the peak of summed resident sets (shared "
@@ -143,6 +145,15 @@ class ResourceMonitor:
                 continue
             waiting += children.get(pid, [])
         return found
+
+
+def write_series(samples: Sequence[Sample], path: Path) -> None:
+    """Write samples as Parquet: ``at_s``, ``cpu_s`` (both from the start on), ``memory_bytes``."""
+    import pandas as pd
+
+    columns = [item.name for item in fields(Sample)]
+    rows = [asdict(sample) for sample in samples]
+    pd.DataFrame(rows, columns=columns).to_parquet(path, index=False)
 
 
 def _io(pid: int) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 import json
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,25 @@ from backends import Backend, create
 from data.errors import DataError
 from data.prepared import PreparedData, open_prepared
 from experiments.cluster import spark_environment
+from experiments.comparison_run import open_comparison, plans_in_order
 from experiments.config import Experiment, RunPlan
 from experiments.errors import ExperimentError
 from experiments.observer import Observer
 from experiments.preparation import PreparationJob, prepared_folder
-from experiments.records import RunRecord
+from experiments.records import FAILED, FINISHED, KILLED, RunRecord
+from experiments.rehearsal import rehearse
 from experiments.single_run import SingleRun
 from experiments.supervision import supervise
 from experiments.tracking import Recorder, check_reachable
 
 
 def run_experiment(
-    experiment: Experiment, *, work: Path, observer: Observer | None = None
+    experiment: Experiment, *, work: Path, observer: Observer | None = None, resume: bool = False
 ) -> list[RunRecord]:
-    """Run every backend and seed of ``experiment``; return their records in that order.
+    """Run every backend and seed of ``experiment``; return their records, seed by seed.
+
+    Several runs are a comparison: they stand below one run of their own, in an order drawn from
+    the seeds, after a start of every backend that is not counted.
 
     Parameters
     ----------
@@ -34,6 +39,9 @@ def run_experiment(
         Folder for prepared data; it is reused between calls.
     observer
         Told what happens.
+    resume
+        Go on with the newest comparison of the same experiment and data: what has finished there
+        is not repeated.
 
     Raises
     ------
@@ -59,14 +67,48 @@ def run_experiment(
         )
     observer.data_ready(data)
     recorder = opening.result()
-    plans = [
-        RunPlan(experiment=experiment, backend=name, seed=seed)
-        for seed in experiment.seeds
-        for name in experiment.backends
-    ]
-    return [
-        SingleRun(plan, backends[plan.backend], data, recorder, observer).run() for plan in plans
-    ]
+    plans = plans_in_order(experiment)
+    if len(plans) == 1 and not resume:
+        (plan,) = plans
+        return [SingleRun(plan, backends[plan.backend], data, recorder, observer).run()]
+    return _compare(plans, backends, data, recorder, observer, resume)
+
+
+def _compare(
+    plans: Sequence[RunPlan],
+    backends: dict[str, Backend],
+    data: PreparedData,
+    recorder: Recorder,
+    observer: Observer,
+    resume: bool,
+) -> list[RunRecord]:
+    """Make the runs that are not there yet, below one run of their own."""
+    comparison = open_comparison(recorder, plans, data, resume=resume)
+    done = dict(comparison.finished)
+    waiting = [plan for plan in plans if (plan.backend, plan.seed) not in done]
+    observer.comparison_starts(plans, [record for record in done.values() if _asked(record, plans)])
+    status, reason = KILLED, "interrupted by the user"
+    try:
+        if plans[0].experiment.warm_up and len(waiting) > 1:
+            rehearse(waiting, backends, data)
+        for plan in waiting:
+            backend = backends[plan.backend]
+            run = SingleRun(plan, backend, data, recorder, observer, comparison.run_id)
+            done[plan.backend, plan.seed] = run.run()
+        status, reason = FINISHED, ""
+    except Exception as error:
+        status, reason = FAILED, f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        comparison.close(status, reason)
+    experiment = plans[0].experiment
+    records = [done[name, seed] for seed in experiment.seeds for name in experiment.backends]
+    observer.comparison_ends(records)
+    return records
+
+
+def _asked(record: RunRecord, plans: Sequence[RunPlan]) -> bool:
+    return any((plan.backend, plan.seed) == (record.backend, record.seed) for plan in plans)
 
 
 class _Opening:

@@ -1,8 +1,8 @@
 """One backend and one seed: from an open record to a closed one."""
 
+import json
 import shutil
 import tempfile
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -11,19 +11,23 @@ from backends import Backend, BackendError
 from data.errors import DataError
 from data.prepared import PreparedData
 from experiments import provenance
-from experiments.cluster import embedded_cluster, spark_environment
 from experiments.config import RunPlan
 from experiments.errors import ExperimentError
 from experiments.judgement import judge
+from experiments.launch import EMBEDDED, Launch
 from experiments.observer import Observer
 from experiments.records import FAILED, FINISHED, KILLED, RunRecord
-from experiments.resources import METHOD, ResourceMonitor
-from experiments.supervision import TimeLimitError, supervise
+from experiments.resources import METHOD, SERIES, Sample, write_series
+from experiments.supervision import TimeLimitError
 from experiments.tracking import Recorder
-from experiments.worker import Job, Result, task_of
+from experiments.worker import Result, task_of
 
-#: MiB of a Worker daemon beyond the executor's heap: Spark adds a tenth, at least 384.
-_EXECUTOR_OVERHEAD_MB = 512
+#: Metrics by epoch, and what backends call them.
+_BY_EPOCH = {
+    "train.loss": "loss",
+    "validation.loss": "validation_loss",
+    "train.epoch_s": "seconds",
+}
 
 
 @dataclass
@@ -36,6 +40,7 @@ class _Outcome:
     metrics: dict[str, float] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    samples: tuple[Sample, ...] = ()
 
 
 class SingleRun:
@@ -48,7 +53,9 @@ class SingleRun:
         data: PreparedData,
         recorder: Recorder,
         observer: Observer,
+        parent: str | None = None,
     ) -> None:
+        self.parent = parent
         self.plan = plan
         self.backend = backend
         self.data = data
@@ -60,7 +67,10 @@ class SingleRun:
     def run(self) -> RunRecord:
         """Open the record, train, judge, close the record whatever happened."""
         run_id = self.recorder.open(
-            f"{self.plan.backend}-seed{self.plan.seed}", self.plan.flat(), self._tags()
+            f"{self.plan.backend}-seed{self.plan.seed}",
+            self.plan.flat(),
+            self._tags(),
+            self.parent,
         )
         with tempfile.TemporaryDirectory(prefix="sparkdl-run-") as name:
             folder, artifacts = Path(name) / "work", Path(name) / "artifacts"
@@ -107,61 +117,19 @@ class SingleRun:
 
     def _train(self, folder: Path) -> None:
         """Start cluster and worker process, watch them, take them down."""
-        spark = self.plan.experiment.spark
-        workers = self.plan.experiment.workers
-        threads = "1" if self.backend.needs_spark else str(workers)
-        environment = {
-            **spark_environment(),
-            "TF_NUM_INTRAOP_THREADS": threads,
-            "OMP_NUM_THREADS": threads,
-            "TF_CPP_MIN_LOG_LEVEL": "2",
-        }
-        with ExitStack() as stack:
-            monitor = stack.enter_context(ResourceMonitor())
-            master = None
-            if self.backend.needs_spark:
-                master = spark.master
-                if master == "embedded":
-                    conf = self.backend.spark_conf(self.task) | spark.conf
-                    memory = _megabytes(conf.get("spark.executor.memory", spark.executor_memory))
-                    cluster = stack.enter_context(
-                        embedded_cluster(
-                            workers, memory + _EXECUTOR_OVERHEAD_MB, folder / "cluster"
-                        )
-                    )
-                    master = cluster.master
-                    for process in cluster.processes:
-                        monitor.watch(process.pid)
-            driver: list[int] = []
-
-            def watch_driver(pid: int) -> None:
-                driver.append(pid)
-                monitor.watch(pid)
-
-            job = Job(plan=self.plan, data=self.data.uri, master=master)
-            (folder / "job.json").write_text(job.model_dump_json())
-            try:
-                supervise(
-                    "experiments.worker",
-                    folder,
-                    environment=environment,
-                    time_limit=self.plan.experiment.time_limit,
-                    on_start=watch_driver,
-                    on_event=self.observer.event,
-                    before_end=monitor.sample,
+        launch = Launch(self.plan, self.backend, self.data, folder)
+        try:
+            launch.run(self.observer.event)
+        except TimeLimitError as error:
+            self.outcome.reason = str(error)
+        finally:
+            self.outcome.metrics |= launch.resources()
+            self.outcome.samples = launch.monitor.samples
+            if self.backend.needs_spark and self.plan.experiment.spark.master != EMBEDDED:
+                self.outcome.notes.append(
+                    "Resources are those of the driver's machine; executors elsewhere are "
+                    "not in them."
                 )
-            except TimeLimitError as error:
-                self.outcome.reason = str(error)
-            finally:
-                self.outcome.metrics |= monitor.usage.metrics()
-                self.outcome.metrics["resources.driver_peak_memory_bytes"] = float(
-                    sum(monitor.peak_memory_of(pid) for pid in driver)
-                )
-                if master is not None and spark.master != "embedded":
-                    self.outcome.notes.append(
-                        "Resources are those of the driver's machine; executors elsewhere are "
-                        "not in them."
-                    )
 
     def _read_result(self, folder: Path) -> Result:
         path = folder / "result.json"
@@ -185,6 +153,10 @@ class SingleRun:
             "code.commit": provenance.code_commit(),
             "synthetic": str(self.data.summary.synthetic).lower(),
             "resources.method": METHOD,
+            "class_names": json.dumps(self.data.class_names),
+            "positive_class": self.plan.experiment.positive_class,
+            "platform": self.plan.experiment.platform,
+            "cores": str(self.plan.experiment.workers),
             "effective_batch_size": str(self.task.worker_batch_size * self.task.workers),
             **{
                 f"versions.{name}": version
@@ -206,11 +178,12 @@ class SingleRun:
         for name in ("worker.log", "predictions.parquet", "model.keras"):
             if (folder / name).exists():
                 shutil.copy2(folder / name, artifacts / name)
+        write_series(outcome.samples, artifacts / SERIES)
         if result.traceback:
             (artifacts / "traceback.txt").write_text(result.traceback)
         try:
             recorder.metrics(run_id, outcome.metrics)
-            for name, key in (("train.loss", "loss"), ("validation.loss", "validation_loss")):
+            for name, key in _BY_EPOCH.items():
                 known = {e["number"]: e[key] for e in result.epochs if e[key] is not None}
                 recorder.steps(run_id, name, known)
             recorder.tag(run_id, tags)
@@ -235,10 +208,6 @@ class SingleRun:
             notes=outcome.notes,
             traceback=result.traceback,
         )
-
-
-def _megabytes(memory: str) -> int:
-    return int(memory[:-1]) * (1024 if memory.endswith("g") else 1)
 
 
 def _last_line(path: Path) -> str:

@@ -12,7 +12,10 @@ from urllib.request import urlopen
 from experiments.errors import ExperimentError
 
 if TYPE_CHECKING:
-    pass
+    from mlflow.entities import Run
+
+#: MLflow's own tag for the run above a run.
+PARENT = "mlflow.parentRunId"
 
 #: MLflow's limit for one batch of metrics.
 _BATCH = 1000
@@ -70,18 +73,38 @@ class Recorder:
         self.client: MlflowClient = MlflowClient(tracking_uri=uri)
         self.experiment_id = self._experiment(experiment)
 
-    def open(self, name: str, params: Mapping[str, str], tags: Mapping[str, str]) -> str:
-        """Open a run and return its id."""
+    def open(
+        self,
+        name: str,
+        params: Mapping[str, str],
+        tags: Mapping[str, str],
+        parent: str | None = None,
+    ) -> str:
+        """Open a run, below ``parent`` if it is given, and return its id."""
         from mlflow.entities import Param, RunTag
 
         run = self.client.create_run(self.experiment_id, run_name=name)
         identity = str(run.info.run_id)
+        tags = {**tags, **({PARENT: parent} if parent else {})}
         self.client.log_batch(
             identity,
             params=[Param(key, value) for key, value in params.items()],
             tags=[RunTag(key, value[:_TAG_LENGTH]) for key, value in tags.items()],
         )
         return identity
+
+    def runs(self, tags: Mapping[str, str]) -> "list[Run]":
+        """Return the runs with these tags, the newest first."""
+        condition = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        return list(
+            self.client.search_runs(
+                [self.experiment_id], condition, order_by=["attributes.start_time DESC"]
+            )
+        )
+
+    def reopen(self, run: str) -> None:
+        """Set a run that had ended to running."""
+        self.client.update_run(run, status="RUNNING")
 
     def metrics(self, run: str, values: Mapping[str, float]) -> None:
         """Write final metrics."""

@@ -42,6 +42,8 @@ class Job(BaseModel):
     data: str
     #: Spark URL, or None for a backend without Spark.
     master: str | None
+    #: Start Spark, import the framework, train nothing.
+    rehearsal: bool = False
 
 
 class Result(BaseModel):
@@ -95,6 +97,8 @@ class Worker:
         with self.phase("spark_start"):
             self._start(backend, task)
             task = self._packed(task)
+        if self.job.rehearsal:
+            return Result(status="finished", times=self.times)
         context = RunContext(
             spark=self.session,
             folder=self.folder,

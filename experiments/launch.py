@@ -1,0 +1,111 @@
+"""The processes of one run: cluster, Spark driver, and who measures them."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from backends import Backend
+from data.prepared import PreparedData
+from experiments.cluster import embedded_cluster, spark_environment
+from experiments.config import RunPlan
+from experiments.resources import ResourceMonitor
+from experiments.supervision import supervise
+from experiments.worker import Job, task_of
+
+#: MiB of a Worker daemon beyond the executor's heap: Spark adds a tenth, at least 384.
+_EXECUTOR_OVERHEAD_MB = 512
+EMBEDDED = "embedded"
+
+
+@dataclass
+class Launch:
+    """Starts a run's processes, watches them and takes them down."""
+
+    plan: RunPlan
+    backend: Backend
+    data: PreparedData
+    folder: Path
+    monitor: ResourceMonitor = field(default_factory=ResourceMonitor)
+    #: Process ids of the driver.
+    drivers: list[int] = field(default_factory=list)
+
+    def run(
+        self,
+        on_event: Callable[[dict[str, Any]], None] = lambda _: None,
+        *,
+        rehearsal: bool = False,
+    ) -> None:
+        """Return when all processes have ended.
+
+        Parameters
+        ----------
+        on_event
+            Called with what the worker process tells.
+        rehearsal
+            Start Spark and import the framework, and train nothing.
+
+        Raises
+        ------
+        TimeLimitError
+            When they did not end in time, after they were ended.
+        """
+        workers = self.plan.experiment.workers
+        threads = "1" if self.backend.needs_spark else str(workers)
+        environment = {
+            **spark_environment(),
+            "TF_NUM_INTRAOP_THREADS": threads,
+            "OMP_NUM_THREADS": threads,
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+        }
+        with ExitStack() as stack:
+            stack.enter_context(self.monitor)
+            master = self._cluster(stack)
+            job = Job(plan=self.plan, data=self.data.uri, master=master, rehearsal=rehearsal)
+            (self.folder / "job.json").write_text(job.model_dump_json())
+            supervise(
+                "experiments.worker",
+                self.folder,
+                environment=environment,
+                time_limit=self.plan.experiment.time_limit,
+                on_start=self._watch_driver,
+                on_event=on_event,
+                before_end=self.monitor.sample,
+            )
+
+    def resources(self) -> dict[str, float]:
+        """Return what the processes have used, under the names of the record."""
+        driver = sum(self.monitor.peak_memory_of(pid) for pid in self.drivers)
+        return {
+            **self.monitor.usage.metrics(),
+            "resources.driver_peak_memory_bytes": float(driver),
+        }
+
+    def _cluster(self, stack: ExitStack) -> str | None:
+        """Return the Spark URL, of a cluster that ends with ``stack`` if none is given."""
+        spark = self.plan.experiment.spark
+        if not self.backend.needs_spark:
+            return None
+        if spark.master != EMBEDDED:
+            return spark.master
+        conf = self.backend.spark_conf(task_of(self.plan, self.data, self.backend)) | spark.conf
+        memory = _megabytes(conf.get("spark.executor.memory", spark.executor_memory))
+        cluster = stack.enter_context(
+            embedded_cluster(
+                self.plan.experiment.workers,
+                memory + _EXECUTOR_OVERHEAD_MB,
+                self.folder / "cluster",
+            )
+        )
+        for process in cluster.processes:
+            self.monitor.watch(process.pid)
+        return cluster.master
+
+    def _watch_driver(self, pid: int) -> None:
+        self.drivers.append(pid)
+        self.monitor.watch(pid)
+
+
+def _megabytes(memory: str) -> int:
+    return int(memory[:-1]) * (1024 if memory.endswith("g") else 1)
