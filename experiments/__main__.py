@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from experiments.cli import FAILED_STATUS, plain_errors, run
+from experiments.compare_cli import compare
 from experiments.errors import ExperimentError
 
 app = typer.Typer(
@@ -14,6 +15,7 @@ app = typer.Typer(
     help="Run, measure and compare experiments.",
 )
 app.command("run", help="The same as run_experiment.py.")(run)
+app.command("compare")(compare)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from data.prepared import PreparedData
 from experiments.config import RunPlan
 from experiments.figures import confusion_matrix, learning_curve
 from experiments.metrics import score
+from experiments.thumbnails import THUMBNAILS, write_thumbnails
 from experiments.worker import Result
 
 
@@ -43,4 +44,5 @@ def judge(
         predictions, data.class_names, title, stamp, artifacts / "confusion_matrix.png"
     )
     learning_curve(result.epochs, title, stamp, artifacts / "learning_curve.png")
+    write_thumbnails(predictions, data, artifacts / THUMBNAILS)
     return Judgement(metrics, list(scores.notes))

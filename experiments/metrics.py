@@ -86,23 +86,16 @@ def f1_interval(
     """
     from scipy.stats import bootstrap
 
-    names, codes = np.unique(patients, return_inverse=True)
-    if len(names) < 2:
+    hits, wrong = patient_counts(labels, predicted, patients, positive)
+    if len(hits) < 2:
         return float("nan"), float("nan")
-    truth, guess = labels == positive, predicted == positive
-
-    def count(chosen: np.ndarray) -> np.ndarray:
-        return np.bincount(codes, weights=chosen, minlength=len(names))
-
-    hits, wrong = count(truth & guess), count(truth != guess)
 
     def f1(index: np.ndarray, axis: int = -1) -> np.ndarray:
-        doubled = 2 * hits[index].sum(axis=axis)
-        total = doubled + wrong[index].sum(axis=axis)
-        return np.divide(doubled, total, out=np.zeros_like(doubled), where=total > 0)
+        del axis  # bootstrap puts it last
+        return f1_of_patients(hits, wrong, index)
 
     result = bootstrap(
-        (np.arange(len(names)),),
+        (np.arange(len(hits)),),
         f1,
         n_resamples=RESAMPLES,
         confidence_level=CONFIDENCE,
@@ -111,6 +104,35 @@ def f1_interval(
         rng=np.random.default_rng(BOOTSTRAP_SEED),
     )
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def patient_counts(
+    labels: np.ndarray, predicted: np.ndarray, patients: np.ndarray, positive: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return rightly found positives and all errors of each patient, both of shape (patients,).
+
+    F1 of any set of patients follows from their sums. Patients are in the order of their names.
+    """
+    names, codes = np.unique(patients, return_inverse=True)
+    truth, guess = labels == positive, predicted == positive
+    hits = np.bincount(codes, weights=truth & guess, minlength=len(names))
+    return hits, np.bincount(codes, weights=truth != guess, minlength=len(names))
+
+
+def f1_of_patients(hits: np.ndarray, wrong: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Return F1 over the images of patients.
+
+    Parameters
+    ----------
+    hits, wrong
+        Of ``patient_counts``.
+    index
+        Chosen patients, shape (..., n); one may be chosen several times. The result has the shape
+        without the last axis.
+    """
+    doubled = 2 * hits[index].sum(axis=-1)
+    total = doubled + wrong[index].sum(axis=-1)
+    return np.divide(doubled, total, out=np.zeros_like(doubled), where=total > 0)
 
 
 def _score_rows(

@@ -1,6 +1,5 @@
 """One backend and one seed: from an open record to a closed one."""
 
-import json
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -153,10 +152,7 @@ class SingleRun:
             "code.commit": provenance.code_commit(),
             "synthetic": str(self.data.summary.synthetic).lower(),
             "resources.method": METHOD,
-            "class_names": json.dumps(self.data.class_names),
-            "positive_class": self.plan.experiment.positive_class,
             "platform": self.plan.experiment.platform,
-            "cores": str(self.plan.experiment.workers),
             "effective_batch_size": str(self.task.worker_batch_size * self.task.workers),
             **{
                 f"versions.{name}": version

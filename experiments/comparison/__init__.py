@@ -1,0 +1,7 @@
+"""Comparing runs, from their records in MLflow alone."""
+
+from experiments.comparison.findings import BASELINE, Findings, compare
+from experiments.comparison.report import write_report
+from experiments.comparison.runs import ComparedRun, find_runs
+
+__all__ = ["BASELINE", "ComparedRun", "Findings", "compare", "find_runs", "write_report"]

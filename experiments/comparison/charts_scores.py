@@ -1,0 +1,92 @@
+"""Pictures of how well backends tell classes apart."""
+
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from experiments.comparison.canvas import Style, canvas
+from experiments.comparison.findings import Findings, Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_COLUMNS = 3
+
+
+def f1_intervals(findings: Findings, style: Style) -> "Figure":
+    """Draw F1 of each backend with its interval, and its seeds as small dots."""
+    rows = list(reversed(findings.rows))
+    figure, (axes,) = canvas(height=0.8 + 0.42 * len(rows))
+    for place, row in enumerate(rows):
+        color = style.color(row.label)
+        axes.plot([row.f1.low, row.f1.high], [place, place], color=color, linewidth=2)
+        axes.plot(row.f1.value, place, style.marker(row.label), color=color, markersize=8)
+        seeds = row.values("test.f1")
+        axes.plot(seeds, np.full(len(seeds), place - 0.22), "|", color="0.35", markersize=7)
+    axes.set_yticks(range(len(rows)), [row.label for row in rows])
+    axes.set(xlabel="F1 over unseen patients: mean over seeds, 95 % interval; ticks: single seeds")
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.grid(axis="x", color="0.9")
+    return figure
+
+
+def curves(findings: Findings, style: Style) -> "Figure":
+    """Draw ROC and precision-recall curves of all seeds of a backend taken together."""
+    from sklearn.metrics import precision_recall_curve, roc_curve
+
+    figure, (roc, recall) = canvas(columns=2, height=3.8)
+    for row in findings.rows:
+        labels, scores = _scored(row)
+        look = {"color": style.color(row.label), "linestyle": style.line(row.label)}
+        false, true, _ = roc_curve(labels, scores)
+        roc.plot(false, true, label=row.label, **look)
+        precision, found, _ = precision_recall_curve(labels, scores)
+        recall.plot(found, precision, **look)
+    roc.plot([0, 1], [0, 1], color="0.8", linewidth=1)
+    roc.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC")
+    recall.set(xlabel="recall", ylabel="precision", title="precision and recall")
+    recall.set_ylim(0, 1.02)
+    roc.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def confusion_matrices(findings: Findings) -> "Figure":
+    """Draw the confusion matrix of each backend, all seeds taken together, by share of row."""
+    count = ceil(len(findings.rows) / _COLUMNS)
+    figure, axes = canvas(count, _COLUMNS, height=2.7)
+    names = findings.rows[0].runs[0].class_names
+    short = [name if len(name) <= 12 else f"{name[:11]}…" for name in names]
+    for one, row in zip(axes, findings.rows, strict=False):
+        shares = _confusion(row, len(names))
+        one.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for place in np.ndindex(shares.shape):
+            dark = shares[place] > 0.55
+            text = f"{shares[place]:.1%}"
+            one.text(place[1], place[0], text, ha="center", va="center", color="w" if dark else "k")
+        one.set_xticks(range(len(names)), short, fontsize=8)
+        one.set_yticks(range(len(names)), short, fontsize=8, rotation=90, va="center")
+        one.set_title(row.label, fontsize=9)
+        one.set(xlabel="predicted", ylabel="true")
+    for one in axes[len(findings.rows) :]:
+        one.set_axis_off()
+    return figure
+
+
+def _scored(row: Row) -> tuple[np.ndarray, np.ndarray]:
+    run = row.runs[0]
+    positive, together = run.positive_class, pd.concat([one.predictions for one in row.runs])
+    truth = together["label"].to_numpy() == run.class_names.index(positive)
+    return truth, together[f"probability_{positive}"].to_numpy()
+
+
+def _confusion(row: Row, classes: int) -> np.ndarray:
+    from sklearn.metrics import confusion_matrix
+
+    together = pd.concat([run.predictions for run in row.runs])
+    names = [f"probability_{name}" for name in row.runs[0].class_names]
+    predicted = together[names].to_numpy().argmax(axis=1)
+    return confusion_matrix(
+        together["label"], predicted, labels=np.arange(classes), normalize="true"
+    )

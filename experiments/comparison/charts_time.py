@@ -1,0 +1,137 @@
+"""Pictures of what training takes: seconds, CPU, memory."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from experiments.comparison.canvas import HATCHES, Style, canvas
+from experiments.comparison.findings import PHASES, Findings, Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_GIB = 2**30
+
+
+def phases(findings: Findings) -> "Figure":
+    """Draw mean seconds by phase, one bar for each backend, what is in no phase at its end."""
+    import seaborn as sns
+
+    rows = list(reversed(findings.rows))
+    figure, (axes,) = canvas(height=1.3 + 0.42 * len(rows))
+    palette, places = sns.color_palette("colorblind", len(PHASES) + 1), np.arange(len(rows))
+    left = np.zeros(len(rows))
+    names = {**PHASES, "": "start and end of processes"}
+    for number, (metric, name) in enumerate(names.items()):
+        if metric:
+            seconds = np.array([np.nan_to_num(row.mean(metric)) for row in rows])
+        else:
+            seconds = np.maximum(0, [row.mean("time.total_s") for row in rows] - left)
+        hatch = HATCHES[number % len(HATCHES)]
+        axes.barh(
+            places, seconds, left=left, label=name, color=palette[number], hatch=hatch, ec="w"
+        )
+        left += seconds
+    axes.set_yticks(places, [row.label for row in rows])
+    axes.set(xlabel="seconds of a run, mean over seeds")
+    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
+    return figure
+
+
+def fronts(findings: Findings, style: Style) -> "Figure":
+    """Draw F1 against seconds and against CPU seconds; a line joins what nothing else beats."""
+    figure, axes = canvas(columns=2, height=3.6)
+    for one, metric, title in (
+        (axes[0], "time.total_s", "seconds of a run"),
+        (axes[1], "resources.cpu_s", "CPU seconds of a run"),
+    ):
+        known = [row for row in findings.rows if not np.isnan(row.mean(metric))]
+        for row in known:
+            one.plot(
+                row.mean(metric),
+                row.f1.value,
+                style.marker(row.label),
+                color=style.color(row.label),
+                label=row.label,
+                markersize=8,
+            )
+        best = front([(row.mean(metric), row.f1.value) for row in known])
+        one.step(*zip(*best, strict=True), where="post", color="0.6", linewidth=1, zorder=0)
+        one.set(xlabel=title, ylabel="F1")
+        one.set_xscale("log")
+        one.grid(color="0.93")
+    axes[0].legend(frameon=False, fontsize=7)
+    return figure
+
+
+def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the points of (cost, score) that no other beats in both, by rising cost."""
+    kept: list[tuple[float, float]] = []
+    for cost, score in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not kept or score > kept[-1][1]:
+            kept.append((cost, score))
+    return kept
+
+
+def learning(findings: Findings, style: Style) -> "Figure":
+    """Draw validation loss by epoch and by seconds of training, mean over seeds."""
+    figure, (by_epoch, by_time) = canvas(columns=2)
+    for row in findings.rows:
+        frames = [run.epochs for run in row.runs if "validation.loss" in run.epochs]
+        if not frames:
+            continue
+        shortest = min(len(frame) for frame in frames)
+        loss = np.mean([frame["validation.loss"].to_numpy()[:shortest] for frame in frames], axis=0)
+        look = {
+            "color": style.color(row.label),
+            "linestyle": style.line(row.label),
+            "marker": style.marker(row.label),
+            "markersize": 4,
+        }
+        by_epoch.plot(frames[0].index[:shortest], loss, label=row.label, **look)
+        if all("train.epoch_s" in frame for frame in frames):
+            seconds = np.mean(
+                [frame["train.epoch_s"].to_numpy()[:shortest] for frame in frames], axis=0
+            )
+            by_time.plot(seconds.cumsum(), loss, **look)
+    by_epoch.set(xlabel="epoch", ylabel="validation cross-entropy (nats)")
+    by_time.set(xlabel="seconds of training")
+    _or_say(by_epoch, "no validation loss in these records")
+    _or_say(by_time, "no seconds by epoch in these records")
+    return figure
+
+
+def resources(findings: Findings, style: Style) -> "Figure":
+    """Draw memory and busy cores over time, of the first seed of each backend."""
+    figure, (memory, cores) = canvas(columns=2)
+    for row in findings.rows:
+        series = row.runs[0].series
+        if series is None or len(series) < 3:
+            continue
+        look = {"color": style.color(row.label), "linestyle": style.line(row.label)}
+        memory.plot(series["at_s"], series["memory_bytes"] / _GIB, label=row.label, **look)
+        window = max(1, len(series) // 60)
+        busy = (series["cpu_s"].diff(window) / series["at_s"].diff(window)).clip(lower=0)
+        cores.plot(series["at_s"], busy, **look)
+    memory.set(xlabel="seconds", ylabel="memory (GiB)")
+    cores.set(xlabel="seconds", ylabel="busy cores")
+    _or_say(memory, "no samples over time in these records")
+    return figure
+
+
+def _or_say(axes: "Axes", text: str) -> None:
+    if axes.lines:
+        if any(not str(line.get_label()).startswith("_") for line in axes.lines):
+            axes.legend(frameon=False, fontsize=7)
+    else:
+        axes.text(0.5, 0.5, text, ha="center", transform=axes.transAxes, color="0.4")
+
+
+def on_front(findings: Findings, metric: str) -> list[str]:
+    """Return the backends that no other beats in both F1 and ``metric``."""
+    points: dict[tuple[float, float], Row] = {
+        (row.mean(metric), row.f1.value): row for row in findings.rows
+    }
+    known = [point for point in points if not np.isnan(point[0])]
+    return [points[point].label for point in front(known)]

@@ -1,0 +1,63 @@
+"""Which runs may stand side by side, and why others may not."""
+
+from collections.abc import Sequence
+
+from experiments.comparison.runs import ComparedRun
+
+#: Parameters that decide what is learned; those of one backend only are not among them.
+_SETTINGS = ("model.", "optimizer.", "positive_class", "epochs", "batch_size")
+_NO_WEIGHTS = "none"
+
+
+def reference_of(runs: Sequence[ComparedRun], baseline: str) -> ComparedRun:
+    """Return the run that the others are measured by: the newest finished one of ``baseline``."""
+    finished = [run for run in runs if run.finished] or list(runs)
+    return next((run for run in reversed(finished) if run.record.backend == baseline), finished[-1])
+
+
+def obstacles(run: ComparedRun, reference: ComparedRun, runs: Sequence[ComparedRun]) -> list[str]:
+    """Return why the scores of ``run`` cannot be compared with those of ``reference``."""
+    own, other = run.record.tags, reference.record.tags
+    found = []
+    if own.get("split.checksum") != other.get("split.checksum"):
+        found.append("other split of the patients")
+    elif own.get("data.fingerprint") != other.get("data.fingerprint"):
+        found.append("other images")  # with another split, prepared data differ anyway
+    names = {name for name in {*run.params, *reference.params} if name.startswith(_SETTINGS)}
+    found += [
+        f"{name} {run.params.get(name, 'unset')} instead of {reference.params.get(name, 'unset')}"
+        for name in sorted(names)
+        if run.params.get(name) != reference.params.get(name)
+    ]
+    if not found and (stranger := _other_weights(run, reference, runs)):
+        found.append(f"other initial weights than {stranger} of the same seed")
+    return found
+
+
+def speed_obstacles(run: ComparedRun, reference: ComparedRun) -> list[str]:
+    """Return why the seconds of ``run`` cannot be compared with those of ``reference``."""
+    found = []
+    for name, what in (("workers", "cores"), ("platform", "platform")):
+        own, other = run.params.get(name, "here"), reference.params.get(name, "here")
+        if own != other:
+            found.append(f"{what} {own} instead of {other}")
+    return found
+
+
+def _other_weights(
+    run: ComparedRun, reference: ComparedRun, runs: Sequence[ComparedRun]
+) -> str | None:
+    """Return the backend from whose initial weights those of ``run`` differ."""
+    known = {
+        other.record.backend: _weights(other)
+        for other in runs
+        if other.record.seed == run.record.seed and _weights(other) != _NO_WEIGHTS
+    }
+    name = reference.record.backend
+    if _weights(run) != _NO_WEIGHTS and name in known and known[name] != _weights(run):
+        return name
+    return None
+
+
+def _weights(run: ComparedRun) -> str:
+    return run.record.tags.get("initial_weights.checksum", _NO_WEIGHTS)

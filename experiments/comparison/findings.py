@@ -1,0 +1,186 @@
+"""What a set of runs shows: a row for each backend, and what does not fit in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from experiments.comparison.comparable import obstacles, reference_of, speed_obstacles
+from experiments.comparison.runs import ComparedRun
+from experiments.comparison.statistics import (
+    Difference,
+    Interval,
+    differences,
+    f1_over_patients,
+)
+from experiments.errors import ExperimentError
+
+BASELINE = "keras_local"
+#: Phases of a run, in their order, by the name of their metric.
+PHASES = {
+    "time.spark_start_s": "Spark and imports",
+    "time.load_s": "open data",
+    "time.fit_s": "fit",
+    "time.fit_other_s": "validate and set up",
+    "time.predict_s": "predict",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One backend on one platform, over its seeds."""
+
+    label: str
+    runs: tuple[ComparedRun, ...]
+    f1: Interval
+    difference: Difference | None
+    #: Why its seconds do not compare with those of the baseline; empty when they do.
+    speed_obstacles: tuple[str, ...]
+
+    def values(self, metric: str) -> np.ndarray:
+        """Return a metric of each run that has it, shape (runs,)."""
+        found = [run.record.metrics[metric] for run in self.runs if metric in run.record.metrics]
+        return np.array(found, float)
+
+    def mean(self, metric: str) -> float:
+        """Return the mean over seeds; not a number when no run has the metric."""
+        values = self.values(metric)
+        return float(values.mean()) if len(values) else float("nan")
+
+    def spread(self, metric: str) -> float:
+        """Return the standard deviation over seeds (n - 1); not a number for one run."""
+        values = self.values(metric)
+        return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+
+    @property
+    def core_seconds(self) -> float:
+        """Mean over runs of the cores that were kept, times the seconds."""
+        return self.mean("time.total_s") * float(self.runs[0].params.get("workers", "1"))
+
+    @property
+    def cost(self) -> float:
+        """Mean price of a run: cores kept and peak memory, each by the hour; 0 without prices."""
+        params = self.runs[0].params
+        hours = self.mean("time.total_s") / 3600
+        core, gb = (float(params.get(f"price.{key}", 0)) for key in ("core_hour", "gb_hour"))
+        gibibytes = self.mean("resources.peak_memory_bytes") / 2**30
+        return hours * (core * float(params.get("workers", "1")) + gb * gibibytes)
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A run that is in no row, and why."""
+
+    run: ComparedRun
+    reason: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All of a comparison."""
+
+    title: str
+    baseline: str
+    rows: tuple[Row, ...]
+    excluded: tuple[Excluded, ...]
+    notes: tuple[str, ...]
+    patients: int
+    synthetic: bool
+
+    @property
+    def sentences(self) -> list[str]:
+        """What was found about differences, in words."""
+        return [
+            row.difference.sentence(row.label, self.baseline)
+            for row in self.rows
+            if row.difference is not None
+        ]
+
+
+def compare(runs: Sequence[ComparedRun], baseline: str = BASELINE) -> Findings:
+    """Put comparable runs into rows.
+
+    Parameters
+    ----------
+    runs
+        As ``find_runs`` returns them.
+    baseline
+        The backend that the others are set against; the first row where it has not run.
+
+    Raises
+    ------
+    ExperimentError
+        When no run has finished.
+    """
+    if not any(run.finished for run in runs):
+        reasons = "; ".join(f"{run.record.backend}: {run.record.reason}" for run in runs)
+        raise ExperimentError(f"no run has finished, so there is nothing to compare ({reasons})")
+    reference = reference_of(runs, baseline)
+    groups: dict[str, list[ComparedRun]] = {}
+    excluded = []
+    for run in runs:
+        if reason := _reason_to_leave_out(run, reference, runs):
+            excluded.append(Excluded(run, reason))
+        else:
+            groups.setdefault(run.label, []).append(run)
+    base = reference.label
+    compared = differences({name: list(members) for name, members in groups.items()}, base)
+    rows = [
+        Row(
+            name,
+            tuple(sorted(members, key=lambda run: run.record.seed)),
+            f1_over_patients(members),
+            compared.get(name),
+            tuple(speed_obstacles(members[0], reference)),
+        )
+        for name, members in groups.items()
+    ]
+    rows.sort(key=lambda row: (row.label != base, -row.f1.value))
+    return Findings(
+        title=", ".join(sorted({run.record.experiment for run in runs})),
+        baseline=base,
+        rows=tuple(rows),
+        excluded=tuple(excluded),
+        notes=tuple(_notes(runs, rows, reference, baseline)),
+        patients=reference.predictions["patient_id"].nunique(),
+        synthetic=any(run.record.tags.get("synthetic") == "true" for run in runs),
+    )
+
+
+def _reason_to_leave_out(
+    run: ComparedRun, reference: ComparedRun, runs: Sequence[ComparedRun]
+) -> str:
+    if run.record.refused:
+        return run.record.reason
+    if not run.finished:
+        return f"{run.record.status}: {run.record.reason or 'still under way'}"
+    if missing := {"test.f1", "time.total_s"} - set(run.record.metrics):
+        return f"its record lacks {', '.join(sorted(missing))}"
+    if found := obstacles(run, reference, runs):
+        return f"not comparable: {'; '.join(found)}"
+    return ""
+
+
+def _notes(
+    runs: Sequence[ComparedRun], rows: Sequence[Row], reference: ComparedRun, baseline: str
+) -> list[str]:
+    notes = []
+    if reference.record.backend != baseline:
+        notes.append(f"{baseline} has not finished here; {reference.label} is the baseline.")
+    if len(rows) == 1:
+        notes.append("One backend only: there is nothing to set it against.")
+    if all(len(row.runs) == 1 for row in rows):
+        notes.append("One seed only: how much chance in training moves these figures is unknown.")
+    elif len({len(row.runs) for row in rows}) > 1:
+        counts = ", ".join(f"{row.label} {len(row.runs)}" for row in rows)
+        notes.append(f"Not every backend has every seed: {counts}.")
+    commits = {run.record.tags.get("code.commit", "unknown") for run in runs}
+    if len(commits) > 1:
+        notes.append(f"The runs were made with {len(commits)} versions of the code.")
+    notes += [
+        f"{row.label}: seconds not comparable with those of {reference.label}: "
+        f"{', '.join(row.speed_obstacles)}."
+        for row in rows
+        if row.speed_obstacles
+    ]
+    return notes

@@ -1,0 +1,42 @@
+"""What an honest split costs: the same backends with images of one patient on both sides."""
+
+from dataclasses import dataclass
+
+from experiments.comparison.findings import Findings
+from experiments.comparison.runs import ComparedRun
+from experiments.comparison.statistics import Interval, f1_over_patients
+
+_SPLIT_BY = "data.split.by"
+#: What the two splits may differ in.
+_OF_SPLIT = ("data.split.", "price", "tracking_uri", "time_limit", "seed", "warm_up", "platform")
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One backend under both splits."""
+
+    label: str
+    by_patient: Interval
+    by_image: Interval
+
+    @property
+    def gained(self) -> float:
+        """F1 that images of known patients add."""
+        return self.by_image.value - self.by_patient.value
+
+
+def leak_audit(findings: Findings) -> list[Leak]:
+    """Return the backends that have run with a split by patient and with one by image."""
+    rows = {row.label: row for row in findings.rows if row.runs[0].params.get(_SPLIT_BY) != "image"}
+    leaking: dict[str, list[ComparedRun]] = {}
+    for one in findings.excluded:
+        run = one.run
+        row = rows.get(run.label)
+        same = row is not None and _settings(run) == _settings(row.runs[0])
+        if run.finished and same and run.params.get(_SPLIT_BY) == "image":
+            leaking.setdefault(run.label, []).append(run)
+    return [Leak(name, rows[name].f1, f1_over_patients(runs)) for name, runs in leaking.items()]
+
+
+def _settings(run: ComparedRun) -> dict[str, str]:
+    return {name: value for name, value in run.params.items() if not name.startswith(_OF_SPLIT)}

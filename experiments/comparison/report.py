@@ -1,0 +1,83 @@
+"""The report: one HTML file that needs no network and no other file."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from experiments.comparison import charts_scores, charts_time, tables
+from experiments.comparison.canvas import Style, embedded, png
+from experiments.comparison.findings import Findings
+from experiments.comparison.hard_patients import hard_patients
+from experiments.comparison.leak_audit import leak_audit
+
+TEMPLATE = "report.html.j2"
+#: Names of the pictures' files, and what is said about each in the report.
+_CAPTIONS = {
+    "f1": "F1 over unseen patients. The interval resamples patients, not images; a tick is a seed.",
+    "phases": "Where the seconds of a run go.",
+    "fronts": "F1 against seconds and CPU seconds; the line joins backends that none beats twice.",
+    "learning": "Validation loss by epoch and by seconds of training, mean over seeds.",
+    "resources": "Memory and busy cores over time, first seed. Pages that processes share count in "
+    "each.",
+    "curves": "ROC and precision-recall, all seeds of a backend taken together.",
+    "confusion": "Confusion matrices, shares of each true class, all seeds taken together.",
+}
+
+
+def write_report(findings: Findings, folder: Path) -> Path:
+    """Write report, pictures and tables; return the path of ``report.html``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = draw(findings)
+    for name, content in pictures.items():
+        (folder / f"{name}.png").write_bytes(content)
+    (folder / "table.md").write_text(tables.markdown(findings) + "\n")
+    (folder / "table.tex").write_text(tables.latex(findings))
+    tables.raw(findings).to_csv(folder / "runs.csv", index=False)
+    path = folder / "report.html"
+    path.write_text(page(findings, pictures))
+    return path
+
+
+def draw(findings: Findings) -> dict[str, bytes]:
+    """Return all pictures as PNG, by name."""
+    style = Style([row.label for row in findings.rows])
+    figures = {
+        "f1": charts_scores.f1_intervals(findings, style),
+        "phases": charts_time.phases(findings),
+        "fronts": charts_time.fronts(findings, style),
+        "learning": charts_time.learning(findings, style),
+        "resources": charts_time.resources(findings, style),
+        "curves": charts_scores.curves(findings, style),
+        "confusion": charts_scores.confusion_matrices(findings),
+    }
+    return {name: png(figure) for name, figure in figures.items()}
+
+
+def page(findings: Findings, pictures: dict[str, bytes]) -> str:
+    """Return the report."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+    environment = Environment(
+        loader=PackageLoader("experiments.comparison", "."),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+    )
+    first = findings.rows[0].runs[0]
+    return environment.get_template(TEMPLATE).render(
+        findings=findings,
+        table=tables.texts(findings),
+        platforms=tables.platforms(findings),
+        pictures={name: embedded(content) for name, content in pictures.items()},
+        captions=_CAPTIONS,
+        fast=charts_time.on_front(findings, "time.total_s"),
+        frugal=charts_time.on_front(findings, "resources.cpu_s"),
+        hard=hard_patients(findings),
+        audit=leak_audit(findings),
+        embedded=embedded,
+        settings={
+            name: first.params.get(name, "?")
+            for name in ("model.name", "epochs", "batch_size", "workers", "optimizer.name")
+        },
+        tags=first.record.tags,
+        method=first.record.tags.get("resources.method", ""),
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )

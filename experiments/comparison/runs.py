@@ -1,0 +1,210 @@
+"""Runs as MLflow holds them: all that a comparison knows of them."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from experiments.errors import ExperimentError
+from experiments.records import FINISHED, RunRecord
+from experiments.resources import SERIES
+from experiments.stored import stored_record
+from experiments.thumbnails import THUMBNAILS
+from experiments.tracking import PARENT, check_reachable
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+_PREFIX = "probability_"
+#: Runs that one search returns; MLflow gives no more at a time.
+_PAGE = 1000
+#: Metrics with a value for each epoch.
+_BY_EPOCH = ("train.loss", "validation.loss", "train.epoch_s")
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One run and its artifacts, read when they are asked for."""
+
+    record: RunRecord
+    params: dict[str, str]
+    started_ms: int
+    client: "MlflowClient" = field(repr=False)
+    folder: Path = field(repr=False)
+
+    @property
+    def label(self) -> str:
+        """Backend and, where it is named, the platform."""
+        platform = self.params.get("platform", "here")
+        return self.record.backend if platform == "here" else f"{self.record.backend} ({platform})"
+
+    @property
+    def finished(self) -> bool:
+        """Whether it came to an end."""
+        return self.record.status == FINISHED
+
+    @property
+    def positive_class(self) -> str:
+        """The class that F1 is about."""
+        return self.params.get("positive_class", "")
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """``image_id``, ``patient_id``, ``label`` and a probability for each class."""
+        frame = self._table("predictions.parquet")
+        if frame is None:
+            raise ExperimentError(f"run {self.record.run_id} has no predictions.parquet")
+        return frame
+
+    @property
+    def class_names(self) -> list[str]:
+        """Classes in label order."""
+        names = [name for name in self.predictions.columns if name.startswith(_PREFIX)]
+        return [name.removeprefix(_PREFIX) for name in names]
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """One row for each epoch, with the metrics that the backend told."""
+        columns = {
+            name: {
+                point.step: point.value
+                for point in self.client.get_metric_history(self.record.run_id, name)
+            }
+            for name in _BY_EPOCH
+            if name in self.record.metrics
+        }
+        return pd.DataFrame(columns).sort_index()
+
+    @cached_property
+    def series(self) -> pd.DataFrame | None:
+        """Samples of memory and CPU time, or None in records without."""
+        return self._table(SERIES)
+
+    @cached_property
+    def thumbnails(self) -> pd.DataFrame | None:
+        """Small pictures of wrongly classified images, or None in records without."""
+        return self._table(THUMBNAILS)
+
+    def _table(self, name: str) -> pd.DataFrame | None:
+        from mlflow.exceptions import MlflowException
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            path = self.client.download_artifacts(self.record.run_id, name, str(self.folder))
+        except (MlflowException, OSError):
+            return None
+        return pd.read_parquet(path)
+
+
+def find_runs(
+    uris: Sequence[str], folder: Path, experiments: Sequence[str] = (), ids: Sequence[str] = ()
+) -> list[ComparedRun]:
+    """Return the runs that are asked for, oldest first.
+
+    Parameters
+    ----------
+    uris
+        MLflow databases or servers.
+    folder
+        Where artifacts are put that are not on this machine.
+    experiments
+        Names; of each backend and seed the newest run with the same settings, data and platform.
+    ids
+        Runs, or comparisons with all their runs. Without names and ids, the newest comparison.
+
+    Raises
+    ------
+    ExperimentError
+        When a store cannot be read, or nothing is found.
+    """
+    found: list[ComparedRun] = []
+    for uri in uris:
+        found += _found_in(uri, folder, experiments, ids)
+    if not found:
+        asked = ", ".join([*experiments, *ids])
+        raise ExperimentError(
+            f"no runs {f'of {asked} ' if asked else 'of a comparison '}in {', '.join(uris)}: make "
+            "some with run_experiment.py --backend all, or name an experiment with --experiment"
+        )
+    if missing := [i for i in ids if not any(i in _identities(run) for run in found)]:
+        raise ExperimentError(f"there is no run {', '.join(missing)} in {', '.join(uris)}")
+    found.sort(key=lambda run: run.started_ms)
+    newest = {_identity(run): run for run in found}
+    return list(found if ids else newest.values())
+
+
+def _found_in(
+    uri: str, folder: Path, experiments: Sequence[str], ids: Sequence[str]
+) -> list[ComparedRun]:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    check_reachable(uri)
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        raise ExperimentError(f"there is no record {uri}: name one with --tracking-uri")
+    client = MlflowClient(tracking_uri=uri)
+    try:
+        places = {e.experiment_id: e.name for e in client.search_experiments()}
+        runs = list(_all_runs(client, list(places)))
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ExperimentError(f"{uri} cannot be read: {first}") from error
+    names = {run.info.run_id: places[run.info.experiment_id] for run in runs}
+    leaves = [run for run in runs if "backend" in run.data.tags]
+    if experiments:
+        chosen = [run for run in leaves if names[run.info.run_id] in experiments]
+    elif ids:
+        chosen = [r for r in leaves if {r.info.run_id, r.data.tags.get(PARENT)} & set(ids)]
+    else:
+        above = [run.data.tags[PARENT] for run in leaves if PARENT in run.data.tags]
+        chosen = [run for run in leaves if above and run.data.tags.get(PARENT) == above[0]]
+    return [
+        ComparedRun(
+            stored_record(run, uri).model_copy(update={"experiment": names[run.info.run_id]}),
+            dict(run.data.params),
+            run.info.start_time,
+            client,
+            folder / run.info.run_id,
+        )
+        for run in chosen
+    ]
+
+
+def _all_runs(client: "MlflowClient", experiments: list[str]) -> "Iterable[Run]":
+    """Yield all runs, the newest first."""
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            experiments, max_results=_PAGE, page_token=token, order_by=["start_time DESC"]
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _identities(run: ComparedRun) -> tuple[str, str]:
+    return run.record.run_id, run.record.tags.get(PARENT, "")
+
+
+def _identity(run: ComparedRun) -> str:
+    """Return what two runs share of which the newer one takes the older one's place."""
+    tags = run.record.tags
+    return json.dumps(
+        [
+            run.record.experiment,
+            sorted(
+                (name, value)
+                for name, value in run.params.items()
+                if not name.startswith(("price", "tracking_uri", "time_limit"))
+            ),
+            tags.get("data.fingerprint"),
+            tags.get("split.checksum"),
+        ]
+    )

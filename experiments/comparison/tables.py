@@ -1,0 +1,140 @@
+"""The comparison as a table: for a terminal, a paper, a spreadsheet."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from rich import box
+from rich.table import Table
+
+from experiments.comparison.findings import Findings, Row
+
+_GIB = 2**30
+
+
+def _plus_minus(metric: str, form: str, unit: float = 1.0) -> Callable[[Row], str]:
+    """Return a function that shows the mean of a metric and, over several seeds, its spread."""
+
+    def show(row: Row) -> str:
+        mean, spread = row.mean(metric) / unit, row.spread(metric) / unit
+        if np.isnan(mean):
+            return "-"
+        return form.format(mean) + ("" if np.isnan(spread) else f" ± {form.format(spread)}")
+
+    return show
+
+
+def _f1(row: Row) -> str:
+    return f"{row.f1.value:.3f} ({row.f1.low:.3f}-{row.f1.high:.3f})"
+
+
+def _difference(row: Row) -> str:
+    if row.difference is None:
+        return "-"
+    interval = row.difference.interval
+    return f"{interval.value:+.3f} ({interval.low:+.3f} to {interval.high:+.3f})"
+
+
+#: Headings and what stands below them.
+_COLUMNS: dict[str, Callable[[Row], str]] = {
+    "backend": lambda row: row.label,
+    "seeds": lambda row: str(len(row.runs)),
+    "F1 (95 %)": _f1,
+    "F1 ± sd of seeds": _plus_minus("test.f1", "{:.3f}"),
+    "difference (95 %)": _difference,
+    "ROC AUC": _plus_minus("test.roc_auc", "{:.3f}"),
+    "fit s": _plus_minus("time.fit_s", "{:.1f}"),
+    "total s": _plus_minus("time.total_s", "{:.1f}"),
+    "images/s": _plus_minus("train.images_per_s", "{:,.0f}"),
+    "CPU s": _plus_minus("resources.cpu_s", "{:.0f}"),
+    "memory GiB": _plus_minus("resources.peak_memory_bytes", "{:.1f}", _GIB),
+}
+#: What fits a terminal of 100 characters.
+_NARROW = ("backend", "seeds", "F1 (95 %)", "difference (95 %)", "fit s", "total s", "CPU s")
+
+
+def texts(findings: Findings) -> pd.DataFrame:
+    """Return the table as texts, a row for each backend."""
+    rows = [{name: show(row) for name, show in _COLUMNS.items()} for row in findings.rows]
+    table = pd.DataFrame(rows, columns=list(_COLUMNS))
+    if any(row.cost for row in findings.rows):
+        currency = findings.rows[0].runs[0].params.get("price.currency", "")
+        table[f"cost {currency}"] = [f"{row.cost:.4f}" for row in findings.rows]
+    return table
+
+
+def terminal(findings: Findings) -> Table:
+    """Return the narrow table for a terminal."""
+    stamp = " (SYNTHETIC cells)" if findings.synthetic else ""
+    table = Table(
+        title=f"{findings.title}: {findings.patients} unseen test patients{stamp}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    content = texts(findings)[list(_NARROW)]
+    for name in content:
+        table.add_column(name, justify="left" if name == "backend" else "right", overflow="fold")
+    for values in content.itertuples(index=False):
+        table.add_row(*values)
+    return table
+
+
+def markdown(findings: Findings) -> str:
+    """Return the whole table in Markdown."""
+    return texts(findings).to_markdown(index=False)
+
+
+def latex(findings: Findings) -> str:
+    """Return the whole table as a LaTeX ``tabular`` for the package booktabs."""
+    table = texts(findings).replace({"±": r"$\\pm$"}, regex=True)
+    table.columns = [name.replace("±", r"$\pm$").replace("%", r"\%") for name in table.columns]
+    table = table.map(lambda text: text.replace("_", r"\_"))
+    return table.to_latex(index=False, escape=False)
+
+
+def raw(findings: Findings) -> pd.DataFrame:
+    """Return every run with its numbers, those that are in no row included with the reason."""
+    reasons = {one.run.record.run_id: one.reason for one in findings.excluded}
+    runs = [run for row in findings.rows for run in row.runs]
+    runs += [one.run for one in findings.excluded]
+    return pd.DataFrame(
+        {
+            "backend": run.record.backend,
+            "seed": run.record.seed,
+            "platform": run.params.get("platform", "here"),
+            "status": run.record.status,
+            "left_out_because": reasons.get(run.record.run_id, ""),
+            "run_id": run.record.run_id,
+            "experiment": run.record.experiment,
+            **{
+                name: value
+                for name, value in sorted(run.record.metrics.items())
+                if name.startswith(("test.", "time.", "train.", "resources."))
+            },
+        }
+        for run in runs
+    )
+
+
+def platforms(findings: Findings) -> pd.DataFrame:
+    """Return seconds for each epoch, core-seconds and cost, by backend and platform."""
+    rows = [
+        {
+            "backend": row.runs[0].record.backend,
+            "platform": row.runs[0].params.get("platform", "here"),
+            "cores": row.runs[0].params.get("workers", "?"),
+            "s per epoch": f"{row.mean('time.fit_s') / _epochs(row):.1f}",
+            "total s": f"{row.mean('time.total_s'):.1f}",
+            "core-seconds": f"{row.core_seconds:.0f}",
+            f"cost {row.runs[0].params.get('price.currency', 'USD')}": (
+                f"{row.cost:.4f}" if row.cost else "no price given"
+            ),
+        }
+        for row in findings.rows
+    ]
+    return pd.DataFrame(rows)
+
+
+def _epochs(row: Row) -> float:
+    return float(row.runs[0].params.get("epochs", "1"))

@@ -1,0 +1,42 @@
+"""Small pictures of what a run got wrong, so that a comparison can show them from records alone."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from data.prepared import PreparedData
+
+#: Artifact with the pictures.
+THUMBNAILS = "wrong_images.parquet"
+_LARGEST = 400
+_EDGE = 64  # pixels
+
+
+def write_thumbnails(predictions: pd.DataFrame, data: PreparedData, path: Path) -> None:
+    """Write ``image_id``, ``patient_id``, ``label``, ``predicted`` and ``png`` of wrong images.
+
+    At most 400, those first of whose wrong class the model is surest. Nothing is written for
+    features, which are no pictures.
+    """
+    from PIL import Image
+
+    if data.dtype != "uint8":
+        return
+    columns = [f"probability_{name}" for name in data.class_names]
+    probabilities = predictions[columns].to_numpy()
+    wrong = predictions.assign(predicted=probabilities.argmax(axis=1), sure=probabilities.max(1))
+    wrong = wrong[wrong["predicted"] != wrong["label"]].nlargest(_LARGEST, "sure")
+    places = {identity: row for row, identity in enumerate(wrong["image_id"])}
+    pictures: list[bytes] = [b""] * len(wrong)
+    for block in data.shard("test").blocks():
+        for identity, pixels in zip(block.image_ids, block.pixels, strict=True):
+            if identity in places:
+                image = Image.fromarray(np.squeeze(pixels))
+                image.thumbnail((_EDGE, _EDGE))
+                buffer = io.BytesIO()
+                image.save(buffer, "PNG")
+                pictures[places[identity]] = buffer.getvalue()
+    kept = wrong[["image_id", "patient_id", "label", "predicted"]].assign(png=pictures)
+    kept.to_parquet(path, index=False)
