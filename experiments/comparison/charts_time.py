@@ -59,7 +59,7 @@ def fronts(findings: Findings, style: Style) -> "Figure":
         best = front([(row.mean(metric), row.f1.value) for row in known])
         one.step(*zip(*best, strict=True), where="post", color="0.6", linewidth=1, zorder=0)
         one.set(xlabel=title, ylabel="F1")
-        one.set_xscale("log")
+        one.set_xlim(left=0)
         one.grid(color="0.93")
     axes[0].legend(frameon=False, fontsize=7)
     return figure

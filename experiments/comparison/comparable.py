@@ -10,9 +10,20 @@ _NO_WEIGHTS = "none"
 
 
 def reference_of(runs: Sequence[ComparedRun], baseline: str) -> ComparedRun:
-    """Return the run that the others are measured by: the newest finished one of ``baseline``."""
+    """Return the run that the others are measured by.
+
+    The newest finished one of ``baseline``; one whose patients are apart before one where they
+    are not.
+    """
     finished = [run for run in runs if run.finished] or list(runs)
-    return next((run for run in reversed(finished) if run.record.backend == baseline), finished[-1])
+    return max(
+        finished,
+        key=lambda run: (
+            run.params.get("data.split.by") != "image",
+            run.record.backend == baseline,
+            run.started_ms,
+        ),
+    )
 
 
 def obstacles(run: ComparedRun, reference: ComparedRun, runs: Sequence[ComparedRun]) -> list[str]:

@@ -6,6 +6,7 @@ import pytest
 
 import experiments
 from data.config import DataConfig
+from experiments.observer import Observer
 from experiments.records import RunRecord
 
 Run = Callable[..., list[RunRecord]]
@@ -20,7 +21,9 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(data_config: DataConfig, work: Path, tracking_uri: str) -> Run:
     """Run the small data set through the whole harness."""
 
-    def run_small(*backends: str, **values: Any) -> list[RunRecord]:
+    def run_small(
+        *backends: str, resume: bool = False, observer: Observer | None = None, **values: Any
+    ) -> list[RunRecord]:
         overrides = {
             "name": "test",
             "data": data_config.model_dump(mode="json"),
@@ -30,6 +33,13 @@ def run(data_config: DataConfig, work: Path, tracking_uri: str) -> Run:
             "time_limit": 300,
             **values,
         }
-        return experiments.run("synthetic", backends=backends, overrides=overrides, work=work)
+        return experiments.run(
+            "synthetic",
+            backends=backends,
+            overrides=overrides,
+            work=work,
+            resume=resume,
+            observer=observer,
+        )
 
     return run_small

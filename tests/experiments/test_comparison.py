@@ -1,0 +1,296 @@
+"""Comparing records: the numbers are those of scikit-learn and SciPy, and nothing is compared
+that does not compare."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from sklearn.metrics import f1_score
+from typer.testing import CliRunner
+
+from experiments import comparison
+from experiments.__main__ import app
+from experiments.comparison import tables
+from experiments.comparison.charts_time import front
+from experiments.comparison.hard_patients import hard_patients
+from experiments.comparison.leak_audit import leak_audit
+from experiments.comparison.report import write_report
+from experiments.comparison.runs import ComparedRun
+from experiments.comparison.statistics import differences, f1_over_patients
+from experiments.errors import ExperimentError
+from experiments.records import RunRecord
+from tests.experiments.conftest import Run
+
+NAME = "compared"
+
+
+@pytest.fixture(scope="module")
+def records(run: Run) -> list[RunRecord]:
+    return run(
+        "keras_local",
+        "majority",
+        "tests.experiments.misbehaving:Refusing",
+        name=NAME,
+        seeds=[0, 1],
+        optimizer={"name": "adam", "learning_rate": 0.003},
+    )
+
+
+@pytest.fixture
+def found(records: list[RunRecord], tracking_uri: str, tmp_path: Path) -> list[ComparedRun]:
+    assert records
+    return comparison.find_runs([tracking_uri], tmp_path / "artifacts", [NAME])
+
+
+def made_up(patients: np.ndarray, labels: np.ndarray, scores: np.ndarray, seed: int) -> ComparedRun:
+    """A run with given predictions, without MLflow."""
+    record = RunRecord(
+        experiment="x", backend="x", seed=seed, run_id="x", tracking_uri="", status="FINISHED"
+    )
+    run = ComparedRun(record, {"positive_class": "sick"}, 0, None, Path())  # type: ignore[arg-type]
+    run.__dict__["predictions"] = pd.DataFrame(
+        {
+            "image_id": np.arange(len(labels)).astype(str),
+            "patient_id": patients,
+            "label": labels,
+            "probability_healthy": 1 - scores,
+            "probability_sick": scores,
+        }
+    )
+    return run
+
+
+@pytest.fixture(scope="module")
+def groups() -> dict[str, list[ComparedRun]]:
+    """30 patients of 20 images: two backends of the same skill, and one without any."""
+    generator = np.random.default_rng(3)
+    patients = np.repeat([f"p{number:02}" for number in range(30)], 20)
+    labels = np.repeat(generator.permutation(30) % 2, 20)
+    skill = {"one": 0.85, "other": 0.85, "blind": 0.55}
+    return {
+        name: [
+            made_up(
+                patients,
+                labels,
+                np.where(generator.random(600) < share, labels, 1 - labels) * 0.8 + 0.1,
+                seed,
+            )
+            for seed in range(3)
+        ]
+        for name, share in skill.items()
+    }
+
+
+def test_f1_and_spread_are_those_of_scikit_learn(
+    found: list[ComparedRun], records: list[RunRecord], tmp_path: Path
+) -> None:
+    findings = comparison.compare(found)
+    row = findings.rows[0]
+    assert (row.label, len(row.runs)) == ("keras_local", 2)
+    single = []
+    for record in (one for one in records if one.backend == "keras_local"):
+        path = MlflowClient(record.tracking_uri).download_artifacts(
+            record.run_id, "predictions.parquet", str(tmp_path)
+        )
+        frame = pd.read_parquet(path)
+        guess = frame["probability_all"] > frame["probability_hem"]
+        single.append(f1_score(frame["label"] == 0, guess))
+    assert row.f1.value == pytest.approx(np.mean(single))
+    assert row.spread("test.f1") == pytest.approx(np.std(single, ddof=1))
+    assert row.f1.low <= row.f1.value <= row.f1.high
+
+
+def test_what_is_not_comparable_is_left_out_with_its_reason(found: list[ComparedRun]) -> None:
+    plain = next(run for run in found if run.record.backend == "majority")
+    other_split = replace(
+        plain,
+        record=plain.record.model_copy(
+            update={"tags": {**plain.record.tags, "split.checksum": "another"}}
+        ),
+    )
+    longer = replace(plain, params={**plain.params, "epochs": "9"})
+    strange = next(run for run in found if run.record.backend == "keras_local")
+    strange = replace(
+        strange,
+        record=strange.record.model_copy(
+            update={
+                "backend": "stranger",
+                "tags": {**strange.record.tags, "initial_weights.checksum": "another"},
+            }
+        ),
+    )
+    findings = comparison.compare([other_split, longer, strange, *found])
+    reasons = [one.reason for one in findings.excluded]
+    assert "not comparable: other split of the patients" in reasons
+    assert "not comparable: epochs 9 instead of 1" in reasons
+    assert "not comparable: other initial weights than keras_local of the same seed" in reasons
+    assert reasons.count("refused: it is Saturday") == 2
+    assert {row.label for row in findings.rows} == {"keras_local", "majority"}
+
+
+def test_seconds_of_other_cores_are_marked(found: list[ComparedRun]) -> None:
+    moved = [
+        replace(run, params={**run.params, "workers": "8", "platform": "emr"})
+        if run.record.backend == "majority"
+        else run
+        for run in found
+    ]
+    findings = comparison.compare(moved)
+    assert [row.label for row in findings.rows] == ["keras_local", "majority (emr)"]
+    assert any("cores 8 instead of 2, platform emr instead of here" in n for n in findings.notes)
+
+
+def test_interval_is_that_of_drawing_patients(groups: dict[str, list[ComparedRun]]) -> None:
+    """Against a bootstrap that copies the drawn patients' images and asks scikit-learn."""
+    interval, generator, means = f1_over_patients(groups["one"]), np.random.default_rng(5), []
+    tables = [
+        [images for _, images in run.predictions.groupby("patient_id")] for run in groups["one"]
+    ]
+    for _ in range(300):
+        drawn = generator.integers(0, 30, 30)
+        samples = [pd.concat([images[number] for number in drawn]) for images in tables]
+        means.append(np.mean([f1_score(s["label"], s["probability_sick"] > 0.5) for s in samples]))
+    # The ends of an interval of 300 resamples vary by about 0.006.
+    np.testing.assert_allclose(
+        [interval.low, interval.high], np.quantile(means, [0.025, 0.975]), atol=0.02
+    )
+
+
+def test_difference_is_shown_where_there_is_one_and_only_there(
+    groups: dict[str, list[ComparedRun]],
+) -> None:
+    compared = differences(dict(groups), "one")
+    assert not compared["other"].shown
+    assert "no difference to one shown at these 30 patients" in compared["other"].sentence(
+        "other", "one"
+    )
+    blind = compared["blind"]
+    assert blind.shown
+    assert blind.interval.high < 0
+    assert "F1 lower than that of one" in blind.sentence("blind", "one")
+    # Holm: the smallest of two p values is doubled, the largest stays.
+    assert blind.p_corrected == pytest.approx(min(1, 2 * blind.p))
+    assert compared["other"].p_corrected == pytest.approx(compared["other"].p)
+
+
+def test_equal_runs_differ_by_nothing(groups: dict[str, list[ComparedRun]]) -> None:
+    twin = differences({"one": groups["one"], "twin": groups["one"]}, "one")["twin"]
+    assert (twin.interval.low, twin.interval.value, twin.interval.high) == (0, 0, 0)
+    assert twin.p == 1
+
+
+def test_difference_is_over_shared_seeds(groups: dict[str, list[ComparedRun]]) -> None:
+    fewer = {"one": groups["one"], "other": groups["other"][:1]}
+    found = differences(fewer, "one")["other"]
+    first = {"one": groups["one"][:1], "other": groups["other"][:1]}
+    assert found.interval == differences(first, "one")["other"].interval
+
+
+def test_front_keeps_what_nothing_beats_in_both() -> None:
+    assert front([(3, 0.9), (1, 0.7), (2, 0.6), (4, 0.9)]) == [(1, 0.7), (3, 0.9)]
+
+
+def test_report_needs_no_other_file_and_has_every_number(
+    found: list[ComparedRun], tmp_path: Path
+) -> None:
+    findings = comparison.compare(found)
+    path = write_report(findings, tmp_path / "report")
+    page = path.read_text()
+    assert page.count("data:image/png;base64") >= 7
+    assert "http" not in page.replace("http://www.w3.org", "")
+    assert 'src="data:' in page
+    assert "SYNTHETIC" in page
+    for cell in tables.texts(findings).to_numpy().ravel():
+        assert cell in page
+    assert "it is Saturday" in page
+    written = {item.name for item in path.parent.iterdir()}
+    assert {"table.md", "table.tex", "runs.csv", "f1.png", "resources.png"} <= written
+    runs = pd.read_csv(path.parent / "runs.csv")
+    assert len(runs) == 6
+    assert runs["left_out_because"].notna().sum() == 2
+    tex = (path.parent / "table.tex").read_text()
+    assert r"keras\_local" in tex
+    assert "±" not in tex
+
+
+def test_hard_patients_are_those_that_all_get_wrong(found: list[ComparedRun]) -> None:
+    findings = comparison.compare(found)
+    trained = [run for run in found if run.record.backend == "keras_local"]
+    wrong = set.intersection(
+        *(
+            set(
+                frame.loc[
+                    (frame["probability_all"] > frame["probability_hem"]) != (frame["label"] == 0),
+                    "image_id",
+                ]
+            )
+            for frame in (run.predictions for run in trained)
+        )
+    )
+    hard = hard_patients(findings)
+    assert wrong
+    assert sum(one.wrong for one in hard) <= len(wrong)
+    assert all(picture.startswith(b"\x89PNG") for one in hard for picture in one.pictures)
+    assert all(len(one.pictures) == min(one.wrong, 6) for one in hard)
+
+
+def test_leak_audit_sets_both_splits_side_by_side(
+    run: Run, records: list[RunRecord], tracking_uri: str, tmp_path: Path
+) -> None:
+    (leaking,) = run(
+        "keras_local",
+        name=NAME,
+        optimizer={"name": "adam", "learning_rate": 0.003},
+        **{"data.split.by": "image"},
+    )
+    ids = [record.run_id for record in records]
+    both = comparison.find_runs([tracking_uri], tmp_path, ids=[*ids, leaking.run_id])
+    (leak,) = leak_audit(comparison.compare(both))
+    assert leak.label == "keras_local"
+    assert leak.by_image.value == pytest.approx(leaking.metrics["test.f1"])
+    assert leak.gained == leak.by_image.value - leak.by_patient.value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--tracking-uri", "sqlite:///nowhere.db"], "there is no record sqlite:///nowhere.db"),
+        (["--tracking-uri", "http://127.0.0.1:9"], "does not answer"),
+        (["--experiment", "unheard"], "no runs of unheard"),
+        (["--run", "0123"], "no runs of 0123"),
+    ],
+)
+def test_bad_requests_are_answered_in_a_line(
+    tracking_uri: str, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    store = [] if "--tracking-uri" in arguments else ["--tracking-uri", tracking_uri]
+    result = CliRunner().invoke(app, ["compare", *arguments, *store, "--output", str(tmp_path)])
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_only_failures_are_no_comparison(run: Run, tracking_uri: str, tmp_path: Path) -> None:
+    run("tests.experiments.misbehaving:Raising", name="failures")
+    found = comparison.find_runs([tracking_uri], tmp_path, ["failures"])
+    with pytest.raises(ExperimentError, match=r"no run has finished.*the framework's own words"):
+        comparison.compare(found)
+
+
+def test_one_backend_and_one_seed_are_said_to_show_little(
+    run: Run, tracking_uri: str, tmp_path: Path
+) -> None:
+    run("majority", name="single")
+    notes = comparison.compare(comparison.find_runs([tracking_uri], tmp_path, ["single"])).notes
+    assert any("keras_local has not finished here" in note for note in notes)
+    assert any("One backend only" in note for note in notes)
+    assert any("One seed only" in note for note in notes)
+
+
+def test_record_without_its_metrics_is_left_out(found: list[ComparedRun]) -> None:
+    plain = next(run for run in found if run.record.backend == "majority")
+    bare = replace(plain, record=plain.record.model_copy(update={"metrics": {}}))
+    findings = comparison.compare([*found, bare])
+    assert any("its record lacks test.f1, time.total_s" in one.reason for one in findings.excluded)

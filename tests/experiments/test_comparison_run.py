@@ -1,0 +1,90 @@
+"""Several runs below one run of their own, and going on after an interruption."""
+
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from experiments.comparison_run import KEY, plans_in_order
+from experiments.loading import load
+from experiments.records import FINISHED, KILLED, RunRecord
+from experiments.tracking import PARENT, Recorder
+from tests.experiments.conftest import Run
+
+BACKENDS = ("majority", "tests.experiments.misbehaving:Refusing")
+
+
+def above(record: RunRecord) -> str:
+    tags = MlflowClient(record.tracking_uri).get_run(record.run_id).data.tags
+    return str(tags[PARENT])
+
+
+def below(tracking_uri: str, run_id: str) -> list[str]:
+    client = MlflowClient(tracking_uri)
+    found = client.search_runs(
+        [client.get_run(run_id).info.experiment_id], f"tags.`{PARENT}` = '{run_id}'"
+    )
+    return sorted(run.info.run_name for run in found)
+
+
+def test_runs_stand_below_one_run_and_a_refusal_is_one_of_them(run: Run, tracking_uri: str) -> None:
+    records = run(*BACKENDS, name="below", seeds=[0, 1])
+    (parent,) = {above(record) for record in records}
+    stored = MlflowClient(tracking_uri).get_run(parent)
+    assert stored.info.status == FINISHED
+    assert len(below(tracking_uri, parent)) == 4
+    assert [(r.backend, r.seed) for r in records] == [(b, s) for s in (0, 1) for b in BACKENDS]
+
+
+def test_one_run_has_none_above_it(run: Run, tracking_uri: str) -> None:
+    (record,) = run("majority", name="alone")
+    assert PARENT not in MlflowClient(tracking_uri).get_run(record.run_id).data.tags
+
+
+def test_order_is_drawn_from_each_seed_and_leaves_nothing_out() -> None:
+    backends = ["majority", "keras_local", "elephas", "bigdl", "pandas_udf"]
+    experiment = load("synthetic", {"backends": backends, "seeds": list(range(8))})
+    order = [(plan.seed, plan.backend) for plan in plans_in_order(experiment)]
+    assert sorted(order) == sorted((seed, name) for seed in range(8) for name in backends)
+    assert [seed for seed, _ in order] == sorted(seed for seed, _ in order)
+    assert len({tuple(b for s, b in order if s == seed) for seed in range(8)}) > 4
+    assert order == [(plan.seed, plan.backend) for plan in plans_in_order(experiment)]
+
+
+def test_resumed_comparison_repeats_nothing_that_is_finished(run: Run, tracking_uri: str) -> None:
+    first = run(*BACKENDS, name="resumed", seeds=[0])
+    recorder = Recorder(tracking_uri, "resumed")
+    left = recorder.open("majority-seed1", {"seed": "1"}, {"backend": "majority"}, above(first[0]))
+    second = run(*BACKENDS, name="resumed", seeds=[0, 1], resume=True)
+    assert {record.run_id for record in first} < {record.run_id for record in second}
+    assert {above(record) for record in second} == {above(first[0])}
+    stored = MlflowClient(tracking_uri).get_run(left)
+    assert (stored.info.status, len(second)) == (KILLED, 4)
+    assert stored.data.tags["status_reason"] == "ended without a word"
+
+
+@pytest.mark.parametrize("changed", [{"epochs": 2}, {"optimizer.learning_rate": 0.5}])
+def test_other_settings_are_another_comparison(
+    run: Run, tracking_uri: str, changed: dict[str, object]
+) -> None:
+    first = run(*BACKENDS, name="changed")
+    second = run(*BACKENDS, name="changed", resume=True, **changed)
+    keys = [MlflowClient(tracking_uri).get_run(above(r[0])).data.tags[KEY] for r in (first, second)]
+    assert keys[0] != keys[1]
+    assert above(first[0]) != above(second[0])
+
+
+def test_interrupt_closes_the_run_above_too(run: Run, tracking_uri: str, tmp_path: Path) -> None:
+    from experiments.observer import Observer
+
+    class Interrupting(Observer):
+        def run_ends(self, record: RunRecord) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(*BACKENDS, name="stopped", observer=Interrupting())
+    client = MlflowClient(tracking_uri)
+    experiment = client.get_experiment_by_name("stopped")
+    assert experiment is not None
+    (parent,) = client.search_runs([experiment.experiment_id], f"tags.`{KEY}` != ''")
+    assert parent.info.status == KILLED
