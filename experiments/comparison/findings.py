@@ -124,7 +124,7 @@ def compare(runs: Sequence[ComparedRun], baseline: str = BASELINE) -> Findings:
         else:
             groups.setdefault(run.label, []).append(run)
     base = reference.label
-    compared = differences({name: list(members) for name, members in groups.items()}, base)
+    compared = differences(groups, base)
     rows = [
         Row(
             name,

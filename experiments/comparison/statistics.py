@@ -1,6 +1,6 @@
 """Means over seeds, intervals over patients, differences to a baseline."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +70,9 @@ def f1_over_patients(runs: Sequence[ComparedRun]) -> Interval:
     return _bootstrapped(counts.shape[-1], lambda index: _mean_f1(counts, index))
 
 
-def differences(groups: dict[str, Sequence[ComparedRun]], baseline: str) -> dict[str, Difference]:
+def differences(
+    groups: Mapping[str, Sequence[ComparedRun]], baseline: str
+) -> dict[str, Difference]:
     """Return the difference of each group to ``baseline``, over the seeds that both have.
 
     The p value is of a test that exchanges the two backends within patients: R. A. Fisher, "The
