@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from experiments.cli import FAILED_STATUS, plain_errors, run
-from experiments.compare_cli import compare
+from experiments.compare_cli import compare, dashboard
 from experiments.errors import ExperimentError
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 app.command("run", help="The same as run_experiment.py.")(run)
 app.command("compare")(compare)
+app.command("dashboard")(dashboard)
 
 
 @app.command()

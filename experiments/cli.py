@@ -29,6 +29,12 @@ def run(
     data: Annotated[
         str | None, typer.Option(help="Folder or s3:// prefix with your images.")
     ] = None,
+    split_by: Annotated[
+        str | None,
+        typer.Option(
+            help="patient, or image: a leak on purpose, to see what an honest split costs."
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -105,6 +111,7 @@ def run(
     """Train the same CNN on the same patients through one or several Spark backends."""
     options: dict[str, Any] = {
         "data.source": data,
+        "data.split.by": split_by,
         "model.name": model,
         "workers": workers,
         "epochs": epochs,

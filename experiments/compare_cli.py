@@ -1,4 +1,4 @@
-"""``python -m experiments compare``."""
+"""``python -m experiments compare`` and ``dashboard``: looking at what was recorded."""
 
 import sys
 import tempfile
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from experiments.cli import plain_errors
+from experiments.config import DEFAULT_URI
 
 
 def compare(
@@ -39,7 +40,7 @@ def compare(
         from experiments import comparison
         from experiments.comparison import tables
 
-        uris = tracking_uri or ["sqlite:///mlflow.db"]
+        uris = tracking_uri or [DEFAULT_URI]
         found = comparison.find_runs(uris, Path(folder), experiment or (), run or ())
         findings = comparison.compare(found, baseline)
         console = Console(highlight=False, file=sys.stdout)
@@ -50,3 +51,24 @@ def compare(
             console.print(f"- left out: {one.run.label}, seed {one.run.record.seed}: {one.reason}")
         path = comparison.write_report(findings, output)
         console.print(f"report: {path}")
+
+
+def dashboard(
+    tracking_uri: Annotated[str, typer.Option(help="MLflow database.")] = DEFAULT_URI,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on loopback.")] = 5000,
+) -> None:
+    """Start MLflow's user interface on loopback and print where it is; Ctrl-C ends it."""
+    from experiments.dashboard import Dashboard
+
+    with (
+        plain_errors(debug=False),
+        tempfile.TemporaryDirectory(prefix="sparkdl-") as folder,
+        Dashboard(tracking_uri, port, Path(folder)) as board,
+    ):
+        for name, address in board.pages().items():
+            typer.echo(f"{name}: {address}")
+        typer.echo("Ctrl-C ends it.")
+        try:
+            board.wait()
+        except KeyboardInterrupt:
+            typer.echo("")

@@ -8,6 +8,8 @@ from backends.registry import known
 from data.config import DataConfig
 from models import ModelConfig, OptimizerConfig
 
+DEFAULT_URI = "sqlite:///mlflow.db"
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,7 +58,7 @@ class Experiment(_Frozen):
     spark: SparkConfig = SparkConfig()
     #: Seconds that one run may take, start of Spark included.
     time_limit: Annotated[float, Field(gt=0)] = 3600
-    tracking_uri: str = "sqlite:///mlflow.db"
+    tracking_uri: str = DEFAULT_URI
     #: Before the first of several runs, start every backend once without training: the first one
     #: would otherwise pay for files that are not in memory yet.
     warm_up: bool = True

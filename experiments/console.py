@@ -11,7 +11,7 @@ from rich.table import Table
 
 from data.prepared import PreparedData
 from data.schema import SPLITS
-from experiments.config import Experiment, RunPlan
+from experiments.config import DEFAULT_URI, Experiment, RunPlan
 from experiments.observer import Observer
 from experiments.records import FINISHED, RunRecord
 
@@ -91,6 +91,10 @@ class Console(Observer):
     def comparison_ends(self, records: Sequence[RunRecord]) -> None:
         """Show the table."""
         self._show(list(records))
+        if self._experiment:
+            uri = self._experiment.tracking_uri
+            store = "" if uri == DEFAULT_URI else f" --tracking-uri {uri}"
+            self._out.print(f"report: uv run python -m experiments compare{store}")
 
     def run_starts(self, backend: str, seed: int, synchronisation: str, images: int) -> None:
         """Name the run."""

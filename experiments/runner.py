@@ -11,7 +11,7 @@ from backends import Backend, create
 from data.errors import DataError
 from data.prepared import PreparedData, open_prepared
 from experiments.cluster import spark_environment
-from experiments.comparison_run import open_comparison, plans_in_order
+from experiments.comparison_run import ComparisonRun, open_comparison, plans_in_order
 from experiments.config import Experiment, RunPlan
 from experiments.errors import ExperimentError
 from experiments.observer import Observer
@@ -21,6 +21,9 @@ from experiments.rehearsal import rehearse
 from experiments.single_run import SingleRun
 from experiments.supervision import supervise
 from experiments.tracking import Recorder, check_reachable
+
+#: Artifacts of the run above: report.html, pictures, tables.
+REPORT = "report"
 
 
 def run_experiment(
@@ -95,6 +98,7 @@ def _compare(
             backend = backends[plan.backend]
             run = SingleRun(plan, backend, data, recorder, observer, comparison.run_id)
             done[plan.backend, plan.seed] = run.run()
+        _report(comparison)
         status, reason = FINISHED, ""
     except Exception as error:
         status, reason = FAILED, f"{type(error).__name__}: {error}"
@@ -105,6 +109,18 @@ def _compare(
     records = [done[name, seed] for seed in experiment.seeds for name in experiment.backends]
     observer.comparison_ends(records)
     return records
+
+
+def _report(comparison: ComparisonRun) -> None:
+    """Keep the report with the run above, where there is something to report."""
+    from experiments.comparison import compare, find_runs, write_report
+
+    with tempfile.TemporaryDirectory(prefix="sparkdl-report-") as name:
+        folder = Path(name)
+        runs = find_runs([comparison.recorder.uri], folder / "runs", ids=[comparison.run_id])
+        if any(run.finished for run in runs):
+            write_report(compare(runs), folder / REPORT)
+            comparison.recorder.artifacts(comparison.run_id, folder / REPORT, REPORT)
 
 
 def _asked(record: RunRecord, plans: Sequence[RunPlan]) -> bool:

@@ -14,6 +14,7 @@ from experiments.config import RunPlan
 from experiments.errors import ExperimentError
 from experiments.judgement import judge
 from experiments.launch import EMBEDDED, Launch
+from experiments.model_record import MODEL, log_data, register_model, save_model
 from experiments.observer import Observer
 from experiments.records import FAILED, FINISHED, KILLED, RunRecord
 from experiments.resources import METHOD, SERIES, Sample, write_series
@@ -171,7 +172,7 @@ class SingleRun:
         }
         (artifacts / "plan.json").write_text(self.plan.model_dump_json(indent=2))
         (artifacts / "split.json").write_text(self.data.manifest.to_json())
-        for name in ("worker.log", "predictions.parquet", "model.keras"):
+        for name in ("worker.log", "predictions.parquet"):
             if (folder / name).exists():
                 shutil.copy2(folder / name, artifacts / name)
         write_series(outcome.samples, artifacts / SERIES)
@@ -183,7 +184,12 @@ class SingleRun:
                 known = {e["number"]: e[key] for e in result.epochs if e[key] is not None}
                 recorder.steps(run_id, name, known)
             recorder.tag(run_id, tags)
+            log_data(recorder, run_id, self.data)
+            if outcome.status == FINISHED and (folder / "model.keras").exists():
+                save_model(folder / "model.keras", self.data, artifacts / MODEL)
             recorder.artifacts(run_id, artifacts)
+            if (artifacts / MODEL).exists():
+                register_model(recorder, run_id, self.plan.experiment.name, self.plan.backend)
         except Exception as error:  # a full disk, a server that went away
             if outcome.status == FINISHED:
                 outcome.status = FAILED

@@ -119,9 +119,9 @@ class Recorder:
         for key, value in tags.items():
             self.client.set_tag(run, key, value[:_TAG_LENGTH])
 
-    def artifacts(self, run: str, folder: Path) -> None:
-        """Upload every file of ``folder``."""
-        self.client.log_artifacts(run, str(folder))
+    def artifacts(self, run: str, folder: Path, place: str | None = None) -> None:
+        """Upload every file of ``folder``, to the folder ``place`` of the run's artifacts."""
+        self.client.log_artifacts(run, str(folder), place)
 
     def close(self, run: str, status: str, reason: str) -> None:
         """End a run as FINISHED, FAILED or KILLED, with the reason in its own words."""

@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 import experiments
 from data.config import DataConfig
 from data.prepared import PreparedData
+from experiments.model_record import NETWORK
 from experiments.records import FINISHED, RunRecord
 from models import ModelConfig, build, checksum
 
@@ -67,7 +68,7 @@ def trained_weights(record: RunRecord, folder: Path) -> list[np.ndarray]:
     import keras
 
     client = MlflowClient(record.tracking_uri)
-    path = client.download_artifacts(record.run_id, "model.keras", str(folder))
+    path = client.download_artifacts(record.run_id, NETWORK, str(folder))
     return keras.saving.load_model(path, safe_mode=True).get_weights()
 
 

@@ -10,6 +10,7 @@ from backends.base import TrainingTask
 from backends.inference import cross_entropy
 from backends.pandas_udf import PandasUdf, PandasUdfOptions
 from data.prepared import PreparedData
+from experiments.model_record import NETWORK
 from experiments.records import RunRecord
 from models import ModelConfig, OptimizerConfig, build, checksum
 from tests.backends.conformance import Harness, harness, predictions, probabilities
@@ -61,7 +62,7 @@ def _kept_model(record: RunRecord, folder: Path) -> Any:
     import keras
 
     client = MlflowClient(record.tracking_uri)
-    path = client.download_artifacts(record.run_id, "model.keras", str(folder))
+    path = client.download_artifacts(record.run_id, NETWORK, str(folder))
     return keras.saving.load_model(path, safe_mode=True)
 
 

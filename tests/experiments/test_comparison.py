@@ -50,7 +50,7 @@ def made_up(patients: np.ndarray, labels: np.ndarray, scores: np.ndarray, seed: 
     record = RunRecord(
         experiment="x", backend="x", seed=seed, run_id="x", tracking_uri="", status="FINISHED"
     )
-    run = ComparedRun(record, {"positive_class": "sick"}, 0, None, Path())  # type: ignore[arg-type]
+    run = ComparedRun(record, {"positive_class": "sick"}, 0, None, Path())
     run.__dict__["predictions"] = pd.DataFrame(
         {
             "image_id": np.arange(len(labels)).astype(str),

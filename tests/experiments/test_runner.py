@@ -124,7 +124,7 @@ def test_record_of_a_spark_run_is_complete_and_repeats_from_its_predictions(
     files = {path.name for path in folder.iterdir()}
     assert files >= {
         "plan.json", "predictions.parquet", "split.json", "confusion_matrix.png",
-        "learning_curve.png", "model.keras", "worker.log",
+        "learning_curve.png", "model", "worker.log",
     }  # fmt: skip
     predictions = pd.read_parquet(folder / "predictions.parquet")
     truth = predictions["label"] == 0  # 'all' is the first class

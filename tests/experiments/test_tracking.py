@@ -1,9 +1,14 @@
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from backends.ports import free_port
+from data.prepared import PreparedData
 from experiments.errors import ExperimentError
 from experiments.tracking import check_reachable
 from tests.experiments.conftest import Run
@@ -24,3 +29,28 @@ def test_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 def test_plain_folder_as_a_store_is_answered_with_one_that_works(tmp_path: Path) -> None:
     with pytest.raises(ExperimentError, match=r"use for example sqlite:///mlflow\.db"):
         check_reachable(str(tmp_path))
+
+
+def test_model_and_data_are_there_in_mlflows_own_terms(
+    run: Run, prepared: PreparedData, tracking_uri: str, tmp_path: Path
+) -> None:
+    """The registered model, loaded by MLflow alone, gives the recorded predictions."""
+    import mlflow
+
+    (record,) = run("keras_local", name="registered")
+    stored = MlflowClient(tracking_uri).get_run(record.run_id)
+    (used,) = stored.inputs.dataset_inputs
+    assert stored.data.tags["data.fingerprint"].startswith(used.dataset.digest)
+    (version,) = MlflowClient(tracking_uri).search_model_versions("name='registered-keras_local'")
+    assert version.run_id == record.run_id
+    mlflow.set_tracking_uri(tracking_uri)
+    model = mlflow.pyfunc.load_model(f"models:/registered-keras_local/{version.version}")
+    assert model.metadata.metadata["class_names"] == ["all", "hem"]
+    images = prepared.shard("test").read()
+    path = MlflowClient(tracking_uri).download_artifacts(
+        record.run_id, "predictions.parquet", str(tmp_path)
+    )
+    expected = pd.read_parquet(path).filter(like="probability_").to_numpy()
+    np.testing.assert_allclose(model.predict(images.pixels), expected, atol=1e-6)
+    with pytest.raises(MlflowException):
+        model.predict(images.pixels.astype("float64"))

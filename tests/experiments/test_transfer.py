@@ -12,6 +12,7 @@ import experiments
 from data.config import DataConfig
 from data.prepared import PreparedData, open_prepared
 from experiments.errors import ExperimentError
+from experiments.model_record import NETWORK
 from experiments.records import FINISHED, RunRecord
 from models import ModelConfig, build, checksum
 
@@ -59,7 +60,7 @@ def kept_model(record: RunRecord, folder: Path) -> Any:
     import keras
 
     client = MlflowClient(record.tracking_uri)
-    path = client.download_artifacts(record.run_id, "model.keras", str(folder))
+    path = client.download_artifacts(record.run_id, NETWORK, str(folder))
     return keras.saving.load_model(path, safe_mode=True)
 
 

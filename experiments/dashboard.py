@@ -1,0 +1,81 @@
+"""MLflow's user interface on loopback, opened where the runs stand side by side."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import quote, urlencode
+from urllib.request import urlopen
+
+from backends.ports import LOOPBACK, is_free
+from experiments.errors import ExperimentError
+from experiments.processes import start, stop
+
+#: Seconds within which the server must answer.
+_START_LIMIT = 60.0
+
+
+class Dashboard:
+    """An MLflow server for one record; ends with the block that it is used in."""
+
+    def __init__(self, tracking_uri: str, port: int, folder: Path) -> None:
+        if not tracking_uri.startswith("sqlite:///"):
+            raise ExperimentError(
+                f"{tracking_uri} is a server already: open it in a browser, or name a database "
+                "such as sqlite:///mlflow.db"
+            )
+        if not Path(tracking_uri.removeprefix("sqlite:///")).exists():
+            raise ExperimentError(f"there is no record {tracking_uri}: make a run first")
+        if not is_free(port):
+            raise ExperimentError(f"port {port} is taken: choose another one with --port")
+        self.address = f"http://{LOOPBACK}:{port}"
+        self._uri, self._port, self._log = tracking_uri, port, folder / "mlflow.log"
+        self._process: subprocess.Popen | None = None
+
+    def __enter__(self) -> "Dashboard":
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self._uri]
+        command += ["--host", LOOPBACK, "--port", str(self._port), "--workers", "1"]
+        self._process = start(command, self._log, os.environ)
+        deadline = time.monotonic() + _START_LIMIT
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                stop([self._process])
+                raise ExperimentError(
+                    f"MLflow did not start:\n{self._log.read_text(errors='replace')[-1500:]}"
+                )
+            time.sleep(0.2)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            stop([self._process])
+
+    def wait(self) -> None:
+        """Return when the server ends."""
+        if self._process is not None:
+            self._process.wait()
+
+    def pages(self) -> dict[str, str]:
+        """Return the address of each experiment's runs, by F1, with the charts beside."""
+        from mlflow import MlflowClient
+
+        view = {
+            "orderByKey": "metrics.`test.f1`",
+            "orderByAsc": "false",
+            "compareRunsMode": "CHART",
+        }
+        return {
+            experiment.name: f"{self.address}/#/experiments/{quote(experiment.experiment_id)}/runs"
+            f"?{urlencode(view)}"
+            for experiment in MlflowClient(tracking_uri=self._uri).search_experiments()
+            if experiment.name != "Default"
+        }
+
+    def _answers(self) -> bool:
+        try:
+            with urlopen(f"{self.address}/health", timeout=2):
+                return True
+        except (URLError, OSError):
+            return False
