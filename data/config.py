@@ -36,6 +36,8 @@ class SplitConfig(_Frozen):
     #: validation folds, validation patients are drawn from the remaining ones.
     test_folds: tuple[str, ...] = ()
     validation_folds: tuple[str, ...] = ()
+    #: Train on so many images only, evenly from all patients; validation and test stay whole.
+    train_images: Annotated[int, Field(ge=1)] | None = None
     #: A manifest written by ``python -m data split``, used as it is.
     manifest: str | None = None
 

@@ -18,7 +18,7 @@ from data.inputs import inputs_digest
 from data.layouts import Index, read_index
 from data.output import OutputFolder, write_error
 from data.prepared import FilePart, PreparedData, Summary, open_prepared
-from data.row_order import order_rows
+from data.row_order import order_rows, thin_training
 from data.schema import REJECT_SCHEMA, SPLITS
 from data.spark_job import run_tasks
 from data.splitting import SplitManifest, make_split, regroup
@@ -128,7 +128,7 @@ def _plan(config: DataConfig, index: Index) -> _Plan:
         class_names,
         (*index.notes, *notes),
         manifest,
-        order_rows(table, manifest, config.split.seed),
+        thin_training(order_rows(table, manifest, config.split.seed), config.split.train_images),
         is_synthetic(index.root),
     )
 

@@ -5,6 +5,7 @@ from collections import deque
 import numpy as np
 import pyarrow as pa
 
+from data.errors import DataError
 from data.schema import SPLITS
 from data.splitting import SplitManifest
 
@@ -43,6 +44,27 @@ def order_rows(table: pa.Table, manifest: SplitManifest, seed: int) -> pa.Table:
     return table.take(order).append_column(
         pa.field("split", pa.string(), nullable=False), pa.array(splits, pa.string())
     )
+
+
+def thin_training(rows: pa.Table, count: int | None) -> pa.Table:
+    """Keep ``count`` training rows, evenly spaced in their order; other rows stay.
+
+    Rows of a group follow one another in a random order, so that each group keeps its share.
+
+    Raises
+    ------
+    DataError
+        When there are fewer.
+    """
+    if count is None:
+        return rows
+    train = np.array(rows.column("split").to_pylist()) == "train"
+    total = int(train.sum())
+    if count > total:
+        raise DataError(f"train_images is {count:,}, the split has {total:,} images to train on")
+    before = np.cumsum(train) - train
+    kept = ~train | ((before + 1) * count // total > before * count // total)
+    return rows.filter(pa.array(kept))
 
 
 def take_turns(groups: np.ndarray, counts: np.ndarray) -> list[int]:

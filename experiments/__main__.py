@@ -7,6 +7,7 @@ import typer
 from experiments.cli import FAILED_STATUS, plain_errors, run
 from experiments.compare_cli import compare, dashboard
 from experiments.errors import ExperimentError
+from experiments.scale_cli import scale
 
 app = typer.Typer(
     add_completion=False,
@@ -17,6 +18,7 @@ app = typer.Typer(
 app.command("run", help="The same as run_experiment.py.")(run)
 app.command("compare")(compare)
 app.command("dashboard")(dashboard)
+app.command("scale")(scale)
 
 
 @app.command()

@@ -13,6 +13,8 @@ class RunRecord(BaseModel):
     experiment: str
     backend: str
     seed: int
+    #: Cores that the run kept.
+    workers: int = 1
     run_id: str
     tracking_uri: str
     #: FINISHED, FAILED or KILLED.

@@ -199,6 +199,7 @@ class SingleRun:
             experiment=self.plan.experiment.name,
             backend=self.plan.backend,
             seed=self.plan.seed,
+            workers=self.plan.experiment.workers,
             run_id=run_id,
             tracking_uri=recorder.uri,
             status=outcome.status,

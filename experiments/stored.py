@@ -16,6 +16,7 @@ def stored_record(run: "Run", tracking_uri: str) -> RunRecord:
         experiment=params.get("name", ""),
         backend=tags.get("backend", params.get("backend", "")),
         seed=int(params.get("seed", 0)),
+        workers=int(params.get("workers", 1)),
         run_id=run.info.run_id,
         tracking_uri=tracking_uri,
         status=run.info.status,

@@ -1,0 +1,77 @@
+"""``python -m experiments scale``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from experiments.cli import plain_errors
+from experiments.config import DEFAULT_URI
+
+
+def scale(
+    backend: Annotated[
+        list[str] | None, typer.Option(help="Framework; repeat it for several, or 'all'.")
+    ] = None,
+    workers: Annotated[
+        list[int] | None, typer.Option(min=1, help="Number of workers; repeat it for a curve.")
+    ] = None,
+    images: Annotated[
+        list[int] | None, typer.Option(min=1, help="Training images; repeat it for a curve.")
+    ] = None,
+    experiment: Annotated[str, typer.Option(help="Experiment file or shipped name.")] = "synthetic",
+    data: Annotated[str | None, typer.Option(help="Folder or s3:// prefix.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the images.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images per step over all workers; the same at all.")
+    ] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Repeat it for several runs.")] = None,
+    master: Annotated[str | None, typer.Option(help="Spark URL.")] = None,
+    tracking_uri: Annotated[str, typer.Option(help="MLflow database or server.")] = DEFAULT_URI,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Repeat nothing that has finished.")
+    ] = False,
+    work: Annotated[Path, typer.Option(help="Folder for prepared data.")] = Path("work"),
+    output: Annotated[Path, typer.Option(help="Folder for tables and curves.")] = Path("scaling"),
+) -> None:
+    """Run backends with more and more workers and images; say where each stops paying."""
+    with plain_errors(debug=False):
+        from rich.console import Console as RichConsole
+
+        from experiments import scaling
+        from experiments.console import Console
+        from experiments.errors import ExperimentError
+        from experiments.scaling.study import points
+
+        asked = points(workers or [], images or [])
+        if not asked:
+            raise ExperimentError("nothing to scale: give --workers 1 --workers 2, or --images 200")
+        options = {
+            "data.source": data,
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "seeds": seed,
+            "spark.master": master,
+            "tracking_uri": tracking_uri,
+        }
+        overrides = {key: value for key, value in options.items() if value}
+        runs = scaling.run_study(
+            experiment,
+            backend or ["keras_local", "elephas"],
+            asked,
+            overrides=overrides,
+            work=work,
+            observer=Console(),
+            resume=resume,
+        )
+        found = scaling.results(runs)
+        output.mkdir(parents=True, exist_ok=True)
+        console = RichConsole(highlight=False)
+        for name, table in (("workers", found.workers), ("images", found.images)):
+            if len(table):
+                table.to_csv(output / f"{name}.csv", index=False)
+                console.print(table.round(2).to_string(index=False))
+        for text in (*found.sentences(), *found.failures):
+            console.print(f"- {text}")
+        for path in scaling.draw_scaling(found, output):
+            console.print(f"curves: {path}")

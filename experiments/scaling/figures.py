@@ -1,0 +1,62 @@
+"""Curves of a scaling study, with the ideal line."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.comparison.canvas import Style, canvas, png
+from experiments.scaling.results import Scaling
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+
+def draw_scaling(scaling: Scaling, folder: Path) -> list[Path]:
+    """Write ``workers.png`` and ``images.png``, those for which there are runs."""
+    labels = sorted({*scaling.workers["backend"], *scaling.images["backend"]})
+    style, written = Style(labels), []
+    if len(scaling.workers):
+        figure, axes = canvas(columns=3)
+        for one, column, title in zip(
+            axes,
+            ("speed_up", "efficiency", "core_seconds"),
+            ("speed-up of fit", "efficiency", "core-seconds of a run"),
+            strict=True,
+        ):
+            _lines(one, scaling.workers, "workers", column, style)
+            one.set(xlabel="workers", ylabel=title)
+            one.set_xticks(sorted(scaling.workers["workers"].unique()))
+        most = scaling.workers["workers"].max()
+        axes[0].plot([1, most], [1, most], color="0.7", linewidth=1, zorder=0)
+        axes[0].annotate("ideal", (most, most), ha="right", va="bottom", color="0.5", fontsize=8)
+        axes[1].axhline(1, color="0.7", linewidth=1, zorder=0)
+        axes[0].legend(frameon=False, fontsize=7)
+        written.append(folder / "workers.png")
+        written[-1].write_bytes(png(figure))
+    if len(scaling.images):
+        figure, axes = canvas(columns=2)
+        _lines(axes[0], scaling.images, "images", "total_s", style)
+        _lines(axes[1], scaling.images, "images", "f1", style)
+        axes[0].set(xlabel="training images", ylabel="seconds of a run", yscale="log")
+        axes[1].set(xlabel="training images", ylabel="F1")
+        for one in axes:
+            one.set_xscale("log")
+        axes[0].legend(frameon=False, fontsize=7)
+        written.append(folder / "images.png")
+        written[-1].write_bytes(png(figure))
+    return written
+
+
+def _lines(axes: "Axes", table: "pd.DataFrame", x: str, y: str, style: Style) -> None:
+    for name, rows in table.groupby("backend", sort=False):
+        line = rows.sort_values(x)
+        axes.plot(
+            line[x],
+            line[y],
+            label=name,
+            color=style.color(str(name)),
+            linestyle=style.line(str(name)),
+            marker=style.marker(str(name)),
+            markersize=4,
+        )
+    axes.grid(color="0.93")
