@@ -7,6 +7,7 @@ from pathlib import Path
 from backends import Backend
 from data.prepared import PreparedData
 from experiments.config import RunPlan
+from experiments.errors import ExperimentError
 from experiments.launch import Launch
 from experiments.supervision import TimeLimitError
 from experiments.worker import task_of
@@ -26,5 +27,5 @@ def rehearse(plans: Iterable[RunPlan], backends: dict[str, Backend], data: Prepa
         with tempfile.TemporaryDirectory(prefix="sparkdl-warm-up-") as folder:
             try:
                 Launch(plan, backend, data, Path(folder)).run(rehearsal=True)
-            except TimeLimitError:
+            except (TimeLimitError, ExperimentError, OSError):
                 continue

@@ -31,6 +31,7 @@ def run(data_config: DataConfig, work: Path, tracking_uri: str) -> Run:
             "batch_size": 16,
             "tracking_uri": tracking_uri,
             "time_limit": 300,
+            "warm_up": False,
             **values,
         }
         return experiments.run(

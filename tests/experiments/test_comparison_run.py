@@ -1,13 +1,19 @@
 """Several runs below one run of their own, and going on after an interruption."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
+from backends import create
+from data.config import DataConfig
+from data.prepared import PreparedData
 from experiments.comparison_run import KEY, plans_in_order
+from experiments.launch import Launch
 from experiments.loading import load
 from experiments.records import FINISHED, KILLED, RunRecord
+from experiments.rehearsal import rehearse
 from experiments.tracking import PARENT, Recorder
 from tests.experiments.conftest import Run
 
@@ -33,6 +39,8 @@ def test_runs_stand_below_one_run_and_a_refusal_is_one_of_them(run: Run, trackin
     stored = MlflowClient(tracking_uri).get_run(parent)
     assert stored.info.status == FINISHED
     assert len(below(tracking_uri, parent)) == 4
+    kept = {item.path for item in MlflowClient(tracking_uri).list_artifacts(parent, "report")}
+    assert {"report/report.html", "report/table.md", "report/runs.csv"} <= kept
     assert [(r.backend, r.seed) for r in records] == [(b, s) for s in (0, 1) for b in BACKENDS]
 
 
@@ -72,6 +80,25 @@ def test_other_settings_are_another_comparison(
     keys = [MlflowClient(tracking_uri).get_run(above(r[0])).data.tags[KEY] for r in (first, second)]
     assert keys[0] != keys[1]
     assert above(first[0]) != above(second[0])
+
+
+def test_warm_up_starts_every_backend_and_trains_nothing(
+    data_config: DataConfig, prepared: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+    launch = Launch.run
+
+    def counted(self: Launch, **values: Any) -> None:
+        started.append((self.plan.backend, values))
+        launch(self, **values)
+
+    monkeypatch.setattr(Launch, "run", counted)
+    raising = "tests.experiments.misbehaving:Raising"  # in fit
+    overrides = {"data": data_config.model_dump(mode="json"), "backends": [raising, *BACKENDS]}
+    experiment = load("synthetic", {**overrides, "seeds": [0, 1]})
+    backends = {name: create(name) for name in experiment.backends}
+    rehearse(plans_in_order(experiment), backends, prepared)
+    assert sorted(started) == [("majority", {"rehearsal": True}), (raising, {"rehearsal": True})]
 
 
 def test_interrupt_closes_the_run_above_too(run: Run, tracking_uri: str, tmp_path: Path) -> None:

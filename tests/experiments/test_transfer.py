@@ -51,6 +51,7 @@ def run(
         "optimizer": {"name": "adam", "learning_rate": 0.01},
         "tracking_uri": tracking_uri,
         "time_limit": 400,
+        "warm_up": False,
         **values,
     }
     return experiments.run("synthetic", backends=backends, overrides=overrides, work=work)
