@@ -52,6 +52,15 @@ def canvas(rows: int = 1, columns: int = 1, height: float = 3.2) -> "tuple[Figur
     return figure, axes
 
 
+def legend(figure: "Figure", axes: "Axes") -> None:
+    """Put the legend of ``axes`` above the whole figure, where it hides no line."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(
+            handles, labels, loc="outside upper center", ncols=4, frameon=False, fontsize=8
+        )
+
+
 def png(figure: "Figure") -> bytes:
     """Return a figure as PNG."""
     buffer = io.BytesIO()

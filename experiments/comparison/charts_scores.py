@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from experiments.comparison.canvas import Style, canvas
+from experiments.comparison.canvas import Style, canvas, legend
 from experiments.comparison.findings import Findings, Row
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def curves(findings: Findings, style: Style) -> "Figure":
     roc.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC")
     recall.set(xlabel="recall", ylabel="precision", title="precision and recall")
     recall.set_ylim(0, 1.02)
-    roc.legend(frameon=False, fontsize=8)
+    legend(figure, roc)
     return figure
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.comparison.canvas import HATCHES, Style, canvas
+from experiments.comparison.canvas import HATCHES, Style, canvas, legend
 from experiments.comparison.findings import PHASES, Findings, Row
 
 if TYPE_CHECKING:
@@ -56,12 +56,13 @@ def fronts(findings: Findings, style: Style) -> "Figure":
                 label=row.label,
                 markersize=8,
             )
-        best = front([(row.mean(metric), row.f1.value) for row in known])
-        one.step(*zip(*best, strict=True), where="post", color="0.6", linewidth=1, zorder=0)
+        best = front([(row.mean(metric), row.f1.value) for row in known if row.trained])
+        if best:
+            one.step(*zip(*best, strict=True), where="post", color="0.6", linewidth=1, zorder=0)
         one.set(xlabel=title, ylabel="F1")
         one.set_xlim(left=0)
         one.grid(color="0.93")
-    axes[0].legend(frameon=False, fontsize=7)
+    legend(figure, axes[0])
     return figure
 
 
@@ -99,6 +100,7 @@ def learning(findings: Findings, style: Style) -> "Figure":
     by_time.set(xlabel="seconds of training")
     _or_say(by_epoch, "no validation loss in these records")
     _or_say(by_time, "no seconds by epoch in these records")
+    legend(figure, by_epoch)
     return figure
 
 
@@ -117,21 +119,19 @@ def resources(findings: Findings, style: Style) -> "Figure":
     memory.set(xlabel="seconds", ylabel="memory (GiB)")
     cores.set(xlabel="seconds", ylabel="busy cores")
     _or_say(memory, "no samples over time in these records")
+    legend(figure, memory)
     return figure
 
 
 def _or_say(axes: "Axes", text: str) -> None:
-    if axes.lines:
-        if any(not str(line.get_label()).startswith("_") for line in axes.lines):
-            axes.legend(frameon=False, fontsize=7)
-    else:
+    if not axes.lines:
         axes.text(0.5, 0.5, text, ha="center", transform=axes.transAxes, color="0.4")
 
 
 def on_front(findings: Findings, metric: str) -> list[str]:
     """Return the backends that no other beats in both F1 and ``metric``."""
     points: dict[tuple[float, float], Row] = {
-        (row.mean(metric), row.f1.value): row for row in findings.rows
+        (row.mean(metric), row.f1.value): row for row in findings.rows if row.trained
     }
     known = [point for point in points if not np.isnan(point[0])]
     return [points[point].label for point in front(known)]

@@ -16,6 +16,8 @@ from experiments.comparison.statistics import (
 from experiments.errors import ExperimentError
 
 BASELINE = "keras_local"
+#: Looks at no image: neither a choice nor a witness of what is hard.
+FLOOR = "majority"
 #: Phases of a run, in their order, by the name of their metric.
 PHASES = {
     "time.spark_start_s": "Spark and imports",
@@ -51,6 +53,11 @@ class Row:
         """Return the standard deviation over seeds (n - 1); not a number for one run."""
         values = self.values(metric)
         return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+
+    @property
+    def trained(self) -> bool:
+        """Whether the backend learns anything."""
+        return self.runs[0].record.backend != FLOOR
 
     @property
     def core_seconds(self) -> float:

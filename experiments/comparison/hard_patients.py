@@ -26,7 +26,7 @@ def hard_patients(findings: Findings) -> list[HardPatient]:
 
     ``majority``, which looks at no image, does not count.
     """
-    runs = [run for row in findings.rows for run in row.runs if run.record.backend != "majority"]
+    runs = [run for row in findings.rows if row.trained for run in row.runs]
     if not runs:
         return []
     names = runs[0].class_names

@@ -49,7 +49,8 @@ class Difference:
         """Return the finding in words."""
         value, low, high = self.interval.value, self.interval.low, self.interval.high
         figures = (
-            f"{value:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}, p = {self.p_corrected:.2g}"
+            f"{value:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}, "
+            f"p = {self.p_corrected:.2g} after Holm"
         )
         if not self.shown:
             return (

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.comparison.canvas import Style, canvas, png
+from experiments.comparison.canvas import Style, canvas, legend, png
 from experiments.scaling.results import Scaling
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def draw_scaling(scaling: Scaling, folder: Path) -> list[Path]:
         axes[0].plot([1, most], [1, most], color="0.7", linewidth=1, zorder=0)
         axes[0].annotate("ideal", (most, most), ha="right", va="bottom", color="0.5", fontsize=8)
         axes[1].axhline(1, color="0.7", linewidth=1, zorder=0)
-        axes[0].legend(frameon=False, fontsize=7)
+        legend(figure, axes[0])
         written.append(folder / "workers.png")
         written[-1].write_bytes(png(figure))
     if len(scaling.images):
@@ -41,7 +41,7 @@ def draw_scaling(scaling: Scaling, folder: Path) -> list[Path]:
         axes[1].set(xlabel="training images", ylabel="F1")
         for one in axes:
             one.set_xscale("log")
-        axes[0].legend(frameon=False, fontsize=7)
+        legend(figure, axes[0])
         written.append(folder / "images.png")
         written[-1].write_bytes(png(figure))
     return written
