@@ -17,7 +17,7 @@ from experiments.cluster import spark_environment
 from experiments.errors import ExperimentError
 
 WORKERS = 2
-_PATIENTS, _SIZE = 20, 224
+_PATIENTS, _SIZE = 60, 224
 
 
 def measure(folder: Path, data: str | None, repeats: int) -> Iterator[Figure]:
