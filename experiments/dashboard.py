@@ -1,5 +1,6 @@
 """MLflow's user interface on loopback, opened where the runs stand side by side."""
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,35 @@ from backends.ports import LOOPBACK, is_free
 from experiments.errors import ExperimentError
 from experiments.processes import start, stop
 
+#: MLflow's tag for a view that its "share" button writes; the address names the view.
+_VIEW_TAG, _VIEW = "mlflow.sharedViewState.", "backends"
+#: Runs of backends, the best first, as means over seeds; the columns that people ask for.
+_STATE = {
+    "searchFilter": "tags.backend != ''",
+    "orderByKey": "metrics.`test.f1`",
+    "orderByAsc": False,
+    "startTime": "ALL",
+    "lifecycleFilter": "Active",
+    "modelVersionFilter": "All Runs",
+    "datasetsFilter": [],
+    "selectedColumns": [
+        "params.`backend`",
+        "params.`seed`",
+        "metrics.`test.f1`",
+        "metrics.`test.roc_auc`",
+        "metrics.`time.fit_s`",
+        "metrics.`time.total_s`",
+        "metrics.`train.images_per_s`",
+        "metrics.`resources.cpu_s`",
+        "metrics.`resources.peak_memory_bytes`",
+    ],
+    "groupBy": {
+        "aggregateFunction": "average",
+        "groupByKeys": [{"mode": "param", "groupByData": "backend"}],
+    },
+}
+#: Tells MLflow to show the pages for training and not those for language models.
+_KIND = ("mlflow.experimentKind", "custom_model_development")
 #: Seconds within which the server must answer.
 _START_LIMIT = 60.0
 
@@ -58,20 +88,21 @@ class Dashboard:
             self._process.wait()
 
     def pages(self) -> dict[str, str]:
-        """Return the address of each experiment's runs, by F1, with the charts beside."""
+        """Return the address of each experiment's charts, with its runs grouped by backend."""
         from mlflow import MlflowClient
 
-        view = {
-            "orderByKey": "metrics.`test.f1`",
-            "orderByAsc": "false",
-            "compareRunsMode": "CHART",
-        }
-        return {
-            experiment.name: f"{self.address}/#/experiments/{quote(experiment.experiment_id)}/runs"
-            f"?{urlencode(view)}"
-            for experiment in MlflowClient(tracking_uri=self._uri).search_experiments()
-            if experiment.name != "Default"
-        }
+        client, found = MlflowClient(tracking_uri=self._uri), {}
+        for experiment in client.search_experiments():
+            if not client.search_runs([experiment.experiment_id], max_results=1):
+                continue
+            client.set_experiment_tag(
+                experiment.experiment_id, _VIEW_TAG + _VIEW, json.dumps(_STATE)
+            )
+            client.set_experiment_tag(experiment.experiment_id, *_KIND)
+            view = urlencode({"viewStateShareKey": _VIEW, "compareRunsMode": "CHART"})
+            runs = f"{self.address}/#/experiments/{quote(experiment.experiment_id)}/runs"
+            found[experiment.name] = f"{runs}?{view}"
+        return found
 
     def _answers(self) -> bool:
         try:

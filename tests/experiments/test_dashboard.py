@@ -1,3 +1,4 @@
+import json
 import signal
 import socket
 import subprocess
@@ -7,6 +8,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 from backends.ports import LOOPBACK, free_port, is_free
@@ -33,6 +35,10 @@ def test_dashboard_shows_the_runs_until_it_is_interrupted(run: Run, tracking_uri
         assert any(line.startswith(f"shown: http://{LOOPBACK}:{port}/#/") for line in lines)
         with urlopen(f"http://{LOOPBACK}:{port}/", timeout=10) as page:
             assert "MLflow" in page.read().decode()
+        experiment = MlflowClient(tracking_uri).get_experiment_by_name("shown")
+        assert experiment is not None
+        view = json.loads(experiment.tags["mlflow.sharedViewState.backends"])
+        assert view["groupBy"]["groupByKeys"] == [{"mode": "param", "groupByData": "backend"}]
     finally:
         child.send_signal(signal.SIGINT)
         assert child.wait(30) == 0
