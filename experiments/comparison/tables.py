@@ -87,7 +87,7 @@ def terminal(findings: Findings) -> Table:
 
 def markdown(findings: Findings) -> str:
     """Return the whole table in Markdown."""
-    return texts(findings).to_markdown(index=False)
+    return texts(findings).to_markdown(index=False, disable_numparse=True)
 
 
 def latex(findings: Findings) -> str:
