@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
+from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 COLLECTIVE_LIMIT = 120.0
 #: Seconds between two signs of life within an epoch.
 _PROGRESS_INTERVAL = 0.25
+#: Whether this process has been a worker: TensorFlow forms collectives once in a process, and a
+#: second time fails here and leaves the other workers waiting.
+_used = Event()
 
 #: Batches of an epoch, counted from 1, of a worker: pixels uint8 (n, h, w, c), labels int32 (n,).
 Source = Callable[[int], Iterator[tuple[np.ndarray, np.ndarray]]]
@@ -80,6 +84,13 @@ def train(job: WorkerJob, rank: int, source: Callable[[WorkerJob, int], Source])
         Called once with ``job`` and ``rank`` for this worker's batches.
     """
     with WorkerEnd(job.address, rank) as driver:
+        if _used.is_set():
+            raise RuntimeError(
+                "this Python process has trained before, and TensorFlow joins workers once in a "
+                "process: for several trainings in one Spark session, start it with "
+                "spark.python.worker.reuse=false"
+            )
+        _used.set()
         _Replica(job, rank, driver, source(job, rank)).run()
 
 

@@ -98,12 +98,16 @@ def executors(cluster: Cluster) -> list[psutil.Process]:
 
 def main(folder: Path) -> None:
     """Run the job of ``folder``."""
+    from backends.all_reduce_backend import AllReduceBackend
     from experiments import session as sessions
     from experiments.config import SparkConfig
 
     name, tasks, largest, master = pickle.loads((folder / "job.pickle").read_bytes())
     backend, events = backends.create(name), EventWriter(folder / "events.jsonl")
-    config = SparkConfig(executor_memory=f"{MEMORY_MB}m")
+    conf = {}
+    if len(tasks) > 1 and isinstance(backend, AllReduceBackend):
+        conf["spark.python.worker.reuse"] = "false"  # TensorFlow joins workers once in a process
+    config = SparkConfig(executor_memory=f"{MEMORY_MB}m", conf=conf)
     session = sessions.start(config, master, backend, largest, folder)
     results: list[FitResult] = []
     outcome: list[FitResult] | str = results
