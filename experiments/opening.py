@@ -1,0 +1,142 @@
+"""From a validated experiment to open data and an open record."""
+
+import json
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backends import Backend, create
+from data.errors import DataError
+from data.prepared import PreparedData, open_prepared
+from experiments.cluster import spark_environment
+from experiments.config import Experiment
+from experiments.errors import ExperimentError
+from experiments.observer import Observer
+from experiments.preparation import PreparationJob, prepared_folder
+from experiments.supervision import supervise
+from experiments.tracking import Recorder, check_reachable
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What every run of an experiment needs."""
+
+    backends: dict[str, Backend]
+    data: PreparedData
+    recorder: Recorder
+
+
+def opened(experiment: Experiment, work: Path, observer: Observer, records: str) -> Opened:
+    """Prepare the data and open the record, at the same time.
+
+    Parameters
+    ----------
+    work
+        Folder for prepared data; it is reused between calls.
+    records
+        MLflow's experiment.
+
+    Raises
+    ------
+    ExperimentError, DataError, BackendError
+        When the request is wrong, before any training.
+    """
+    backends = {name: create(name) for name in experiment.backends}
+    _check_options(experiment, backends)
+    backbone = experiment.model.backbone
+    if backbone is not None and backbone.is_file and not backbone.path.is_file():
+        raise ExperimentError(f"there is no backbone file {backbone.name}")
+    check_reachable(experiment.tracking_uri)
+    observer.experiment_starts(experiment, [])
+    recording = _Recording(lambda: Recorder(experiment.tracking_uri, records))
+    data = _prepare(experiment, work, observer)
+    if experiment.positive_class not in data.class_names:
+        raise ExperimentError(
+            f"positive_class '{experiment.positive_class}' is none of the data's classes: "
+            f"{', '.join(data.class_names)}"
+        )
+    observer.data_ready(data)
+    return Opened(backends, data, recording.result())
+
+
+class _Recording:
+    """Opens the record in a thread: importing MLflow takes seconds that data can use."""
+
+    def __init__(self, make: Callable[[], Recorder]) -> None:
+        self._made: list[Recorder] = []
+        self._failure: list[Exception] = []
+        self._make = make
+        self._thread = threading.Thread(target=self._run, name="tracking", daemon=True)
+        self._thread.start()
+
+    def result(self) -> Recorder:
+        """Return the recorder when it is there."""
+        self._thread.join()
+        if self._failure:
+            raise ExperimentError(f"the record cannot be opened: {self._failure[0]}")
+        return self._made[0]
+
+    def _run(self) -> None:
+        try:
+            self._made.append(self._make())
+        except Exception as error:  # raised again in the thread that asks
+            self._failure.append(error)
+
+
+def _check_options(experiment: Experiment, backends: dict[str, Backend]) -> None:
+    from pydantic import ValidationError
+
+    for name, backend in backends.items():
+        try:
+            backend.options(**experiment.backend_options.get(name, {}))
+        except ValidationError as error:
+            problem = error.errors()[0]
+            fields = ", ".join(backend.options.model_fields) or "none"
+            raise ExperimentError(
+                f"backend_options.{name}.{'.'.join(map(str, problem['loc']))}: {problem['msg']} "
+                f"(options of {name}: {fields})"
+            ) from error
+
+
+def _prepare(experiment: Experiment, work: Path, observer: Observer) -> PreparedData:
+    """Prepare the data in a process of its own and open it."""
+    output = prepared_folder(experiment.data, work)
+    work.mkdir(parents=True, exist_ok=True)
+    job = PreparationJob(
+        config=experiment.data,
+        output=str(output),
+        workers=experiment.workers,
+        backbone=experiment.model.backbone if experiment.model.on_features else None,
+        seed=experiment.seeds[0],
+    )
+    with tempfile.TemporaryDirectory(prefix="sparkdl-prepare-") as name:
+        folder = Path(name)
+        (folder / "job.json").write_text(job.model_dump_json())
+
+        def tell(event: dict[str, Any]) -> None:
+            observer.data_progress(event["done"], event["total"])
+
+        status = supervise(
+            "experiments.preparation",
+            folder,
+            environment=spark_environment(),
+            time_limit=experiment.time_limit,
+            on_event=tell,
+        )
+        if status:
+            raise _preparation_error(folder)
+        return open_prepared(json.loads((folder / "result.json").read_text())["uri"])
+
+
+def _preparation_error(folder: Path) -> Exception:
+    failure = folder / "failure.json"
+    if failure.exists():
+        content = json.loads(failure.read_text())
+        if content["kind"]:
+            kind = DataError if content["kind"] == "DataError" else ExperimentError
+            return kind(content["message"])
+    log = (folder / "worker.log").read_text(errors="replace")
+    return ExperimentError(f"preparing the data failed:\n{log[-3000:]}")
