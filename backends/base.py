@@ -6,15 +6,17 @@ and knows no other backend.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from backends.errors import BackendError
+from backends.search import Values
 from data.prepared import PreparedData
 from models import ModelConfig, NetworkSpec, OptimizerConfig, checksum, compiled
 
@@ -174,8 +176,12 @@ class Backend(ABC):
     packages: ClassVar[tuple[str, ...]] = ("keras", "tensorflow-cpu")
     #: Modules that the executors import before training starts.
     executor_modules: ClassVar[tuple[str, ...]] = ()
-    #: Options of its own, given as ``--set backends.<name>.<option>=<value>``.
+    #: Options of its own, given as ``--set backend_options.<name>.<option>=<value>``.
     options: ClassVar[type[Options]] = Options
+    #: Whether it trains the network with the experiment's optimiser and batches.
+    takes_optimizer: ClassVar[bool] = True
+    #: Which of its options a search for good settings should vary, and how far.
+    tunable: ClassVar[Mapping[str, Values]] = MappingProxyType({})
 
     @abstractmethod
     def synchronisation(self, task: TrainingTask) -> str:

@@ -14,7 +14,7 @@ What its code does, and this module handles or records (Elephas 7.3):
 
 from collections.abc import Iterator, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -22,6 +22,7 @@ from pydantic import Field
 from backends import executors, inference
 from backends.base import Backend, Epoch, FitResult, Options, RunContext, TrainingTask
 from backends.ports import free_port, is_free
+from backends.search import Choices, Values
 from data.shards import Shard, ShardReader
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ class Elephas(Backend):
     packages = ("elephas", "keras", "tensorflow-cpu", "pyspark")
     executor_modules = ("elephas.spark_model",)
     options = ElephasOptions
+    tunable: ClassVar[dict[str, Values]] = {
+        "mode": Choices(("synchronous", "asynchronous", "hogwild")),
+        "frequency": Choices(("epoch", "batch")),
+    }
 
     def synchronisation(self, task: TrainingTask) -> str:
         """Depends on the mode."""

@@ -12,6 +12,7 @@ class Majority(Backend):
 
     name = "majority"
     needs_spark = False
+    takes_optimizer = False
     packages = ()
 
     def synchronisation(self, task: TrainingTask) -> str:

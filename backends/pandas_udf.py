@@ -7,7 +7,7 @@ more, two runs of one seed differ in the last digits of the weights.
 from collections.abc import Sequence
 from importlib.util import find_spec
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -20,6 +20,7 @@ from backends.featurizer.classifier import PRESETS, ClassifierConfig, Fitted, Pr
 from backends.featurizer.engine import EngineChoice, backbone_of
 from backends.featurizer.extraction import Extraction
 from backends.featurizer.precomputed import Precomputed
+from backends.search import Range, Values
 from models.backbones import Backbone
 from models.config import BackboneConfig
 
@@ -70,6 +71,11 @@ class PandasUdf(Backend):
     packages = ("keras", "openvino", "pyspark", "tensorflow-cpu")
     executor_modules = ("pandas", "backends.featurizer.features")
     options = PandasUdfOptions
+    takes_optimizer = False
+    tunable: ClassVar[dict[str, Values]] = {
+        "reg_param": Range(1e-5, 1.0, log=True),
+        "elastic_net": Range(0.0, 1.0),
+    }
 
     def synchronisation(self, task: TrainingTask) -> str:
         """MLlib's optimiser runs on the driver."""

@@ -13,7 +13,7 @@
 
 import itertools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,15 @@ class PreparedData:
     def image_bytes(self) -> int:
         """Bytes of one image, or of the features in its place."""
         return int(np.prod(self.image_shape)) * np.dtype(self.dtype).itemsize
+
+    def without_test(self) -> "PreparedData":
+        """Return the data set with the validation images in place of the test images.
+
+        For choosing settings: whoever predicts "the test images" then predicts validation images,
+        and nothing that is given this object can reach a test image.
+        """
+        files = {**self.summary.files, "test": self.summary.files.get("validation", ())}
+        return replace(self, summary=self.summary.model_copy(update={"files": files}))
 
     def rows(self, split: str) -> int:
         """Number of images of ``split``."""

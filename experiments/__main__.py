@@ -8,6 +8,7 @@ from experiments.cli import FAILED_STATUS, plain_errors, run
 from experiments.compare_cli import compare, dashboard
 from experiments.errors import ExperimentError
 from experiments.scale_cli import scale
+from experiments.tune_cli import tune
 
 app = typer.Typer(
     add_completion=False,
@@ -19,6 +20,7 @@ app.command("run", help="The same as run_experiment.py.")(run)
 app.command("compare")(compare)
 app.command("dashboard")(dashboard)
 app.command("scale")(scale)
+app.command("tune")(tune)
 
 
 @app.command()

@@ -127,7 +127,7 @@ def run(
     }
     overrides = {key: value for key, value in options.items() if value is not None}
     with plain_errors(debug):
-        overrides |= _assignments(set_ or [])
+        overrides |= assignments(set_ or [])
         from backends.registry import check_names
 
         if backend:
@@ -185,7 +185,7 @@ def plain_errors(debug: bool) -> Iterator[None]:
         raise typer.Exit(_INTERRUPTED_STATUS) from None
 
 
-def _assignments(pairs: list[str]) -> dict[str, Any]:
+def assignments(pairs: list[str]) -> dict[str, Any]:
     """Return ``key=value`` pairs with their values read as YAML."""
     import yaml
 

@@ -11,7 +11,7 @@ import numpy as np
 from data.prepared import PreparedData
 from experiments import provenance
 from experiments.config import Experiment, RunPlan
-from experiments.records import FINISHED, KILLED, RunRecord
+from experiments.records import FINISHED, RunRecord
 from experiments.stored import stored_record
 from experiments.tracking import PARENT, Recorder
 
@@ -30,7 +30,6 @@ _NOT_DECIDING = {
     "description",
     "price",
 }
-RUNNING = "RUNNING"
 
 
 @dataclass(frozen=True)
@@ -73,13 +72,10 @@ def open_comparison(
     order = json.dumps([f"{plan.backend}-seed{plan.seed}" for plan in plans])
     if resume and (found := recorder.runs({KEY: key})):
         above = str(found[0].info.run_id)
-        children = recorder.runs({PARENT: above})
-        for child in children:
-            if child.info.status == RUNNING:
-                recorder.close(child.info.run_id, KILLED, "ended without a word")
         recorder.reopen(above)
         recorder.tag(above, {"comparison.order": order})
-        return ComparisonRun(recorder, above, _finished(children, recorder.uri), resumed=True)
+        finished = _finished(recorder.runs({PARENT: above}), recorder.uri)
+        return ComparisonRun(recorder, above, finished, resumed=True)
     tags = {
         KEY: key,
         "comparison.order": order,

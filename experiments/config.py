@@ -1,6 +1,6 @@
 """An experiment: everything that decides a run, frozen and validated before anything starts."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -96,12 +96,18 @@ class RunPlan(_Frozen):
     experiment: Experiment
     backend: str
     seed: int
+    #: Whose images are predicted and scored. With ``validation`` the test images stay unread.
+    judged: Literal["test", "validation"] = "test"
 
     def flat(self) -> dict[str, str]:
         """Return the plan with dotted keys, as it stands in the record's parameters."""
         content = self.model_dump(mode="json")
         del content["experiment"]["seeds"], content["experiment"]["backends"]
-        flat: dict[str, str] = {"backend": self.backend, "seed": str(self.seed)}
+        flat: dict[str, str] = {
+            "backend": self.backend,
+            "seed": str(self.seed),
+            "judged": self.judged,
+        }
         _flatten(content["experiment"], "", flat)
         return flat
 

@@ -27,7 +27,7 @@ def judge(
     """Score the predictions in ``folder`` and draw the run's pictures into ``artifacts``."""
     predictions = pd.read_parquet(folder / "predictions.parquet")
     scores = score(predictions, data.class_names, plan.experiment.positive_class)
-    metrics = {f"test.{name}": value for name, value in scores.values.items()}
+    metrics = {f"{plan.judged}.{name}": value for name, value in scores.values.items()}
     metrics |= {f"time.{name}_s": seconds for name, seconds in result.times.items()}
     metrics |= {
         "train.samples_seen": float(result.samples_seen),

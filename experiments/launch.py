@@ -35,6 +35,7 @@ class Launch:
         self,
         on_event: Callable[[dict[str, Any]], None] = lambda _: None,
         *,
+        on_look: Callable[[], None] = lambda: None,
         rehearsal: bool = False,
     ) -> None:
         """Return when all processes have ended.
@@ -43,6 +44,8 @@ class Launch:
         ----------
         on_event
             Called with what the worker process tells.
+        on_look
+            Called ten times a second. What this or ``on_event`` raises ends the processes.
         rehearsal
             Start Spark and import the framework, and train nothing.
 
@@ -71,6 +74,7 @@ class Launch:
                 time_limit=self.plan.experiment.time_limit,
                 on_start=self._watch_driver,
                 on_event=on_event,
+                on_look=on_look,
                 before_end=self.monitor.sample,
             )
 

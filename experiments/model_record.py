@@ -12,6 +12,7 @@ import numpy as np
 
 from data.config import DataConfig
 from data.prepared import PreparedData
+from data.schema import SPLITS
 from experiments.tracking import Recorder
 
 #: Artifact folder of the model.
@@ -71,12 +72,16 @@ def register_model(recorder: Recorder, run: str, experiment: str, backend: str) 
     client.create_model_version(name, source, run)
 
 
-def log_data(recorder: Recorder, run: str, data: PreparedData) -> None:
-    """Record which data set a run has used, with its fingerprint and what is in it."""
+def log_data(recorder: Recorder, run: str, data: PreparedData, judged: str) -> None:
+    """Record which data set a run has used, with its fingerprint and what is in it.
+
+    Test images are in it only where they were ``judged``.
+    """
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     summary = data.summary
-    profile: dict[str, Any] = {split: data.rows(split) for split in ("train", "validation", "test")}
+    splits = [split for split in SPLITS if split != "test" or judged == "test"]
+    profile: dict[str, Any] = {split: data.rows(split) for split in splits}
     profile |= {"classes": list(data.class_names), "image_shape": list(data.image_shape)}
     dataset = Dataset(
         name="synthetic cells" if summary.synthetic else summary.layout,
@@ -85,5 +90,5 @@ def log_data(recorder: Recorder, run: str, data: PreparedData) -> None:
         source=json.dumps({"uri": summary.source}),
         profile=json.dumps(profile),
     )
-    tags = [InputTag("mlflow.data.context", "training, validation, test")]
+    tags = [InputTag("mlflow.data.context", ", ".join(splits))]
     recorder.client.log_inputs(run, datasets=[DatasetInput(dataset, tags)])

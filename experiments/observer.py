@@ -7,6 +7,10 @@ from experiments.config import Experiment, RunPlan
 from experiments.records import RunRecord
 
 
+class RunStoppedError(Exception):
+    """Raised by an observer to end the run that it watches; the message is the reason."""
+
+
 class Observer:
     """Listens to nothing; subclasses override what they show."""
 
@@ -30,6 +34,9 @@ class Observer:
 
     def event(self, event: dict[str, Any]) -> None:
         """The worker process told something: a phase, a batch, an epoch."""
+
+    def look(self) -> None:
+        """Called ten times a second while a run is under way."""
 
     def run_ends(self, record: RunRecord) -> None:
         """A run is over and its record closed."""

@@ -2,11 +2,14 @@
 
 import shutil
 import tempfile
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from time import perf_counter
+from types import MappingProxyType
+from typing import Any
 
-from backends import Backend, BackendError
+from backends import Backend, BackendError, Epoch
 from data.errors import DataError
 from data.prepared import PreparedData
 from experiments import provenance
@@ -15,7 +18,7 @@ from experiments.errors import ExperimentError
 from experiments.judgement import judge
 from experiments.launch import EMBEDDED, Launch
 from experiments.model_record import MODEL, log_data, register_model, save_model
-from experiments.observer import Observer
+from experiments.observer import Observer, RunStoppedError
 from experiments.records import FAILED, FINISHED, KILLED, RunRecord
 from experiments.resources import METHOD, SERIES, Sample, write_series
 from experiments.supervision import TimeLimitError
@@ -30,6 +33,9 @@ _BY_EPOCH = {
 }
 
 
+_EPOCH = tuple(item.name for item in fields(Epoch))
+
+
 @dataclass
 class _Outcome:
     """How a run went, as it becomes known."""
@@ -41,6 +47,8 @@ class _Outcome:
     tags: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     samples: tuple[Sample, ...] = ()
+    #: As they were told while the run was under way.
+    epochs: list[dict[str, Any]] = field(default_factory=list)
 
 
 class SingleRun:
@@ -54,8 +62,14 @@ class SingleRun:
         recorder: Recorder,
         observer: Observer,
         parent: str | None = None,
+        *,
+        name: str = "",
+        tags: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """Make ready; ``name`` and ``tags`` are of the record, beside what every record has."""
         self.parent = parent
+        self.name = name or f"{plan.backend}-seed{plan.seed}"
+        self.tags = tags
         self.plan = plan
         self.backend = backend
         self.data = data
@@ -67,7 +81,7 @@ class SingleRun:
     def run(self) -> RunRecord:
         """Open the record, train, judge, close the record whatever happened."""
         run_id = self.recorder.open(
-            f"{self.plan.backend}-seed{self.plan.seed}",
+            self.name,
             self.plan.flat(),
             self._tags(),
             self.parent,
@@ -81,6 +95,8 @@ class SingleRun:
             except (KeyboardInterrupt, SystemExit):
                 self.outcome.status, self.outcome.reason = KILLED, "interrupted by the user"
                 raise
+            except RunStoppedError as stopped:
+                self.outcome.status, self.outcome.reason = KILLED, str(stopped)
             except Exception as error:
                 self.outcome.status = FAILED
                 self.outcome.reason = f"{type(error).__name__}: {error}"
@@ -119,7 +135,7 @@ class SingleRun:
         """Start cluster and worker process, watch them, take them down."""
         launch = Launch(self.plan, self.backend, self.data, folder)
         try:
-            launch.run(self.observer.event)
+            launch.run(self._hear, on_look=self.observer.look)
         except TimeLimitError as error:
             self.outcome.reason = str(error)
         finally:
@@ -130,6 +146,11 @@ class SingleRun:
                     "Resources are those of the driver's machine; executors elsewhere are "
                     "not in them."
                 )
+
+    def _hear(self, event: dict[str, Any]) -> None:
+        if event["event"] == "epoch":
+            self.outcome.epochs.append({key: event[key] for key in _EPOCH})
+        self.observer.event(event)
 
     def _read_result(self, folder: Path) -> Result:
         path = folder / "result.json"
@@ -155,16 +176,23 @@ class SingleRun:
             "resources.method": METHOD,
             "platform": self.plan.experiment.platform,
             "effective_batch_size": str(self.task.worker_batch_size * self.task.workers),
+            **self.tags,
             **{
                 f"versions.{name}": version
                 for name, version in provenance.versions(self.backend.packages).items()
             },
         }
 
+    @property
+    def _keeps_model(self) -> bool:
+        """Whether the network is one that somebody may want to use: no trial of a search."""
+        return self.outcome.status == FINISHED and self.plan.judged == "test"
+
     def _close(self, run_id: str, folder: Path, artifacts: Path) -> RunRecord:
         """Write everything that is known and end the run."""
         outcome, recorder = self.outcome, self.recorder
-        result = outcome.result or Result(status="failed")
+        # A run that was ended from outside has told its epochs and left no result.
+        result = outcome.result or Result(status="failed", epochs=outcome.epochs)
         tags = {
             **outcome.tags,
             "initial_weights.checksum": result.initial_weights_checksum or "none",
@@ -184,8 +212,8 @@ class SingleRun:
                 known = {e["number"]: e[key] for e in result.epochs if e[key] is not None}
                 recorder.steps(run_id, name, known)
             recorder.tag(run_id, tags)
-            log_data(recorder, run_id, self.data)
-            if outcome.status == FINISHED and (folder / "model.keras").exists():
+            log_data(recorder, run_id, self.data, self.plan.judged)
+            if self._keeps_model and (folder / "model.keras").exists():
                 save_model(folder / "model.keras", self.data, artifacts / MODEL)
             recorder.artifacts(run_id, artifacts)
             if (artifacts / MODEL).exists():

@@ -32,6 +32,7 @@ def supervise(
     time_limit: float,
     on_start: Callable[[int], None] = lambda _: None,
     on_event: Callable[[dict[str, Any]], None] = lambda _: None,
+    on_look: Callable[[], None] = lambda: None,
     before_end: Callable[[], None] = lambda: None,
 ) -> int | None:
     """Run ``python -m <module> <folder>`` and pass on its events until it ends.
@@ -46,6 +47,8 @@ def supervise(
         Called with the child's process id.
     on_event
         Called with each event of ``events.jsonl``.
+    on_look
+        Called ten times a second. What this or ``on_event`` raises ends the child.
     before_end
         Called when the child has told its result and its processes are still there.
 
@@ -66,6 +69,7 @@ def supervise(
     deadline, ended = time.monotonic() + time_limit, None
     try:
         while True:
+            on_look()
             for event in reader.new():
                 on_event(event)
                 if event["event"] == "end":

@@ -10,6 +10,7 @@ from urllib.parse import urlparse
 from urllib.request import urlopen
 
 from experiments.errors import ExperimentError
+from experiments.records import KILLED
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 #: MLflow's own tag for the run above a run.
 PARENT = "mlflow.parentRunId"
 
+_RUNNING = "RUNNING"
 #: MLflow's limit for one batch of metrics.
 _BATCH = 1000
 #: MLflow's limit for the length of a tag.
@@ -103,8 +105,14 @@ class Recorder:
         )
 
     def reopen(self, run: str) -> None:
-        """Set a run that had ended to running."""
-        self.client.update_run(run, status="RUNNING")
+        """Set a run that had ended to running, and close those below it that still seem to run.
+
+        An end without warning, of the machine or by ``kill -9``, leaves them open.
+        """
+        for child in self.runs({PARENT: run}):
+            if child.info.status == _RUNNING:
+                self.close(child.info.run_id, KILLED, "ended without a word")
+        self.client.update_run(run, status=_RUNNING)
 
     def metrics(self, run: str, values: Mapping[str, float]) -> None:
         """Write final metrics."""

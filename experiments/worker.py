@@ -93,6 +93,8 @@ class Worker:
         backend = create(plan.backend)
         with self.phase("load"):
             data = open_prepared(self.job.data)
+            if plan.judged == "validation":
+                data = data.without_test()
             task = task_of(plan, data, backend)
         with self.phase("spark_start"):
             self._start(backend, task)

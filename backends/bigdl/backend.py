@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from backends.bigdl.training import Exchange, Trainer
 from backends.bigdl.translation import Network, obstacle
 from backends.bigdl.weights import Ordering
 from backends.errors import BackendError
+from backends.search import Choices, Values
 
 INSTALL = "uv sync --group bigdl"
 #: Networks whose every layer is translated; asking Keras would cost its import.
@@ -42,6 +44,7 @@ class BigDL(Backend):
     packages = ("bigdl-dllib-spark3", "keras", "tensorflow-cpu", "pyspark")
     executor_modules = ("keras", "bigdl.dllib.utils.common")
     options = BigDLOptions
+    tunable: ClassVar[dict[str, Values]] = {"exchange": Choices(("full", "half"))}
 
     def synchronisation(self, task: TrainingTask) -> str:
         """Every step."""

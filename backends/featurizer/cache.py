@@ -82,7 +82,8 @@ class FeatureCache:
 
     def _path(self, key: str, data: PreparedData, split: str) -> str:
         _, root = locate(self.folder)
-        rows = f"{data.summary.fingerprint}-{data.summary.split_checksum}"
+        files = ",".join(part.name for part in data.summary.files.get(split, ()))
+        rows = f"{data.summary.fingerprint}-{data.summary.split_checksum}-{files}"
         return f"{root}/{_short(key)}/{_short(rows)}/{split}"
 
 

@@ -5,11 +5,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from backends.base import Backend, FitResult, RunContext, TrainingTask
+from backends.base import Backend, Epoch, FitResult, Options, RunContext, TrainingTask
 from backends.majority import Majority
+from backends.search import Choices, Values
 
 
 class Sleeping(Majority):
@@ -65,4 +67,38 @@ class Diverging(Majority):
         return np.full((task.data.rows("test"), 2), np.nan)
 
 
-__all__ = ["Backend", "Diverging", "Exiting", "Raising", "Refusing", "Sleeping"]
+class Tunable(Majority):
+    """Guesses labels the better, the nearer its learning rate is to 0.01; trains nothing."""
+
+    name = "tunable"
+    takes_optimizer = True
+    tunable: ClassVar[dict[str, Values]] = {"knob": Choices(("in", "out"))}
+
+    class Knob(Options):
+        knob: Literal["in", "out"] = "in"
+
+    options = Knob
+
+    def unsupported(self, task: TrainingTask) -> str | None:
+        return "no batch of 32" if task.global_batch_size == 32 else None
+
+    def fit(self, task: TrainingTask, context: RunContext) -> FitResult:
+        distance = abs(np.log10(task.optimizer.learning_rate) + 2)
+        epochs = [
+            Epoch(number, 1.0, float(distance), images=1, seconds=0.1)
+            for number in range(1, task.epochs + 1)
+        ]
+        for epoch in epochs:
+            context.on_epoch(epoch)
+            time.sleep(0.3)
+        return FitResult([np.array([distance])], tuple(epochs), samples_seen=1, steps=1)
+
+    def predict(
+        self, task: TrainingTask, weights: Sequence[np.ndarray], context: RunContext
+    ) -> np.ndarray:
+        labels = task.data.index("test").column("label").to_numpy()
+        wrong = np.arange(len(labels)) < len(labels) * min(float(weights[0][0]) / 4, 1)
+        return np.eye(2)[np.where(wrong, 1 - labels, labels)]
+
+
+__all__ = ["Backend", "Diverging", "Exiting", "Raising", "Refusing", "Sleeping", "Tunable"]

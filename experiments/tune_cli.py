@@ -1,0 +1,128 @@
+"""``python -m experiments tune``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from experiments.cli import FAILED_STATUS, plain_errors
+from experiments.config import DEFAULT_URI
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+
+def tune(
+    backend: Annotated[str, typer.Option(help="Framework whose settings are searched.")],
+    search: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUES",
+            help="What to vary: optimizer.learning_rate=log:1e-4..1e-1, batch_size=[32, 64]; "
+            "repeatable. Without it, what is worth varying for the backend.",
+        ),
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Trials to make, earlier ones included.")] = 20,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Trials at a time, each with all its workers.")
+    ] = 1,
+    objective: Annotated[
+        str,
+        typer.Option(
+            help="Of the validation images: f1, macro_f1, balanced_accuracy, roc_auc, "
+            "average_precision, mcc or brier."
+        ),
+    ] = "f1",
+    prune: Annotated[
+        bool, typer.Option(help="End trials that fall behind the median of earlier ones.")
+    ] = True,
+    study: Annotated[str, typer.Option(help="Name of the study; experiment and backend.")] = "",
+    experiment: Annotated[str, typer.Option(help="Experiment file or shipped name.")] = "synthetic",
+    data: Annotated[str | None, typer.Option(help="Folder or s3:// prefix.")] = None,
+    model: Annotated[str | None, typer.Option(help="Network.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Executors of one core.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the images.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, order and proposals.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any key of the experiment."),
+    ] = None,
+    master: Annotated[str | None, typer.Option(help="Spark URL.")] = None,
+    tracking_uri: Annotated[str, typer.Option(help="MLflow database or server.")] = DEFAULT_URI,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the study of the same name.")
+    ] = False,
+    work: Annotated[Path, typer.Option(help="Folder for prepared data and tuning.db.")] = Path(
+        "work"
+    ),
+    output: Annotated[Path, typer.Option(help="Folder for best.yaml and pictures.")] = Path(
+        "tuning"
+    ),
+) -> None:
+    """Search for good settings of one backend on the validation patients; no test image is read."""
+    with plain_errors(debug=False):
+        from rich.console import Console as RichConsole
+
+        from experiments import tuning
+        from experiments.cli import assignments
+        from experiments.console import Console
+        from experiments.errors import ExperimentError
+        from experiments.tuning.space import parse_space
+
+        options = {
+            "data.source": data,
+            "model.name": model,
+            "workers": workers,
+            "epochs": epochs,
+            "seeds": None if seed is None else [seed],
+            "spark.master": master,
+            "tracking_uri": tracking_uri,
+        }
+        overrides = {key: value for key, value in options.items() if value is not None}
+        asked = tuning.Search(
+            backend=backend,
+            source=experiment,
+            overrides={**overrides, **assignments(set_ or [])},
+            trials=trials,
+            space=parse_space(search or []),
+            objective=objective,
+            jobs=jobs,
+            prune=prune,
+            study=study,
+        )
+        console = RichConsole(highlight=False)
+        found = tuning.run_search(
+            asked,
+            work=work,
+            observer=Console(),
+            resume=resume,
+            on_trial=lambda trial: console.print(_line(trial, objective)),
+        )
+        try:
+            written = tuning.write_results(found, output)
+        except ExperimentError as error:
+            console.print(f"error: {error}")
+            raise typer.Exit(FAILED_STATUS) from None
+        best = found.study.best_trial
+        console.print(f"best: {_line(best, objective)}")
+        console.print(f"written: {', '.join(str(path) for path in written)}")
+        console.print(
+            "judge it on the test patients: uv run run_experiment.py "
+            f"--backend {backend} --experiment {written[0]}"
+        )
+
+
+def _line(trial: "FrozenTrial", objective: str) -> str:
+    settings = ", ".join(f"{key} {_short(value)}" for key, value in trial.params.items())
+    state = trial.state.name.lower()
+    if trial.user_attrs.get("refused"):
+        # The reason begins with the word.
+        return f"trial {trial.number}: {trial.user_attrs['reason']}: {settings}"
+    score = f"{objective} {trial.value:.4f}" if state == "complete" else state
+    took = f" in {trial.duration.total_seconds():.0f} s" if trial.duration else ""
+    why = f" ({trial.user_attrs['reason']})" if state == "fail" else ""
+    return f"trial {trial.number}: {score}{took}: {settings}{why}"
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,89 @@
+"""What a search leaves: the best experiment as a file, all trials as a table, two pictures."""
+
+import shutil
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import yaml
+
+from experiments.tuning.search import REASON, REFUSED, RUN_ID, Found
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+BEST, TRIALS = "best.yaml", "trials.csv"
+#: Trials below which the importance of a setting means nothing.
+_FOR_IMPORTANCE = 4
+
+
+def trial_table(study: "Study", objective: str) -> pd.DataFrame:
+    """Return a row for each trial: ``trial``, the objective, ``state``, ``seconds``, settings."""
+    rows = [
+        {
+            "trial": trial.number,
+            objective: trial.value if trial.state.name == "COMPLETE" else None,
+            "state": "REFUSED" if trial.user_attrs.get(REFUSED) else trial.state.name,
+            "epochs": max(trial.intermediate_values, default=0),
+            "seconds": trial.duration.total_seconds() if trial.duration else None,
+            **trial.params,
+            "reason": trial.user_attrs.get(REASON, ""),
+            "mlflow_run": trial.user_attrs.get(RUN_ID, ""),
+        }
+        for trial in study.get_trials(deepcopy=False)
+    ]
+    return pd.DataFrame(rows)
+
+
+def write_results(found: Found, folder: Path) -> list[Path]:
+    """Write ``best.yaml``, ``trials.csv`` and pictures; keep them with the run above the trials.
+
+    Raises
+    ------
+    ExperimentError
+        When no trial came to an end.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    content = found.best.model_dump(mode="json", exclude_defaults=True)
+    (folder / BEST).write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    trial_table(found.study, found.search.objective).to_csv(folder / TRIALS, index=False)
+    written = [folder / BEST, folder / TRIALS, *_draw(found, folder)]
+    recorder, run = found.opened.recorder, found.run_id
+    recorder.metrics(run, {f"validation.{found.search.objective}": found.study.best_value})
+    recorder.tag(run, {"tuning.best_run": found.study.best_trial.user_attrs[RUN_ID]})
+    kept = folder / ".record"
+    kept.mkdir(exist_ok=True)
+    for path in written:
+        shutil.copy2(path, kept)
+    recorder.artifacts(run, kept, "tuning")
+    shutil.rmtree(kept)
+    return written
+
+
+def _draw(found: Found, folder: Path) -> list[Path]:
+    import matplotlib.pyplot as plt
+    import optuna.visualization.matplotlib as pictures
+    from optuna.exceptions import ExperimentalWarning
+
+    objective = f"validation {found.search.objective}"
+    written = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        axes = pictures.plot_optimization_history(found.study, target_name=objective)
+        axes.set_title(f"{found.search.backend}: best so far")
+        written.append(_saved(axes, folder / "history.png"))
+        complete = [t for t in found.study.trials if t.state.name == "COMPLETE"]
+        differ = len({trial.value for trial in complete}) > 1
+        if len(complete) >= _FOR_IMPORTANCE and differ:
+            axes = pictures.plot_param_importances(found.study, target_name=objective)
+            written.append(_saved(axes, folder / "importances.png"))
+    plt.close("all")
+    return written
+
+
+def _saved(axes: object, path: Path) -> Path:
+    figure = axes.get_figure()  # type: ignore[attr-defined]
+    figure.set_size_inches(8, 4.5)
+    figure.savefig(path, dpi=150, bbox_inches="tight")
+    return path

@@ -1,0 +1,292 @@
+"""A search for good settings: trials as runs below one MLflow run, several at a time if asked."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.comparison_run import comparison_key
+from experiments.config import Experiment, RunPlan
+from experiments.errors import ExperimentError
+from experiments.loading import load
+from experiments.observer import Observer
+from experiments.opening import Opened, opened
+from experiments.records import FAILED, FINISHED, KILLED, RunRecord
+from experiments.single_run import SingleRun
+from experiments.tuning.space import Space, default_space, suggest
+from experiments.tuning.storage import PARENT_RUN, Direction, open_study
+from experiments.tuning.watching import TrialObserver
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+#: What can be searched for, of the validation images, and which way is better.
+OBJECTIVES: dict[str, Direction] = {
+    "f1": "maximize",
+    "macro_f1": "maximize",
+    "balanced_accuracy": "maximize",
+    "roc_auc": "maximize",
+    "average_precision": "maximize",
+    "mcc": "maximize",
+    "brier": "minimize",
+}
+#: Attributes of a trial.
+RUN_ID, REFUSED, REASON = "mlflow_run", "refused", "reason"
+#: Proposals for each trial that a backend may refuse before the search gives up.
+_MOST_REFUSALS = 20
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is asked for."""
+
+    backend: str
+    #: Experiment file or shipped name.
+    source: str
+    overrides: Mapping[str, Any]
+    #: Trials that train, those of an interrupted search included.
+    trials: int
+    #: Empty for what is worth varying with this backend.
+    space: Space
+    objective: str = "f1"
+    #: Trials under way at a time, each with all its workers.
+    jobs: int = 1
+    #: Whether a trial whose validation loss is worse than the median is ended.
+    prune: bool = True
+    #: Of the study in its file; empty for experiment and backend.
+    study: str = ""
+
+    def experiment(self, values: Mapping[str, Any]) -> Experiment:
+        """Return the experiment with ``values`` set."""
+        return load(self.source, {**self.overrides, **values, "backends": [self.backend]})
+
+
+@dataclass(frozen=True)
+class Found:
+    """A search that is over."""
+
+    study: "Study"
+    search: Search
+    #: Id and recorder of the run above the trials.
+    run_id: str
+    opened: Opened
+
+    @property
+    def best(self) -> Experiment:
+        """The experiment with the best settings.
+
+        Raises
+        ------
+        ExperimentError
+            When no trial came to an end.
+        """
+        if not _complete(self.study):
+            raise ExperimentError("no trial came to an end; their reasons are in MLflow")
+        return self.search.experiment(self.study.best_trial.params)
+
+
+def run_search(
+    search: Search,
+    *,
+    work: Path,
+    observer: Observer | None = None,
+    resume: bool = False,
+    on_trial: "Callable[[FrozenTrial], None]" = lambda _: None,
+) -> Found:
+    """Try settings until ``search.trials`` have trained; no test image is read.
+
+    Parameters
+    ----------
+    work
+        Folder for prepared data and for ``tuning.db`` with the studies.
+    observer
+        Told how the data is prepared; trials speak through ``on_trial``.
+    resume
+        Go on with the study of the same name.
+    on_trial
+        Called when a trial is over.
+
+    Raises
+    ------
+    ExperimentError, DataError, BackendError
+        When the request is wrong.
+    KeyboardInterrupt
+        After all trials under way were closed as KILLED.
+    """
+    if search.objective not in OBJECTIVES:
+        raise ExperimentError(
+            f"no objective '{search.objective}' (objectives: {', '.join(OBJECTIVES)})"
+        )
+    experiment = search.experiment({})
+    if len(experiment.seeds) > 1:
+        raise ExperimentError("a search trains with one seed: give --seed once")
+    ready = opened(experiment, work, observer or Observer(), f"{experiment.name}-tuning")
+    (backend,) = ready.backends.values()
+    space = search.space or default_space(experiment, backend)
+    search = replace(search, space=space)
+    recorder, name = ready.recorder, search.study or f"{experiment.name}-{search.backend}"
+    study = open_study(
+        work / "tuning.db",
+        name,
+        _key(search, experiment, ready),
+        OBJECTIVES[search.objective],
+        seed=experiment.seeds[0],
+        prune=search.prune,
+        jobs=search.jobs,
+        resume=resume,
+        open_record=lambda: recorder.open(f"tuning-{name}", _params(search), {"tuning": name}),
+    )
+    run_id = str(study.user_attrs[PARENT_RUN])
+    recorder.reopen(run_id)
+    status, reason = KILLED, "interrupted by the user"
+    try:
+        _Trials(search, ready, study, run_id, on_trial).run()
+        status, reason = FINISHED, ""
+    except Exception as error:
+        status, reason = FAILED, f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        recorder.close(run_id, status, reason)
+    return Found(study, search, run_id, ready)
+
+
+class _Trials:
+    """Keeps ``jobs`` trials under way until enough have trained."""
+
+    def __init__(
+        self,
+        search: Search,
+        ready: Opened,
+        study: "Study",
+        run_id: str,
+        on_trial: "Callable[[FrozenTrial], None]",
+    ) -> None:
+        self.search, self.study, self.run_id, self.on_trial = search, study, run_id, on_trial
+        self.backend = ready.backends[search.backend]
+        self.data = ready.data.without_test()
+        self.recorder = ready.recorder
+        self.interrupted = threading.Event()
+        self.refusals = 0
+
+    def run(self) -> None:
+        """Ask and train in threads: each trial is processes of its own, which a thread watches."""
+        under_way: set[Future[None]] = set()
+        with ThreadPoolExecutor(self.search.jobs, "trial") as pool:
+            try:
+                while True:
+                    while len(under_way) < min(self.search.jobs, self._missing()):
+                        under_way.add(pool.submit(self._try))
+                    if not under_way:
+                        return
+                    done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                    for trial in done:
+                        trial.result()
+            except BaseException:
+                self.interrupted.set()
+                raise
+
+    def _missing(self) -> int:
+        """Return how many trials have not ended yet, those under way included."""
+        from optuna.trial import TrialState
+
+        ended = [
+            trial
+            for trial in self.study.get_trials(deepcopy=False)
+            if trial.state is not TrialState.WAITING
+            and trial.state is not TrialState.RUNNING
+            and not trial.user_attrs.get(REFUSED)
+            and REASON in trial.user_attrs
+        ]
+        return self.search.trials - len(ended)
+
+    def _try(self) -> None:
+        from optuna.trial import TrialState
+
+        trial = self.study.ask()
+        watching = TrialObserver(
+            trial, self.interrupted, maximizes=OBJECTIVES[self.search.objective] == "maximize"
+        )
+        try:
+            record = self._train(trial, watching)
+        except BaseException as error:
+            trial.set_user_attr("error", f"{type(error).__name__}: {error}"[:2000])
+            self.study.tell(trial, state=TrialState.FAIL)
+            raise
+        if self.interrupted.is_set() and record.status == KILLED and not watching.pruned:
+            self.study.tell(trial, state=TrialState.FAIL)
+            self.study.enqueue_trial(trial.params)
+            return
+        for name, known in (
+            (RUN_ID, record.run_id),
+            (REFUSED, record.refused),
+            (REASON, record.reason),
+        ):
+            trial.set_user_attr(name, known)
+        value = record.metrics.get(f"validation.{self.search.objective}")
+        if record.refused or watching.pruned:
+            frozen = self.study.tell(trial, state=TrialState.PRUNED)
+        elif record.status != FINISHED or value is None:
+            frozen = self.study.tell(trial, state=TrialState.FAIL)
+        else:
+            frozen = self.study.tell(trial, value)
+        self.on_trial(frozen)
+        if record.refused:
+            self._count_refusal(record.reason)
+
+    def _train(self, trial: Any, watching: Observer) -> RunRecord:
+        experiment = self.search.experiment(suggest(trial, self.search.space))
+        plan = RunPlan(
+            experiment=experiment,
+            backend=self.search.backend,
+            seed=experiment.seeds[0],
+            judged="validation",
+        )
+        run = SingleRun(
+            plan,
+            self.backend,
+            self.data,
+            self.recorder,
+            watching,
+            self.run_id,
+            name=f"trial-{trial.number}",
+            tags={"tuning.trial": str(trial.number)},
+        )
+        return run.run()
+
+    def _count_refusal(self, reason: str) -> None:
+        self.refusals += 1
+        if self.refusals > _MOST_REFUSALS * self.search.trials:
+            raise ExperimentError(
+                f"{self.search.backend} refuses what is proposed again and again: {reason}"
+            )
+
+
+def _complete(study: "Study") -> bool:
+    from optuna.trial import TrialState
+
+    return bool(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+
+
+def _key(search: Search, experiment: Experiment, ready: Opened) -> str:
+    """Return a digest of what decides a trial's score, but for the number of trials."""
+    content = {
+        "experiment": comparison_key(experiment, ready.data),
+        "seed": experiment.seeds[0],
+        "backend": search.backend,
+        "objective": search.objective,
+        **_params(search),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _params(search: Search) -> dict[str, str]:
+    return {
+        "backend": search.backend,
+        "objective": search.objective,
+        **{f"search.{key}": str(values) for key, values in search.space.items()},
+    }
