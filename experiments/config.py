@@ -9,6 +9,8 @@ from data.config import DataConfig
 from models import ModelConfig, OptimizerConfig
 
 DEFAULT_URI = "sqlite:///mlflow.db"
+#: A cluster started for the run on this machine.
+EMBEDDED = "embedded"
 
 
 class _Frozen(BaseModel):
@@ -20,11 +22,16 @@ class SparkConfig(_Frozen):
 
     #: ``embedded``: a standalone master and one-core workers on this machine, started for the run
     #: and taken down with it. Else a Spark URL.
-    master: str = "embedded"
+    master: str = EMBEDDED
     executor_memory: Annotated[str, Field(pattern=r"^\d+[mg]$")] = "1g"
     driver_memory: Annotated[str, Field(pattern=r"^\d+[mg]$")] = "1g"
     #: Settings for Spark as they are, stronger than the harness's and the backend's own.
     conf: dict[str, str] = {}
+
+    @property
+    def has_own_executors(self) -> bool:
+        """Whether executors are processes that the harness has not started."""
+        return self.master != EMBEDDED and not self.master.startswith("local")
 
 
 class PriceConfig(_Frozen):

@@ -9,14 +9,13 @@ from typing import Any
 from backends import Backend
 from data.prepared import PreparedData
 from experiments.cluster import embedded_cluster, spark_environment
-from experiments.config import RunPlan
+from experiments.config import EMBEDDED, RunPlan
 from experiments.resources import ResourceMonitor
 from experiments.supervision import supervise
 from experiments.worker import Job, task_of
 
 #: MiB of a Worker daemon beyond the executor's heap: Spark adds a tenth, at least 384.
 _EXECUTOR_OVERHEAD_MB = 512
-EMBEDDED = "embedded"
 
 
 @dataclass
@@ -83,6 +82,7 @@ class Launch:
         driver = sum(self.monitor.peak_memory_of(pid) for pid in self.drivers)
         return {
             **self.monitor.usage.metrics(),
+            "resources.sampling_cpu_s": self.monitor.own_cpu_s,
             "resources.driver_peak_memory_bytes": float(driver),
         }
 

@@ -56,6 +56,8 @@ class ResourceMonitor:
         self._roots: list[int] = list(roots)
         self._usage = Usage()
         self._samples: list[Sample] = []
+        #: CPU seconds that the looks themselves have taken.
+        self.own_cpu_s = 0.0
         self._known: dict[int, psutil.Process] = {}
         self._peak_by_root: dict[int, int] = {}
         self._stop = threading.Event()
@@ -96,6 +98,11 @@ class ResourceMonitor:
         return self._peak_by_root.get(root, 0)
 
     def _look(self) -> None:
+        before = time.thread_time()
+        self._measure()
+        self.own_cpu_s += time.thread_time() - before
+
+    def _measure(self) -> None:
         cpu = memory = read = written = 0.0
         for root, members in self._trees().items():
             resident_of_root = 0
@@ -104,7 +111,7 @@ class ResourceMonitor:
                     with process.oneshot():
                         times = process.cpu_times()
                         resident = process.memory_info().rss
-                    got = _io(process.pid)
+                    got = io_of(process.pid)
                 except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
                     continue
                 cpu += sum(times[:4])  # user, system, and both of reaped children
@@ -156,7 +163,7 @@ def write_series(samples: Sequence[Sample], path: Path) -> None:
     pd.DataFrame(rows, columns=columns).to_parquet(path, index=False)
 
 
-def _io(pid: int) -> tuple[int, int]:
+def io_of(pid: int) -> tuple[int, int]:
     """Return bytes that ``pid`` and its reaped children read from and wrote to storage."""
     fields = dict(
         line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines() if line

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from experiments import executor_use
 from experiments.cluster import LOOPBACK
 from experiments.config import SparkConfig
 from experiments.errors import ExperimentError
@@ -100,6 +101,8 @@ def settings(
             "spark.executorEnv.PYTHONPATH": str(ROOT),
             "spark.executorEnv.SPARK_LOCAL_IP": LOOPBACK,
         }
+    if spark.has_own_executors:
+        conf |= executor_use.SETTINGS
     return {**conf, **backend, **spark.conf}
 
 
@@ -150,7 +153,7 @@ def ship_code(session: "SparkSession", folder: Path) -> None:
         return
     archive = folder / "sparkdl_bench.zip"
     with zipfile.ZipFile(archive, "w") as bundle:
-        for room in ("data", "models", "backends"):
+        for room in ("data", "models", "backends", "experiments"):
             for source in sorted((ROOT / room).rglob("*.py")):
                 bundle.write(source, source.relative_to(ROOT))
     session.sparkContext.addPyFile(str(archive))

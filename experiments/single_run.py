@@ -12,11 +12,12 @@ from typing import Any
 from backends import Backend, BackendError, Epoch
 from data.errors import DataError
 from data.prepared import PreparedData
-from experiments import provenance
+from experiments import executor_use, provenance
 from experiments.config import RunPlan
 from experiments.errors import ExperimentError
+from experiments.executor_use import ExecutorUse
 from experiments.judgement import judge
-from experiments.launch import EMBEDDED, Launch
+from experiments.launch import Launch
 from experiments.model_record import MODEL, log_data, register_model, save_model
 from experiments.observer import Observer, RunStoppedError
 from experiments.records import FAILED, FINISHED, KILLED, RunRecord
@@ -141,11 +142,6 @@ class SingleRun:
         finally:
             self.outcome.metrics |= launch.resources()
             self.outcome.samples = launch.monitor.samples
-            if self.backend.needs_spark and self.plan.experiment.spark.master != EMBEDDED:
-                self.outcome.notes.append(
-                    "Resources are those of the driver's machine; executors elsewhere are "
-                    "not in them."
-                )
 
     def _hear(self, event: dict[str, Any]) -> None:
         if event["event"] == "epoch":
@@ -163,7 +159,28 @@ class SingleRun:
             result = Result(status="failed", reason=reason)
         self.outcome.result = result
         self.outcome.notes += result.notes
+        self._add_executors(result.executors)
         return result
+
+    def _add_executors(self, use: ExecutorUse | None) -> None:
+        """Add what executors on other machines have used to what was seen on this one."""
+        if not self._on_cluster:
+            return
+        if use is None:
+            self.outcome.notes.append(
+                "Resources are those of the driver alone: its executors have not told theirs."
+            )
+            return
+        metrics = self.outcome.metrics
+        for name, value in use.model_dump(exclude={"executors"}).items():
+            metrics[f"resources.executors_{name}"] = float(value)
+            metrics[f"resources.{name}"] += float(value)
+        if not use.peak_memory_bytes:
+            self.outcome.notes.append("Spark told no memory of its executors: it is the driver's.")
+
+    @property
+    def _on_cluster(self) -> bool:
+        return self.backend.needs_spark and self.plan.experiment.spark.has_own_executors
 
     def _tags(self) -> dict[str, str]:
         return {
@@ -173,7 +190,7 @@ class SingleRun:
             "split.checksum": self.data.summary.split_checksum,
             "code.commit": provenance.code_commit(),
             "synthetic": str(self.data.summary.synthetic).lower(),
-            "resources.method": METHOD,
+            "resources.method": executor_use.METHOD if self._on_cluster else METHOD,
             "platform": self.plan.experiment.platform,
             "effective_batch_size": str(self.task.worker_batch_size * self.task.workers),
             **self.tags,

@@ -24,6 +24,7 @@ from data.config import DataConfig
 from data.prepared import PreparedData, open_prepared
 from experiments.config import RunPlan
 from experiments.events import EventWriter
+from experiments.executor_use import ExecutorUse, executor_use
 from experiments.failures import plain_reason
 from models import checksum
 
@@ -59,6 +60,8 @@ class Result(BaseModel):
     steps: int = 0
     notes: list[str] = []
     initial_weights_checksum: str | None = None
+    #: What executors have used that are not below the harness's own processes.
+    executors: ExecutorUse | None = None
 
 
 def task_of(plan: RunPlan, data: PreparedData, backend: Backend) -> TrainingTask:
@@ -114,6 +117,7 @@ class Worker:
         with self.phase("predict"):
             probabilities = backend.predict(task, fitted.weights, context)
         self._write_predictions(data, probabilities)
+        executors = self._executor_use(task)
         if context.initial_weights_checksum is not None:
             self._save_model(task, fitted)
         return Result(
@@ -124,6 +128,7 @@ class Worker:
             steps=fitted.steps,
             notes=list(fitted.notes),
             initial_weights_checksum=context.initial_weights_checksum,
+            executors=executors,
         )
 
     def close(self) -> None:
@@ -164,6 +169,16 @@ class Worker:
 
         spark = self.job.plan.experiment.spark
         self.session = session.start(spark, str(self.job.master), backend, task, self.folder)
+
+    def _executor_use(self, task: TrainingTask) -> ExecutorUse | None:
+        """Ask a cluster's executors what they have used; a failure to tell fails no run."""
+        if self.session is None or not self.job.plan.experiment.spark.has_own_executors:
+            return None
+        try:
+            return executor_use(self.session, task.workers)
+        except Exception:  # the training is done and worth keeping
+            traceback.print_exc()
+            return None
 
     def _packed(self, task: TrainingTask) -> TrainingTask:
         """Return ``task`` with the network as a file, where executors could not build it."""

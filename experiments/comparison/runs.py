@@ -156,7 +156,12 @@ def _found_in(
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ExperimentError(f"{uri} cannot be read: {first}") from error
     names = {run.info.run_id: places[run.info.experiment_id] for run in runs}
-    leaves = [run for run in runs if "backend" in run.data.tags]
+    # Trials of a search for settings were judged on validation images.
+    leaves = [
+        run
+        for run in runs
+        if "backend" in run.data.tags and run.data.params.get("judged", "test") == "test"
+    ]
     if experiments:
         chosen = [run for run in leaves if names[run.info.run_id] in experiments]
     elif ids:

@@ -3,8 +3,9 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -67,6 +68,33 @@ class Diverging(Majority):
         return np.full((task.data.rows("test"), 2), np.nan)
 
 
+class Burning(Majority):
+    """Uses a known amount of CPU, memory and storage in every executor's Python worker."""
+
+    name = "burning"
+    needs_spark = True
+    cpu_s, memory_bytes, written_bytes = 2.0, 400 * 2**20, 16 * 2**20
+
+    def fit(self, task: TrainingTask, context: RunContext) -> FitResult:
+        seconds, held, written = self.cpu_s, self.memory_bytes, self.written_bytes
+
+        def burn(_: Iterator[int]) -> Iterator[int]:
+            block = np.ones(held, np.uint8)
+            with tempfile.TemporaryFile() as file:
+                file.write(os.urandom(written))
+                file.flush()
+                os.fsync(file.fileno())
+            end = time.process_time() + seconds
+            while time.process_time() < end:
+                pass
+            time.sleep(3)  # a heartbeat
+            yield int(block[0])
+
+        numbers = context.spark.sparkContext.parallelize(range(task.workers), task.workers)
+        assert numbers.barrier().mapPartitions(burn).sum() == task.workers
+        return super().fit(task, context)
+
+
 class Tunable(Majority):
     """Guesses labels the better, the nearer its learning rate is to 0.01; trains nothing."""
 
@@ -101,4 +129,13 @@ class Tunable(Majority):
         return np.eye(2)[np.where(wrong, 1 - labels, labels)]
 
 
-__all__ = ["Backend", "Diverging", "Exiting", "Raising", "Refusing", "Sleeping", "Tunable"]
+__all__ = [
+    "Backend",
+    "Burning",
+    "Diverging",
+    "Exiting",
+    "Raising",
+    "Refusing",
+    "Sleeping",
+    "Tunable",
+]

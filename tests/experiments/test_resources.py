@@ -2,11 +2,17 @@
 
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
-from experiments.resources import ResourceMonitor
+from experiments.cluster import embedded_cluster
+from experiments.resources import INTERVAL, METHOD, ResourceMonitor
+from tests.experiments.conftest import Run
+from tests.experiments.misbehaving import Burning
 
+ROOT = Path(__file__).parents[2]
 #: A parent whose children burn CPU one after the other and end before they can be sampled well.
 BURN = """
 import subprocess, sys, time
@@ -66,16 +72,38 @@ def test_storage_writes_are_counted_once(tmp_path) -> None:
 
 
 def test_watching_costs_under_one_per_cent_of_a_core() -> None:
-    import time
-
-    with ResourceMonitor() as monitor:
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-        monitor.watch(child.pid)
-        before, began = time.thread_time(), time.monotonic()
-        for _ in range(20):
-            monitor.sample()
-        each = (time.thread_time() - before) / 20
+    """A driver, two daemons, two executors and their Python workers are about a dozen."""
+    sleep = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
+    children = [subprocess.Popen(sleep) for _ in range(12)]
+    began = time.monotonic()
+    with ResourceMonitor(child.pid for child in children) as monitor:
+        time.sleep(4)
+    elapsed = time.monotonic() - began
+    for child in children:
         child.kill()
         child.wait()
-    assert time.monotonic() > began
-    assert each / 0.5 < 0.02, f"one look takes {each * 1000:.1f} ms of every 500"
+    assert len(monitor.samples) == pytest.approx(elapsed / INTERVAL, abs=2)
+    assert 0 < monitor.own_cpu_s < 0.01 * elapsed
+
+
+@pytest.mark.spark
+def test_executors_of_a_cluster_tell_what_they_have_used(run: Run, tmp_path) -> None:
+    name = "tests.experiments.misbehaving:Burning"
+    settings = {"spark.executor.memory": "512m", "spark.executorEnv.PYTHONPATH": str(ROOT)}
+    with embedded_cluster(2, 1024, tmp_path / "cluster") as cluster:
+        (record,) = run(name, name="burning", spark={"master": cluster.master, "conf": settings})
+    assert record.status == "FINISHED", record.reason
+    used = {
+        key.removeprefix("resources.executors_"): value
+        for key, value in record.metrics.items()
+        if key.startswith("resources.executors_")
+    }
+    # Two Java processes start and compile; that is all there is beside what was asked for.
+    assert 2 * Burning.cpu_s < used["cpu_s"] < 2 * Burning.cpu_s + 24
+    assert 2 * Burning.memory_bytes < used["peak_memory_bytes"]
+    assert used["peak_memory_bytes"] < 2 * (Burning.memory_bytes + 700 * 2**20)
+    assert 2 * Burning.written_bytes <= used["write_bytes"] < 3 * Burning.written_bytes
+    for key in ("cpu_s", "peak_memory_bytes"):
+        assert record.metrics[f"resources.{key}"] > used[key], "the driver uses something too"
+    assert record.tags["resources.method"] not in ("", METHOD)
+    assert not record.notes[1:], record.notes
