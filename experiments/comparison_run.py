@@ -29,6 +29,7 @@ _NOT_DECIDING = {
     "warm_up",
     "description",
     "price",
+    "energy",
 }
 
 

@@ -43,6 +43,13 @@ class PriceConfig(_Frozen):
     currency: str = "USD"
 
 
+class EnergyConfig(_Frozen):
+    """Whether energy is measured."""
+
+    #: Three letters of ISO 3166, for grams of CO2 by its power mix; None measures no energy.
+    country: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
+
+
 class Experiment(_Frozen):
     """The content of an experiment file. Every key may be overridden on the command line."""
 
@@ -72,6 +79,7 @@ class Experiment(_Frozen):
     #: What the machine is called in comparisons: laptop, emr, sagemaker …
     platform: Annotated[str, Field(min_length=1)] = "here"
     price: PriceConfig = PriceConfig()
+    energy: EnergyConfig = EnergyConfig()
 
     @field_validator("seeds", "backends")
     @classmethod

@@ -24,7 +24,7 @@ SETTINGS = {
     "spark.executor.heartbeatInterval": "2s",
 }
 METHOD = (
-    "driver: its process tree sampled every 0.5 s from /proc; executors: CPU seconds and I/O bytes "
+    "; the same for executors elsewhere: CPU seconds and I/O bytes "
     "of JVM and Python workers read from /proc by a last task on each, memory as the peak of "
     "resident sets from Spark's executor metrics (ProcessTreeMetrics, polled every 0.5 s); memory "
     "is the sum of peaks, which need not have come at the same time"

@@ -4,12 +4,15 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from backends import Backend
 from data.prepared import PreparedData
 from experiments.cluster import embedded_cluster, spark_environment
 from experiments.config import EMBEDDED, RunPlan
+from experiments.energy import EnergyMeter
+from experiments.gpu import gpu_sampler
 from experiments.resources import ResourceMonitor
 from experiments.supervision import supervise
 from experiments.worker import Job, task_of
@@ -26,7 +29,11 @@ class Launch:
     backend: Backend
     data: PreparedData
     folder: Path
-    monitor: ResourceMonitor = field(default_factory=ResourceMonitor)
+    monitor: ResourceMonitor = field(default_factory=lambda: ResourceMonitor(gpu=gpu_sampler()))
+    #: Of energy, where the plan asks for it.
+    meter: EnergyMeter | None = None
+    #: From the start of the cluster to its end; what measures is started before.
+    seconds: float = 0.0
     #: Process ids of the driver.
     drivers: list[int] = field(default_factory=list)
 
@@ -62,7 +69,12 @@ class Launch:
             "TF_CPP_MIN_LOG_LEVEL": "2",
         }
         with ExitStack() as stack:
+            country = self.plan.experiment.energy.country
+            if country and not rehearsal:
+                self.meter = stack.enter_context(EnergyMeter(country))
             stack.enter_context(self.monitor)
+            # Last, so that it ends the time after the cluster's end and before the meter's.
+            stack.callback(self._stop_clock, perf_counter())
             master = self._cluster(stack)
             job = Job(plan=self.plan, data=self.data.uri, master=master, rehearsal=rehearsal)
             (self.folder / "job.json").write_text(job.model_dump_json())
@@ -77,14 +89,22 @@ class Launch:
                 before_end=self.monitor.sample,
             )
 
+    def _stop_clock(self, began: float) -> None:
+        self.seconds = perf_counter() - began
+
     def resources(self) -> dict[str, float]:
         """Return what the processes have used, under the names of the record."""
         driver = sum(self.monitor.peak_memory_of(pid) for pid in self.drivers)
         return {
-            **self.monitor.usage.metrics(),
-            "resources.sampling_cpu_s": self.monitor.own_cpu_s,
+            **self.monitor.metrics(),
             "resources.driver_peak_memory_bytes": float(driver),
+            **(self.meter.metrics() if self.meter else {}),
         }
+
+    @property
+    def method(self) -> str:
+        """How the figures of :meth:`resources` were taken."""
+        return self.monitor.method + (self.meter.method if self.meter else "")
 
     def _cluster(self, stack: ExitStack) -> str | None:
         """Return the Spark URL, of a cluster that ends with ``stack`` if none is given."""

@@ -11,6 +11,7 @@ from typing import Any
 from backends import Backend, create
 from data.errors import DataError
 from data.prepared import PreparedData, open_prepared
+from experiments import energy
 from experiments.cluster import spark_environment
 from experiments.config import Experiment
 from experiments.errors import ExperimentError
@@ -49,6 +50,8 @@ def opened(experiment: Experiment, work: Path, observer: Observer, records: str)
     backbone = experiment.model.backbone
     if backbone is not None and backbone.is_file and not backbone.path.is_file():
         raise ExperimentError(f"there is no backbone file {backbone.name}")
+    if experiment.energy.country:
+        energy.check_installed()
     check_reachable(experiment.tracking_uri)
     observer.experiment_starts(experiment, [])
     recording = _Recording(lambda: Recorder(experiment.tracking_uri, records))

@@ -15,6 +15,9 @@ from typing import Any
 
 import psutil
 
+from experiments import gpu
+from experiments.gpu import GpuSampler
+
 #: Seconds between samples.
 INTERVAL = 0.5
 #: Artifact with every sample of a run.
@@ -52,7 +55,8 @@ class Sample:
 class ResourceMonitor:
     """Samples process trees in a thread until it is closed."""
 
-    def __init__(self, roots: Iterable[int] = ()) -> None:
+    def __init__(self, roots: Iterable[int] = (), gpu: GpuSampler | None = None) -> None:
+        self._gpu = gpu
         self._roots: list[int] = list(roots)
         self._usage = Usage()
         self._samples: list[Sample] = []
@@ -89,6 +93,16 @@ class ResourceMonitor:
         """All looks, in order."""
         return tuple(self._samples)
 
+    def metrics(self) -> dict[str, float]:
+        """Return all figures under the names of the record."""
+        devices = self._gpu.metrics() if self._gpu is not None else {}
+        return {**self._usage.metrics(), "resources.sampling_cpu_s": self.own_cpu_s, **devices}
+
+    @property
+    def method(self) -> str:
+        """How the figures were taken."""
+        return METHOD + (gpu.METHOD if self._gpu is not None else "")
+
     def _run(self) -> None:
         while not self._stop.wait(INTERVAL):
             self._look()
@@ -100,6 +114,8 @@ class ResourceMonitor:
     def _look(self) -> None:
         before = time.thread_time()
         self._measure()
+        if self._gpu is not None:
+            self._gpu.look()
         self.own_cpu_s += time.thread_time() - before
 
     def _measure(self) -> None:

@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from time import perf_counter
 from types import MappingProxyType
 from typing import Any
 
@@ -21,7 +20,7 @@ from experiments.launch import Launch
 from experiments.model_record import MODEL, log_data, register_model, save_model
 from experiments.observer import Observer, RunStoppedError
 from experiments.records import FAILED, FINISHED, KILLED, RunRecord
-from experiments.resources import METHOD, SERIES, Sample, write_series
+from experiments.resources import SERIES, Sample, write_series
 from experiments.supervision import TimeLimitError
 from experiments.tracking import Recorder
 from experiments.worker import Result, task_of
@@ -120,9 +119,7 @@ class SingleRun:
             self.backend.synchronisation(self.task),
             self.data.rows("train"),
         )
-        started = perf_counter()
         self._train(folder)
-        self.outcome.metrics["time.total_s"] = perf_counter() - started
         result = self._read_result(folder)
         if result.status != "finished":
             self.outcome.reason = result.reason
@@ -140,7 +137,10 @@ class SingleRun:
         except TimeLimitError as error:
             self.outcome.reason = str(error)
         finally:
+            self.outcome.metrics["time.total_s"] = launch.seconds
             self.outcome.metrics |= launch.resources()
+            cluster = executor_use.METHOD if self._on_cluster else ""
+            self.outcome.tags["resources.method"] = launch.method + cluster
             self.outcome.samples = launch.monitor.samples
 
     def _hear(self, event: dict[str, Any]) -> None:
@@ -190,7 +190,6 @@ class SingleRun:
             "split.checksum": self.data.summary.split_checksum,
             "code.commit": provenance.code_commit(),
             "synthetic": str(self.data.summary.synthetic).lower(),
-            "resources.method": executor_use.METHOD if self._on_cluster else METHOD,
             "platform": self.plan.experiment.platform,
             "effective_batch_size": str(self.task.worker_batch_size * self.task.workers),
             **self.tags,

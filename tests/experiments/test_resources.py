@@ -1,13 +1,19 @@
 """Figures are checked against processes whose use is known."""
 
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from experiments import energy
 from experiments.cluster import embedded_cluster
+from experiments.energy import EnergyMeter
+from experiments.errors import ExperimentError
+from experiments.gpu import GpuSampler, gpu_sampler
 from experiments.resources import INTERVAL, METHOD, ResourceMonitor
 from tests.experiments.conftest import Run
 from tests.experiments.misbehaving import Burning
@@ -84,6 +90,74 @@ def test_watching_costs_under_one_per_cent_of_a_core() -> None:
         child.wait()
     assert len(monitor.samples) == pytest.approx(elapsed / INTERVAL, abs=2)
     assert 0 < monitor.own_cpu_s < 0.01 * elapsed
+
+
+class Nvml(ModuleType):
+    """Two devices, of which one is busy at every other look."""
+
+    looks = 0
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, number: int) -> int:  # noqa: N802
+        return number
+
+    def nvmlDeviceGetMemoryInfo(self, device: int) -> SimpleNamespace:  # noqa: N802
+        return SimpleNamespace(used=1000 * (device + 1))
+
+    def nvmlDeviceGetUtilizationRates(self, device: int) -> SimpleNamespace:  # noqa: N802
+        self.looks += device == 0
+        return SimpleNamespace(gpu=80 if device == 0 and self.looks % 2 else 0)
+
+
+def test_devices_are_averaged_over_looks_and_their_memory_summed() -> None:
+    monitor = ResourceMonitor(gpu=GpuSampler(Nvml("nvml")))
+    monitor.sample()
+    monitor.sample()
+    assert monitor.metrics()["resources.gpu_utilisation"] == pytest.approx(0.2)
+    assert monitor.metrics()["resources.gpu_peak_memory_bytes"] == 3000
+    assert "NVML" in monitor.method
+
+
+def test_machine_without_devices_or_driver_has_no_figures_of_them() -> None:
+    if shutil.which("nvidia-smi"):
+        pytest.skip("this machine has a driver")
+    assert gpu_sampler() is None
+    assert "NVML" not in ResourceMonitor().method
+
+
+def test_energy_is_that_of_a_machine_that_computes() -> None:
+    burn = subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"])
+    try:
+        with EnergyMeter("DEU") as dirty:
+            time.sleep(4)
+        with EnergyMeter("NOR") as clean:
+            time.sleep(2)
+    finally:
+        burn.kill()
+        burn.wait()
+    joules, grams = dirty.metrics()["resources.energy_j"], dirty.metrics()["resources.co2_g"]
+    assert 4 < joules < 4 * 2000, "between one and two thousand watts"
+    each = clean.metrics()["resources.co2_g"] / clean.metrics()["resources.energy_j"]
+    assert 0 < each < grams / joules / 5, "Norway's power is from water"
+    assert "codecarbon" in dirty.method
+
+
+def test_energy_of_a_run_is_recorded_when_asked_for(run: Run) -> None:
+    (record,) = run("majority", name="energy", energy={"country": "DEU"})
+    assert record.metrics["resources.energy_j"] > 0
+    assert "power mix of DEU" in record.tags["resources.method"]
+    (record,) = run("majority", name="energy")
+    assert "resources.energy_j" not in record.metrics
+
+
+def test_missing_codecarbon_is_said_before_anything_starts(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(energy, "find_spec", lambda _: None)
+    with pytest.raises(ExperimentError, match="uv sync --extra energy"):
+        run("majority", name="energy", energy={"country": "DEU"})
 
 
 @pytest.mark.spark
