@@ -13,6 +13,7 @@ from urllib.request import urlopen
 from backends.ports import LOOPBACK, is_free
 from experiments.errors import ExperimentError
 from experiments.processes import start, stop
+from experiments.tracking import client_of
 
 #: MLflow's tag for a view that its "share" button writes; the address names the view.
 _VIEW_TAG, _VIEW = "mlflow.sharedViewState.", "backends"
@@ -89,19 +90,21 @@ class Dashboard:
 
     def pages(self) -> dict[str, str]:
         """Return the address of each experiment's charts, with its runs grouped by backend."""
-        from mlflow import MlflowClient
-
-        client, found = MlflowClient(tracking_uri=self._uri), {}
+        # A record that cannot be written to is shown with MLflow's own columns.
+        writable = os.access(self._uri.removeprefix("sqlite:///"), os.W_OK)
+        client, found = client_of(self._uri), {}
         for experiment in client.search_experiments():
             if not client.search_runs([experiment.experiment_id], max_results=1):
                 continue
-            client.set_experiment_tag(
-                experiment.experiment_id, _VIEW_TAG + _VIEW, json.dumps(_STATE)
-            )
-            client.set_experiment_tag(experiment.experiment_id, *_KIND)
-            view = urlencode({"viewStateShareKey": _VIEW, "compareRunsMode": "CHART"})
+            view = {"compareRunsMode": "CHART"}
+            if writable:
+                client.set_experiment_tag(
+                    experiment.experiment_id, _VIEW_TAG + _VIEW, json.dumps(_STATE)
+                )
+                client.set_experiment_tag(experiment.experiment_id, *_KIND)
+                view["viewStateShareKey"] = _VIEW
             runs = f"{self.address}/#/experiments/{quote(experiment.experiment_id)}/runs"
-            found[experiment.name] = f"{runs}?{view}"
+            found[experiment.name] = f"{runs}?{urlencode(view)}"
         return found
 
     def _answers(self) -> bool:

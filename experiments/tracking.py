@@ -13,25 +13,33 @@ from experiments.errors import ExperimentError
 from experiments.records import KILLED
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 #: MLflow's own tag for the run above a run.
 PARENT = "mlflow.parentRunId"
 
 _RUNNING = "RUNNING"
+#: Settings of MLflow that a user's own come before. A server that goes away must not hold up a run
+#: for MLflow's default of many minutes.
+_SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
 #: MLflow's limit for one batch of metrics.
 _BATCH = 1000
 #: MLflow's limit for the length of a tag.
 _TAG_LENGTH = 5000
 
 
-def check_reachable(uri: str) -> None:
-    """Find out before training whether a record can be written.
+def check_reachable(uri: str, *, reading: bool = False) -> None:
+    """Find out before training whether a record can be written, or with ``reading`` be read.
 
     Raises
     ------
     ExperimentError
-        When the server does not answer, or the database's folder cannot be written to.
+        When the server does not answer, or the database or its folder cannot be written to.
     """
     parts = urlparse(uri)
     if parts.scheme in ("http", "https"):
@@ -45,11 +53,7 @@ def check_reachable(uri: str) -> None:
                 "--tracking-uri away to record in mlflow.db here"
             ) from error
     if parts.scheme == "sqlite":
-        folder = Path(uri.removeprefix("sqlite:///")).expanduser().absolute().parent
-        if not folder.is_dir() or not os.access(folder, os.W_OK):
-            raise ExperimentError(
-                f"--tracking-uri {uri}: the folder {folder} does not exist or is read-only"
-            )
+        _check_database(Path(uri.removeprefix("sqlite:///")).expanduser().absolute(), uri, reading)
     elif not parts.scheme or parts.scheme == "file":
         raise ExperimentError(
             f"--tracking-uri {uri}: MLflow keeps records in a database or on a server; use for "
@@ -57,22 +61,41 @@ def check_reachable(uri: str) -> None:
         )
 
 
+def _check_database(path: Path, uri: str, reading: bool) -> None:
+    if reading:
+        if not path.is_file():
+            raise ExperimentError(f"there is no record {uri}: name one with --tracking-uri")
+        return
+    if not path.parent.is_dir():
+        raise ExperimentError(f"--tracking-uri {uri}: there is no folder {path.parent}")
+    for place in (path.parent, path):
+        if place.exists() and not os.access(place, os.W_OK):
+            raise ExperimentError(
+                f"--tracking-uri {uri}: {place} is read-only; a run cannot be recorded there, "
+                "name another database or server"
+            )
+
+
+def client_of(uri: str) -> "MlflowClient":
+    """Return a client that gives up in seconds and draws no progress bars."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
 class Recorder:
     """Writes runs of one experiment."""
 
     def __init__(self, uri: str, experiment: str) -> None:
-        # A server that goes away must not hold up a run for MLflow's default of many minutes.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
         import logging
-
-        from mlflow import MlflowClient
 
         # Creating the tables of a new database is no news for a user.
         for name in ("alembic", "mlflow.store.db.utils"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self.uri = uri
-        self.client: MlflowClient = MlflowClient(tracking_uri=uri)
+        self.client = client_of(uri)
         self.experiment_id = self._experiment(experiment)
 
     def open(

@@ -14,7 +14,7 @@ from experiments.records import FINISHED, RunRecord
 from experiments.resources import SERIES
 from experiments.stored import stored_record
 from experiments.thumbnails import THUMBNAILS
-from experiments.tracking import PARENT, check_reachable
+from experiments.tracking import PARENT, check_reachable, client_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -141,14 +141,11 @@ def find_runs(
 def _found_in(
     uri: str, folder: Path, experiments: Sequence[str], ids: Sequence[str]
 ) -> list[ComparedRun]:
-    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    check_reachable(uri)
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
-        raise ExperimentError(f"there is no record {uri}: name one with --tracking-uri")
-    client = MlflowClient(tracking_uri=uri)
+    check_reachable(uri, reading=True)
+    client = client_of(uri)
     try:
         places = {e.experiment_id: e.name for e in client.search_experiments()}
         runs = list(_all_runs(client, list(places)))

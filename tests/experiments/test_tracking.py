@@ -1,3 +1,5 @@
+import os
+import re
 import time
 from pathlib import Path
 
@@ -22,8 +24,22 @@ def test_server_that_does_not_answer_is_found_before_training(run: Run) -> None:
 
 
 def test_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ExperimentError, match="does not exist or is read-only"):
+    with pytest.raises(ExperimentError, match=r"there is no folder .*nowhere"):
         check_reachable(f"sqlite:///{tmp_path}/nowhere/mlflow.db")
+
+
+@pytest.mark.parametrize("locked", ["mlflow.db", "."])
+def test_read_only_record_can_be_read_and_not_recorded_in(
+    tmp_path: Path, locked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A superuser may write what is marked read-only, so the system's answer is given here."""
+    (tmp_path / "mlflow.db").touch()
+    place = (tmp_path / locked).resolve()
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != place)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with pytest.raises(ExperimentError, match=f"{re.escape(str(place))} is read-only"):
+        check_reachable(uri)
+    check_reachable(uri, reading=True)
 
 
 def test_plain_folder_as_a_store_is_answered_with_one_that_works(tmp_path: Path) -> None:
