@@ -7,11 +7,14 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import psutil
+
 from backends import Backend
 from data.prepared import PreparedData
 from experiments.cluster import embedded_cluster, spark_environment
 from experiments.config import EMBEDDED, RunPlan
 from experiments.energy import EnergyMeter
+from experiments.errors import ExperimentError
 from experiments.gpu import gpu_sampler
 from experiments.resources import ResourceMonitor
 from experiments.supervision import supervise
@@ -115,6 +118,7 @@ class Launch:
             return spark.master
         conf = self.backend.spark_conf(task_of(self.plan, self.data, self.backend)) | spark.conf
         memory = _megabytes(conf.get("spark.executor.memory", spark.executor_memory))
+        self._check_memory(memory)
         cluster = stack.enter_context(
             embedded_cluster(
                 self.plan.experiment.workers,
@@ -125,6 +129,17 @@ class Launch:
         for process in cluster.processes:
             self.monitor.watch(process.pid)
         return cluster.master
+
+    def _check_memory(self, executor_mb: int) -> None:
+        """Refuse executors that together are larger than the machine: it would kill one of them."""
+        workers = self.plan.experiment.workers
+        asked, there = workers * executor_mb / 1024, psutil.virtual_memory().total / 2**30
+        if asked > there:
+            raise ExperimentError(
+                f"{workers} executors of {executor_mb / 1024:.1f} GiB are more than this machine's "
+                f"{there:.0f} GiB: use fewer workers, a smaller --batch-size or smaller images, or "
+                "a cluster (--master)"
+            )
 
     def _watch_driver(self, pid: int) -> None:
         self.drivers.append(pid)
