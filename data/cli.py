@@ -16,6 +16,7 @@ from rich.console import Console
 
 from data.config import DataConfig, ImageConfig, LayoutName, SplitConfig
 from data.errors import DataError
+from data.object_store import use_endpoint
 
 app = typer.Typer(
     help="Prepare medical images: one patient-split data set for every backend.",
@@ -60,6 +61,9 @@ TestFold = Annotated[
 ValidationFold = Annotated[
     list[str] | None, typer.Option(help="Publisher's fold to validate on; repeat.")
 ]
+S3Endpoint = Annotated[
+    str | None, typer.Option(help="Server of s3:// addresses when it is not AWS.")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
@@ -69,6 +73,7 @@ def _plain_errors(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(**options: Any) -> None:
         try:
+            use_endpoint(options["s3_endpoint"])
             command(**options)
         except (DataError, ValidationError, OSError) as error:
             if options["debug"]:
@@ -122,6 +127,7 @@ def prepare(
     max_reject_share: Annotated[
         float, typer.Option(help="Share of unreadable images above which nothing is written.")
     ] = 0.05,
+    s3_endpoint: S3Endpoint = None,
     debug: Debug = False,
 ) -> None:
     """Decode SOURCE with Spark into a patient-split Parquet data set in OUTPUT."""
@@ -167,6 +173,7 @@ def split(
     by: By = "patient",
     test_fold: TestFold = None,
     validation_fold: ValidationFold = None,
+    s3_endpoint: S3Endpoint = None,
     debug: Debug = False,
 ) -> None:
     """Write which patients of SOURCE train, validate and test, without decoding an image."""
@@ -208,6 +215,7 @@ def describe(
     ] = None,
     layout: LayoutOption = None,
     group_pattern: GroupPattern = None,
+    s3_endpoint: S3Endpoint = None,
     debug: Debug = False,
 ) -> None:
     """Count images and patients of each class, and draw them on request."""
@@ -234,6 +242,7 @@ def synthesize(
     cells_per_patient: Annotated[int, typer.Option(help="Cells of a patient, on average.")] = 40,
     size: Annotated[int, typer.Option(help="Side of the square images in pixels.")] = 96,
     seed: Annotated[int, typer.Option(help="Seed of the drawing.")] = 0,
+    s3_endpoint: S3Endpoint = None,
     debug: Debug = False,
 ) -> None:
     """Draw SYNTHETIC cells with the names and folders of C-NMC 2019."""

@@ -4,7 +4,6 @@ import hashlib
 
 import pyarrow as pa
 from PIL import __version__ as pillow_version
-from pyarrow import fs
 
 from data.config import DataConfig
 from data.layouts import Index
@@ -31,12 +30,8 @@ def inputs_digest(index: Index, config: DataConfig) -> str:
 
 def _sizes(index: Index) -> list[int | None]:
     """Return the bytes of each image in the order of the index, None for a missing one."""
-    filesystem, root = locate(index.root)
-    selected = filesystem.get_file_info(fs.FileSelector(root, recursive=True))
-    start = len(root.rstrip("/")) + 1
-    below = {info.path[start:]: info.size for info in selected}
     return [
-        below[path] if path in below else _size_elsewhere(path)
+        index.sizes[path] if path in index.sizes else _size_elsewhere(path)
         for path in index.table.column("path").to_pylist()
     ]
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from pyarrow import fs
 
+from data.object_store import is_object, locate_object
+
 
 def locate(uri: str | Path) -> tuple[fs.FileSystem, str]:
     """Return the file system of ``uri`` and the path on it.
@@ -11,6 +13,8 @@ def locate(uri: str | Path) -> tuple[fs.FileSystem, str]:
     A plain path is local and made absolute, because executors have other working folders.
     """
     text = str(uri)
+    if is_object(text):
+        return locate_object(text)
     if "://" in text:
         filesystem, path = fs.FileSystem.from_uri(text)
         return filesystem, path.rstrip("/")

@@ -9,6 +9,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from data import object_store
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
 FINISHED_STATUS, FAILED_STATUS, WRONG_REQUEST_STATUS = 0, 1, 2
@@ -83,6 +85,27 @@ def run(
             "--resume", help="Go on with the newest comparison of the same data and settings."
         ),
     ] = False,
+    prepared: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder or s3:// prefix for prepared data that executors elsewhere reach.",
+            rich_help_panel=_MACHINE,
+        ),
+    ] = None,
+    artifacts: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder or s3:// prefix for what runs leave, of a new experiment.",
+            rich_help_panel=_MACHINE,
+        ),
+    ] = None,
+    s3_endpoint: Annotated[
+        str | None,
+        typer.Option(
+            help="Server of s3:// addresses when it is not AWS, for example MinIO.",
+            rich_help_panel=_MACHINE,
+        ),
+    ] = None,
     platform: Annotated[
         str | None,
         typer.Option(
@@ -121,12 +144,15 @@ def run(
         "spark.master": master,
         "tracking_uri": tracking_uri,
         "time_limit": time_limit,
+        "prepared": prepared,
+        "artifacts": artifacts,
         "platform": platform,
         "price.core_hour": price_core_hour,
         "price.gb_hour": price_gb_hour,
     }
     overrides = {key: value for key, value in options.items() if value is not None}
     with plain_errors(debug):
+        object_store.use_endpoint(s3_endpoint)
         overrides |= assignments(set_ or [])
         from backends.registry import check_names
 

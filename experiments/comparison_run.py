@@ -30,6 +30,8 @@ _NOT_DECIDING = {
     "description",
     "price",
     "energy",
+    "prepared",
+    "artifacts",
 }
 
 

@@ -73,6 +73,12 @@ class Experiment(_Frozen):
     #: Seconds that one run may take, start of Spark included.
     time_limit: Annotated[float, Field(gt=0)] = 3600
     tracking_uri: str = DEFAULT_URI
+    #: Folder or ``s3://`` prefix for prepared data, which executors must reach; None takes the
+    #: folder of ``--work``.
+    prepared: str | None = None
+    #: Folder or ``s3://`` prefix for what runs leave, where MLflow makes the experiment anew; None
+    #: leaves it to MLflow.
+    artifacts: str | None = None
     #: Before the first of several runs, start every backend once without training: the first one
     #: would otherwise pay for files that are not in memory yet.
     warm_up: bool = True

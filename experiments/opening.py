@@ -54,7 +54,7 @@ def opened(experiment: Experiment, work: Path, observer: Observer, records: str)
         energy.check_installed()
     check_reachable(experiment.tracking_uri)
     observer.experiment_starts(experiment, [])
-    recording = _Recording(lambda: Recorder(experiment.tracking_uri, records))
+    recording = _Recording(lambda: Recorder(experiment.tracking_uri, records, experiment.artifacts))
     data = _prepare(experiment, work, observer)
     if experiment.positive_class not in data.class_names:
         raise ExperimentError(
@@ -106,11 +106,11 @@ def _check_options(experiment: Experiment, backends: dict[str, Backend]) -> None
 
 def _prepare(experiment: Experiment, work: Path, observer: Observer) -> PreparedData:
     """Prepare the data in a process of its own and open it."""
-    output = prepared_folder(experiment.data, work)
+    output = prepared_folder(experiment.data, experiment.prepared or str(work / "data"))
     work.mkdir(parents=True, exist_ok=True)
     job = PreparationJob(
         config=experiment.data,
-        output=str(output),
+        output=output,
         workers=experiment.workers,
         backbone=experiment.model.backbone if experiment.model.on_features else None,
         seed=experiment.seeds[0],

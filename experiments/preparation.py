@@ -39,25 +39,25 @@ class PreparationJob(BaseModel):
     seed: int = 0
 
 
-def prepared_folder(config: DataConfig, work: Path) -> Path:
-    """Return where the data of ``config`` is prepared: one folder for each configuration."""
+def prepared_folder(config: DataConfig, base: str) -> str:
+    """Return where below ``base`` the data of ``config`` is prepared: one folder for each."""
     absolute = config
     if config.source != "synthetic" and "://" not in config.source:
         source = str(Path(config.source).expanduser().absolute())
         absolute = config.model_copy(update={"source": source})
     digest = hashlib.sha256(absolute.model_dump_json().encode()).hexdigest()[:12]
     name = Path(config.source).name or "data"
-    return work / "data" / f"{name}-{digest}"
+    return f"{base.rstrip('/')}/{name}-{digest}"
 
 
-def features_folder(images: Path, backbone: BackboneConfig, seed: int) -> Path:
+def features_folder(images: str, backbone: BackboneConfig, seed: int) -> str:
     """Return where the features of ``images`` are kept: beside them, one folder for each backbone.
 
     A backbone's file that changed is noticed when the folder is opened.
     """
     content = f"{backbone.model_dump_json()} {seed}"
     digest = hashlib.sha256(content.encode()).hexdigest()[:12]
-    return images.with_name(f"{images.name}-{Path(backbone.name).stem}-{digest}")
+    return f"{images}-{Path(backbone.name).stem}-{digest}"
 
 
 def main(folder: Path) -> int:
@@ -83,11 +83,11 @@ def _prepare(job: PreparationJob, progress: Callable[[int, int], None]) -> "Prep
         return images
     from backends.featurizer.derived import derive
 
-    output = features_folder(Path(job.output), job.backbone, job.seed)
+    output = features_folder(job.output, job.backbone, job.seed)
     return derive(
         images,
         job.backbone,
-        str(output),
+        output,
         seed=job.seed,
         workers=job.workers,
         progress=progress,

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data import object_store
 from experiments import executor_use
 from experiments.cluster import LOOPBACK
 from experiments.config import SparkConfig
@@ -103,6 +104,8 @@ def settings(
         }
     if spark.has_own_executors:
         conf |= executor_use.SETTINGS
+        where = object_store.environment()
+        conf |= {f"spark.executorEnv.{name}": value for name, value in where.items()}
     return {**conf, **backend, **spark.conf}
 
 

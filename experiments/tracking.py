@@ -9,6 +9,7 @@ from urllib.error import URLError
 from urllib.parse import urlparse
 from urllib.request import urlopen
 
+from data import object_store
 from experiments.errors import ExperimentError
 from experiments.records import KILLED
 
@@ -80,6 +81,8 @@ def client_of(uri: str) -> "MlflowClient":
     """Return a client that gives up in seconds and draws no progress bars."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+    if endpoint := object_store.endpoint():
+        os.environ.setdefault("MLFLOW_S3_ENDPOINT_URL", endpoint)
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=uri)
@@ -88,7 +91,8 @@ def client_of(uri: str) -> "MlflowClient":
 class Recorder:
     """Writes runs of one experiment."""
 
-    def __init__(self, uri: str, experiment: str) -> None:
+    def __init__(self, uri: str, experiment: str, artifacts: str | None = None) -> None:
+        """Open ``experiment``; a new one keeps what its runs leave in ``artifacts``."""
         import logging
 
         # Creating the tables of a new database is no news for a user.
@@ -96,7 +100,7 @@ class Recorder:
             logging.getLogger(name).setLevel(logging.WARNING)
         self.uri = uri
         self.client = client_of(uri)
-        self.experiment_id = self._experiment(experiment)
+        self.experiment_id = self._experiment(experiment, artifacts)
 
     def open(
         self,
@@ -159,10 +163,11 @@ class Recorder:
         self.client.set_tag(run, "status_reason", (reason or "finished")[:_TAG_LENGTH])
         self.client.set_terminated(run, status)
 
-    def _experiment(self, name: str) -> str:
+    def _experiment(self, name: str, artifacts: str | None) -> str:
         found = self.client.get_experiment_by_name(name)
         if found is None:
-            return str(self.client.create_experiment(name))
+            place = artifacts and f"{artifacts.rstrip('/')}/{name}"
+            return str(self.client.create_experiment(name, place))
         if found.lifecycle_stage != "active":
             raise ExperimentError(
                 f"the MLflow experiment '{name}' was deleted: restore it, or give --set name=…"

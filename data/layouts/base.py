@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Protocol
@@ -29,6 +29,8 @@ class Listing:
     root: str
     #: Paths below the folder, sorted, without hidden files.
     files: tuple[str, ...]
+    #: Bytes of each of ``files``, in their order.
+    sizes: tuple[int, ...] = field(default=(), repr=False)
     #: The one file that was named as the source, if it was not a folder.
     table: str | None = None
 
@@ -78,6 +80,8 @@ class Index:
     root: str
     #: Facts that a reader of a result should know, one sentence each.
     notes: tuple[str, ...] = ()
+    #: Bytes of each file below ``root``.
+    sizes: Mapping[str, int] = field(default_factory=dict, repr=False)
 
 
 class Layout(Protocol):
@@ -153,6 +157,7 @@ class IndexBuilder:
             layout,
             listing.uri,
             notes,
+            dict(zip(listing.files, listing.sizes, strict=True)),
         )
 
 
@@ -178,13 +183,12 @@ def list_source(uri: str) -> Listing:
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{uri} cannot be listed: {error}") from None
     start = len(root.rstrip("/")) + 1
-    names = (info.path[start:] for info in infos if info.type == fs.FileType.File)
-    files = tuple(sorted(name for name in names if not _is_hidden(name)))
+    sizes = {info.path[start:]: info.size for info in infos if info.type == fs.FileType.File}
+    files = tuple(sorted(name for name in sizes if not _is_hidden(name)))
     folder = root
     if "://" in uri:
-        folder, question_mark, options = uri.partition("?")
-        folder = folder.rstrip("/").removesuffix(f"/{table}") + question_mark + options
-    return Listing(folder, filesystem, root, files, table)
+        folder = uri.rstrip("/").removesuffix(f"/{table}")
+    return Listing(folder, filesystem, root, files, tuple(sizes[name] for name in files), table)
 
 
 def _is_hidden(path: str) -> bool:

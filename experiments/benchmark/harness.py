@@ -174,9 +174,9 @@ def _bare(backend: str, folder: Path, shared: Path, data: DataConfig) -> list[fl
     with embedded_cluster(2, _BARE_MEMORY_MB, folder / "cluster") as cluster:
         output = folder / "seconds"
         script = f"experiments.benchmark.bare_{backend}"
-        prepared = prepared_folder(data, shared / "work")
+        prepared = prepared_folder(data, str(shared / "work" / "data"))
         command = [sys.executable, "-m", script, cluster.master]
-        command += [str(prepared), str(_EPOCHS_COMPARED), str(output)]
+        command += [prepared, str(_EPOCHS_COMPARED), str(output)]
         environment = {**spark_environment(), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         child = start(command, folder / "log", {**environment, "TF_NUM_INTRAOP_THREADS": "1"})
         try:

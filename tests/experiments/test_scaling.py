@@ -81,7 +81,7 @@ def test_images_are_fewer_in_training_alone(
     for size in sizes:
         split = data_config.split.model_copy(update={"train_images": size})
         config = data_config.model_copy(update={"split": split})
-        data = open_prepared(str(prepared_folder(config, work)))
+        data = open_prepared(prepared_folder(config, str(work / "data")))
         assert data.rows("train") == size
         assert data.summary.split_checksum == prepared.summary.split_checksum
         for part in ("validation", "test"):
