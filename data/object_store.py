@@ -6,6 +6,7 @@ anew. So none can stand in a plan, a log or a record.
 """
 
 import os
+import re
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -17,6 +18,8 @@ SCHEMES = ("s3://", "s3a://")
 #: Where requests go when it is not AWS: MinIO, Ceph, a test server. The first that is set counts.
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
+#: Options that pyarrow takes in an address.
+_SECRET_OPTION = re.compile(r"(access_key|secret_key|session_token)=", re.IGNORECASE)
 #: What a server that knows no regions is called.
 _ANY_REGION = "us-east-1"
 #: Tries of a request, with growing pauses between them; an object store drops some under load.
@@ -35,10 +38,10 @@ def locate_object(uri: str) -> tuple[fs.FileSystem, str]:
     Raises
     ------
     DataError
-        When it names no bucket, or holds credentials or options.
+        When it names no bucket, or holds credentials.
     """
     parts = urlsplit(uri)
-    if "@" in parts.netloc or parts.query:
+    if "@" in parts.netloc or _SECRET_OPTION.search(parts.query):
         raise DataError(
             f"s3://{parts.netloc.rpartition('@')[2]}{parts.path}: an address holds bucket and "
             "prefix alone; credentials belong in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or "
@@ -46,7 +49,7 @@ def locate_object(uri: str) -> tuple[fs.FileSystem, str]:
         )
     if not parts.netloc:
         raise DataError(f"{uri} names no bucket: write s3://bucket/prefix")
-    # Not ``parts.path``: a key may hold a number sign.
+    # Not ``parts.path``: a key may hold number signs and question marks.
     path = uri.split("://", 1)[1].rstrip("/")
     return _file_system(endpoint(), _first(REGION_VARIABLES)), path
 
