@@ -11,11 +11,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import __version__ as pillow_version
 from pyarrow import fs
 
 from data.images import UnreadableImage, decode
-from data.schema import IMAGE_SCHEMA
-from data.storage import locate, read_bytes
+from data.reuse import RECIPE, Places
+from data.schema import INGEST_SCHEMA
+from data.storage import exists, locate, read_bytes
 
 #: A row group is what a reader of a large shard holds at once: small enough that some hundred fit
 #: its shuffle buffer, large enough that reading one is a single long read.
@@ -24,6 +26,8 @@ ROW_GROUP_BYTES = 8 * 2**20
 
 #: LZ4 is nearly free on both sides and takes the black ground of segmented cells off the disk.
 COMPRESSION = "lz4"
+#: Columns in which no two values are alike.
+_DIGESTS = ("source_sha256", "row_sha256")
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,13 @@ class Chunk:
     #: Name of the file in it.
     name: str
     size: ImageSize
+    #: See :func:`recipe`.
+    recipe: str
     #: Number of rows.
     images: int
-    #: Columns of `data.schema.IMAGE_SCHEMA` that are known before decoding, as an Arrow stream:
-    #: the driver holds all chunks, and rows as Python objects are ten times as large.
+    #: Columns of `data.schema.IMAGE_SCHEMA` that are known before decoding and those of
+    #: `data.reuse.PLACE_SCHEMA`, as an Arrow stream: the driver holds all chunks, and rows as
+    #: Python objects are ten times as large.
     rows: bytes
 
 
@@ -84,6 +91,24 @@ class ChunkResult:
         return len(self.digests)
 
 
+def recipe(size: ImageSize) -> str:
+    """Return what decides the pixels of an image beside its file."""
+    return f"{size.height} x {size.width} {size.color}, pillow {pillow_version}"
+
+
+def chunk_name(split: str, number: int, rows: pa.Table, size: ImageSize) -> str:
+    """Return a file name that other content has another one of.
+
+    So a file that is there is this chunk's, and an ingest that was interrupted, or finds the images
+    of its folder changed, does not write over what it still reads.
+    """
+    digest = hashlib.sha256(recipe(size).encode())
+    for column in rows.columns:
+        for value in column.to_pylist():
+            digest.update(f"{value}\0".encode())
+    return f"{split}-{number:05d}-{digest.hexdigest()[:12]}.parquet"
+
+
 def pack_rows(table: pa.Table) -> bytes:
     """Return ``table`` as an Arrow stream, which holds no more than its own rows."""
     sink = pa.BufferOutputStream()
@@ -96,16 +121,20 @@ def pack_rows(table: pa.Table) -> bytes:
 def write_chunk(chunk: Chunk) -> ChunkResult:
     """Decode the images of ``chunk`` and write its file, whole or not at all.
 
-    Holds the pixels of one row group at a time. Without a readable image no file is written.
+    Holds the pixels of one row group at a time. Without a readable image no file is written. What
+    is there already is not decoded again.
     """
+    if (there := _already_there(chunk)) is not None:
+        return there
     writer = _FileWriter(chunk)
     digests: list[bytes] = []
     rejects: list[tuple[str, str]] = []
     labels: set[int] = set()
     try:
         for row in _decoded(chunk, rejects):
+            row["row_sha256"] = row_digest(row)
             writer.add(row)
-            digests.append(row_digest(row))
+            digests.append(row["row_sha256"])
             labels.add(row["label"])
         writer.close()
     except OSError as error:  # the images' own errors are rejects by now
@@ -126,13 +155,38 @@ def row_digest(row: dict[str, Any]) -> bytes:
     return digest.digest()
 
 
+def _already_there(chunk: Chunk) -> ChunkResult | None:
+    """Return what a finished file of this chunk says of itself.
+
+    Only files without rejects are taken as they are: their reasons stand nowhere else.
+    """
+    filesystem, root = locate(chunk.output)
+    path = f"{root}/{chunk.name}"
+    if not exists(filesystem, path):
+        return None
+    with filesystem.open_input_file(path) as stream:
+        try:
+            table = pq.read_table(stream, columns=["label", "row_sha256"])
+        except (OSError, pa.ArrowInvalid):
+            return None
+    if table.num_rows != chunk.images:
+        return None
+    digests = tuple(table.column("row_sha256").to_pylist())
+    return ChunkResult(chunk.name, digests, (), frozenset(table.column("label").to_pylist()))
+
+
 def _decoded(chunk: Chunk, rejects: list[tuple[str, str]]) -> Iterator[dict[str, Any]]:
     filesystem, root = locate(chunk.source)
-    size = chunk.size
+    places, size = Places(chunk.output), chunk.size
     for row in pa.ipc.open_stream(chunk.rows).read_all().to_pylist():
+        file, number = row.pop("old_file"), row.pop("old_row")
         try:
-            content = _read(filesystem, root, row["path"])
-            pixels = decode(content, size.height, size.width, size.color)
+            if file is not None:
+                pixels, digest = places.pixels_and_digest(file, number)
+            else:
+                content = _read(filesystem, root, row["path"])
+                pixels = decode(content, size.height, size.width, size.color).tobytes()
+                digest = hashlib.sha256(content).digest()
         except UnreadableImage as error:
             rejects.append((row["path"], error.reason))
             continue
@@ -141,7 +195,8 @@ def _decoded(chunk: Chunk, rejects: list[tuple[str, str]]) -> Iterator[dict[str,
             "height": size.height,
             "width": size.width,
             "channels": size.channels,
-            "pixels": pixels.tobytes(),
+            "pixels": pixels,
+            "source_sha256": digest,
         }
 
 
@@ -161,6 +216,7 @@ class _FileWriter:
     def __init__(self, chunk: Chunk) -> None:
         self._filesystem, root = locate(chunk.output)
         self._path = f"{root}/{chunk.name}"
+        self._schema = INGEST_SCHEMA.with_metadata({RECIPE: chunk.recipe})
         self._is_local = isinstance(self._filesystem, fs.LocalFileSystem)
         # In an object store a file appears when its upload is complete.
         self._unfinished = f"{self._path}.unfinished" if self._is_local else self._path
@@ -192,14 +248,14 @@ class _FileWriter:
         if not self._rows:
             return
         if self._parquet is None:
-            named = [name for name in IMAGE_SCHEMA.names if name != "pixels"]
+            named = [n for n in INGEST_SCHEMA.names if n not in ("pixels", *_DIGESTS)]
             self._parquet = pq.ParquetWriter(
                 self._unfinished,
-                IMAGE_SCHEMA,
+                self._schema,
                 filesystem=self._filesystem,
                 compression=COMPRESSION,
                 use_dictionary=named,
                 write_statistics=named,
             )
-        self._parquet.write_table(pa.Table.from_pylist(self._rows, IMAGE_SCHEMA))
+        self._parquet.write_table(pa.Table.from_pylist(self._rows, self._schema))
         self._rows = []

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.chunks import Chunk, ChunkResult, ImageSize, pack_rows, write_chunk
+from data.chunks import (
+    Chunk,
+    ChunkResult,
+    ImageSize,
+    chunk_name,
+    pack_rows,
+    recipe,
+    write_chunk,
+)
 from data.classes import select_classes
 from data.config import DataConfig
 from data.errors import DataError
@@ -18,6 +26,7 @@ from data.inputs import inputs_digest
 from data.layouts import Index, read_index
 from data.output import OutputFolder, write_error
 from data.prepared import FilePart, PreparedData, Summary, open_prepared
+from data.reuse import PLACE_SCHEMA, with_places
 from data.row_order import order_rows, thin_training
 from data.schema import REJECT_SCHEMA, SPLITS
 from data.spark_job import run_tasks
@@ -58,7 +67,9 @@ def prepare(
 ) -> PreparedData:
     """Decode the images of ``config.source`` and write them with their split to ``output``.
 
-    A finished data set of the same configuration and unchanged images is opened as it is.
+    A finished data set of the same configuration and unchanged images is opened as it is. After an
+    interruption, or when images have come, gone or changed, only what is new is decoded; patients
+    that are there keep their side of the split.
 
     Parameters
     ----------
@@ -84,8 +95,8 @@ def prepare(
     digest = inputs_digest(index, config)
     if folder.is_finished() and folder.holds(config, digest):
         return open_prepared(output)
-    plan = _plan(source, index)
-    folder.start()
+    plan = _plan(source, index, folder.manifest())
+    folder.start(keep_images=True)
     try:
         chunks = [*_cut_into_chunks(plan, config, folder.uri)]
         results = run_tasks(
@@ -98,11 +109,10 @@ def prepare(
         )
         rejects = _judge(plan, config, chunks, results)
         folder.finish(plan.manifest, rejects, _summary(plan, config, digest, results, rejects))
-    except BaseException:
-        # An interrupt may leave tasks running that still write: what is left then is marked as
-        # unfinished, and the next call removes it.
+    except Exception:
         folder.clear()
         raise
+    # What an interrupt leaves is marked as unfinished, and the next call goes on with it.
     return open_prepared(output)
 
 
@@ -119,32 +129,50 @@ def _read_source(config: DataConfig, folder: OutputFolder) -> tuple[DataConfig, 
     return config, read_index(config)
 
 
-def _plan(config: DataConfig, index: Index) -> _Plan:
+def _plan(config: DataConfig, index: Index, before: SplitManifest | None) -> _Plan:
     table, class_names, notes = select_classes(index, config.classes)
     table = regroup(table, config.split.by)
-    manifest = make_split(table, config.split)
+    manifest = make_split(table, config.split, before)
     return _Plan(
         index,
         class_names,
-        (*index.notes, *notes),
+        (*index.notes, *notes, *_note_on_split(manifest, before, config.split.by)),
         manifest,
         thin_training(order_rows(table, manifest, config.split.seed), config.split.train_images),
         is_synthetic(index.root),
     )
 
 
+def _note_on_split(manifest: SplitManifest, before: SplitManifest | None, by: str) -> list[str]:
+    if before is None:
+        return []
+    new = len(manifest.assignments.keys() - before.assignments.keys())
+    kept = len(manifest.assignments) - new
+    return [
+        f"{kept} {by}s kept the side of the split that they had before; {new} new ones were added. "
+        "Prepare into a new folder for a split drawn at once."
+    ]
+
+
 def _cut_into_chunks(plan: _Plan, config: DataConfig, output: str) -> Iterator[Chunk]:
     """Yield one chunk for each file; the files of a split are equally long."""
     size = ImageSize(config.image.height, config.image.width, config.image.color)
     limit = max(1, min(FILE_ROWS, FILE_BYTES // size.bytes))
+    bytes_of = [plan.index.sizes.get(path) for path in plan.rows.column("path").to_pylist()]
+    sized = plan.rows.select(_CHUNK_COLUMNS).append_column(
+        "source_bytes", pa.array(bytes_of, pa.int64())
+    )
+    placed = with_places(sized, output, recipe(size))
     for split in SPLITS:
-        table = plan.rows.filter(pc.equal(plan.rows.column("split"), split)).select(_CHUNK_COLUMNS)
+        table = placed.filter(pc.equal(placed.column("split"), split))
         files = math.ceil(table.num_rows / limit)
         borders = [table.num_rows * number // files for number in range(files + 1)]
         for number, (first, last) in enumerate(itertools.pairwise(borders)):
             rows = table.slice(first, last - first)
-            name = f"{split}-{number:05d}.parquet"
-            yield Chunk(plan.index.root, output, name, size, rows.num_rows, pack_rows(rows))
+            name = chunk_name(split, number, rows.drop_columns(PLACE_SCHEMA.names), size)
+            yield Chunk(
+                plan.index.root, output, name, size, recipe(size), rows.num_rows, pack_rows(rows)
+            )
 
 
 def _judge(

@@ -8,11 +8,13 @@ anew. So none can stand in a plan, a log or a record.
 import os
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pyarrow import fs
-
 from data.errors import DataError
+
+if TYPE_CHECKING:
+    from pyarrow import fs
 
 SCHEMES = ("s3://", "s3a://")
 #: Where requests go when it is not AWS: MinIO, Ceph, a test server. The first that is set counts.
@@ -32,7 +34,7 @@ def is_object(uri: str) -> bool:
     return uri.lower().startswith(SCHEMES)
 
 
-def locate_object(uri: str) -> tuple[fs.FileSystem, str]:
+def locate_object(uri: str) -> "tuple[fs.FileSystem, str]":
     """Return S3 and ``bucket/key`` of ``uri``.
 
     Raises
@@ -75,7 +77,9 @@ def environment() -> dict[str, str]:
 
 
 @lru_cache
-def _file_system(server: str | None, region: str | None) -> fs.FileSystem:
+def _file_system(server: str | None, region: str | None) -> "fs.FileSystem":
+    from pyarrow import fs
+
     return fs.S3FileSystem(
         endpoint_override=server,
         region=region or (_ANY_REGION if server else None),

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Collection
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,11 +17,20 @@ from data.storage import exists, locate, read_bytes, write_bytes
 #: Stands in the folder from the first file to the last: its content may be removed.
 MARKER_FILE = "unfinished.txt"
 
-_MARKER_TEXT = b"An ingest is at work here, or was interrupted. The next one starts over.\n"
+_MARKER_TEXT = b"An ingest is at work here, or was interrupted. The next one goes on with it.\n"
 _OWN_NAME = re.compile(
     rf"({re.escape(DATASET_FILE)}|{re.escape(SPLIT_FILE)}|{re.escape(REJECTS_FILE)}"
-    rf"|{re.escape(MARKER_FILE)}|(train|validation|test)-\d{{5}}\.parquet)(\.unfinished)?"
+    rf"|{re.escape(MARKER_FILE)}|(train|validation|test)-\d{{5}}(-[0-9a-f]{{12}})?\.parquet)"
+    r"(\.unfinished)?"
 )
+
+
+#: Beside the images.
+_FIXED = (DATASET_FILE, SPLIT_FILE, REJECTS_FILE)
+
+
+def _files_of(summary: Summary) -> set[str]:
+    return {part.name for parts in summary.files.values() for part in parts}
 
 
 class OutputFolder:
@@ -78,14 +88,30 @@ class OutputFolder:
             )
         return summary.inputs_digest == inputs_digest
 
-    def start(self) -> None:
-        """Mark the folder as unfinished and remove what an earlier ingest left."""
+    def manifest(self) -> SplitManifest | None:
+        """Return the split of the finished data set, or None where there is none to be read."""
+        if not self.is_finished():
+            return None
+        try:
+            text = read_bytes(self._filesystem, f"{self.root}/{SPLIT_FILE}").decode()
+            return SplitManifest.from_json(text)
+        except (OSError, DataError):
+            return None
+
+    def start(self, *, keep_images: bool = False) -> None:
+        """Mark the folder as unfinished and remove what an earlier ingest left.
+
+        With ``keep_images``, what it has decoded stays, and so does a data set that is whole.
+        """
         try:
             self._filesystem.create_dir(self.root, recursive=True)
             self._write(MARKER_FILE, _MARKER_TEXT)
         except OSError as error:
             raise DataError(f"{self.uri} cannot be written: {error}") from None
-        self._remove(keep=MARKER_FILE)
+        if not keep_images:
+            self._remove(keep={MARKER_FILE})
+        else:
+            self._remove(keep={n for n in self._names() if not n.endswith(".unfinished")})
 
     def finish(self, manifest: SplitManifest, rejects: pa.Table, summary: Summary) -> None:
         """Write the tables of the data set; the summary last."""
@@ -95,20 +121,25 @@ class OutputFolder:
             pq.write_table(rejects, table)
             self._write(REJECTS_FILE, table.getvalue().to_pybytes())
             self._write(DATASET_FILE, summary.model_dump_json(indent=1).encode())
+            self._remove(keep={*_FIXED, *_files_of(summary), MARKER_FILE})
             self._filesystem.delete_file(f"{self.root}/{MARKER_FILE}")
         except OSError as error:
             raise write_error(self.uri, str(error)) from None
 
     def clear(self) -> None:
-        """Remove what was written, the marker last."""
-        self._remove(keep=MARKER_FILE)
+        """Remove what was written, the marker last; a data set that was whole before stays."""
+        keep = {MARKER_FILE}
+        if self.is_finished():
+            content = json.loads(read_bytes(self._filesystem, f"{self.root}/{DATASET_FILE}"))
+            keep |= {*_FIXED, *_files_of(Summary(**content))}
+        self._remove(keep=keep)
         if self._has(MARKER_FILE):
             self._filesystem.delete_file(f"{self.root}/{MARKER_FILE}")
 
-    def _remove(self, keep: str) -> None:
+    def _remove(self, keep: Collection[str]) -> None:
         # The summary goes first: without it nothing else is taken for a data set.
         for name in sorted(self._names(), key=lambda name: name != DATASET_FILE):
-            if name != keep and _OWN_NAME.fullmatch(name):
+            if name not in keep and _OWN_NAME.fullmatch(name):
                 self._filesystem.delete_file(f"{self.root}/{name}")
 
     def _names(self) -> list[str]:

@@ -23,6 +23,15 @@ IMAGE_SCHEMA = pa.schema(
     ]
 )
 
+#: What an ingest keeps beside each image: bytes and SHA-256 of its file, and SHA-256 of the row.
+#: With it, an image that was decoded once is not decoded again, and two equal files are noticed.
+SOURCE_FIELDS = (
+    pa.field("source_bytes", pa.int64()),
+    pa.field("source_sha256", pa.binary(32), nullable=False),
+    pa.field("row_sha256", pa.binary(32), nullable=False),
+)
+INGEST_SCHEMA = pa.schema([*IMAGE_SCHEMA, *SOURCE_FIELDS])
+
 #: What a layout reads from names and tables, before any pixel is decoded. ``fold`` names the
 #: part that the publisher of the data put an image in (``fold_0``, ``preliminary``), or is empty.
 INDEX_SCHEMA = pa.schema(

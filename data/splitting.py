@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -132,7 +132,9 @@ def regroup(table: pa.Table, by: Literal["patient", "image"]) -> pa.Table:
     return table.set_column(position, table.schema.field("group"), table.column("image_id"))
 
 
-def make_split(table: pa.Table, config: SplitConfig) -> SplitManifest:
+def make_split(
+    table: pa.Table, config: SplitConfig, before: SplitManifest | None = None
+) -> SplitManifest:
     """Divide the groups of ``table`` between train, validation and test.
 
     Parameters
@@ -142,6 +144,9 @@ def make_split(table: pa.Table, config: SplitConfig) -> SplitManifest:
         already passed through `regroup`. The order of its rows does not matter.
     config
         Shares, method and seed, or the manifest to use as it is.
+    before
+        A split of the same configuration when there were other images: groups that stand in it keep
+        their side, for good: a model may have been chosen by them.
 
     Raises
     ------
@@ -153,7 +158,12 @@ def make_split(table: pa.Table, config: SplitConfig) -> SplitManifest:
         manifest = _given(table, config)
     else:
         by_folds = config.method == "folds"
-        assignments = _by_folds(table, config) if by_folds else _stratified(table, config)
+        if by_folds:
+            assignments = _by_folds(table, config)
+        elif before is not None:
+            assignments = _extended(table, config, before.assignments)
+        else:
+            assignments = _stratified(table, config)
         manifest = SplitManifest(config.by, config.seed, assignments)
     _check_classes(table, manifest)
     return manifest
@@ -180,6 +190,32 @@ def _stratified(table: pa.Table, config: SplitConfig) -> dict[str, str]:
     groups, counts = _count(table)
     _check_enough(counts, _class_names(table), config.by, 3)
     return _draw(groups, counts, shares, config.seed)
+
+
+def _extended(table: pa.Table, config: SplitConfig, before: Mapping[str, str]) -> dict[str, str]:
+    """Keep the side of known groups; each new one goes where its classes are most wanted.
+
+    New groups come in an order drawn from the seed, the larger ones first, so that the last ones
+    can make good what the first ones have left uneven.
+    """
+    groups, counts = _count(table)
+    shares = {"test": config.test, "validation": config.validation}
+    shares["train"] = 1 - sum(shares.values())
+    wanted = np.array([[share] for share in shares.values()]) * counts.sum(axis=0)
+    held = np.zeros_like(wanted)
+    sides = {group: before[group] for group in groups if group in before}
+    names = [*shares]
+    for number, group in enumerate(groups):
+        if group in sides:
+            held[names.index(sides[group])] += counts[number]
+    order = np.random.default_rng(config.seed).permutation(len(groups))
+    for number in sorted(order, key=lambda number: -counts[number].sum()):
+        group = groups[number]
+        if group not in sides:
+            missing = (1 - held / np.maximum(wanted, 1)) @ counts[number]
+            sides[group] = names[int(missing.argmax())]
+            held[names.index(sides[group])] += counts[number]
+    return sides
 
 
 def _by_folds(table: pa.Table, config: SplitConfig) -> dict[str, str]:

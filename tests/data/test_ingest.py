@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data import ingest
-from data.chunks import Chunk, ImageSize, pack_rows, write_chunk
+from data.chunks import Chunk, ImageSize, pack_rows, recipe, write_chunk
 from data.config import DataConfig, ImageConfig, SplitConfig
 from data.errors import DataError
 from data.images import decode
@@ -164,9 +164,8 @@ def test_an_interrupted_prepare_leaves_nothing_whole_and_can_be_repeated(
         patch.setattr(ingest, "run_tasks", interrupted)
         with pytest.raises(KeyboardInterrupt):
             prepare(config_for(cells), str(output))
-    assert not any(output.iterdir())
-    # Killed, it cannot clean up: the marker says that what is left may go.
-    (output / "unfinished.txt").write_text("")
+    # What is left is marked as unfinished, and goes or is gone on with.
+    assert (output / "unfinished.txt").exists()
     (output / "train-00099.parquet.unfinished").write_bytes(b"half")
     with pytest.raises(DataError, match="no finished data set"):
         open_prepared(output)
@@ -246,10 +245,12 @@ def test_a_full_disk_is_a_failure_by_value_and_leaves_no_file(
 ):
     file = next(cells.rglob("*.bmp"))
     row = {"image_id": "a", "path": str(file), "label": 0, "class_name": "all"}
-    row |= {"patient_id": "1", "group": "1", "split": "train"}
+    row |= {"patient_id": "1", "group": "1", "split": "train", "source_bytes": 1}
+    row |= {"old_file": None, "old_row": None}
     size = ImageSize(24, 20, "rgb")
     rows = pack_rows(pa.Table.from_pylist([row]))
-    chunk = Chunk(str(cells), str(tmp_path), "train-00000.parquet", size, 1, rows)
+    name = "train-00000-0123456789ab.parquet"
+    chunk = Chunk(str(cells), str(tmp_path), name, size, recipe(size), 1, rows)
 
     class FullDisk(pq.ParquetWriter):
         def write_table(self, table: pa.Table, *_) -> None:

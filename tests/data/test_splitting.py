@@ -63,6 +63,49 @@ def divisible(draw: st.DrawFn) -> list[Row]:
     return rows
 
 
+# When images have come
+
+
+@settings(max_examples=40, deadline=None)
+@given(divisible(), st.integers(0, 2**31), st.data())
+def test_known_groups_keep_their_side_whatever_comes(rows, seed, data):
+    config = SplitConfig(seed=seed)
+    table = table_of(rows)
+    before = make_split(table, config)
+    more = [
+        (f"new-{name}{n}", name, "") for name in "ab" for n in range(data.draw(st.integers(1, 9)))
+    ]
+    after = make_split(table_of([*rows, *more]), config, before)
+    assert {group: after.assignments[group] for group in before.assignments} == before.assignments
+    assert set(after.assignments) == set(before.assignments) | {group for group, *_ in more}
+    again = make_split(table_of([*more, *rows]), config, before)
+    assert again.checksum == after.checksum
+
+
+def test_many_new_groups_bring_the_shares_that_were_asked_for():
+    config = SplitConfig(seed=1)
+    old = [*patients("a", *[5] * 4), *patients("b", *[5] * 4)]
+    before = make_split(table_of(old), config)
+    new = [(f"new-{group}", name, "") for group, name, _ in patients("a", *range(3, 60))]
+    new += [(f"new-{group}", name, "") for group, name, _ in patients("b", *range(2, 40))]
+    table = table_of([*old, *new])
+    sides = make_split(table, config, before).assignments
+    for name in "ab":
+        held = Counter(sides[g] for g, n, _ in [*old, *new] if n == name)
+        total = sum(held.values())
+        assert held["test"] / total == pytest.approx(config.test, abs=0.03)
+        assert held["validation"] / total == pytest.approx(config.validation, abs=0.03)
+
+
+def test_groups_that_are_gone_are_left_out_of_the_split():
+    config = SplitConfig(seed=1)
+    rows = [*patients("a", *[5] * 8), *patients("b", *[5] * 8)]
+    before = make_split(table_of(rows), config)
+    gone = next(g for g, s in before.assignments.items() if s == "train")
+    after = make_split(table_of([row for row in rows if row[0] != gone]), config, before)
+    assert set(after.assignments) == set(before.assignments) - {gone}
+
+
 @settings(max_examples=40, deadline=None)
 @given(divisible(), st.integers(0, 2**31), st.randoms(use_true_random=False))
 def test_split_is_disjoint_complete_and_reproducible(rows, seed, random):

@@ -1,0 +1,121 @@
+"""Images that an earlier ingest of the same folder has decoded, finished or not.
+
+A Parquet file stands under its name only when it is complete, and its metadata say how its images
+were made. So whatever is there can be used: after an interruption, and when images have come or
+gone.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from data.storage import locate
+
+#: Key of the metadata of a file, with a digest of how its images were made.
+RECIPE = b"sparkdl.recipe"
+#: Row groups that are kept open: rows of a patient stand together in an old file and in a new one.
+_OPEN_GROUPS = 4
+#: Columns that say where an image stands already; null for one that is nowhere.
+PLACE_SCHEMA = pa.schema([("old_file", pa.string()), ("old_row", pa.int64())])
+
+
+def with_places(rows: pa.Table, output: str, recipe: str) -> pa.Table:
+    """Return ``rows`` with the columns of ``PLACE_SCHEMA``.
+
+    Parameters
+    ----------
+    rows
+        With ``path`` and ``source_bytes``, the size of the file now, which may be null.
+    output
+        Folder or URI of the data set.
+    recipe
+        How images are made now; others are left where they are.
+    """
+    known = _known(output, recipe)
+    found = pc.index_in(_keys(rows), value_set=_keys(known))
+    for field in PLACE_SCHEMA:
+        rows = rows.append_column(field, known.column(field.name).take(found))
+    return rows
+
+
+def decoded_rows(output: str, recipe: str) -> int:
+    """Return how many images stand in files of ``output`` that were made by ``recipe``."""
+    return _known(output, recipe).num_rows
+
+
+class Places:
+    """Reads single rows of old files; a few row groups stay open."""
+
+    def __init__(self, output: str) -> None:
+        self._filesystem, self._root = locate(output)
+        self._files: dict[str, pq.ParquetFile] = {}
+        self._groups: OrderedDict[tuple[str, int], pa.Table] = OrderedDict()
+
+    def pixels_and_digest(self, file: str, row: int) -> tuple[bytes, bytes]:
+        """Return ``pixels`` and ``source_sha256`` of a row."""
+        parquet = self._files.get(file)
+        if parquet is None:
+            stream = self._filesystem.open_input_file(f"{self._root}/{file}")
+            parquet = self._files[file] = pq.ParquetFile(stream)
+        group, start = 0, 0
+        while row >= start + parquet.metadata.row_group(group).num_rows:
+            start += parquet.metadata.row_group(group).num_rows
+            group += 1
+        table = self._group(file, group, parquet)
+        return (
+            table.column("pixels")[row - start].as_py(),
+            table.column("source_sha256")[row - start].as_py(),
+        )
+
+    def _group(self, file: str, group: int, parquet: pq.ParquetFile) -> pa.Table:
+        key = (file, group)
+        if key not in self._groups:
+            self._groups[key] = parquet.read_row_group(group, ["pixels", "source_sha256"])
+            if len(self._groups) > _OPEN_GROUPS:
+                self._groups.popitem(last=False)
+        self._groups.move_to_end(key)
+        return self._groups[key]
+
+
+def _known(output: str, recipe: str) -> pa.Table:
+    """Return ``path``, ``source_bytes`` and place of every image that can be used."""
+    filesystem, root = locate(output)
+    schema = pa.schema([("path", pa.string()), ("source_bytes", pa.int64()), *PLACE_SCHEMA])
+    tables = [schema.empty_table()]
+    for name, parquet in _files(filesystem, root, recipe):
+        table = parquet.read(["path", "source_bytes"])
+        columns = [
+            *(table.column(field).combine_chunks() for field in ("path", "source_bytes")),
+            pa.array([name] * table.num_rows, pa.string()),
+            pa.array(range(table.num_rows), pa.int64()),
+        ]
+        tables.append(pa.table(columns, schema))
+    return pa.concat_tables(tables)
+
+
+def _files(
+    filesystem: fs.FileSystem, root: str, recipe: str
+) -> Iterator[tuple[str, pq.ParquetFile]]:
+    """Yield name and content of each whole file that was made by ``recipe``."""
+    infos = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
+    for info in sorted(infos, key=lambda info: info.path):
+        if info.type != fs.FileType.File or not info.path.endswith(".parquet"):
+            continue
+        with filesystem.open_input_file(info.path) as stream:
+            try:
+                parquet = pq.ParquetFile(stream)
+            except pa.ArrowInvalid:  # damaged by others
+                continue
+            if (parquet.schema_arrow.metadata or {}).get(RECIPE) == recipe.encode():
+                yield info.base_name, parquet
+
+
+def _keys(table: pa.Table) -> pa.Array:
+    """Return what an unchanged file keeps: its path and its bytes."""
+    size = pc.fill_null(pc.cast(table.column("source_bytes"), pa.string()), "")
+    keys = pc.binary_join_element_wise(size, table.column("path"), "\0")
+    return keys.combine_chunks() if isinstance(keys, pa.ChunkedArray) else keys
