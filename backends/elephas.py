@@ -160,10 +160,11 @@ def _fit_synchronous(task: TrainingTask, context: RunContext) -> FitResult:
 
 def _fit_with_server(task: TrainingTask, context: RunContext) -> FitResult:
     """Train all epochs in one call; workers exchange weights through the parameter server."""
+    # Before anything takes time: an executor may be lost while Elephas is imported.
+    present = executors.alive(context.spark.sparkContext)
     from elephas.spark_model import AsynchronousSparkModel
 
     options = _options(task)
-    present = executors.alive(context.spark.sparkContext)
     model = task.compiled_model()
     context.verify_initial_weights(model.get_weights())
     spark_model = AsynchronousSparkModel(

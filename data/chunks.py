@@ -27,7 +27,7 @@ ROW_GROUP_BYTES = 8 * 2**20
 #: LZ4 is nearly free on both sides and takes the black ground of segmented cells off the disk.
 COMPRESSION = "lz4"
 #: Columns in which no two values are alike.
-_DIGESTS = ("source_sha256", "row_sha256")
+_DIGESTS = ("source_sha256", "pixels_sha256", "row_sha256")
 
 
 @dataclass(frozen=True)
@@ -197,6 +197,7 @@ def _decoded(chunk: Chunk, rejects: list[tuple[str, str]]) -> Iterator[dict[str,
             "channels": size.channels,
             "pixels": pixels,
             "source_sha256": digest,
+            "pixels_sha256": hashlib.sha256(pixels).digest(),
         }
 
 

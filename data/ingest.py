@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -21,6 +21,7 @@ from data.chunks import (
 )
 from data.classes import select_classes
 from data.config import DataConfig
+from data.duplicates import find_duplicates
 from data.errors import DataError
 from data.inputs import inputs_digest
 from data.layouts import Index, read_index
@@ -108,6 +109,8 @@ def prepare(
             progress=progress,
         )
         rejects = _judge(plan, config, chunks, results)
+        duplicates = find_duplicates(folder.uri, [r.name for r in results if r.rows])
+        plan = replace(plan, notes=(*plan.notes, *duplicates.notes()))
         folder.finish(plan.manifest, rejects, _summary(plan, config, digest, results, rejects))
     except Exception:
         folder.clear()
@@ -133,6 +136,7 @@ def _plan(config: DataConfig, index: Index, before: SplitManifest | None) -> _Pl
     table, class_names, notes = select_classes(index, config.classes)
     table = regroup(table, config.split.by)
     manifest = make_split(table, config.split, before)
+    notes = (*notes, *_notes_on_case(table))
     return _Plan(
         index,
         class_names,
@@ -141,6 +145,19 @@ def _plan(config: DataConfig, index: Index, before: SplitManifest | None) -> _Pl
         thin_training(order_rows(table, manifest, config.split.seed), config.split.train_images),
         is_synthetic(index.root),
     )
+
+
+def _notes_on_case(table: pa.Table) -> list[str]:
+    """Name patients that differ in case only: one person, or two, which no program can know."""
+    by_name: dict[str, set[str]] = {}
+    for name in pc.unique(table.column("patient_id")).to_pylist():
+        by_name.setdefault(name.casefold(), set()).add(name)
+    return [
+        f"{' and '.join(map(repr, sorted(names)))} differ in case only and are taken for "
+        f"{'two' if len(names) == 2 else len(names)} patients."
+        for _, names in sorted(by_name.items())
+        if len(names) > 1
+    ]
 
 
 def _note_on_split(manifest: SplitManifest, before: SplitManifest | None, by: str) -> list[str]:

@@ -23,11 +23,12 @@ IMAGE_SCHEMA = pa.schema(
     ]
 )
 
-#: What an ingest keeps beside each image: bytes and SHA-256 of its file, and SHA-256 of the row.
-#: With it, an image that was decoded once is not decoded again, and two equal files are noticed.
+#: What an ingest keeps beside each image: bytes and SHA-256 of its file, SHA-256 of its pixels and
+#: of the row. So an image that was decoded once is not decoded again, and duplicates are noticed.
 SOURCE_FIELDS = (
     pa.field("source_bytes", pa.int64()),
     pa.field("source_sha256", pa.binary(32), nullable=False),
+    pa.field("pixels_sha256", pa.binary(32), nullable=False),
     pa.field("row_sha256", pa.binary(32), nullable=False),
 )
 INGEST_SCHEMA = pa.schema([*IMAGE_SCHEMA, *SOURCE_FIELDS])

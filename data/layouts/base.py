@@ -14,7 +14,10 @@ from data.config import DataConfig, LayoutName
 from data.errors import DataError
 from data.schema import INDEX_SCHEMA, REJECT_SCHEMA
 from data.storage import locate, read_bytes
+from data.walk import files_below
 
+_NO_TEXT = "its name is no UTF-8 text: rename it"
+_NO_FILE = "is no regular file, or a link to nowhere"
 IMAGE_SUFFIXES = (".bmp", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
@@ -31,6 +34,8 @@ class Listing:
     files: tuple[str, ...]
     #: Bytes of each of ``files``, in their order.
     sizes: tuple[int, ...] = field(default=(), repr=False)
+    #: Names of what is there and cannot be taken for a file, each with the reason.
+    unusable: tuple[tuple[str, str], ...] = ()
     #: The one file that was named as the source, if it was not a folder.
     table: str | None = None
 
@@ -144,6 +149,8 @@ class IndexBuilder:
     def finish(self, layout: LayoutName, listing: Listing, notes: Iterable[str] = ()) -> Index:
         """Return the index; raise DataError when not one image was taken."""
         notes = tuple(notes)
+        for name, reason in listing.unusable:
+            self.reject(name, reason)
         if not self._rows:
             reasons = [f"{reject['path']}: {reject['reason']}" for reject in self._rejects[:3]]
             raise DataError(
@@ -179,16 +186,40 @@ def list_source(uri: str) -> Listing:
             if not root.lower().endswith(".csv"):
                 raise DataError(f"{uri} is a file; give a folder with images or a CSV file")
             root, _, table = root.rpartition("/")
-        infos = filesystem.get_file_info(fs.FileSelector(root, recursive=True))
+        sizes = _sizes_below(filesystem, root)
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{uri} cannot be listed: {error}") from None
-    start = len(root.rstrip("/")) + 1
-    sizes = {info.path[start:]: info.size for info in infos if info.type == fs.FileType.File}
-    files = tuple(sorted(name for name in sizes if not _is_hidden(name)))
+    visible = sorted(name for name in sizes if not _is_hidden(name))
+    files = {name: size for name in visible if _is_text(name) and (size := sizes[name]) is not None}
+    unusable = tuple(
+        (_shown(name), _NO_FILE if _is_text(name) else _NO_TEXT)
+        for name in visible
+        if name not in files
+    )
     folder = root
     if "://" in uri:
         folder = uri.rstrip("/").removesuffix(f"/{table}")
-    return Listing(folder, filesystem, root, files, tuple(sizes[name] for name in files), table)
+    return Listing(folder, filesystem, root, tuple(files), tuple(files.values()), unusable, table)
+
+
+def _sizes_below(filesystem: fs.FileSystem, root: str) -> dict[str, int | None]:
+    if isinstance(filesystem, fs.LocalFileSystem):
+        return files_below(root)
+    infos = filesystem.get_file_info(fs.FileSelector(root, recursive=True))
+    start = len(root.rstrip("/")) + 1
+    return {info.path[start:]: info.size for info in infos if info.type == fs.FileType.File}
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_hidden(path: str) -> bool:

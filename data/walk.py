@@ -1,0 +1,68 @@
+"""The files below a folder of this machine, each once, whatever links lead where."""
+
+import os
+from collections.abc import Iterator
+
+
+def files_below(root: str) -> dict[str, int | None]:
+    """Return the path below ``root`` and the bytes of every file.
+
+    None stands for what is no regular file, which a reader might wait for, and for a link to
+    nowhere.
+
+    Links to folders are followed, but no folder is entered twice: a link back to a folder above
+    would otherwise show all images again some forty times. Folders are entered by their own path
+    before any link to them.
+
+    Raises
+    ------
+    OSError
+        When a folder cannot be listed: to leave it out without a word would be a loss of data.
+    """
+    found: dict[str, int | None] = {}
+    entered: set[str] = set()
+    waiting = [""]
+    while waiting:
+        links: list[str] = []
+        for folder in waiting:
+            _enter(root, folder, found, entered, links)
+        waiting = sorted(links)
+    return found
+
+
+def _enter(
+    root: str,
+    folder: str,
+    found: dict[str, int | None],
+    entered: set[str],
+    links: list[str],
+) -> None:
+    """Add the files below ``folder`` and, to ``links``, the links to folders."""
+    below = [folder]
+    while below:
+        current = below.pop()
+        real = os.path.realpath(os.path.join(root, current))  # noqa: PTH118 - a million times
+        if real in entered:
+            continue
+        entered.add(real)
+        for name, entry in _entries(os.path.join(root, current)):  # noqa: PTH118
+            path = f"{current}/{name}" if current else name
+            if entry.is_dir(follow_symlinks=False):
+                below.append(path)
+            elif entry.is_dir():
+                links.append(path)
+            else:
+                found[path] = _size(entry)
+
+
+def _entries(folder: str) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            yield entry.name, entry
+
+
+def _size(entry: "os.DirEntry[str]") -> int | None:
+    try:
+        return entry.stat().st_size if entry.is_file() else None
+    except OSError:
+        return None
