@@ -17,8 +17,8 @@ from experiments.tracking import Recorder
 
 #: Artifact folder of the model.
 MODEL = "model"
-#: The network itself within it.
-NETWORK = "model/artifacts/network.keras"
+#: Artifact with the network as Keras has it; the model holds a copy.
+NETWORK = "model.keras"
 _CODE = Path(__file__).parent / "classifier.py"
 _REQUIRED = ("keras", "tensorflow-cpu", "numpy", "h5py")
 #: MLflow's limit.
@@ -37,8 +37,6 @@ def save_model(network: Path, data: PreparedData, folder: Path) -> None:
 
     shape = DataConfig.model_validate(data.summary.config).image.shape
     classes = len(data.class_names)
-    named = network.with_name(Path(NETWORK).name)
-    network.rename(named)
     # The environment has no pip, which MLflow would like to write down with the model.
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -47,7 +45,7 @@ def save_model(network: Path, data: PreparedData, folder: Path) -> None:
         mlflow.pyfunc.save_model(
             folder,
             python_model=str(_CODE),
-            artifacts={"network": str(named)},
+            artifacts={"network": str(network)},
             signature=ModelSignature(
                 Schema([TensorSpec(np.dtype("uint8"), (-1, *shape))]),
                 Schema([TensorSpec(np.dtype("float32"), (-1, classes))]),

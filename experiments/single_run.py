@@ -17,7 +17,7 @@ from experiments.errors import ExperimentError
 from experiments.executor_use import ExecutorUse
 from experiments.judgement import judge
 from experiments.launch import Launch
-from experiments.model_record import MODEL, log_data, register_model, save_model
+from experiments.model_record import MODEL, NETWORK, log_data, register_model, save_model
 from experiments.observer import Observer, RunStoppedError
 from experiments.records import FAILED, FINISHED, KILLED, RunRecord
 from experiments.resources import SERIES, Sample, write_series
@@ -229,8 +229,9 @@ class SingleRun:
                 recorder.steps(run_id, name, known)
             recorder.tag(run_id, tags)
             log_data(recorder, run_id, self.data, self.plan.judged)
-            if self._keeps_model and (folder / "model.keras").exists():
-                save_model(folder / "model.keras", self.data, artifacts / MODEL)
+            if self._keeps_model and (folder / NETWORK).exists():
+                shutil.copy2(folder / NETWORK, artifacts / NETWORK)
+                save_model(artifacts / NETWORK, self.data, artifacts / MODEL)
             recorder.artifacts(run_id, artifacts)
             if (artifacts / MODEL).exists():
                 register_model(recorder, run_id, self.plan.experiment.name, self.plan.backend)
