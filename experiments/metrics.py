@@ -1,5 +1,6 @@
 """Scores of a run, from its predictions alone; the same code judges every backend."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ import pandas as pd
 RESAMPLES = 2000
 BOOTSTRAP_SEED = 20
 CONFIDENCE = 0.95
+#: What MLflow takes in no name of a metric.
+_NOT_IN_NAMES = re.compile(r"[^\w .:/-]")
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ def score(predictions: pd.DataFrame, class_names: Sequence[str], positive_class:
     -------
     Scores
         Keys as in the record, without the prefix ``test.``: ``f1``, ``f1_low``, ``f1_high``,
-        ``patient.f1`` and so on. What is undefined on these images is left out and noted.
+        ``patient.f1`` and so on; with more than two classes ``roc_auc.<class>`` too. What is
+        undefined on these images is left out and noted.
     """
     positive = list(class_names).index(positive_class)
     probabilities = predictions[[f"probability_{name}" for name in class_names]].to_numpy()
@@ -47,6 +51,7 @@ def score(predictions: pd.DataFrame, class_names: Sequence[str], positive_class:
         labels, probabilities.argmax(axis=1), predictions["patient_id"].to_numpy(), positive
     )
     values |= {"f1_low": low, "f1_high": high}
+    values |= _one_against_rest(labels, probabilities, class_names)
     patients = predictions.groupby("patient_id", sort=True)
     pure = patients["label"].nunique() == 1
     if mixed := int((~pure).sum()):
@@ -64,6 +69,27 @@ def score(predictions: pd.DataFrame, class_names: Sequence[str], positive_class:
     else:
         notes.append("Patient-level metrics need patients of at least two classes.")
     return Scores({key: v for key, v in values.items() if np.isfinite(v)}, tuple(notes))
+
+
+def _one_against_rest(
+    labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
+) -> dict[str, float]:
+    """Return ``roc_auc.<class>`` where there are more classes than two.
+
+    The challenge ISIC 2017 scores two of them, melanoma and seborrheic keratosis, each against the
+    rest: N. Codella et al., "Skin Lesion Analysis Toward Melanoma Detection", 2018.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    if len(class_names) <= 2:
+        return {}
+    return {
+        f"roc_auc.{_NOT_IN_NAMES.sub('_', name)}": float(
+            roc_auc_score(labels == number, probabilities[:, number])
+        )
+        for number, name in enumerate(class_names)
+        if 0 < (labels == number).sum() < len(labels)
+    }
 
 
 def f1_interval(

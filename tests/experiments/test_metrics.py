@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import brier_score_loss, f1_score
+from sklearn.metrics import brier_score_loss, f1_score, roc_auc_score
 
 from experiments.metrics import f1_interval, score
 
@@ -92,3 +92,27 @@ def test_what_is_undefined_is_left_out_and_said() -> None:
     scores = score(predictions, CLASSES, "malignant")
     assert "roc_auc" not in scores.values
     assert any("undefined" in note for note in scores.notes)
+
+
+def test_more_than_two_classes_have_an_auc_each_against_the_rest() -> None:
+    generator = np.random.default_rng(3)
+    labels = generator.integers(0, 3, 90)
+    chances = generator.dirichlet((1, 1, 1), 90) + 0.5 * np.eye(3)[labels]
+    chances /= chances.sum(axis=1, keepdims=True)
+    classes = ("melanoma", "nevus", "seborrheic keratosis (benign)")
+    predictions = pd.DataFrame(
+        {"image_id": np.arange(90), "patient_id": np.arange(90) // 3, "label": labels}
+    )
+    for number, name in enumerate(classes):
+        predictions[f"probability_{name}"] = chances[:, number]
+    values = score(predictions, classes, "melanoma").values
+    assert values["roc_auc.melanoma"] == pytest.approx(values["roc_auc"])
+    last = roc_auc_score(labels == 2, chances[:, 2])
+    assert values["roc_auc.seborrheic keratosis _benign_"] == pytest.approx(last)
+    without = score(predictions[labels != 1], classes, "melanoma").values
+    assert "roc_auc.nevus" not in without
+    assert not any(name.startswith("roc_auc.") for name in _two_classes())
+
+
+def _two_classes() -> dict[str, float]:
+    return score(random_table(6, 4), CLASSES, "malignant").values
