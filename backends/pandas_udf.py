@@ -123,7 +123,10 @@ class PandasUdf(Backend):
         featurized = perf_counter() - started
         # As few partitions as workers: each is a task in every iteration.
         fitted = classifier.fit(
-            train.coalesce(task.workers), _options(task).classifier, len(task.data.class_names)
+            train.coalesce(task.workers),
+            _options(task).classifier,
+            len(task.data.class_names),
+            task.class_weights,
         )
         seconds = perf_counter() - started
         train.unpersist()
@@ -212,6 +215,8 @@ def _notes(
     ]
     if config is None:
         notes.append("No pretrained backbone was named: these are features of random weights.")
+    if task.imbalance == "sampling":
+        notes.append("Images are not drawn: each counts as often as it would be drawn on average.")
     if task.model.augmentation:
         notes.append("Images are not augmented.")
     return (*notes, *extraction.notes)

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from data.errors import DataError
+from data.imbalance import Draws, class_weights
 from data.schema import SPLITS
 from data.shards import Dtype, Piece, Shard, cut
 from data.splitting import SplitManifest
@@ -77,6 +78,8 @@ class PreparedData:
     uri: str
     summary: Summary
     manifest: SplitManifest
+    #: Whether an epoch of training draws equally many images of each class.
+    sampled: bool = False
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -107,6 +110,14 @@ class PreparedData:
         files = {**self.summary.files, "test": self.summary.files.get("validation", ())}
         return replace(self, summary=self.summary.model_copy(update={"files": files}))
 
+    def with_sampling(self) -> "PreparedData":
+        """Return the data set with training images drawn so that classes are equally frequent."""
+        return replace(self, sampled=True)
+
+    def class_weights(self) -> tuple[float, ...]:
+        """What a training image of each class must count for all classes to count the same."""
+        return class_weights(self._labels("train"), len(self.class_names))
+
     def rows(self, split: str) -> int:
         """Number of images of ``split``."""
         return sum(part.rows for part in self.summary.files.get(split, ()))
@@ -135,11 +146,11 @@ class PreparedData:
             runs = cut(self.index(split).column("group").to_pylist(), parts)
         except ValueError as error:
             raise DataError(f"{self.uri}, split '{split}': {error}; use fewer workers") from None
-        return [self._shard(split, first, last) for first, last in runs]
+        return self._drawn(split, [self._shard(split, first, last) for first, last in runs])
 
     def shard(self, split: str) -> Shard:
         """Return all of ``split`` as one shard."""
-        return self._shard(split, 0, self.rows(split))
+        return self._drawn(split, [self._shard(split, 0, self.rows(split))])[0]
 
     def slices(self, split: str, parts: int) -> list[Shard]:
         """Divide ``split`` into at most ``parts`` runs of equal length, wherever they cut.
@@ -150,6 +161,20 @@ class PreparedData:
         borders = [rows * part // parts for part in range(parts + 1)]
         runs = itertools.pairwise(borders)
         return [self._shard(split, first, last) for first, last in runs if first < last]
+
+    def _labels(self, split: str) -> np.ndarray:
+        return self.index(split).column("label").to_numpy().astype(np.int64)
+
+    def _drawn(self, split: str, shards: list[Shard]) -> list[Shard]:
+        """Return ``shards`` that share all rows of ``split``, told what to draw."""
+        if not self.sampled or split != "train":
+            return shards
+        labels, weights = self._labels(split), self.class_weights()
+        borders = np.cumsum([shard.rows for shard in shards])[:-1]
+        return [
+            replace(shard, draws=Draws.balanced(own, weights))
+            for shard, own in zip(shards, np.split(labels, borders), strict=True)
+        ]
 
     def _shard(self, split: str, first: int, last: int) -> Shard:
         pieces, start = [], 0

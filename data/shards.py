@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data.imbalance import Draws, Sampler
 from data.storage import locate
 
 #: Of one number of an image: pixels, or features in their place.
@@ -51,10 +52,12 @@ class Shard:
     image_shape: tuple[int, int, int]
     pieces: tuple[Piece, ...]
     dtype: Dtype = "uint8"
+    #: What an epoch draws of each class; None takes every image once.
+    draws: Draws | None = None
 
     @property
     def rows(self) -> int:
-        """Number of images."""
+        """Number of images, of an epoch too."""
         return sum(piece.rows for piece in self.pieces)
 
     def read(self) -> Images:
@@ -100,7 +103,8 @@ class Shard:
 class ShardReader:
     """Batches of one shard, shuffled anew each epoch with a bounded buffer.
 
-    The order depends on nothing but ``seed``, the epoch and the shard's rows.
+    The order depends on nothing but ``seed``, the epoch and the shard's rows. Where the shard has
+    ``draws``, an epoch has as many images as the shard, drawn anew.
     """
 
     def __init__(self, shard: Shard, buffer_bytes: int = SHUFFLE_BUFFER_BYTES) -> None:
@@ -120,10 +124,16 @@ class ShardReader:
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield pixels (batch x height x width x channels) and labels (int32, batch)."""
         generator = np.random.default_rng([seed, epoch])
+        draws = self.shard.draws
+        sampler = Sampler(draws, generator) if draws else None
         left_pixels: np.ndarray | None = None
         left_labels: np.ndarray | None = None
         for window in self._windows(generator, shuffle):
             order = generator.permutation(len(window)) if shuffle else np.arange(len(window))
+            if sampler:
+                order = order[sampler.draw(window.labels[order])]
+                if shuffle:  # an image that is drawn again stands beside itself
+                    order = generator.permutation(order)
             start = 0
             if left_pixels is not None and left_labels is not None:
                 start = batch_size - len(left_labels)

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from backends.registry import known
 from data.config import DataConfig
+from data.imbalance import Imbalance
 from models import ModelConfig, OptimizerConfig
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -63,6 +64,10 @@ class Experiment(_Frozen):
     epochs: Annotated[int, Field(ge=1)] = 5
     #: Images per optimiser step over all workers together.
     batch_size: Annotated[int, Field(ge=1)] = 64
+    #: What is done about classes of unequal size, the same way for every backend: ``weights`` lets
+    #: an image count as its class is rare, ``sampling`` draws equally many images of each class.
+    #: Scores are of the images as they are, and so is the validation loss.
+    imbalance: Imbalance = "none"
     #: Executors of one core; the threads of a backend without Spark.
     workers: Annotated[int, Field(ge=1)] = 2
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)

@@ -1,6 +1,6 @@
 """The networks that every backend trains."""
 
-from models.build import LOSS, build, compiled, optimizer
+from models.build import LOSS, build, compiled, loss, optimizer
 from models.config import BackboneConfig, ModelConfig, OptimizerConfig
 from models.errors import ModelError
 from models.specification import NetworkSpec
@@ -16,6 +16,7 @@ __all__ = [
     "build",
     "checksum",
     "compiled",
+    "loss",
     "optimizer",
     "seeded_weights",
 ]

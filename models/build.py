@@ -1,5 +1,6 @@
 """From a specification to a Keras model."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from models.config import ModelConfig, OptimizerConfig
@@ -10,6 +11,21 @@ if TYPE_CHECKING:
     import keras
 
 LOSS = "sparse_categorical_crossentropy"
+
+
+def loss(class_weights: Sequence[float] | None = None) -> "str | keras.losses.Loss":
+    """Return the project's loss: mean cross-entropy over a batch, in nats.
+
+    Parameters
+    ----------
+    class_weights
+        What an image of each class counts; None counts all the same.
+    """
+    if class_weights is None:
+        return LOSS
+    from models.losses import WeightedCrossEntropy
+
+    return WeightedCrossEntropy(class_weights)
 
 
 def build(
@@ -54,7 +70,9 @@ def optimizer(config: OptimizerConfig) -> "keras.optimizers.Optimizer":
     return kinds[config.name](learning_rate=config.learning_rate)
 
 
-def compiled(model: "keras.Model", config: OptimizerConfig) -> "keras.Model":
+def compiled(
+    model: "keras.Model", config: OptimizerConfig, class_weights: Sequence[float] | None = None
+) -> "keras.Model":
     """Return ``model``, compiled with the project's loss and the optimiser of ``config``."""
-    model.compile(optimizer=optimizer(config), loss=LOSS)
+    model.compile(optimizer=optimizer(config), loss=loss(class_weights))
     return model

@@ -1,6 +1,6 @@
 """Spark MLlib's logistic regression as the dense softmax layer that it is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -49,8 +49,16 @@ class Fitted:
     objective: float
 
 
-def fit(frame: "DataFrame", config: ClassifierConfig, classes: int) -> Fitted:
-    """Train on the columns ``label`` and ``features`` (array<float>)."""
+def fit(
+    frame: "DataFrame",
+    config: ClassifierConfig,
+    classes: int,
+    class_weights: Sequence[float] | None = None,
+) -> Fitted:
+    """Train on the columns ``label`` and ``features`` (array<float>).
+
+    With ``class_weights``, an image counts as much as its class says.
+    """
     from pyspark.ml.classification import LogisticRegression
     from pyspark.ml.functions import array_to_vector
     from pyspark.sql import functions as F  # noqa: N812
@@ -61,6 +69,10 @@ def fit(frame: "DataFrame", config: ClassifierConfig, classes: int) -> Fitted:
         elasticNetParam=config.elastic_net,
     )
     columns = [F.col("label").cast("double"), array_to_vector("features").alias("features")]
+    if class_weights is not None:
+        weights = F.array(*map(F.lit, class_weights))
+        columns.append(F.get(weights, F.col("label").cast("int")).alias("weight"))
+        regression.setWeightCol("weight")
     model = regression.fit(frame.select(*columns))
     kernel, bias = _as_dense(model, classes)
     summary = model.summary

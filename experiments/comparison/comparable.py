@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from experiments.comparison.runs import ComparedRun
 
 #: Parameters that decide what is learned; those of one backend only are not among them.
-_SETTINGS = ("model.", "optimizer.", "positive_class", "epochs", "batch_size")
+_SETTINGS = ("model.", "optimizer.", "positive_class", "epochs", "batch_size", "imbalance")
+#: What older records, which do not have the parameter, were made with.
+_BEFORE = {"imbalance": "none"}
 _NO_WEIGHTS = "none"
 
 
@@ -35,10 +37,11 @@ def obstacles(run: ComparedRun, reference: ComparedRun, runs: Sequence[ComparedR
     elif own.get("data.fingerprint") != other.get("data.fingerprint"):
         found.append("other images")  # with another split, prepared data differ anyway
     names = {name for name in {*run.params, *reference.params} if name.startswith(_SETTINGS)}
+    pairs = {name: (_value(run, name), _value(reference, name)) for name in sorted(names)}
     found += [
-        f"{name} {run.params.get(name, 'unset')} instead of {reference.params.get(name, 'unset')}"
-        for name in sorted(names)
-        if run.params.get(name) != reference.params.get(name)
+        f"{name} {value} instead of {wanted}"
+        for name, (value, wanted) in pairs.items()
+        if value != wanted
     ]
     if not found and (stranger := _other_weights(run, reference, runs)):
         found.append(f"other initial weights than {stranger} of the same seed")
@@ -53,6 +56,10 @@ def speed_obstacles(run: ComparedRun, reference: ComparedRun) -> list[str]:
         if own != other:
             found.append(f"{what} {own} instead of {other}")
     return found
+
+
+def _value(run: ComparedRun, name: str) -> str:
+    return run.params.get(name, _BEFORE.get(name, "unset"))
 
 
 def _other_weights(
