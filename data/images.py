@@ -60,7 +60,8 @@ def decode(content: bytes, height: int, width: int, color: str) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's warnings name no file; errors are raised
             image = _open(content, mode, 2 * max(height, width))
-            image = _to_mode(ImageOps.exif_transpose(image), mode)
+            ImageOps.exif_transpose(image, in_place=True)  # else it copies every image
+            image = _to_mode(image, mode)
             if image.size != (width, height):
                 image = image.resize(
                     (width, height), Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP

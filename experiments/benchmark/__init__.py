@@ -10,19 +10,22 @@ from pathlib import Path
 
 from experiments.benchmark.figures import Figure, machine
 
-__all__ = ["PARTS", "Figure", "benchmark", "machine"]
+__all__ = ["PARTS", "USUAL", "Figure", "benchmark", "machine"]
 
 #: Module of each part; each has ``measure(folder, data, repeats)``.
-PARTS = ("harness", "featurizer", "backends")
+USUAL = ("harness", "ingest", "featurizer", "backends")
+#: With those that need packages beside the project's own.
+PARTS = (*USUAL, "decoders")
 
 
-def benchmark(data: str | None, *, repeats: int, parts: Sequence[str] = PARTS) -> Iterator[Figure]:
+def benchmark(data: str | None, *, repeats: int, parts: Sequence[str] = USUAL) -> Iterator[Figure]:
     """Yield every figure as it is measured.
 
     Parameters
     ----------
     data
-        Folder of malaria cells (``cell_images``); without it, synthetic cells.
+        Folder of malaria cells (``cell_images``), for the part ``ingest`` of any images;
+        without it, synthetic cells.
     repeats
         How often each figure is measured.
     parts

@@ -14,8 +14,8 @@ class Figure:
     name: str
     value: float
     unit: str
-    #: Largest value allowed, or smallest with ``at_least``.
-    target: float
+    #: Largest value allowed, or smallest with ``at_least``; None where nothing is asked.
+    target: float | None
     at_least: bool
     #: Single measurements that ``value`` is the median or ratio of.
     measured: str
@@ -23,6 +23,8 @@ class Figure:
     @property
     def reached(self) -> bool:
         """Whether the target holds."""
+        if self.target is None:
+            return True
         return self.value >= self.target if self.at_least else self.value <= self.target
 
 

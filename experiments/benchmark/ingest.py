@@ -1,0 +1,90 @@
+"""Ingest and feeding: beside a bare loop of the decoder, beside Spark's own image source.
+
+With ``data``, a folder of images in any layout, at best C-NMC's 15,114 of 450 x 450; without it,
+2,000 synthetic cells of that size.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+from data.config import DataConfig, ImageConfig
+from data.layouts import read_index
+from experiments.benchmark.figures import Figure, listed
+from experiments.benchmark.harness import ROOT, cells
+from experiments.cluster import spark_environment
+from experiments.errors import ExperimentError
+
+_PATIENTS, _SIZE, _PREPARED_SIZE = 40, 450, 96
+#: Every so manyth image makes the smaller of two sets.
+_PART = 10
+
+
+def measure(folder: Path, data: str | None, repeats: int) -> Iterator[Figure]:
+    """Yield rates as ratios, peak memory, and how long training waits for images."""
+    source = DataConfig(source=data) if data else cells(folder, _PATIENTS, _SIZE)
+    image = ImageConfig(height=_PREPARED_SIZE, width=_PREPARED_SIZE)
+    config = source.model_copy(update={"image": image})
+    ways = ("prepare", "bare", "image_source")
+    found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+    for number in range(repeats):
+        # Turn about, so that a machine which slows down favours none.
+        for way in ways if number % 2 == 0 else reversed(ways):
+            found[way].append(_run(way, config, folder / f"{way}-{number}"))
+    rates = {way: [one["images_per_s"] for one in measured] for way, measured in found.items()}
+    for way, name, target in (
+        ("bare", "ingest / bare loop of the decoder", 0.8),
+        ("image_source", "ingest / Spark's image source with a Python resize", 3.0),
+    ):
+        ratios = [one / other for one, other in zip(rates["prepare"], rates[way], strict=True)]
+        single = f"{listed(rates['prepare'])} over {listed(rates[way])} images/s"
+        yield Figure(name, median(ratios), "x", target, True, single)
+    yield Figure(
+        "ingest", median(rates["prepare"]), "images/s", 250, True, listed(rates["prepare"])
+    )
+    yield from _memory(folder, config, found["prepare"])
+    waits = [_run("feed", config, folder / "prepare-0")["waiting"] * 100 for _ in range(repeats)]
+    yield Figure(
+        "waiting for images, small_cnn", median(waits), "% of an epoch", 10, False, listed(waits)
+    )
+
+
+def _memory(folder: Path, config: DataConfig, whole: list[dict[str, float]]) -> Iterator[Figure]:
+    """Yield the driver's peak beside that of a tenth of the images, and the executor's."""
+    tenth = config.model_copy(update={"source": str(_thinned(config, folder / "tenth"))})
+    small = _run("prepare", tenth, folder / "prepared-tenth")["driver_bytes"]
+    large = max(one["driver_bytes"] for one in whole)
+    measured = f"{small / 2**20:,.0f} and {large / 2**20:,.0f} MiB"
+    yield Figure(f"driver of an ingest, {_PART} x images", large / small, "x", 1.2, False, measured)
+    largest = [one["executor_bytes"] / 2**30 for one in whole]
+    yield Figure("executor of an ingest", max(largest), "GiB", 1.86, False, listed(largest))
+
+
+def _thinned(config: DataConfig, folder: Path) -> Path:
+    """Return a folder of links to every tenth image, under the same names."""
+    index = read_index(config)
+    for path in sorted(index.table.column("path").to_pylist())[::_PART]:
+        link = folder / path
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(Path(index.root).absolute() / path)
+    return folder
+
+
+def _run(way: str, config: DataConfig, output: Path) -> dict[str, float]:
+    """Measure one way in a process of its own."""
+    module = "experiments.benchmark.ingesting"
+    done = subprocess.run(
+        [sys.executable, "-m", module, way, config.model_dump_json(), str(output)],
+        cwd=ROOT,
+        env={**spark_environment(), "OMP_NUM_THREADS": "2", "TF_CPP_MIN_LOG_LEVEL": "2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ExperimentError(f"ingest by {way} failed:\n{done.stderr[-2000:]}")
+    measured: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return measured
