@@ -10,6 +10,7 @@ in the order of ranks, and an executor of one core computes with one thread.
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import islice
 from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,6 +87,8 @@ def fit(
             steps=min(shard.rows for shard in shards) // task.worker_batch_size,
             patience=patience,
             address=channel.address,
+            start=context.checkpoint(),
+            keeps=context.keeps_checkpoints,
         )
         follower = Follower(job, context, channel)
         thread, failures = _start(launch, job, follower)
@@ -115,17 +118,21 @@ class Follower:
         self._initial: dict[int, str] = {}
         self._final: dict[int, str] = {}
         self._done: set[int] = set()
-        self._epochs: list[Epoch] = []
+        self._epochs: list[Epoch] = list(job.start.epochs) if job.start else []
+        self._states: dict[int, Message] = {}
         self._ended = [Event() for _ in range(job.task.epochs)]
+        for event in self._ended[: len(self._epochs)]:
+            event.set()
         self._all_done = Event()
-        self._stopped = False
+        self._stopped = job.has_stopped(self._epochs)
         self._weights: list[np.ndarray] = []
         self._best_epoch: int | None = None
         self._has_statistics = False
 
     def continues_after(self, epoch: int) -> bool:
-        """Wait until ``epoch`` has ended; return whether another one follows."""
-        self._ended[epoch - 1].wait()
+        """Wait until ``epoch`` has ended, 0 being the start; return whether another one follows."""
+        if epoch > 0:
+            self._ended[epoch - 1].wait()
         return not self._stopped and epoch < self._job.task.epochs
 
     def wait_until_done(self) -> None:
@@ -182,6 +189,7 @@ class Follower:
             "initial": self._take_initial,
             "progress": self._take_progress,
             "epoch": self._take_epoch,
+            "state": self._take_state,
             "weights": self._take_weights,
             "done": lambda message: self._done.add(message.rank),
         }
@@ -204,15 +212,24 @@ class Follower:
             self._context.on_batch(said["epoch"], said["images"], said["loss"])
 
     def _take_epoch(self, message: Message) -> None:
-        said, task = message.content, self._job.task
-        images = self._job.steps * task.worker_batch_size * task.workers
-        epoch = Epoch(
-            said["number"], said["loss"], said["validation_loss"], images, said["seconds"]
-        )
+        epoch = Epoch(**message.content)
         self._epochs.append(epoch)
         self._context.on_epoch(epoch)
-        self._stopped = said["stops"]
+        self._stopped = self._job.has_stopped(self._epochs)
         self._ended[epoch.number - 1].set()
+
+    def _take_state(self, message: Message) -> None:
+        """Keep the state after an epoch when all workers have told theirs."""
+        self._states[message.rank] = message
+        if len(self._states) < self._job.task.workers:
+            return
+        state: dict[str, list[np.ndarray]] = {}
+        for told in self._states.values():
+            arrays = iter(told.arrays)
+            for name, length in told.content["lengths"].items():
+                state[name] = [*islice(arrays, length)]
+        self._states.clear()
+        self._context.keep(self._epochs, state.pop("weights"), state)
 
     def _take_weights(self, message: Message) -> None:
         self._final[message.rank] = message.content["checksum"]

@@ -6,7 +6,7 @@ so each worker divides its loss by the global batch.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from threading import Event
@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backends.base import TrainingTask
+from backends.base import Epoch, TrainingTask
+from backends.checkpoints import Checkpoint
 from backends.inference import BATCH, EPSILON
+from backends.keras_state import OPTIMIZER, RANDOM, assign, generators, values_of
 from backends.worker_channel import Address, WorkerEnd
 from data.shards import Shard, ShardReader
-from models import LOSS, checksum, optimizer
+from models import checksum, loss, optimizer
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -51,6 +53,27 @@ class WorkerJob:
     patience: int | None
     #: Where the driver listens.
     address: Address
+    #: What to go on from, or None to start at the beginning.
+    start: Checkpoint | None = None
+    #: Whether the driver is told the state after each epoch.
+    keeps: bool = False
+
+    @property
+    def first_epoch(self) -> int:
+        """Number of the first epoch to train."""
+        return self.start.epoch + 1 if self.start else 1
+
+    def has_stopped(self, epochs: Sequence[Epoch]) -> bool:
+        """Whether training stops early after ``epochs``."""
+        if not self.patience or (best := best_of(epochs)) is None:
+            return False
+        return epochs[-1].number - best.number >= self.patience
+
+
+def best_of(epochs: Sequence[Epoch]) -> Epoch | None:
+    """Return the first epoch with the smallest validation loss."""
+    known = [epoch for epoch in epochs if epoch.validation_loss is not None]
+    return min(known, key=lambda epoch: epoch.validation_loss or 0.0, default=None)
 
 
 def shard_source(job: WorkerJob, rank: int) -> Source:
@@ -124,6 +147,11 @@ class _Replica:
         self.step, self.reduce, self.forward = self._traced()
         self.last_progress = 0.0
 
+    @property
+    def images(self) -> int:
+        """Images of an epoch, over all workers."""
+        return self.job.steps * self.task.worker_batch_size * self.task.workers
+
     def run(self) -> None:
         """Train all epochs, telling the driver of each."""
         weights = self.model.get_weights()
@@ -133,25 +161,51 @@ class _Replica:
             checksum=checksum(weights),
             statistics=len(self.model.non_trainable_weights),
         )
-        best_loss, best_epoch, best_weights = float("inf"), 0, None
-        for epoch in range(1, self.task.epochs + 1):
-            loss, seconds = self._train_epoch(epoch)
+        epochs = list(self.job.start.epochs) if self.job.start else []
+        best_weights = self._restore() if self.job.start else None
+        # Every worker has the same sums before it, bit for bit, and so stops with the others.
+        while len(epochs) < self.task.epochs and not self.job.has_stopped(epochs):
+            number = len(epochs) + 1
+            mean_loss, seconds = self._train_epoch(number)
             self._average_statistics()
-            validation_loss = self._validation_loss()
-            if validation_loss is not None and validation_loss < best_loss:
-                best_loss, best_epoch = validation_loss, epoch
-                best_weights = self.model.get_weights() if self.job.patience else None
-            # Every worker has the same sums before it, bit for bit, and so comes to this alike.
-            stops = bool(self.job.patience and epoch - best_epoch >= self.job.patience)
-            self._tell_epoch(epoch, loss, validation_loss, seconds, stops)
-            if stops:
-                break
+            epochs.append(Epoch(number, mean_loss, self._validation_loss(), self.images, seconds))
+            if self.job.patience and best_of(epochs) is epochs[-1]:
+                best_weights = self.model.get_weights()
+            self._tell_epoch(epochs)
+            if self.job.keeps:
+                self._tell_state(number, best_weights)
         weights = best_weights or self.model.get_weights()
+        best = best_of(epochs)
         self.driver.send(
             "weights",
             weights if self.rank == 0 else (),
             checksum=checksum(weights),
-            best_epoch=best_epoch if best_weights else None,
+            best_epoch=best.number if best and best_weights else None,
+        )
+
+    def _restore(self) -> list[np.ndarray] | None:
+        """Go on from the job's checkpoint; return the best weights so far, where they count."""
+        start = self.job.start
+        assert start is not None
+        self.model.set_weights(start.weights)
+        assign(self.optimizer.variables, start.state[OPTIMIZER])
+        assign(generators(self.model), start.state[f"{RANDOM}.{self.rank}"])
+        return list(start.state["best"]) or None
+
+    def _tell_state(self, epoch: int, best_weights: list[np.ndarray] | None) -> None:
+        """Tell the driver what going on from here takes; the chief speaks for what all share."""
+        parts = {f"{RANDOM}.{self.rank}": values_of(generators(self.model))}
+        if self.rank == 0:
+            parts |= {
+                "weights": self.model.get_weights(),
+                OPTIMIZER: [variable.numpy() for variable in self.optimizer.variables],
+                "best": best_weights or [],
+            }
+        self.driver.send(
+            "state",
+            list(chain.from_iterable(parts.values())),
+            epoch=epoch,
+            lengths={name: len(values) for name, values in parts.items()},
         )
 
     def _train_epoch(self, epoch: int) -> tuple[float, float]:
@@ -169,8 +223,7 @@ class _Replica:
         if steps != self.job.steps:
             raise RuntimeError(f"the data ended after {steps} of {self.job.steps} batches")
         seconds = time.perf_counter() - started
-        images = self.job.steps * self.task.worker_batch_size * self.task.workers
-        return self._total(own_sum)[0] / images, seconds
+        return self._total(own_sum)[0] / self.images, seconds
 
     def _prefetched(self, epoch: int) -> "tf.data.Dataset":
         """Return one epoch as a data set that prepares the next batches during a step."""
@@ -191,19 +244,21 @@ class _Replica:
         import keras
         import tensorflow as tf
 
-        loss_function = keras.losses.get(LOSS)
+        loss_function = keras.losses.get(loss(self.task.loss_weights))
+        if isinstance(loss_function, keras.losses.Loss):
+            loss_function.reduction = None  # else the mean over this worker's images
         strategy, model, global_batch_size = self.strategy, self.model, self.task.global_batch_size
 
         def replica_step(pixels: "tf.Tensor", labels: "tf.Tensor") -> "tf.Tensor":
             with tf.GradientTape() as tape:
                 probabilities = model(tf.cast(pixels, tf.float32), training=True)
-                loss = tf.reduce_sum(loss_function(labels, probabilities))
-                share = loss / global_batch_size
+                total = tf.reduce_sum(loss_function(labels, probabilities))
+                share = total / global_batch_size
             variables = model.trainable_variables
             self.optimizer.apply_gradients(
                 zip(tape.gradient(share, variables), variables, strict=True)
             )
-            return loss
+            return total
 
         image_shape, dtype = self.task.data.image_shape, self.task.data.dtype
         size = self.task.worker_batch_size
@@ -238,12 +293,10 @@ class _Replica:
 
         Variables start as the chief's on all workers, the states of random generators too.
         """
-        weights = {id(variable) for variable in self.model.weights}
-        for variable in self.model.variables:
-            if id(variable) not in weights and "seed" in variable.path:
-                state = variable.numpy()
-                state[0] += self.rank
-                variable.assign(state)
+        for variable in generators(self.model):
+            state = variable.numpy()
+            state[0] += self.rank
+            variable.assign(state)
 
     def _average_statistics(self) -> None:
         """Give all workers the mean of their moving averages of batch normalisation.
@@ -275,18 +328,9 @@ class _Replica:
         """Return the sum of each value over all workers."""
         return [float(total) for total in self.reduce([np.array(values, np.float32)])[0]]
 
-    def _tell_epoch(
-        self, epoch: int, loss: float, validation_loss: float | None, seconds: float, stops: bool
-    ) -> None:
+    def _tell_epoch(self, epochs: Sequence[Epoch]) -> None:
         if self.rank == 0:
-            self.driver.send(
-                "epoch",
-                number=epoch,
-                loss=loss,
-                validation_loss=validation_loss,
-                seconds=seconds,
-                stops=stops,
-            )
+            self.driver.send("epoch", **vars(epochs[-1]))
 
     def _progress(self, epoch: int, steps: int, loss: float) -> None:
         """Give a sign of life now and then; of training (``steps`` above 0) with figures."""

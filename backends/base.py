@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from backends.checkpoints import Checkpoint, CheckpointFolder
 from backends.errors import BackendError
 from backends.search import Values
+from data.imbalance import Imbalance
 from data.prepared import PreparedData
 from models import ModelConfig, NetworkSpec, OptimizerConfig, checksum, compiled
 
@@ -47,6 +49,11 @@ class TrainingTask:
     #: Whether images are shuffled anew each epoch; off only where an exact order is compared.
     shuffle: bool = True
     options: Options = field(default_factory=Options)
+    #: With ``sampling``, the shards of ``data`` draw already and a backend need do nothing.
+    imbalance: Imbalance = "none"
+    #: What a training image of each class must count for all classes to count the same; None
+    #: without ``imbalance``.
+    class_weights: tuple[float, ...] | None = None
     #: See :attr:`models.NetworkSpec.archive`.
     archive: bytes | None = field(default=None, repr=False)
 
@@ -66,13 +73,18 @@ class TrainingTask:
         """Images per step on one worker."""
         return self.global_batch_size // self.workers
 
+    @property
+    def loss_weights(self) -> tuple[float, ...] | None:
+        """What the loss of an image of each class counts; None counts all the same."""
+        return self.class_weights if self.imbalance == "weights" else None
+
     def build_model(self) -> "keras.Model":
         """Return the uncompiled Keras model with its seeded initial weights."""
         return self.network.build(self.seed)
 
     def compiled_model(self) -> "keras.Model":
         """Return the Keras model with its initial weights, loss and optimiser."""
-        return compiled(self.build_model(), self.optimizer)
+        return compiled(self.build_model(), self.optimizer, self.loss_weights)
 
 
 @dataclass(frozen=True)
@@ -117,8 +129,12 @@ class RunContext:
         expected_checksum: Callable[[], str] | None = None,
         on_epoch: Callable[[Epoch], None] = lambda _: None,
         on_batch: Callable[[int, int, float], None] = lambda *_: None,
+        checkpoints: CheckpointFolder | None = None,
     ) -> None:
         self._spark = spark
+        self._checkpoints = checkpoints
+        #: Why nothing more was kept, in a sentence; empty while all is well.
+        self.checkpoint_failure = ""
         #: A folder on the driver for whatever the backend must write.
         self.folder = folder
         #: Called when an epoch ends.
@@ -127,6 +143,39 @@ class RunContext:
         self.on_batch = on_batch
         self._expected_checksum = expected_checksum
         self.initial_weights_checksum: str | None = None
+
+    @property
+    def keeps_checkpoints(self) -> bool:
+        """Whether :meth:`keep` does anything: where gathering a state costs, it is asked first."""
+        return self._checkpoints is not None
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Return what to go on from, or None to start at the beginning.
+
+        A backend verifies its initial weights all the same, and puts the checkpoint's in their
+        place afterwards.
+        """
+        return self._checkpoints.load() if self._checkpoints else None
+
+    def keep(
+        self,
+        epochs: Sequence[Epoch],
+        weights: Sequence[np.ndarray],
+        state: Mapping[str, Sequence[np.ndarray]] = MappingProxyType({}),
+    ) -> None:
+        """Keep the state after the last of ``epochs``, in place of what was kept before.
+
+        Where it cannot be written, training goes on without.
+        """
+        if self._checkpoints is None:
+            return
+        try:
+            self._checkpoints.save(Checkpoint(tuple(epochs), weights, state))
+        except OSError as error:
+            self._checkpoints = None
+            self.checkpoint_failure = (
+                f"Epoch {epochs[-1].number} and those after it were not kept for --resume: {error}"
+            )
 
     @property
     def spark(self) -> "SparkSession":

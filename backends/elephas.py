@@ -10,6 +10,8 @@ What its code does, and this module handles or records (Elephas 7.3):
   and the RDD has one partition for each worker.
 - Batches come from ``fit``'s ``batch_size``; the constructor's is ignored.
 - Images are shuffled here, by the seed, and not by Keras on the worker, which has no seed.
+- A worker builds the network anew for each epoch, and with it generators for dropout that nothing
+  has seeded: they are given a start of their own for each worker and epoch.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,6 +23,7 @@ from pydantic import Field
 
 from backends import executors, inference
 from backends.base import Backend, Epoch, FitResult, Options, RunContext, TrainingTask
+from backends.keras_state import set_random_starts
 from backends.ports import free_port, is_free
 from backends.search import Choices, Values
 from data.shards import Shard, ShardReader
@@ -131,11 +134,21 @@ def _fit_synchronous(task: TrainingTask, context: RunContext) -> FitResult:
     context.verify_initial_weights(model.get_weights())
     spark_model = SparkModel(model)
     shard_rows = [shard.rows for shard in task.data.shards("train", task.workers)]
-    epochs = []
-    for number in range(1, task.epochs + 1):
+    epochs: list[Epoch] = []
+    if (kept := context.checkpoint()) is not None:
+        epochs += kept.epochs
+        spark_model.master_network.set_weights(kept.weights)
+    for number in range(len(epochs) + 1, task.epochs + 1):
         rdd = training_rdd(task, context, number)
         started = perf_counter()
-        spark_model.fit(rdd, epochs=1, batch_size=task.worker_batch_size, verbose=0, shuffle=False)
+        spark_model.fit(
+            rdd,
+            epochs=1,
+            batch_size=task.worker_batch_size,
+            verbose=0,
+            shuffle=False,
+            callbacks=[_random_starts(task.seed, number)],
+        )
         seconds = perf_counter() - started
         histories = spark_model.training_histories[-task.workers :]
         losses = [history["loss"][-1] for history in histories]
@@ -149,6 +162,8 @@ def _fit_synchronous(task: TrainingTask, context: RunContext) -> FitResult:
         )
         epochs.append(epoch)
         context.on_epoch(epoch)
+        # The weights are all there is: the optimisers start anew in each epoch.
+        context.keep(epochs, weights)
     notes = []
     if max(shard_rows) > min(shard_rows):
         notes.append(
@@ -184,7 +199,7 @@ def _fit_with_server(task: TrainingTask, context: RunContext) -> FitResult:
         batch_size=task.worker_batch_size,
         verbose=0,
         shuffle=task.shuffle,
-        callbacks=[_loss_recorder(losses)],
+        callbacks=[_random_starts(task.seed, 1), _loss_recorder(losses)],
     )
     seconds = perf_counter() - started
     weights = spark_model.master_network.get_weights()
@@ -202,7 +217,10 @@ def _fit_with_server(task: TrainingTask, context: RunContext) -> FitResult:
     ]
     for epoch in epochs:
         context.on_epoch(epoch)
-    notes = ["Elephas tells losses of asynchronous epochs only when training has ended."]
+    notes = [
+        "Elephas tells losses of asynchronous epochs only when training has ended; nothing is kept "
+        "before that to go on from."
+    ]
     if not by_epoch:
         notes.append("With frequency 'batch' Elephas tells no training loss.")
     if executors.lost(context.spark.sparkContext, present):
@@ -210,6 +228,8 @@ def _fit_with_server(task: TrainingTask, context: RunContext) -> FitResult:
             "An executor was lost: its images were trained on again from the start, on top of "
             "whatever updates it had sent before."
         )
+    if task.imbalance == "sampling":
+        notes.append("Images are drawn once, for all epochs.")
     notes.append("Workers apply their full update, not a share of it (no division by workers).")
     return _result(weights, epochs, shard_rows, task, notes)
 
@@ -232,6 +252,29 @@ def _mean_by_epoch(reported: list[tuple[int, float]], epochs: int) -> dict[int, 
         for number in range(1, epochs + 1)
         if any(epoch == number for epoch, _ in reported)
     }
+
+
+def _random_starts(seed: int, epoch: int) -> Any:
+    """Return a Keras callback that seeds a worker's dropout and random augmentation.
+
+    Elephas calls ``fit`` once for each epoch on a worker; ``epoch`` is that of the first call.
+    """
+    import keras
+
+    class RandomStarts(keras.callbacks.Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self.epoch = epoch
+
+        def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+            from pyspark import TaskContext
+
+            task = TaskContext.get()
+            worker = task.partitionId() if task else 0
+            set_random_starts(self.model, [seed, self.epoch, worker])
+            self.epoch += 1
+
+    return RandomStarts()
 
 
 def _list_parameter() -> Any:

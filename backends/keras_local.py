@@ -8,6 +8,7 @@ import numpy as np
 
 from backends import inference
 from backends.base import Backend, Epoch, FitResult, RunContext, TrainingTask
+from backends.keras_state import set_training_state, training_state
 from data.shards import ShardReader
 
 if TYPE_CHECKING:
@@ -37,8 +38,12 @@ class KerasLocal(Backend):
         reader = ShardReader(task.data.shard("train"))
         rows = reader.shard.rows
         steps = -(-rows // task.global_batch_size)
-        epochs = []
-        for number in range(1, task.epochs + 1):
+        epochs: list[Epoch] = []
+        if (kept := context.checkpoint()) is not None:
+            epochs += kept.epochs
+            model.set_weights(kept.weights)
+            set_training_state(model, kept.state)
+        for number in range(len(epochs) + 1, task.epochs + 1):
             started = perf_counter()
             history = model.fit(
                 batches(reader, task, number),
@@ -54,6 +59,8 @@ class KerasLocal(Backend):
             loss = float(history.history["loss"][-1])
             epochs.append(Epoch(number, loss, validation, rows, seconds))
             context.on_epoch(epochs[-1])
+            if context.keeps_checkpoints:
+                context.keep(epochs, model.get_weights(), training_state(model))
         samples_seen, steps_taken = rows * task.epochs, int(model.optimizer.iterations)
         return FitResult(model.get_weights(), tuple(epochs), samples_seen, steps_taken)
 

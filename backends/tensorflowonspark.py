@@ -92,7 +92,8 @@ def _launch(
             master_node="chief",  # without one, TF_CONFIG is not set
             reservation_timeout=int(all_reduce.START_LIMIT),
         )
-        epoch, continues = 1, feeds
+        epoch = job.first_epoch
+        continues = feeds and follower.continues_after(epoch - 1)
         while continues:
             cluster.train(_epoch_rdd(spark, job, epoch), 1, feed_timeout=_FEED_TIMEOUT)
             continues = follower.continues_after(epoch)

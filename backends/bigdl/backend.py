@@ -107,14 +107,18 @@ class BigDL(Backend):
         trainer = Trainer(task, context, network, options.ordering, options.exchange)
         images = trainer.steps * task.global_batch_size
         epochs: list[Epoch] = []
+        if (kept := context.checkpoint()) is not None:
+            epochs += kept.epochs
+            trainer.go_on(kept.epoch, kept.weights)
         try:
-            for number in range(1, task.epochs + 1):
+            for number in range(len(epochs) + 1, task.epochs + 1):
                 started = perf_counter()
                 loss = trainer.train_epoch(number)
                 seconds = perf_counter() - started
                 validation = trainer.validation_loss(number)
                 epochs.append(Epoch(number, loss, validation, images, seconds))
                 context.on_epoch(epochs[-1])
+                context.keep(epochs, trainer.weights)
         finally:
             trainer.close()
         return FitResult(
@@ -191,4 +195,4 @@ def _notes(task: TrainingTask, trainer: Trainer, network: Network) -> list[str]:
         )
     if _options(task).exchange == "half":
         notes.append("Gradients and weights are cut to 16 bits on their way between workers.")
-    return [*notes, *trainer.losses]
+    return [*notes, *trainer.notes]

@@ -7,7 +7,7 @@ epoch's start, without an error.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from tempfile import mkdtemp
 from threading import Event, Thread
@@ -56,8 +56,9 @@ class Trainer:
         self.steps = samples.steps_per_epoch(task)
         #: After the last whole epoch, in Keras's order.
         self.weights = network.get_weights()
-        #: A sentence for each time that an executor was lost.
-        self.losses: list[str] = []
+        #: A sentence for each time that training did not simply go on.
+        self.notes: list[str] = []
+        self._losses = 0
         self._task, self._context, self._network = task, context, network
         self._ordering, self._exchange = ordering, exchange
         self._spark: SparkContext = context.spark.sparkContext
@@ -92,6 +93,20 @@ class Trainer:
             self._recover(
                 f"An executor was lost in epoch {number}, which was trained again from the weights "
                 "before it, with the optimiser's state anew."
+            )
+
+    def go_on(self, epoch: int, weights: Sequence[np.ndarray]) -> None:
+        """Start from the weights after ``epoch`` of another process.
+
+        Adam's moments are spread over the executors, which BigDL gives no way to read: they start
+        from nothing, as after a lost executor.
+        """
+        self.weights = list(weights)
+        self._network.set_weights(self.weights)
+        if self._task.optimizer.name == "adam":
+            self.notes.append(
+                f"Training went on after epoch {epoch} from its weights, with the optimiser's "
+                "state anew."
             )
 
     def validation_loss(self, number: int) -> float:
@@ -173,7 +188,6 @@ class Trainer:
 
     def _new_optimizer(self, rdd: "RDD") -> Any:
         """Return BigDL's optimiser, which keeps the state of Adam between its calls."""
-        from bigdl.dllib.keras.objectives import SparseCategoricalCrossEntropy
         from bigdl.dllib.optim.optimizer import SGD, Adam, Optimizer
 
         config = self._task.optimizer
@@ -184,13 +198,23 @@ class Trainer:
         optimizer = Optimizer.create(
             model=self._network.model,
             training_set=rdd,
-            criterion=SparseCategoricalCrossEntropy(),
+            criterion=self._criterion(),
             optim_method=method,
             batch_size=self._task.global_batch_size,
         )
         optimizer.value.setCompressType(_COMPRESSION[self._exchange])
         optimizer.value.reserveOptim(True)
         return optimizer
+
+    def _criterion(self) -> Any:
+        """Return the loss; with weights, BigDL's own mean is over weights and not over images."""
+        from bigdl.dllib.keras.objectives import SparseCategoricalCrossEntropy
+
+        weights = self._task.loss_weights
+        if weights is None:
+            return SparseCategoricalCrossEntropy()
+        share = np.array(weights, np.float32) / self._task.worker_batch_size
+        return SparseCategoricalCrossEntropy(weights=share, size_average=False)
 
     def _step_losses(self, summary: Any) -> list[float]:
         """Return the loss of each step; the batches are of equal size."""
@@ -232,10 +256,11 @@ class Trainer:
 
     def _recover(self, loss: str) -> None:
         """Return to the weights of the last whole epoch when the executors are back."""
-        self.losses.append(loss)
-        if len(self.losses) > _LOSS_LIMIT:
+        self.notes.append(loss)
+        self._losses += 1
+        if self._losses > _LOSS_LIMIT:
             raise BackendError(
-                f"executors were lost {len(self.losses)} times: are they short of memory? Give "
+                f"executors were lost {self._losses} times: are they short of memory? Give "
                 "them more with --set spark.conf.spark.executor.memory=..."
             )
         deadline = time.monotonic() + _REPLACEMENT_LIMIT

@@ -93,6 +93,12 @@ def assert_five_full_batch_steps_equal_keras(
     **values: Any,
 ) -> None:
     tasks = [full_batch_task(prepared, model, workers, **values) for model in models]
+    # Classes of unequal weight, in the same session: another loss in every framework.
+    tasks += [
+        replace(asked, imbalance="weights", class_weights=(0.5, 1.5))
+        for asked in tasks
+        if asked.model.name == "small_cnn"
+    ]
     for asked, found in zip(tasks, fit_all(backend, tasks, folder / "run"), strict=True):
         _assert_equal(asked, found, folder)
 

@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 import backends
 from backends.base import FitResult, RunContext, TrainingTask
+from backends.checkpoints import CheckpointFolder
 from experiments.cluster import Cluster, embedded_cluster, spark_environment
 from experiments.events import EventWriter
 from experiments.failures import plain_reason
@@ -52,8 +53,12 @@ def fit_all(
     on_epoch: Callable[[Cluster], None] = lambda _: None,
     on_fit: Callable[[Cluster], None] = lambda _: None,
     time_limit: float = 240,
+    checkpoints: Sequence[Path | None] = (),
 ) -> list[FitResult]:
-    """Train ``tasks``, of as many workers each, one after the other in one session of Spark."""
+    """Train ``tasks``, of as many workers each, one after the other in one session of Spark.
+
+    ``checkpoints`` are folders, one for each task.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     environment = {**spark_environment(), "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
     (workers,) = {task.workers for task in tasks}
@@ -61,7 +66,8 @@ def fit_all(
     memory_mb = _executor_megabytes(backend, largest) + 512
     listeners = {"fit": on_fit, "epoch": on_epoch}
     with embedded_cluster(workers, memory_mb, folder / "cluster") as cluster:
-        job = (backend, tasks, largest, cluster.master)
+        kept = checkpoints or [None] * len(tasks)
+        job = (backend, tasks, kept, largest, cluster.master)
         (folder / "job.pickle").write_bytes(pickle.dumps(job))
         supervise(
             __name__,
@@ -102,7 +108,7 @@ def main(folder: Path) -> None:
     from experiments import session as sessions
     from experiments.config import SparkConfig
 
-    name, tasks, largest, master = pickle.loads((folder / "job.pickle").read_bytes())
+    name, tasks, checkpoints, largest, master = pickle.loads((folder / "job.pickle").read_bytes())
     backend, events = backends.create(name), EventWriter(folder / "events.jsonl")
     conf = {}
     if len(tasks) > 1 and isinstance(backend, AllReduceBackend):
@@ -112,8 +118,8 @@ def main(folder: Path) -> None:
     results: list[FitResult] = []
     outcome: list[FitResult] | str = results
     try:
-        for task in tasks:
-            context = _context(session, task, folder, events)
+        for task, kept in zip(tasks, checkpoints, strict=True):
+            context = _context(session, task, folder, events, kept)
             events.send("fit")
             results.append(backend.fit(task, context))
     except (Exception, SystemExit) as error:
@@ -124,13 +130,18 @@ def main(folder: Path) -> None:
 
 
 def _context(
-    session: SparkSession, task: TrainingTask, folder: Path, events: EventWriter
+    session: SparkSession,
+    task: TrainingTask,
+    folder: Path,
+    events: EventWriter,
+    checkpoints: Path | None,
 ) -> RunContext:
     return RunContext(
         spark=session,
         folder=folder,
         expected_checksum=lambda: checksum(task.build_model().get_weights()),
         on_epoch=lambda epoch: events.send("epoch", number=epoch.number),
+        checkpoints=CheckpointFolder(checkpoints) if checkpoints else None,
     )
 
 

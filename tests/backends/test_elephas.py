@@ -1,14 +1,17 @@
 import socket
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from backends.base import TrainingTask
+from backends.base import RunContext, TrainingTask
 from backends.elephas import Elephas, ElephasOptions
+from backends.keras_local import KerasLocal
 from data.prepared import PreparedData
 from models import ModelConfig, OptimizerConfig
 from tests.backends.conformance import BackendConformance, Harness, harness
+from tests.backends.fit_process import fit_all
 
 __all__ = ["harness"]
 
@@ -53,6 +56,31 @@ def test_port_that_is_taken_is_named(prepared: PreparedData) -> None:
         reason = Elephas().unsupported(task(prepared, options=options))
     assert f"port {port} is taken" in str(reason)
     assert Elephas().unsupported(task(prepared, options=options)) is None
+
+
+@pytest.mark.slow
+def test_one_worker_trains_as_keras_does_with_and_without_class_weights(
+    prepared: PreparedData, tmp_path: Path
+) -> None:
+    sgd = OptimizerConfig(name="sgd", learning_rate=0.01)
+    model = ModelConfig(dropout=0.0)
+    plain = task(prepared, workers=1, optimizer=sgd, model=model, epochs=2)
+    weighted = task(
+        prepared,
+        workers=1,
+        optimizer=sgd,
+        model=model,
+        epochs=2,
+        imbalance="weights",
+        class_weights=(0.5, 1.5),
+    )
+    results = fit_all("elephas", [plain, weighted], tmp_path / "run")
+    for asked, found in zip([plain, weighted], results, strict=True):
+        expected = KerasLocal().fit(asked, RunContext(spark=None, folder=tmp_path))
+        for one, other in zip(found.weights, expected.weights, strict=True):
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-4)
+        for epoch, reference in zip(found.epochs, expected.epochs, strict=True):
+            assert epoch.loss == pytest.approx(reference.loss, abs=1e-4)
 
 
 @pytest.mark.slow

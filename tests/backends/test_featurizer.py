@@ -238,6 +238,27 @@ def test_classifier_is_the_dense_layer_that_mllib_fitted(spark: SparkSession, cl
     assert (fitted.kernel.shape, fitted.bias.shape) == ((4, classes), (classes,))
 
 
+def test_class_weights_count_as_repeated_images_do(spark: SparkSession) -> None:
+    generator = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    values = generator.normal(labels[:, None], 2, (60, 4)).astype(np.float32)
+    rows = [(int(labels[n]), values[n].tolist()) for n in range(60)]
+    repeated = rows + [row for row in rows if row[0] == 2]
+    config = classifier.ClassifierConfig(max_iter=200, reg_param=0.0, elastic_net=0.0)
+    frames = [
+        spark.createDataFrame(each, "label int, features array<float>").coalesce(1).cache()
+        for each in (rows, repeated)
+    ]
+    weighted = classifier.fit(frames[0], config, 3, class_weights=(1.0, 1.0, 2.0))
+    plain, expected = (classifier.fit(frame, config, 3) for frame in frames)
+    np.testing.assert_allclose(weighted.kernel, expected.kernel, atol=2e-3)
+    assert (
+        np.abs(weighted.bias - expected.bias).max()
+        < 2e-3
+        < np.abs(plain.bias - expected.bias).max()
+    )
+
+
 def featurizer(**values: Any) -> DeepImageFeaturizer:
     return DeepImageFeaturizer(**{"backbone": "small_cnn", "engine": "openvino", **values})
 
