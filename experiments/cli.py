@@ -82,7 +82,9 @@ def run(
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", help="Go on with the newest comparison of the same data and settings."
+            "--resume",
+            help="Go on with the newest comparison of the same data and settings, or with a "
+            "single run, after its last whole epoch.",
         ),
     ] = False,
     prepared: Annotated[

@@ -45,10 +45,6 @@ class ComparisonRun:
     finished: dict[tuple[str, int], RunRecord]
     resumed: bool
 
-    def close(self, status: str, reason: str = "") -> None:
-        """End the run."""
-        self.recorder.close(self.run_id, status, reason)
-
 
 def plans_in_order(experiment: Experiment) -> list[RunPlan]:
     """Return all runs: seed by seed, the backends of each in an order drawn from the seed.
@@ -92,6 +88,11 @@ def open_comparison(
     }
     above = recorder.open(f"comparison-{experiment.name}", params, tags)
     return ComparisonRun(recorder, above, {}, resumed=False)
+
+
+def has_comparison(recorder: Recorder, experiment: Experiment, data: PreparedData) -> bool:
+    """Tell whether there is a comparison to go on with."""
+    return bool(recorder.runs({KEY: comparison_key(experiment, data)}))
 
 
 def comparison_key(experiment: Experiment, data: PreparedData) -> str:

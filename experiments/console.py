@@ -123,6 +123,10 @@ class Console(Observer):
             self._describe(f"epoch {min(event['number'] + 1, epochs)}/{epochs}")
             self._update(event["number"] * self._images, epochs * self._images, text)
 
+    def record_waits(self, text: str) -> None:
+        """Say that the record's server is away."""
+        self._out.print(f"note: {text}")
+
     def run_ends(self, record: RunRecord) -> None:
         """Say how it ended; show the table after the last run."""
         self._close_progress()

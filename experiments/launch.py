@@ -32,6 +32,8 @@ class Launch:
     backend: Backend
     data: PreparedData
     folder: Path
+    #: For what is kept of each epoch; None keeps nothing.
+    checkpoints: Path | None = None
     monitor: ResourceMonitor = field(default_factory=lambda: ResourceMonitor(gpu=gpu_sampler()))
     #: Of energy, where the plan asks for it.
     meter: EnergyMeter | None = None
@@ -79,7 +81,13 @@ class Launch:
             # Last, so that it ends the time after the cluster's end and before the meter's.
             stack.callback(self._stop_clock, perf_counter())
             master = self._cluster(stack)
-            job = Job(plan=self.plan, data=self.data.uri, master=master, rehearsal=rehearsal)
+            job = Job(
+                plan=self.plan,
+                data=self.data.uri,
+                master=master,
+                rehearsal=rehearsal,
+                checkpoints=self.checkpoints and self.checkpoints.absolute(),
+            )
             (self.folder / "job.json").write_text(job.model_dump_json())
             supervise(
                 "experiments.worker",

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from data.config import DataConfig
 from data.prepared import PreparedData
 from data.schema import SPLITS
-from experiments.tracking import Recorder
+from experiments.parcel import DataEntry
 
 #: Artifact folder of the model.
 MODEL = "model"
@@ -55,38 +54,19 @@ def save_model(network: Path, data: PreparedData, folder: Path) -> None:
         )
 
 
-def register_model(recorder: Recorder, run: str, experiment: str, backend: str) -> None:
-    """Make the model of a run the newest version of ``<experiment>-<backend>``."""
-    from mlflow.exceptions import MlflowException
-
-    name = re.sub(r"[^\w.-]", "-", f"{experiment}-{backend}")
-    client = recorder.client
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    source = f"{client.get_run(run).info.artifact_uri}/{MODEL}"
-    client.create_model_version(name, source, run)
-
-
-def log_data(recorder: Recorder, run: str, data: PreparedData, judged: str) -> None:
-    """Record which data set a run has used, with its fingerprint and what is in it.
+def data_entry(data: PreparedData, judged: str) -> DataEntry:
+    """Return which data set a run has used, with its fingerprint and what is in it.
 
     Test images are in it only where they were ``judged``.
     """
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
     summary = data.summary
     splits = [split for split in SPLITS if split != "test" or judged == "test"]
     profile: dict[str, Any] = {split: data.rows(split) for split in splits}
     profile |= {"classes": list(data.class_names), "image_shape": list(data.image_shape)}
-    dataset = Dataset(
+    return DataEntry(
         name="synthetic cells" if summary.synthetic else summary.layout,
         digest=summary.fingerprint[:_DIGEST_LENGTH],
-        source_type="local",
         source=json.dumps({"uri": summary.source}),
         profile=json.dumps(profile),
+        context=", ".join(splits),
     )
-    tags = [InputTag("mlflow.data.context", ", ".join(splits))]
-    recorder.client.log_inputs(run, datasets=[DatasetInput(dataset, tags)])

@@ -38,5 +38,8 @@ class Observer:
     def look(self) -> None:
         """Called ten times a second while a run is under way."""
 
+    def record_waits(self, text: str) -> None:
+        """The record cannot be written now; ``text`` says what is done about it."""
+
     def run_ends(self, record: RunRecord) -> None:
         """A run is over and its record closed."""

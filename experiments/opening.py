@@ -16,6 +16,7 @@ from experiments.cluster import spark_environment
 from experiments.config import Experiment
 from experiments.errors import ExperimentError
 from experiments.observer import Observer
+from experiments.parcel import OUTBOX, send_waiting
 from experiments.preparation import PreparationJob, prepared_folder
 from experiments.supervision import supervise
 from experiments.tracking import Recorder, check_reachable
@@ -28,6 +29,8 @@ class Opened:
     backends: dict[str, Backend]
     data: PreparedData
     recorder: Recorder
+    #: Where records wait whose server is away.
+    outbox: Path
 
 
 def opened(experiment: Experiment, work: Path, observer: Observer, records: str) -> Opened:
@@ -62,7 +65,11 @@ def opened(experiment: Experiment, work: Path, observer: Observer, records: str)
             f"{', '.join(data.class_names)}"
         )
     observer.data_ready(data)
-    return Opened(backends, data, recording.result())
+    recorder = recording.result()
+    outbox = work / OUTBOX
+    if sent := send_waiting(outbox):
+        observer.record_waits(f"sent {len(sent)} earlier records that waited for their server")
+    return Opened(backends, data, recorder, outbox)
 
 
 class _Recording:

@@ -2,21 +2,31 @@
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from backends import Backend
 from data.prepared import PreparedData
-from experiments.comparison_run import ComparisonRun, open_comparison, plans_in_order
+from experiments.comparison_run import (
+    ComparisonRun,
+    has_comparison,
+    open_comparison,
+    plans_in_order,
+)
 from experiments.config import Experiment, RunPlan
 from experiments.observer import Observer
 from experiments.opening import opened
+from experiments.parcel import Parcel, ServerAwayError, deliver, patiently
 from experiments.records import FAILED, FINISHED, KILLED, RunRecord
 from experiments.rehearsal import rehearse
+from experiments.resumption import checkpoints, forget, run_key
 from experiments.single_run import SingleRun
-from experiments.tracking import Recorder
+from experiments.tracking import Recorder, now_ms
 
 #: Artifacts of the run above: report.html, pictures, tables.
 REPORT = "report"
+#: Tag with what a run is about.
+RUN_KEY = "run.key"
 
 
 def run_experiment(
@@ -37,7 +47,7 @@ def run_experiment(
         Told what happens.
     resume
         Go on with the newest comparison of the same experiment and data: what has finished there
-        is not repeated.
+        is not repeated. A run that was under way goes on after its last whole epoch.
 
     Raises
     ------
@@ -50,22 +60,51 @@ def run_experiment(
     ready = opened(experiment, work, observer, records=experiment.name)
     backends, data, recorder = ready.backends, ready.data, ready.recorder
     plans = plans_in_order(experiment)
-    if len(plans) == 1 and not resume:
-        (plan,) = plans
-        return [SingleRun(plan, backends[plan.backend], data, recorder, observer).run()]
-    return _compare(plans, backends, data, recorder, observer, resume)
+    maker = _Maker(backends, data, recorder, observer, work, ready.outbox, resume)
+    if len(plans) == 1 and not (resume and has_comparison(recorder, experiment, data)):
+        return [maker.make(plans[0])]
+    return _compare(plans, maker)
 
 
-def _compare(
-    plans: Sequence[RunPlan],
-    backends: dict[str, Backend],
-    data: PreparedData,
-    recorder: Recorder,
-    observer: Observer,
-    resume: bool,
-) -> list[RunRecord]:
+@dataclass(frozen=True)
+class _Maker:
+    """Makes single runs, from what an earlier process has left of them if that is asked for."""
+
+    backends: dict[str, Backend]
+    data: PreparedData
+    recorder: Recorder
+    observer: Observer
+    work: Path
+    outbox: Path
+    resume: bool
+
+    def make(self, plan: RunPlan, parent: str | None = None) -> RunRecord:
+        """Make one run and return its closed record."""
+        key = run_key(plan, self.data)
+        with checkpoints(self.work, key, resume=self.resume) as folder:
+            if self.resume:
+                self.recorder.close_left_open({RUN_KEY: key})
+            run = SingleRun(
+                plan,
+                self.backends[plan.backend],
+                self.data,
+                self.recorder,
+                self.observer,
+                parent,
+                tags={RUN_KEY: key},
+                checkpoints=folder,
+                outbox=self.outbox,
+            )
+            record = run.run()
+            if record.status == FINISHED or record.refused:
+                forget(folder)
+        return record
+
+
+def _compare(plans: Sequence[RunPlan], maker: _Maker) -> list[RunRecord]:
     """Make the runs that are not there yet, below one run of their own."""
-    comparison = open_comparison(recorder, plans, data, resume=resume)
+    observer, backends, data = maker.observer, maker.backends, maker.data
+    comparison = open_comparison(maker.recorder, plans, data, resume=maker.resume)
     done = dict(comparison.finished)
     waiting = [plan for plan in plans if (plan.backend, plan.seed) not in done]
     observer.comparison_starts(plans, [record for record in done.values() if _asked(record, plans)])
@@ -74,20 +113,37 @@ def _compare(
         if plans[0].experiment.warm_up and len(waiting) > 1:
             rehearse(waiting, backends, data)
         for plan in waiting:
-            backend = backends[plan.backend]
-            run = SingleRun(plan, backend, data, recorder, observer, comparison.run_id)
-            done[plan.backend, plan.seed] = run.run()
-        _report(comparison)
+            done[plan.backend, plan.seed] = maker.make(plan, comparison.run_id)
+        try:
+            patiently(lambda: _report(comparison), comparison.recorder.uri, observer.record_waits)
+        except ServerAwayError as away:
+            observer.record_waits(f"{away}: the report is missing, 'compare' makes it later")
         status, reason = FINISHED, ""
     except Exception as error:
         status, reason = FAILED, f"{type(error).__name__}: {error}"
         raise
     finally:
-        comparison.close(status, reason)
+        _close(comparison, status, reason, maker)
     experiment = plans[0].experiment
     records = [done[name, seed] for seed in experiment.seeds for name in experiment.backends]
     observer.comparison_ends(records)
     return records
+
+
+def _close(comparison: ComparisonRun, status: str, reason: str, maker: _Maker) -> None:
+    parcel = Parcel(
+        tracking_uri=comparison.recorder.uri,
+        run_id=comparison.run_id,
+        status=status,
+        reason=reason,
+        ended_ms=now_ms(),
+    )
+    outbox = maker.outbox
+    waits = deliver(
+        parcel, outbox / "nothing", comparison.recorder, outbox, maker.observer.record_waits
+    )
+    if waits:
+        maker.observer.record_waits(waits)
 
 
 def _report(comparison: ComparisonRun) -> None:

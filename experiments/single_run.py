@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -17,12 +18,13 @@ from experiments.errors import ExperimentError
 from experiments.executor_use import ExecutorUse
 from experiments.judgement import judge
 from experiments.launch import Launch
-from experiments.model_record import MODEL, NETWORK, log_data, register_model, save_model
+from experiments.model_record import MODEL, NETWORK, data_entry, save_model
 from experiments.observer import Observer, RunStoppedError
+from experiments.parcel import Parcel, deliver, model_name, patiently
 from experiments.records import FAILED, FINISHED, KILLED, RunRecord
 from experiments.resources import SERIES, Sample, write_series
 from experiments.supervision import TimeLimitError
-from experiments.tracking import Recorder
+from experiments.tracking import Recorder, now_ms
 from experiments.worker import Result, task_of
 
 #: Metrics by epoch, and what backends call them.
@@ -63,10 +65,18 @@ class SingleRun:
         observer: Observer,
         parent: str | None = None,
         *,
+        outbox: Path,
         name: str = "",
         tags: Mapping[str, str] = MappingProxyType({}),
+        checkpoints: Path | None = None,
     ) -> None:
-        """Make ready; ``name`` and ``tags`` are of the record, beside what every record has."""
+        """Make ready; ``name`` and ``tags`` are of the record, beside what every record has.
+
+        What ``checkpoints`` holds is gone on with; without the folder nothing is kept. A record
+        whose server has gone away waits in ``outbox``.
+        """
+        self.outbox = outbox
+        self.checkpoints = checkpoints
         self.parent = parent
         self.name = name or f"{plan.backend}-seed{plan.seed}"
         self.tags = tags
@@ -80,11 +90,11 @@ class SingleRun:
 
     def run(self) -> RunRecord:
         """Open the record, train, judge, close the record whatever happened."""
-        run_id = self.recorder.open(
-            self.name,
-            self.plan.flat(),
-            self._tags(),
-            self.parent,
+        tags = self._tags()
+        run_id = patiently(
+            lambda: self.recorder.open(self.name, self.plan.flat(), tags, self.parent),
+            self.recorder.uri,
+            self.observer.record_waits,
         )
         with tempfile.TemporaryDirectory(prefix="sparkdl-run-") as name:
             folder, artifacts = Path(name) / "work", Path(name) / "artifacts"
@@ -131,7 +141,7 @@ class SingleRun:
 
     def _train(self, folder: Path) -> None:
         """Start cluster and worker process, watch them, take them down."""
-        launch = Launch(self.plan, self.backend, self.data, folder)
+        launch = Launch(self.plan, self.backend, self.data, folder, self.checkpoints)
         try:
             launch.run(self._hear, on_look=self.observer.look)
         except TimeLimitError as error:
@@ -159,6 +169,12 @@ class SingleRun:
             result = Result(status="failed", reason=reason)
         self.outcome.result = result
         self.outcome.notes += result.notes
+        if result.resumed_after:
+            self.outcome.tags["resumed_after_epoch"] = str(result.resumed_after)
+            self.outcome.notes.append(
+                f"Went on after epoch {result.resumed_after} of an earlier process: total time and "
+                "resources are of the part after it, training seconds of all epochs."
+            )
         self._add_executors(result.executors)
         return result
 
@@ -223,23 +239,18 @@ class SingleRun:
         if result.traceback:
             (artifacts / "traceback.txt").write_text(result.traceback)
         try:
-            recorder.metrics(run_id, outcome.metrics)
-            for name, key in _BY_EPOCH.items():
-                known = {e["number"]: e[key] for e in result.epochs if e[key] is not None}
-                recorder.steps(run_id, name, known)
-            recorder.tag(run_id, tags)
-            log_data(recorder, run_id, self.data, self.plan.judged)
             if self._keeps_model and (folder / NETWORK).exists():
                 shutil.copy2(folder / NETWORK, artifacts / NETWORK)
                 save_model(artifacts / NETWORK, self.data, artifacts / MODEL)
-            recorder.artifacts(run_id, artifacts)
-            if (artifacts / MODEL).exists():
-                register_model(recorder, run_id, self.plan.experiment.name, self.plan.backend)
-        except Exception as error:  # a full disk, a server that went away
+            parcel = self._parcel(run_id, result, tags, (artifacts / MODEL).exists())
+            waits = deliver(parcel, artifacts, recorder, self.outbox, self.observer.record_waits)
+            outcome.notes += [waits] if waits else []
+        except Exception as error:  # a full disk, a server that does not take the record
             if outcome.status == FINISHED:
                 outcome.status = FAILED
-                outcome.reason = f"the record is incomplete: {type(error).__name__}: {error}"
-        recorder.close(run_id, outcome.status, outcome.reason)
+                outcome.reason = f"the record is incomplete: {error}"
+            with suppress(Exception):  # the first error says what there is to say
+                recorder.close(run_id, outcome.status, outcome.reason)
         return RunRecord(
             experiment=self.plan.experiment.name,
             backend=self.plan.backend,
@@ -255,6 +266,25 @@ class SingleRun:
             epochs=result.epochs,
             notes=outcome.notes,
             traceback=result.traceback,
+        )
+
+    def _parcel(self, run_id: str, result: Result, tags: dict[str, str], model: bool) -> Parcel:
+        outcome, experiment = self.outcome, self.plan.experiment
+        return Parcel(
+            tracking_uri=self.recorder.uri,
+            run_id=run_id,
+            status=outcome.status,
+            reason=outcome.reason,
+            metrics=outcome.metrics,
+            steps={
+                name: {e["number"]: e[key] for e in result.epochs if e[key] is not None}
+                for name, key in _BY_EPOCH.items()
+            },
+            tags=tags,
+            data=data_entry(self.data, self.plan.judged),
+            model_name=model_name(experiment.name, self.plan.backend) if model else None,
+            model=MODEL,
+            ended_ms=now_ms(),
         )
 
 

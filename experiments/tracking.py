@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
@@ -77,6 +77,11 @@ def _check_database(path: Path, uri: str, reading: bool) -> None:
             )
 
 
+def now_ms() -> int:
+    """Return the time in milliseconds since 1970, as MLflow counts it."""
+    return int(time.time() * 1000)
+
+
 def client_of(uri: str) -> "MlflowClient":
     """Return a client that gives up in seconds and draws no progress bars."""
     for name, value in _SETTINGS.items():
@@ -89,9 +94,11 @@ def client_of(uri: str) -> "MlflowClient":
 
 
 class Recorder:
-    """Writes runs of one experiment."""
+    """Writes runs of one experiment, or, without one, to runs that are there."""
 
-    def __init__(self, uri: str, experiment: str, artifacts: str | None = None) -> None:
+    def __init__(
+        self, uri: str, experiment: str | None = None, artifacts: str | None = None
+    ) -> None:
         """Open ``experiment``; a new one keeps what its runs leave in ``artifacts``."""
         import logging
 
@@ -100,7 +107,7 @@ class Recorder:
             logging.getLogger(name).setLevel(logging.WARNING)
         self.uri = uri
         self.client = client_of(uri)
-        self.experiment_id = self._experiment(experiment, artifacts)
+        self.experiment_id = self._experiment(experiment, artifacts) if experiment else ""
 
     def open(
         self,
@@ -136,18 +143,18 @@ class Recorder:
 
         An end without warning, of the machine or by ``kill -9``, leaves them open.
         """
-        for child in self.runs({PARENT: run}):
-            if child.info.status == _RUNNING:
-                self.close(child.info.run_id, KILLED, "ended without a word")
+        self.close_left_open({PARENT: run})
         self.client.update_run(run, status=_RUNNING)
+
+    def close_left_open(self, tags: Mapping[str, str]) -> None:
+        """Close the runs with these tags that seem to run and of which no process is left."""
+        for run in self.runs(tags):
+            if run.info.status == _RUNNING:
+                self.close(run.info.run_id, KILLED, "ended without a word")
 
     def metrics(self, run: str, values: Mapping[str, float]) -> None:
         """Write final metrics."""
-        self._write(run, [(name, value, 0) for name, value in values.items()])
-
-    def steps(self, run: str, name: str, values: Mapping[int, float]) -> None:
-        """Write a metric by epoch."""
-        self._write(run, [(name, value, step) for step, value in values.items()])
+        self.write(run, [(name, value, 0) for name, value in values.items()], now_ms())
 
     def tag(self, run: str, tags: Mapping[str, str]) -> None:
         """Write tags."""
@@ -158,10 +165,10 @@ class Recorder:
         """Upload every file of ``folder``, to the folder ``place`` of the run's artifacts."""
         self.client.log_artifacts(run, str(folder), place)
 
-    def close(self, run: str, status: str, reason: str) -> None:
+    def close(self, run: str, status: str, reason: str, ended_ms: int | None = None) -> None:
         """End a run as FINISHED, FAILED or KILLED, with the reason in its own words."""
         self.client.set_tag(run, "status_reason", (reason or "finished")[:_TAG_LENGTH])
-        self.client.set_terminated(run, status)
+        self.client.set_terminated(run, status, ended_ms)
 
     def _experiment(self, name: str, artifacts: str | None) -> str:
         found = self.client.get_experiment_by_name(name)
@@ -174,10 +181,10 @@ class Recorder:
             )
         return str(found.experiment_id)
 
-    def _write(self, run: str, rows: list[tuple[str, float, int]]) -> None:
+    def write(self, run: str, rows: Sequence[tuple[str, float, int]], moment_ms: int) -> None:
+        """Write metrics with their step; a value that is written twice stands there once."""
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
-        entities: list[Any] = [Metric(name, value, now, step) for name, value, step in rows]
+        entities: list[Any] = [Metric(name, value, moment_ms, step) for name, value, step in rows]
         for start in range(0, len(entities), _BATCH):
             self.client.log_batch(run, metrics=entities[start : start + _BATCH])

@@ -20,6 +20,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from backends import Backend, Epoch, FitResult, RunContext, TrainingTask, create
+from backends.checkpoints import CheckpointFolder
 from data.config import DataConfig
 from data.prepared import PreparedData, open_prepared
 from experiments.config import RunPlan
@@ -45,6 +46,8 @@ class Job(BaseModel):
     master: str | None
     #: Start Spark, import the framework, train nothing.
     rehearsal: bool = False
+    #: Folder for what is kept of each epoch; None keeps nothing.
+    checkpoints: Path | None = None
 
 
 class Result(BaseModel):
@@ -58,6 +61,8 @@ class Result(BaseModel):
     epochs: list[dict[str, Any]] = []
     samples_seen: int = 0
     steps: int = 0
+    #: The epoch of another process after which training went on; 0 for a run from the start.
+    resumed_after: int = 0
     notes: list[str] = []
     initial_weights_checksum: str | None = None
     #: What executors have used that are not below the harness's own processes.
@@ -67,8 +72,11 @@ class Result(BaseModel):
 def task_of(plan: RunPlan, data: PreparedData, backend: Backend) -> TrainingTask:
     """Return what ``backend`` is asked to train under ``plan``."""
     experiment = plan.experiment
+    weights = None if experiment.imbalance == "none" else data.class_weights()
     return TrainingTask(
-        data=data,
+        data=data.with_sampling() if experiment.imbalance == "sampling" else data,
+        imbalance=experiment.imbalance,
+        class_weights=weights,
         model=experiment.model,
         optimizer=experiment.optimizer,
         epochs=experiment.epochs,
@@ -110,10 +118,15 @@ class Worker:
             expected_checksum=lambda: checksum(task.build_model().get_weights()),
             on_epoch=self._tell_epoch,
             on_batch=self._tell_batch,
+            checkpoints=self._checkpoints(),
         )
+        kept = context.checkpoint()
+        for epoch in kept.epochs if kept else ():
+            self._tell_epoch(epoch)
         with self.phase("fit"):
             fitted = backend.fit(task, context)
-        self._split_fit_time(fitted)
+        resumed_after = kept.epoch if kept else 0
+        self._split_fit_time(fitted, resumed_after)
         with self.phase("predict"):
             probabilities = backend.predict(task, fitted.weights, context)
         self._write_predictions(data, probabilities)
@@ -126,10 +139,15 @@ class Worker:
             epochs=[vars(epoch) for epoch in fitted.epochs],
             samples_seen=fitted.samples_seen,
             steps=fitted.steps,
-            notes=list(fitted.notes),
+            notes=[*fitted.notes, *filter(None, [context.checkpoint_failure])],
+            resumed_after=resumed_after,
             initial_weights_checksum=context.initial_weights_checksum,
             executors=executors,
         )
+
+    def _checkpoints(self) -> CheckpointFolder | None:
+        folder = self.job.checkpoints
+        return CheckpointFolder(folder) if folder else None
 
     def close(self) -> None:
         """Stop Spark."""
@@ -199,12 +217,12 @@ class Worker:
             model = with_backbone(task.model, model, shape, self.job.plan.experiment.seeds[0])
         model.save(self.folder / "model.keras")
 
-    def _split_fit_time(self, fitted: FitResult) -> None:
+    def _split_fit_time(self, fitted: FitResult, resumed_after: int) -> None:
         """Keep training apart from validation and from what a framework sets up within fit."""
         if fitted.epochs:
-            whole = self.times["fit"]
+            own = sum(epoch.seconds for epoch in fitted.epochs if epoch.number > resumed_after)
+            self.times["fit_other"] = max(0.0, self.times["fit"] - own)
             self.times["fit"] = sum(epoch.seconds for epoch in fitted.epochs)
-            self.times["fit_other"] = max(0.0, whole - self.times["fit"])
 
     def _tell_epoch(self, epoch: Epoch) -> None:
         self.events.send("epoch", **vars(epoch))

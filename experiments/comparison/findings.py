@@ -28,6 +28,10 @@ PHASES = {
 }
 
 
+#: Metrics that, for a run that went on after an interruption, are of its last part alone.
+_OF_A_PART = ("time.total_s", "time.spark_start_s", "time.fit_other_s", "resources.")
+
+
 @dataclass(frozen=True)
 class Row:
     """One backend on one platform, over its seeds."""
@@ -41,7 +45,12 @@ class Row:
 
     def values(self, metric: str) -> np.ndarray:
         """Return a metric of each run that has it, shape (runs,)."""
-        found = [run.record.metrics[metric] for run in self.runs if metric in run.record.metrics]
+        found = [
+            run.record.metrics[metric]
+            for run in self.runs
+            if metric in run.record.metrics
+            and not (run.resumed_after and metric.startswith(_OF_A_PART))
+        ]
         return np.array(found, float)
 
     def mean(self, metric: str) -> float:
@@ -181,6 +190,13 @@ def _notes(
     elif len({len(row.runs) for row in rows}) > 1:
         counts = ", ".join(f"{row.label} {len(row.runs)}" for row in rows)
         notes.append(f"Not every backend has every seed: {counts}.")
+    notes += [
+        f"{run.label}, seed {run.record.seed}, went on after epoch {run.resumed_after} of an "
+        "interrupted run: its total seconds and resources are left out."
+        for row in rows
+        for run in row.runs
+        if run.resumed_after
+    ]
     commits = {run.record.tags.get("code.commit", "unknown") for run in runs}
     if len(commits) > 1:
         notes.append(f"The runs were made with {len(commits)} versions of the code.")

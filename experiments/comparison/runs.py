@@ -49,6 +49,11 @@ class ComparedRun:
         return self.record.status == FINISHED
 
     @property
+    def resumed_after(self) -> int:
+        """The epoch of an interrupted run after which it went on, or 0."""
+        return int(self.record.tags.get("resumed_after_epoch", 0))
+
+    @property
     def positive_class(self) -> str:
         """The class that F1 is about."""
         return self.params.get("positive_class", "")

@@ -169,7 +169,7 @@ class _Trials:
         self.search, self.study, self.run_id, self.on_trial = search, study, run_id, on_trial
         self.backend = ready.backends[search.backend]
         self.data = ready.data.without_test()
-        self.recorder = ready.recorder
+        self.recorder, self.outbox = ready.recorder, ready.outbox
         self.interrupted = threading.Event()
         self.refusals = 0
 
@@ -253,6 +253,7 @@ class _Trials:
             self.recorder,
             watching,
             self.run_id,
+            outbox=self.outbox,
             name=f"trial-{trial.number}",
             tags={"tuning.trial": str(trial.number)},
         )

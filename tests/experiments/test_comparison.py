@@ -131,6 +131,22 @@ def test_what_is_not_comparable_is_left_out_with_its_reason(found: list[Compared
     assert {row.label for row in findings.rows} == {"keras_local", "majority"}
 
 
+def test_seconds_of_a_part_are_no_seconds_of_a_run(found: list[ComparedRun]) -> None:
+    """A run that went on after an interruption keeps its scores and loses its total."""
+    first = next(r for r in found if (r.record.backend, r.record.seed) == ("keras_local", 0))
+    metrics = {**first.record.metrics, "time.total_s": 1e6}
+    tags = {**first.record.tags, "resumed_after_epoch": "3"}
+    record = first.record.model_copy(update={"metrics": metrics, "tags": tags})
+    resumed = [replace(run, record=record) if run is first else run for run in found]
+    findings, plain = comparison.compare(resumed), comparison.compare(found)
+    row, before = findings.rows[0], plain.rows[0]
+    assert (row.label, len(row.runs)) == ("keras_local", 2)
+    assert row.f1 == before.f1
+    assert row.mean("time.total_s") == before.values("time.total_s")[1]
+    assert row.mean("time.fit_s") == before.mean("time.fit_s")
+    assert any("seed 0, went on after epoch 3" in note for note in findings.notes)
+
+
 def test_seconds_of_other_cores_are_marked(found: list[ComparedRun]) -> None:
     moved = [
         replace(run, params={**run.params, "workers": "8", "platform": "emr"})
