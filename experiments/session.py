@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 #: Seconds to wait for all executors of a run.
 EXECUTOR_LIMIT = 120
+#: How a process that ``spark-submit`` started tells those below it where its JVM is. PySpark reads
+#: the names without the prefix; with it, other Sparks on the same machine keep JVMs of their own.
+_GATEWAY = {
+    f"SPARKDL_PYSPARK_GATEWAY_{name}": f"PYSPARK_GATEWAY_{name}" for name in ("PORT", "SECRET")
+}
 #: Numeric libraries of an executor of one core use one thread.
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -113,6 +118,7 @@ def connect(master: str, conf: dict[str, str], driver_memory: str) -> "SparkSess
     """Return a session on ``master``; its executors may still be starting."""
     from pyspark.sql import SparkSession
 
+    os.environ |= {name: os.environ[told] for told, name in _GATEWAY.items() if told in os.environ}
     # The heap of the driver's JVM is decided before any setting is read.
     os.environ["PYSPARK_SUBMIT_ARGS"] = f"--driver-memory {driver_memory} pyspark-shell"
     builder = SparkSession.builder.master(master)

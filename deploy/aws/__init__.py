@@ -1,0 +1,1 @@
+"""Amazon Web Services: requests are planned first, shown by ``--dry-run``, then sent."""

@@ -1,0 +1,285 @@
+"""A run on EMR: the requests that make a cluster, run on it, and bring the record back."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from deploy.aws import prices, storage
+from deploy.aws.requests import Plan, Request, Until
+from deploy.aws.run_options import RunOptions
+from deploy.aws.storage import Place
+from deploy.errors import DeployError
+
+#: Spark 3.5 on Amazon Linux 2023, whose C library is new enough for all packages.
+RELEASE = "emr-7.9.0"
+#: Tag by which policies know what belongs to the project.
+TAG = "sparkdl-bench"
+#: Tag that AWS's managed policy for the service role asks for.
+_MANAGED = "for-use-with-amazon-emr-managed-policies"
+#: Hours of the limit that pass before a step can begin: machines, Hadoop, the environment.
+START_HOURS = 0.25
+_COMMAND = Path(__file__).with_name("emr_node.sh")
+_CLUSTER, _STEP = "<ClusterId>", "<StepId>"
+
+
+class EmrOptions(BaseModel):
+    """What is asked for."""
+
+    model_config = ConfigDict(frozen=True)
+
+    place: Place
+    region: str
+    environment: str
+    run: RunOptions
+    #: Where the record is written.
+    output: Path
+    #: Where the code's archive is made.
+    staging: Path
+    release: str = RELEASE
+    instance_type: str = "m5.xlarge"
+    #: Machines beside the primary one; without any the primary one does the work.
+    core_nodes: int = Field(default=2, ge=0)
+    spot: bool = False
+    subnet: str | None = None
+    service_role: str = "sparkdl-bench-emr-service"
+    instance_profile: str = "sparkdl-bench-job"
+    #: A cluster that is there, and stays.
+    cluster: str | None = None
+    #: The environment's archive need not be there.
+    rehearsal: bool = False
+    max_hours: float = Field(default=2.0, gt=START_HOURS)
+    price_per_hour: float | None = None
+
+    def price(self) -> prices.Price:
+        """Return what the cluster costs; one that is there costs nothing more."""
+        if self.cluster:
+            return prices.Price(0.0, f"{self.cluster} runs in any case")
+        count = 1 + self.core_nodes
+        return prices.of_instances(
+            "emr", self.instance_type, count, self.region, self.price_per_hour
+        )
+
+
+def plan(options: EmrOptions) -> Plan:
+    """Return the requests of a run.
+
+    Raises
+    ------
+    DeployError
+        When the environment's archive is missing or the machines are too few.
+    """
+    place = options.place
+    _check_size(options)
+    environment, environment_upload = storage.environment(
+        place, options.environment, rehearsal=options.rehearsal
+    )
+    code = storage.pack_code(options.staging / "code.tar.gz", options.run.experiment_file)
+    script = place.run_key("emr_node.sh")
+    prepare = (
+        storage.upload(place, place.run_key("code.tar.gz"), code, "code of the run"),
+        storage.upload(place, script, _COMMAND, "what the nodes do"),
+        *environment_upload,
+    )
+    step = _step(options, place.uri(script), environment)
+    start = _new_cluster(options, step, place.uri(script), environment)
+    names = {"ClusterId": _CLUSTER}
+    cancel: tuple[Request, ...] = ()
+    end = (_terminate(),)
+    by_hand = f"aws emr terminate-clusters --region {options.region} --cluster-ids {_CLUSTER}"
+    if options.cluster:
+        start = _on_cluster(options.cluster, step)
+        names = {"ClusterId": options.cluster}
+        cancel, end = (_cancel(options.cluster),), ()
+        by_hand = (
+            f"aws emr cancel-steps --region {options.region} --cluster-id {options.cluster} "
+            f"--step-ids {_STEP}"
+        )
+    return Plan(
+        prepare=prepare,
+        start=(start,),
+        follow=_follow(options.cluster),
+        diagnose=Request(
+            service="emr",
+            operation="DescribeCluster",
+            parameters=names,
+            purpose="why the cluster ended",
+        ),
+        diagnosis="Cluster.Status.StateChangeReason.Message",
+        fetch=record_requests(place, options.run, options.output),
+        cancel=cancel,
+        end=end,
+        deadline=options.max_hours * 3600,
+        logs=f"{place.uri(place.key('logs'))}/ and {options.output / storage.CONSOLE}",
+        by_hand=by_hand,
+    )
+
+
+def run_arguments(options: RunOptions, place: Place, platform: str) -> list[str]:
+    """Return the options of ``run_experiment.py`` that are the same on every service."""
+    arguments = [*options.arguments, "--json"]
+    if options.tracking_uri is None:
+        arguments += ["--tracking-uri", f"sqlite:///record/{storage.DATABASE}"]
+        arguments += ["--artifacts", f"{place.run_uri}/artifacts"]
+    if not options.has_prepared:
+        arguments += ["--prepared", place.uri(place.key("prepared"))]
+    if not options.has_platform:
+        arguments += ["--platform", platform]
+    return arguments
+
+
+def record_requests(place: Place, run: RunOptions, output: Path) -> tuple[Request, ...]:
+    """Return what brings the record back; a tracking server has it already."""
+    names = [storage.RECORDS, storage.CONSOLE]
+    if run.tracking_uri is None:
+        names.insert(0, storage.DATABASE)
+    return tuple(
+        storage.download(place, place.run_key("record", name), output / name, f"record: {name}")
+        for name in names
+    )
+
+
+def _check_size(options: EmrOptions) -> None:
+    known = prices.machine("emr", options.instance_type)
+    if known is None or options.cluster:
+        return
+    cores = known.vcpu * max(options.core_nodes, 1)
+    if options.run.workers > cores:
+        raise DeployError(
+            f"{options.run.workers} workers of one core are more than the {cores} of "
+            f"{max(options.core_nodes, 1)} x {options.instance_type}: use more --core-nodes or a "
+            "larger --instance-type"
+        )
+
+
+def _step(options: EmrOptions, script: str, environment: str) -> dict[str, object]:
+    arguments = run_arguments(options.run, options.place, "emr")
+    known = prices.machine("emr", options.instance_type)
+    if known and not options.run.has_price and not options.cluster:
+        one = options.price().by_hour / (1 + options.core_nodes)
+        arguments += ["--price-core-hour", f"{one / known.vcpu:.4f}"]
+    seconds = round((options.max_hours - (0 if options.cluster else START_HOURS)) * 3600)
+    return {
+        "Name": f"sparkdl-bench {options.place.run}",
+        # A cluster that was made for this step has nothing left to do after its failure.
+        "ActionOnFailure": "CONTINUE" if options.cluster else "TERMINATE_CLUSTER",
+        "HadoopJarStep": {
+            "Jar": f"s3://{options.region}.elasticmapreduce/libs/script-runner/script-runner.jar",
+            "Args": [
+                script,
+                "run",
+                options.place.run_uri,
+                environment,
+                str(seconds),
+                *arguments,
+                "--master",
+                "yarn",
+                # Where no bootstrap action has been, executors are sent the environment.
+                *(["--environment", "archive"] if options.cluster else []),
+            ],
+        },
+    }
+
+
+def _new_cluster(
+    options: EmrOptions, step: dict[str, object], script: str, environment: str
+) -> Request:
+    market = "SPOT" if options.spot else "ON_DEMAND"
+    groups = [_group("MASTER", "ON_DEMAND", options.instance_type, 1)]
+    if options.core_nodes:
+        groups.append(_group("CORE", market, options.instance_type, options.core_nodes))
+    instances: dict[str, object] = {
+        "InstanceGroups": groups,
+        "KeepJobFlowAliveWhenNoSteps": False,
+        "TerminationProtected": False,
+    }
+    if options.subnet:
+        instances["Ec2SubnetId"] = options.subnet
+    return Request(
+        service="emr",
+        operation="RunJobFlow",
+        parameters={
+            "Name": f"sparkdl-bench {options.place.run}",
+            "ReleaseLabel": options.release,
+            "Applications": [{"Name": "Spark"}],
+            "LogUri": options.place.uri(options.place.key("logs")) + "/",
+            "Instances": instances,
+            "BootstrapActions": [
+                {
+                    "Name": "unpack the environment",
+                    "ScriptBootstrapAction": {"Path": script, "Args": ["install", environment]},
+                }
+            ],
+            "Steps": [step],
+            "ServiceRole": options.service_role,
+            "JobFlowRole": options.instance_profile,
+            "Tags": [
+                {"Key": "project", "Value": TAG},
+                {"Key": "run", "Value": options.place.run},
+                {"Key": _MANAGED, "Value": "true"},
+            ],
+        },
+        purpose="a cluster that runs the step and ends itself",
+        keeps={_CLUSTER: "JobFlowId"},
+    )
+
+
+def _group(role: str, market: str, instance_type: str, count: int) -> dict[str, object]:
+    return {
+        "InstanceRole": role,
+        "Market": market,
+        "InstanceType": instance_type,
+        "InstanceCount": count,
+    }
+
+
+def _on_cluster(cluster: str, step: dict[str, object]) -> Request:
+    return Request(
+        service="emr",
+        operation="AddJobFlowSteps",
+        parameters={"JobFlowId": cluster, "Steps": [step]},
+        purpose=f"a step on {cluster}",
+        keeps={_STEP: "StepIds.0"},
+    )
+
+
+def _follow(cluster: str | None) -> Request:
+    # A new cluster has one step, whose name its making does not tell.
+    which = {"ClusterId": cluster, "StepIds": [_STEP]} if cluster else {"ClusterId": _CLUSTER}
+    return Request(
+        service="emr",
+        operation="ListSteps",
+        parameters=which,
+        purpose="step",
+        until=Until(
+            path="Steps.0.Status.State",
+            succeeded=("COMPLETED",),
+            failed=("FAILED", "CANCELLED", "INTERRUPTED"),
+            reasons=(
+                "Steps.0.Status.FailureDetails.Message",
+                "Steps.0.Status.FailureDetails.Reason",
+                "Steps.0.Status.StateChangeReason.Message",
+            ),
+        ),
+    )
+
+
+def _cancel(cluster: str) -> Request:
+    return Request(
+        service="emr",
+        operation="CancelSteps",
+        parameters={
+            "ClusterId": cluster,
+            "StepIds": [_STEP],
+            "StepCancellationOption": "TERMINATE_PROCESS",
+        },
+        purpose="end the step",
+    )
+
+
+def _terminate() -> Request:
+    return Request(
+        service="emr",
+        operation="TerminateJobFlows",
+        parameters={"JobFlowIds": [_CLUSTER]},
+        purpose="the cluster ends, whatever happened",
+    )

@@ -1,0 +1,58 @@
+#!/bin/bash
+# What the nodes of an EMR cluster do. Stored in S3 beside each run.
+#
+#   emr_node.sh install ENVIRONMENT_URI           every node, before Hadoop starts (bootstrap action)
+#   emr_node.sh run RUN_URI ENVIRONMENT_URI SECONDS OPTION...     primary node (step)
+#
+# OPTION... go to run_experiment.py as they are. Whatever happens, what was recorded is in
+# RUN_URI/record afterwards, and nothing runs for longer than SECONDS: this holds when the machine
+# that asked for the run has been switched off.
+set -euo pipefail
+
+home="${SPARKDL_BENCH_HOME:-/mnt/sparkdl-bench}"
+environment="$home/environment"
+
+install() {
+  mkdir -p "$home" 2>/dev/null || sudo install -d -o "$(id -un)" "$home"
+  if [ ! -e "$environment/.complete" ]; then
+    mkdir -p "$environment"
+    aws s3 cp --no-progress "$1" - | tar -xz -C "$environment"
+    touch "$environment/.complete"
+  fi
+}
+
+run() {
+  local uri="$1" environment_uri="$2" seconds="$3" status=0
+  shift 3
+  install "$environment_uri" # nothing to do where the bootstrap action has been
+  local work
+  work="$(mktemp -d "$home/run.XXXXXX")"
+  cd "$work"
+  aws s3 cp --no-progress "$uri/code.tar.gz" - | tar -xz
+  mkdir record conf
+  export HADOOP_CONF_DIR="${HADOOP_CONF_DIR:-/etc/hadoop/conf}"
+  export YARN_CONF_DIR="$HADOOP_CONF_DIR" SPARK_CONF_DIR="$work/conf"
+  # The timeline service's client needs classes of EMR's that PySpark's own Hadoop lacks.
+  echo "spark.hadoop.yarn.timeline-service.enabled false" >conf/spark-defaults.conf
+  # TERM lets the runner close its records; KILL follows if it does not.
+  { timeout --signal=TERM --kill-after=120 "$seconds" \
+    "$environment/bin/python" run_experiment.py "$@" >record/records.jsonl; } 2>&1 |
+    tee record/console.log || status=$?
+  if [ "$status" -eq 124 ]; then
+    echo "ended at the limit of $seconds s (--max-hours)" | tee -a record/console.log
+  fi
+  aws s3 cp --no-progress --recursive record "$uri/record"
+  cd "$home"
+  rm -rf "$work"
+  return "$status"
+}
+
+verb="$1"
+shift
+case "$verb" in
+install | run) "$verb" "$@" ;;
+*)
+  echo "unknown verb $verb" >&2
+  exit 2
+  ;;
+esac

@@ -1,0 +1,264 @@
+"""A run on EMR Serverless: an application with a capacity that it cannot exceed, and one job.
+
+A job is one Spark application, so it carries one backend with one seed. AWS starts the driver
+(``serverless_entry.py``); the run's own process joins that driver's JVM.
+"""
+
+import math
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from deploy.aws import prices, storage
+from deploy.aws.emr import RELEASE, TAG, record_requests, run_arguments
+from deploy.aws.requests import Plan, Request, Until
+from deploy.aws.run_options import RunOptions
+from deploy.aws.storage import Place
+from deploy.errors import DeployError
+
+_ENTRY = Path(__file__).with_name("serverless_entry.py")
+_APPLICATION, _JOB = "<ApplicationId>", "<JobRunId>"
+#: The driver: runner, judgement and the framework's own driver side beside Spark's JVM.
+DRIVER_VCPU, DRIVER_GIB = 4, 16
+#: Memory by executor of one core that EMR Serverless offers, in GiB.
+_EXECUTOR_GIB = range(2, 9)
+#: GiB of an executor's container that Python and the network's library take beside the heap.
+_PYTHON_GIB = 2
+#: GB of disk by container: the environment's archive and what it unpacks to.
+_DISK_GB = 40
+_PYTHON = "./environment/bin/python"
+#: Backends that put jars of their own on a driver's class path before its JVM starts.
+_NEEDS_OWN_JVM = ("bigdl",)
+_MINUTES = 60
+
+
+class ServerlessOptions(BaseModel):
+    """What is asked for."""
+
+    model_config = ConfigDict(frozen=True)
+
+    place: Place
+    region: str
+    environment: str
+    run: RunOptions
+    output: Path
+    staging: Path
+    #: ARN of the role that the job has.
+    role: str
+    release: str = RELEASE
+    #: An application that is there, and stays.
+    application: str | None = None
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+    #: The environment's archive need not be there.
+    rehearsal: bool = False
+    max_hours: float = Field(default=2.0, ge=0.1)
+
+    @property
+    def executor_gib(self) -> int:
+        """Memory of an executor's container."""
+        wanted = math.ceil(self.run.executor_memory_mb / 1024) + _PYTHON_GIB
+        if wanted > _EXECUTOR_GIB[-1]:
+            raise DeployError(
+                f"executors of {wanted} GiB with one core are more than EMR Serverless offers "
+                f"({_EXECUTOR_GIB[-1]}): use less spark.executor_memory, or a cluster"
+            )
+        return wanted
+
+    @property
+    def capacity(self) -> tuple[int, int]:
+        """vCPU and GiB that driver and executors take together."""
+        workers = self.run.workers
+        return DRIVER_VCPU + workers, DRIVER_GIB + workers * self.executor_gib
+
+    def price(self) -> prices.Price:
+        """Return what the whole capacity costs."""
+        return prices.of_capacity(*self.capacity, self.region)
+
+
+def plan(options: ServerlessOptions) -> Plan:
+    """Return the requests of a run.
+
+    Raises
+    ------
+    DeployError
+        When it asks for more than one Spark application, or for what a job cannot hold.
+    """
+    _check(options.run)
+    place = options.place
+    environment, environment_upload = storage.environment(
+        place, options.environment, rehearsal=options.rehearsal
+    )
+    code = storage.pack_code(options.staging / "code.tar.gz", options.run.experiment_file)
+    entry = place.run_key("serverless_entry.py")
+    application = options.application or _APPLICATION
+    of_job = {"applicationId": application, "jobRunId": _JOB}
+    made_here = () if options.application else _make(options)
+    return Plan(
+        prepare=(
+            storage.upload(place, place.run_key("code.tar.gz"), code, "code of the run"),
+            storage.upload(place, entry, _ENTRY, "what the driver does"),
+            *environment_upload,
+        ),
+        start=(*made_here, _job(options, application, place.uri(entry), environment)),
+        follow=Request(
+            service="emr-serverless",
+            operation="GetJobRun",
+            parameters=of_job,
+            purpose="job",
+            until=Until(
+                path="jobRun.state",
+                succeeded=("SUCCESS",),
+                failed=("FAILED", "CANCELLED"),
+                reasons=("jobRun.stateDetails",),
+            ),
+        ),
+        fetch=record_requests(place, options.run, options.output),
+        cancel=(
+            Request(
+                service="emr-serverless",
+                operation="CancelJobRun",
+                parameters=of_job,
+                purpose="the job ends",
+            ),
+        ),
+        end=() if options.application else _unmake(),
+        # AWS ends the job at its limit; making the application comes on top.
+        deadline=options.max_hours * 3600 + 600,
+        logs=f"{place.uri(place.key('logs'))}/ and {options.output / storage.CONSOLE}",
+        by_hand=(
+            f"aws emr-serverless cancel-job-run --region {options.region} --application-id "
+            f"{application} --job-run-id {_JOB}"
+        ),
+    )
+
+
+def _check(run: RunOptions) -> None:
+    if len(run.backends) * len(run.seeds) > 1:
+        raise DeployError(
+            "a job of EMR Serverless is one Spark application: name one --backend and one --seed, "
+            "or compare several on a cluster (without --serverless)"
+        )
+    unfit = set(run.backends) & set(_NEEDS_OWN_JVM)
+    if unfit:
+        raise DeployError(
+            f"{min(unfit)} needs its jars before the driver's JVM starts, which EMR Serverless "
+            "starts itself: use a cluster (without --serverless)"
+        )
+
+
+def _make(options: ServerlessOptions) -> tuple[Request, ...]:
+    vcpu, gib = options.capacity
+    containers = 1 + options.run.workers
+    parameters: dict[str, object] = {
+        "name": f"sparkdl-bench-{options.place.run}",
+        "releaseLabel": options.release,
+        "type": "SPARK",
+        "architecture": "X86_64",
+        "maximumCapacity": {
+            "cpu": f"{vcpu} vCPU",
+            "memory": f"{gib} GB",
+            "disk": f"{containers * _DISK_GB} GB",
+        },
+        "autoStopConfiguration": {"enabled": True, "idleTimeoutMinutes": 1},
+        "tags": {"project": TAG, "run": options.place.run},
+    }
+    if options.subnets:
+        parameters["networkConfiguration"] = {
+            "subnetIds": list(options.subnets),
+            "securityGroupIds": list(options.security_groups),
+        }
+    create = Request(
+        service="emr-serverless",
+        operation="CreateApplication",
+        parameters=parameters,
+        purpose="an application that cannot grow beyond the run and stops when idle",
+        keeps={_APPLICATION: "applicationId"},
+    )
+    return create, _until("is made", ("CREATED", "STARTED"), ("TERMINATED",))
+
+
+def _unmake() -> tuple[Request, ...]:
+    which = {"applicationId": _APPLICATION}
+    stop = Request(
+        service="emr-serverless",
+        operation="StopApplication",
+        parameters=which,
+        purpose="the application ends, whatever happened",
+    )
+    delete = Request(
+        service="emr-serverless",
+        operation="DeleteApplication",
+        parameters=which,
+        purpose="nothing is left of it",
+    )
+    return stop, _until("has stopped", ("STOPPED", "CREATED", "TERMINATED"), ()), delete
+
+
+def _until(purpose: str, states: tuple[str, ...], failed: tuple[str, ...]) -> Request:
+    return Request(
+        service="emr-serverless",
+        operation="GetApplication",
+        parameters={"applicationId": _APPLICATION},
+        purpose=f"application {purpose}",
+        until=Until(path="application.state", succeeded=states, failed=failed),
+    )
+
+
+def _job(options: ServerlessOptions, application: str, entry: str, environment: str) -> Request:
+    arguments = run_arguments(options.run, options.place, "emr-serverless")
+    if not options.run.has_price:
+        vcpu = prices.of_capacity(1, 0, options.region).by_hour
+        gib = prices.of_capacity(0, 1, options.region).by_hour
+        arguments += ["--price-core-hour", f"{vcpu:.4f}", "--price-gb-hour", f"{gib:.5f}"]
+    minutes = max(5, round(options.max_hours * _MINUTES))
+    code = f"{options.place.run_uri}/code.tar.gz"
+    return Request(
+        service="emr-serverless",
+        operation="StartJobRun",
+        parameters={
+            "applicationId": application,
+            "executionRoleArn": options.role,
+            "name": f"sparkdl-bench-{options.place.run}",
+            "executionTimeoutMinutes": minutes,
+            "jobDriver": {
+                "sparkSubmit": {
+                    "entryPoint": entry,
+                    "entryPointArguments": [f"{options.place.run_uri}/record", *arguments],
+                    "sparkSubmitParameters": _spark(options, f"{environment}#environment", code),
+                }
+            },
+            "configurationOverrides": {
+                "monitoringConfiguration": {
+                    "s3MonitoringConfiguration": {
+                        "logUri": options.place.uri(options.place.key("logs")) + "/"
+                    }
+                }
+            },
+            "tags": {"project": TAG, "run": options.place.run},
+        },
+        purpose="the run, ended by AWS at its time limit",
+        keeps={_JOB: "jobRunId"},
+    )
+
+
+def _spark(options: ServerlessOptions, environment: str, code: str) -> str:
+    heap = options.run.executor_memory_mb
+    settings = {
+        "spark.archives": f"{environment},{code}#code",
+        "spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON": _PYTHON,
+        "spark.emr-serverless.driverEnv.PYSPARK_PYTHON": _PYTHON,
+        "spark.executorEnv.PYSPARK_PYTHON": _PYTHON,
+        "spark.driver.cores": str(DRIVER_VCPU),
+        # The heap is small: the runner and the framework are Python beside it.
+        "spark.driver.memory": "4g",
+        "spark.driver.memoryOverhead": f"{DRIVER_GIB - 4}g",
+        "spark.executor.cores": "1",
+        "spark.executor.instances": str(options.run.workers),
+        "spark.executor.memory": f"{heap}m",
+        "spark.executor.memoryOverhead": f"{options.executor_gib * 1024 - heap}m",
+        "spark.dynamicAllocation.enabled": "false",
+        "spark.emr-serverless.driver.disk": f"{_DISK_GB}g",
+        "spark.emr-serverless.executor.disk": f"{_DISK_GB}g",
+    }
+    return " ".join(f"--conf {key}={value}" for key, value in settings.items())

@@ -1,0 +1,53 @@
+"""The policies that the commands need, and nothing beyond them."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from deploy.errors import DeployError
+
+_FOLDER = Path(__file__).parent / "policies"
+#: What a policy leaves open.
+_PLACEHOLDER = re.compile(r"@([A-Z_]+)@")
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the policies."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
+
+
+def template(name: str) -> dict[str, Any]:
+    """Return a policy with its open places.
+
+    Raises
+    ------
+    DeployError
+        When there is none of that name.
+    """
+    if name not in names():
+        raise DeployError(f"no policy '{name}' (policies: {', '.join(names())})")
+    content: dict[str, Any] = json.loads((_FOLDER / f"{name}.json").read_text())
+    return content
+
+
+def filled(name: str, values: dict[str, str]) -> dict[str, Any]:
+    """Return a policy with ``values`` in its open places.
+
+    Raises
+    ------
+    DeployError
+        When a value is missing.
+    """
+    text = json.dumps(template(name))
+    missing = set(_PLACEHOLDER.findall(text)) - values.keys()
+    if missing:
+        options = ", ".join(f"--{key.lower().replace('_', '-')}" for key in sorted(missing))
+        raise DeployError(f"the policy {name} needs {options}")
+    content: dict[str, Any] = json.loads(_PLACEHOLDER.sub(lambda found: values[found[1]], text))
+    return content
+
+
+def actions(policy: dict[str, Any]) -> set[str]:
+    """Return the actions that a policy allows."""
+    return {action for statement in policy["Statement"] for action in statement["Action"]}

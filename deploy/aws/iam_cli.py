@@ -1,0 +1,59 @@
+"""``python -m deploy iam``: least-rights policies, filled in."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from deploy.aws.cli_support import WRONG_REQUEST
+from deploy.errors import DeployError
+
+#: What each policy is for.
+_PURPOSES = {
+    "emr-user": "whoever runs 'deploy emr'",
+    "emr-serverless-user": "whoever runs 'deploy emr --serverless'",
+    "sagemaker-user": "whoever runs 'deploy sagemaker'",
+    "job-role": "the machines and jobs of EMR (sparkdl-bench-job)",
+    "job-trust": "who may take on sparkdl-bench-job",
+    "emr-service-role": "EMR, beside AWS's AmazonEMRServicePolicy_v2 (sparkdl-bench-emr-service)",
+    "emr-service-trust": "who may take on sparkdl-bench-emr-service",
+    "sagemaker-role": "containers of SageMaker (sparkdl-bench-sagemaker)",
+    "sagemaker-trust": "who may take on sparkdl-bench-sagemaker",
+    "scheduler-role": "the deletion of endpoints (sparkdl-bench-scheduler)",
+    "scheduler-trust": "who may take on sparkdl-bench-scheduler",
+}
+
+
+def iam(
+    policy: Annotated[str | None, typer.Argument(help="Name of a policy; default: list.")] = None,
+    bucket: Annotated[str | None, typer.Option(help="Bucket of code and record.")] = None,
+    prefix: Annotated[str, typer.Option(help="Where in the bucket.")] = "sparkdl-bench",
+    images: Annotated[
+        str | None, typer.Option(help="BUCKET/PREFIX of your images; default: below --prefix.")
+    ] = None,
+    account: Annotated[str | None, typer.Option(help="AWS account, twelve digits.")] = None,
+    region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
+    max_hours: Annotated[float, typer.Option(help="Longest training job allowed.")] = 2.0,
+) -> None:
+    """Print an IAM policy with your bucket, account and region in it."""
+    from deploy.aws.iam import filled, names
+
+    if policy is None:
+        for name in names():
+            sys.stdout.write(f"{name:20} {_PURPOSES[name]}\n")
+        return
+    given = {
+        "BUCKET": bucket,
+        "PREFIX": prefix.strip("/"),
+        "IMAGES": images or (f"{bucket}/{prefix.strip('/')}" if bucket else None),
+        "ACCOUNT": account,
+        "REGION": region,
+        "MAX_SECONDS": str(round(max_hours * 3600)),
+    }
+    try:
+        found = filled(policy, {key: value for key, value in given.items() if value is not None})
+    except DeployError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise typer.Exit(WRONG_REQUEST) from None
+    sys.stdout.write(json.dumps(found, indent=2) + "\n")

@@ -1,0 +1,173 @@
+"""``python -m deploy sagemaker``: train in the worker image, serve a recorded network."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from deploy.aws.cli_support import ended_in_every_case, new_name, region_of, validated
+from deploy.aws.emr_cli import carry_out, tell_record
+
+app = typer.Typer(
+    help="Train on SageMaker, or serve a recorded network there.", no_args_is_help=True
+)
+_COST = "Cost"
+
+Bucket = Annotated[str, typer.Option(help="S3 bucket of yours.")]
+Role = Annotated[str, typer.Option(help="ARN of the role that the container has.")]
+Region = Annotated[str | None, typer.Option(help="AWS region; else AWS's settings.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the requests and send none.")]
+MaxCost = Annotated[
+    float, typer.Option(min=0, help="USD; what may cost more is refused.", rich_help_panel=_COST)
+]
+MaxHours = Annotated[float, typer.Option(help="When it is ended.", rich_help_panel=_COST)]
+PricePerHour = Annotated[
+    float | None, typer.Option(min=0, help="USD for one machine.", rich_help_panel=_COST)
+]
+
+
+@app.command()
+def train(
+    run: Annotated[
+        list[str] | None,
+        typer.Argument(help="Options of run_experiment.py, after '--'.", show_default=False),
+    ] = None,
+    *,
+    bucket: Bucket,
+    image: Annotated[str, typer.Option(help="The worker image (deploy/Dockerfile) in ECR.")],
+    role: Role,
+    prefix: Annotated[str, typer.Option(help="Where in the bucket.")] = "sparkdl-bench",
+    region: Region = None,
+    name: Annotated[str | None, typer.Option(help="Of the run; default: date and time.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the record; default: runs/NAME.")
+    ] = None,
+    instance_type: Annotated[str, typer.Option(help="Machine type.")] = "ml.m5.xlarge",
+    spot: Annotated[bool, typer.Option("--spot", help="Managed spot training.")] = False,
+    volume_gb: Annotated[int, typer.Option(min=1, help="The machine's disk.")] = 30,
+    subnet: Annotated[list[str] | None, typer.Option(help="Subnet; repeat.")] = None,
+    security_group: Annotated[list[str] | None, typer.Option(help="With --subnet; repeat.")] = None,
+    dry_run: DryRun = False,
+    max_cost: MaxCost = 5.0,
+    max_hours: MaxHours = 2.0,
+    price_per_hour: PricePerHour = None,
+) -> None:
+    """Run an experiment as a training job and bring the record back.
+
+    python -m deploy sagemaker train --bucket B --image I --role R -- --data s3://B/cells
+    """
+    with ended_in_every_case():
+        from deploy.aws import run_options, sagemaker_training
+        from deploy.aws.storage import Place
+
+        run_name = name or new_name()
+        output = output or Path("runs") / run_name
+        options = validated(
+            sagemaker_training.TrainingOptions,
+            {
+                "place": Place(bucket=bucket, prefix=prefix, run=run_name),
+                "region": region_of(region),
+                "run": run_options.parse(run or []),
+                "output": output,
+                "image": image,
+                "role": role,
+                "instance_type": instance_type,
+                "spot": spot,
+                "volume_gb": volume_gb,
+                "subnets": tuple(subnet or ()),
+                "security_groups": tuple(security_group or ()),
+                "max_hours": max_hours,
+                "price_per_hour": price_per_hour,
+            },
+        )
+        plan = sagemaker_training.plan(options)
+        estimate = options.price().check(max_hours, max_cost)
+        carry_out(plan, options.region, estimate, dry_run=dry_run)
+        if not dry_run:
+            tell_record(output, options.run.tracking_uri)
+
+
+@app.command()
+def serve(
+    model: Annotated[str, typer.Argument(help="models:/NAME/VERSION, or any address of MLflow's.")],
+    *,
+    bucket: Bucket,
+    image: Annotated[str, typer.Option(help="MLflow's serving image in ECR.")],
+    role: Role,
+    name: Annotated[str, typer.Option(help="Of the endpoint; gets the prefix sparkdl-bench-.")],
+    region: Region = None,
+    tracking_uri: Annotated[
+        str | None, typer.Option(help="MLflow database or server that has the model.")
+    ] = None,
+    instance_type: Annotated[
+        str | None, typer.Option(help="A machine of its own; default: serverless.")
+    ] = None,
+    memory_mb: Annotated[int, typer.Option(help="Of a serverless container.")] = 4096,
+    scheduler_role: Annotated[
+        str | None,
+        typer.Option(help="ARN of the role that deletes an endpoint on a machine in the end."),
+    ] = None,
+    dry_run: DryRun = False,
+    max_cost: MaxCost = 5.0,
+    max_hours: MaxHours = 2.0,
+    price_per_hour: PricePerHour = None,
+) -> None:
+    """Serve a recorded network with MLflow's deployment; idle it costs nothing."""
+    with ended_in_every_case():
+        from datetime import UTC, datetime
+
+        from deploy.aws import sagemaker_serving as serving
+
+        options = validated(
+            serving.EndpointOptions,
+            {
+                "name": name,
+                "model": model,
+                "region": region_of(region),
+                "bucket": bucket,
+                "image": image,
+                "role": role,
+                "instance_type": instance_type,
+                "memory_mb": memory_mb,
+                "scheduler_role": scheduler_role,
+                "max_hours": max_hours,
+                "price_per_hour": price_per_hour,
+            },
+        )
+        requests = serving.planned(options, datetime.now(UTC))
+        estimate = options.price().check(max_hours, max_cost)
+        if dry_run:
+            for service, operation, parameters in requests:
+                _print_request(service, operation, parameters)
+            sys.stderr.write(f"nothing was sent; {estimate}\n")
+            return
+        _use_store(tracking_uri)
+        sys.stderr.write(f"{estimate}\n")
+        serving.deploy(options, lambda line: sys.stderr.write(line + "\n"))
+        sys.stderr.write(f"endpoint: {options.name}\n")
+
+
+@app.command()
+def stop(
+    name: Annotated[str, typer.Argument(help="Of the endpoint.")], region: Region = None
+) -> None:
+    """Delete an endpoint with its configuration, model and archive."""
+    with ended_in_every_case():
+        from deploy.aws import sagemaker_serving as serving
+
+        serving.remove(name, region_of(region))
+        sys.stderr.write(f"{name} is deleted\n")
+
+
+def _print_request(service: str, operation: str, parameters: dict[str, Any]) -> None:
+    sys.stdout.write(f"{service} {operation} {json.dumps(parameters, indent=2)}\n\n")
+
+
+def _use_store(uri: str | None) -> None:
+    import mlflow
+
+    from experiments.config import DEFAULT_URI
+
+    mlflow.set_tracking_uri(uri or DEFAULT_URI)

@@ -1,0 +1,88 @@
+"""What the worker image does in a training job of SageMaker.
+
+Reads hyperparameters and channels from ``/opt/ml/input``, runs ``run_experiment.py``, leaves the
+record in ``output/data`` (``output.tar.gz``), the trained networks in ``model`` (``model.tar.gz``)
+and, when it fails, the reason in ``output/failure``, which SageMaker shows.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from deploy.aws.hyperparameters import IMAGES, decode
+
+#: SageMaker's folder, elsewhere in tests.
+ROOT_VARIABLE = "SAGEMAKER_ROOT"
+#: Characters of a failure that SageMaker shows.
+_FAILURE_LENGTH = 1024
+_RUNNER = Path(__file__).resolve().parents[2] / "run_experiment.py"
+
+
+def main() -> int:
+    """Run; return the exit status of the run."""
+    root = Path(os.environ.get(ROOT_VARIABLE, "/opt/ml"))
+    record = root / "output" / "data"
+    record.mkdir(parents=True, exist_ok=True)
+    console = record / "console.log"
+    status = _run(command(root, record), record / "records.jsonl", console)
+    if status != 0:
+        last = [line for line in console.read_text(errors="replace").splitlines() if line.strip()]
+        reason = "\n".join(last[-5:]) or f"run_experiment.py ended with status {status}"
+        (root / "output" / "failure").write_text(reason[-_FAILURE_LENGTH:])
+    keep_models(record / "records.jsonl", root / "model")
+    return status
+
+
+def command(root: Path, record: Path) -> list[str]:
+    """Return the command line of the run that SageMaker's folder describes."""
+    file = root / "input" / "config" / "hyperparameters.json"
+    hyperparameters: dict[str, str] = json.loads(file.read_text()) if file.is_file() else {}
+    channel = root / "input" / "data" / IMAGES
+    if channel.is_dir():
+        hyperparameters["data"] = str(channel)
+    hyperparameters.setdefault("tracking-uri", f"sqlite:///{record}/mlflow.db")
+    hyperparameters["json"] = "true"
+    return [sys.executable, "-u", str(_RUNNER), *decode(hyperparameters)]
+
+
+def keep_models(records: Path, folder: Path) -> None:
+    """Copy the network of every run that finished to ``folder/<backend>-seed<seed>``."""
+    for line in records.read_text().splitlines():
+        run = json.loads(line)
+        if run["status"] == "FINISHED" and run["tags"].get("initial_weights.checksum"):
+            _download(run, folder / f"{run['backend']}-seed{run['seed']}")
+
+
+def _download(run: dict[str, Any], target: Path) -> None:
+    import mlflow
+
+    found = mlflow.artifacts.download_artifacts(
+        run_id=run["run_id"], artifact_path="model", tracking_uri=run["tracking_uri"]
+    )
+    shutil.copytree(found, target, dirs_exist_ok=True)
+
+
+def _run(command: list[str], records: Path, console: Path) -> int:
+    """Run with the record's lines in one file and the rest on screen and in another."""
+    with tempfile.TemporaryDirectory() as work, records.open("wb") as lines:
+        process = subprocess.Popen(command, stdout=lines, stderr=subprocess.PIPE, cwd=work)
+        # SageMaker's time limit: the runner closes its records, within the two minutes it gives.
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        assert process.stderr is not None
+        with console.open("wb") as log:
+            for line in process.stderr:
+                sys.stderr.buffer.write(line)
+                sys.stderr.flush()
+                log.write(line)
+        return process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+"""A training job of SageMaker: the worker image on one machine, its cluster embedded."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from deploy.aws import hyperparameters, prices, storage
+from deploy.aws.emr import TAG
+from deploy.aws.requests import Plan, Request, Until
+from deploy.aws.run_options import RunOptions
+from deploy.aws.storage import Place
+from deploy.errors import DeployError
+
+#: In the worker image.
+_ENTRY = ["python", "/app/deploy/aws/sagemaker_entry.py"]
+#: GB of the machine's volume beyond the images.
+_VOLUME_GB = 30
+#: Seconds that SageMaker takes for the machine before, and to upload what is left after.
+_AROUND = 1200
+
+
+class TrainingOptions(BaseModel):
+    """What is asked for."""
+
+    model_config = ConfigDict(frozen=True)
+
+    place: Place
+    region: str
+    run: RunOptions
+    output: Path
+    #: The worker image in ECR.
+    image: str
+    #: ARN of the role that the job has.
+    role: str
+    instance_type: str = "ml.m5.xlarge"
+    spot: bool = False
+    volume_gb: int = Field(default=_VOLUME_GB, ge=1)
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+    max_hours: float = Field(default=2.0, gt=0)
+    price_per_hour: float | None = None
+
+    @property
+    def job(self) -> str:
+        """Name of the job."""
+        return f"sparkdl-bench-{self.place.run}"
+
+    def price(self) -> prices.Price:
+        """Return what the machine costs."""
+        return prices.of_instances(
+            "sagemaker", self.instance_type, 1, self.region, self.price_per_hour
+        )
+
+
+def plan(options: TrainingOptions) -> Plan:
+    """Return the requests of a training job.
+
+    Raises
+    ------
+    DeployError
+        When the machine is too small, or the experiment cannot be handed over.
+    """
+    _check(options)
+    name = {"TrainingJobName": options.job}
+    output = options.place.run_key("output")
+    archive = f"{output}/{options.job}/output/output.tar.gz"
+    record = storage.download(
+        options.place, archive, options.output / "output.tar.gz", "record of the run"
+    ).model_copy(update={"unpack": True})
+    return Plan(
+        prepare=(),
+        start=(_create(options, options.place.uri(output)),),
+        follow=Request(
+            service="sagemaker",
+            operation="DescribeTrainingJob",
+            parameters=name,
+            purpose="training job",
+            until=Until(
+                path="TrainingJobStatus",
+                succeeded=("Completed",),
+                failed=("Failed", "Stopped"),
+                reasons=("FailureReason", "SecondaryStatus"),
+            ),
+        ),
+        fetch=(record,),
+        cancel=(
+            Request(
+                service="sagemaker",
+                operation="StopTrainingJob",
+                parameters=name,
+                purpose="the job ends",
+            ),
+        ),
+        deadline=options.max_hours * 3600 + _AROUND,
+        logs=f"the log group /aws/sagemaker/TrainingJobs, streams {options.job}/*",
+        by_hand=(
+            f"aws sagemaker stop-training-job --region {options.region} "
+            f"--training-job-name {options.job}"
+        ),
+    )
+
+
+def _check(options: TrainingOptions) -> None:
+    run = options.run
+    if run.experiment_file:
+        raise DeployError(
+            "a training job takes options and no experiment file: name a shipped experiment and "
+            "override it with --set"
+        )
+    known = prices.machine("sagemaker", options.instance_type)
+    if known and run.workers > known.vcpu:
+        raise DeployError(
+            f"{run.workers} workers of one core are more than the {known.vcpu} of "
+            f"{options.instance_type}: use fewer --workers or a larger --instance-type"
+        )
+
+
+def _create(options: TrainingOptions, output: str) -> Request:
+    seconds = round(options.max_hours * 3600)
+    stopping = {"MaxRuntimeInSeconds": seconds}
+    if options.spot:
+        stopping["MaxWaitTimeInSeconds"] = 2 * seconds
+    parameters: dict[str, object] = {
+        "TrainingJobName": options.job,
+        "AlgorithmSpecification": {
+            "TrainingImage": options.image,
+            "TrainingInputMode": "File",
+            "ContainerEntrypoint": _ENTRY,
+        },
+        "RoleArn": options.role,
+        "HyperParameters": hyperparameters.encode(_arguments(options)),
+        "OutputDataConfig": {"S3OutputPath": output},
+        "ResourceConfig": {
+            "InstanceType": options.instance_type,
+            "InstanceCount": 1,
+            "VolumeSizeInGB": options.volume_gb,
+        },
+        "StoppingCondition": stopping,
+        "EnableManagedSpotTraining": options.spot,
+        "Tags": [
+            {"Key": "project", "Value": TAG},
+            {"Key": "run", "Value": options.place.run},
+        ],
+    }
+    if options.run.data.startswith("s3://"):
+        source = {
+            "S3DataType": "S3Prefix",
+            "S3Uri": options.run.data.rstrip("/") + "/",
+            "S3DataDistributionType": "FullyReplicated",
+        }
+        parameters["InputDataConfig"] = [
+            {"ChannelName": hyperparameters.IMAGES, "DataSource": {"S3DataSource": source}}
+        ]
+    if options.subnets:
+        parameters["VpcConfig"] = {
+            "Subnets": list(options.subnets),
+            "SecurityGroupIds": list(options.security_groups),
+        }
+    return Request(
+        service="sagemaker",
+        operation="CreateTrainingJob",
+        parameters=parameters,
+        purpose="the run in the worker image, ended by AWS at its time limit",
+    )
+
+
+def _arguments(options: TrainingOptions) -> list[str]:
+    """Return the options of the run; images come by the channel."""
+    run = options.run
+    arguments = list(_without(run.arguments, "--data"))
+    if run.tracking_uri is None:
+        arguments += ["--artifacts", f"{options.place.run_uri}/artifacts"]
+    if not run.has_platform:
+        arguments += ["--platform", "sagemaker"]
+    known = prices.machine("sagemaker", options.instance_type)
+    if known and not run.has_price:
+        arguments += ["--price-core-hour", f"{options.price().by_hour / known.vcpu:.4f}"]
+    return arguments
+
+
+def _without(arguments: tuple[str, ...], option: str) -> list[str]:
+    kept = []
+    rest = list(arguments)
+    while rest:
+        item = rest.pop(0)
+        if item == option:
+            rest.pop(0)
+        elif not item.startswith(option + "="):
+            kept.append(item)
+    return kept

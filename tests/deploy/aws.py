@@ -1,0 +1,92 @@
+"""AWS in this process for tests of deployments: moto, and what moto leaves out."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import moto
+from moto.backends import get_backend
+from moto.core import DEFAULT_ACCOUNT_ID
+from typer.testing import CliRunner
+
+from deploy.aws import runner
+from deploy.cli import app
+
+REGION, BUCKET = "eu-central-1", "cells"
+SECRET = "wJalrXUtnFEMI-test-secret"
+ROLE = f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/sparkdl-bench-job"
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "AKIATESTTESTTEST",
+    "AWS_SECRET_ACCESS_KEY": SECRET,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+}
+#: Every request that reached moto: service, operation, parameters.
+Sent = list[tuple[str, str, dict[str, Any]]]
+
+
+@contextmanager
+def aws(monkeypatch) -> Iterator[Sent]:
+    """Mock AWS with a bucket; what is sent through boto3 is noted."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    sent: Sent = []
+    with moto.mock_aws():
+        boto3.client("s3", region_name=REGION).create_bucket(
+            Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION}
+        )
+        _note_requests(monkeypatch, sent)
+        yield sent
+
+
+def on_pause(monkeypatch, *actions: Callable[[], None]) -> list[float]:
+    """Do the next of ``actions`` instead of each pause between two looks; return the pauses."""
+    steps = iter(actions)
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        next(steps)()
+
+    monkeypatch.setattr(runner, "sleep", pause)
+    return pauses
+
+
+def put(key: str, content: bytes) -> None:
+    """Put an object into the bucket, as the cluster would."""
+    get_backend("s3")[DEFAULT_ACCOUNT_ID]["aws"].put_object(BUCKET, key, content)
+
+
+def call(*arguments: str | Path) -> Any:
+    """Run ``python -m deploy`` in this process."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def shown(text: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """Read the requests of a dry run back."""
+    found = []
+    decoder = json.JSONDecoder()
+    for block in text.split("\n\n"):
+        lines = [line for line in block.splitlines() if not line.startswith("#")]
+        if lines:
+            service, operation, body = "\n".join(lines).split(" ", 2)
+            found.append((service, operation, decoder.decode(body)))
+    return found
+
+
+def _note_requests(monkeypatch, sent: Sent) -> None:
+    from botocore.client import BaseClient
+
+    original = BaseClient._make_api_call
+
+    def noted(self, operation: str, parameters: dict[str, Any]) -> Any:
+        sent.append((self.meta.service_model.service_name, operation, parameters))
+        return original(self, operation, parameters)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", noted)

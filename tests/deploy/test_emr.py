@@ -1,0 +1,377 @@
+"""A run on an EMR cluster against moto: what is shown is what is sent, and everything ends."""
+
+import subprocess
+import tarfile
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from moto.backends import get_backend
+from moto.core import DEFAULT_ACCOUNT_ID
+
+from deploy.aws import runner, storage
+from deploy.aws.client import Aws
+from deploy.aws.requests import Request
+from tests.deploy.aws import BUCKET, REGION, SECRET, Sent, aws, call, on_pause, put, shown
+
+NODE = Path(storage.ROOT / "deploy" / "aws" / "emr_node.sh")
+RUN = ["--", "--backend", "elephas", "--workers", "4", "--batch-size", "64"]
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
+    with aws(monkeypatch) as noted:
+        yield noted
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Path:
+    path = tmp_path / "environment.tar.gz"
+    path.write_bytes(b"an archive")
+    return path
+
+
+@pytest.fixture
+def asked(tmp_path: Path, environment: Path) -> list[str]:
+    """A request for a run called ``first``."""
+    options = {
+        "--bucket": BUCKET,
+        "--region": REGION,
+        "--name": "first",
+        "--environment-archive": str(environment),
+        "--output": str(tmp_path / "record"),
+    }
+    return ["emr", *[word for pair in options.items() for word in pair]]
+
+
+def cluster():
+    (found,) = get_backend("emr")[DEFAULT_ACCOUNT_ID][REGION].clusters.values()
+    return found
+
+
+def steps(state: str, reason: str | None = None) -> None:
+    cluster().steps[-1].state = state
+    cluster().steps[-1].last_state_change_reason = reason
+
+
+def succeed() -> None:
+    for name in ("mlflow.db", "records.jsonl", "console.log"):
+        put(f"sparkdl-bench/runs/first/record/{name}", name.encode())
+    steps("COMPLETED")
+
+
+def operations(sent: Sent) -> list[str]:
+    return [operation for _, operation, _ in sent]
+
+
+def test_what_a_dry_run_shows_is_what_is_sent(
+    sent: Sent, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dry = call(*asked, "--dry-run", *RUN)
+    assert dry.exit_code == 0, dry.output
+    assert sent == []
+    planned = [request for request in shown(dry.stdout) if request[1] != "DescribeCluster"]
+    pauses = on_pause(monkeypatch, lambda: steps("RUNNING"), succeed)
+    done = call(*asked, *RUN)
+    assert done.exit_code == 0, done.output
+    assert pauses == [runner.PAUSE] * 2
+    really = [request for n, request in enumerate(sent) if request not in sent[:n]]
+    assert [request[:2] for request in really] == [request[:2] for request in planned]
+    identity = cluster().id
+    for (_, operation, given), (_, _, expected) in zip(really, planned, strict=True):
+        resolved = {
+            key: identity
+            if value == "<ClusterId>"
+            else [identity]
+            if "JobFlowIds" in key
+            else value
+            for key, value in expected.items()
+        }
+        assert given.items() >= resolved.items(), operation
+    assert cluster().state == "TERMINATED"
+    assert (tmp_path / "record" / "mlflow.db").read_text() == "mlflow.db"
+    assert SECRET not in dry.output + done.output + repr(sent)
+
+
+def test_a_new_cluster_has_spark_alone_and_ends_itself(sent: Sent, asked: list[str]) -> None:
+    requests = shown(call(*asked, "--dry-run", *RUN).stdout)
+    (request,) = (body for _, operation, body in requests if operation == "RunJobFlow")
+    assert request["Applications"] == [{"Name": "Spark"}]
+    assert request["Instances"]["KeepJobFlowAliveWhenNoSteps"] is False
+    (step,) = request["Steps"]
+    assert step["ActionOnFailure"] == "TERMINATE_CLUSTER"
+    words = step["HadoopJarStep"]["Args"]
+    assert words[1:5] == [
+        "run",
+        f"s3://{BUCKET}/sparkdl-bench/runs/first",
+        request["BootstrapActions"][0]["ScriptBootstrapAction"]["Args"][1],
+        str(105 * 60),  # a quarter of an hour before the two hours are over
+    ]
+    assert words[-2:] == ["--master", "yarn"]
+    assert {"--json", "--tracking-uri", "--artifacts", "--prepared", "--platform"} <= set(words)
+
+
+def test_an_environment_is_uploaded_once(
+    sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        on_pause(monkeypatch, succeed)
+        get_backend("emr")[DEFAULT_ACCOUNT_ID][REGION].clusters.clear()
+        assert call(*asked, *RUN).exit_code == 0
+    uploads = [body["Key"] for _, operation, body in sent if operation == "PutObject"]
+    environments = [key for key in uploads if key.startswith("sparkdl-bench/environments/")]
+    assert len(environments) == 1
+
+
+def test_a_cluster_that_is_there_stays(
+    sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_pause(monkeypatch, succeed)
+    assert call(*asked, *RUN).exit_code == 0
+    cluster().state, identity = "WAITING", cluster().id
+    sent.clear()
+    on_pause(monkeypatch, succeed, succeed)
+    done = call(*asked, "--cluster", identity, "--max-cost", "0", *RUN)
+    assert done.exit_code == 0, done.output
+    assert cluster().state != "TERMINATED"
+    assert "RunJobFlow" not in operations(sent)
+    assert "TerminateJobFlows" not in operations(sent)
+    (added,) = (body for _, operation, body in sent if operation == "AddJobFlowSteps")
+    assert added["Steps"][0]["ActionOnFailure"] == "CONTINUE"
+
+
+def test_a_failed_step_is_told_with_its_reason_and_the_place_of_its_logs(
+    sent: Sent, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        put("sparkdl-bench/runs/first/record/console.log", b"what it said")
+        steps("FAILED", "exit code 1")
+
+    on_pause(monkeypatch, fail)
+    done = call(*asked, *RUN)
+    assert done.exit_code == 1
+    assert "error: the run ended FAILED: exit code 1" in done.stderr
+    assert f"s3://{BUCKET}/sparkdl-bench/logs/" in done.stderr
+    assert (tmp_path / "record" / "console.log").read_text() == "what it said"
+    assert cluster().state == "TERMINATED"
+
+
+def test_ctrl_c_ends_the_cluster(
+    sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    on_pause(monkeypatch, interrupt)
+    done = call(*asked, *RUN)
+    assert done.exit_code == 130
+    assert "interrupted" in done.stderr
+    assert cluster().state == "TERMINATED"
+
+
+def test_a_cluster_that_outlives_its_hours_is_ended_from_here(
+    sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hours = iter([0.0, 0.0, 1.0, 2.1, 2.1])
+    monkeypatch.setattr(runner, "monotonic", lambda: next(hours) * 3600)
+    on_pause(monkeypatch, *[lambda: steps("RUNNING")] * 3)
+    done = call(*asked, *RUN)
+    assert done.exit_code == 1
+    assert "still RUNNING at the time limit" in done.stderr
+    assert cluster().state == "TERMINATED"
+
+
+def test_a_cluster_that_cannot_be_ended_is_said(
+    sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def protect() -> None:
+        succeed()
+        cluster().termination_protected = True
+
+    on_pause(monkeypatch, protect)
+    done = call(*asked, *RUN)
+    assert f"terminate-clusters --region {REGION} --cluster-ids {cluster().id}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--max-cost", "0.5"], "above --max-cost 0.50"),
+        (["--max-hours", "40"], "above --max-cost 5.00"),
+        (["--instance-type", "x9.huge"], "no price is known for x9.huge"),
+        (["--instance-type", "x9.huge", "--price-per-hour", "9"], "above --max-cost"),
+        (["--max-hours", "0.1"], "--max-hours: Input should be greater than 0.25"),
+        (["--core-nodes", "0", *RUN[:-2], "--workers", "5", "--batch-size", "50"], "5 workers"),
+        (["--environment-archive", "none.tar.gz"], "make it with 'python -m deploy pack'"),
+        (["--serverless"], "ARN of a role"),
+        (["--", "--mastr", "yarn"], "No such option: --mastr"),
+        (["--", "--master", "yarn"], "Spark's master is the cluster's"),
+        (["--", "--data", "/home/me/cells"], "aws s3 sync /home/me/cells"),
+        (["--", "--experiment", "malria"], "did you mean 'malaria'?"),
+        (["--", "--tracking-uri", "sqlite:///x.db"], "a cluster reaches a server alone"),
+        (["--", "--tracking-uri", "http://me:geheim@host"], "holds a password"),
+    ],
+)
+def test_what_cannot_be_right_is_refused_before_anything_is_sent(
+    sent: Sent, asked: list[str], options: list[str], message: str
+) -> None:
+    done = call(*asked, *options)
+    assert done.exit_code == 2, done.output
+    assert message in " ".join(done.stderr.split())
+    assert done.stderr.count("\n") == 1
+    assert "geheim" not in done.output
+    assert sent == []
+
+
+def test_a_bucket_that_is_not_there_is_one_line(sent: Sent, asked: list[str]) -> None:
+    done = call(*[BUCKET + "-of-nobody" if word == BUCKET else word for word in asked], *RUN)
+    assert done.exit_code == 2
+    assert "error: there is no such bucket" in done.stderr
+    assert "RunJobFlow" not in operations(sent)
+
+
+def test_missing_credentials_are_one_line(
+    asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    done = call(*asked, *RUN)
+    assert done.exit_code == 2
+    assert "error: no AWS credentials were found: set AWS_PROFILE" in done.stderr
+
+
+def test_throttled_requests_are_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [(400, b'{"__type":"ThrottlingException"}')] * 2 + [(200, b'{"Steps":[]}')]
+
+    class Throttling(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status, body = answers.pop(0)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    with HTTPServer(("127.0.0.1", 0), Throttling) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            request = Request(
+                service="emr", operation="ListSteps", parameters={"ClusterId": "j-1"}, purpose=""
+            )
+            assert Aws(REGION).send(request, {}) is not None
+        finally:
+            server.shutdown()
+            thread.join()
+    assert answers == []
+
+
+def test_the_code_of_a_run_is_complete_and_always_the_same(tmp_path: Path) -> None:
+    own = tmp_path / "mine.yaml"
+    own.write_text("name: mine\npositive_class: sick\n")
+    first = storage.pack_code(tmp_path / "a" / "code.tar.gz", own)
+    second = storage.pack_code(tmp_path / "b" / "code.tar.gz", own)
+    assert first.read_bytes() == second.read_bytes()
+    with tarfile.open(first) as archive:
+        archive.extractall(tmp_path / "code", filter="data")
+    assert (tmp_path / "code" / "experiment.yaml").read_text() == own.read_text()
+    script = "from experiments.loading import load, shipped; import backends.registry\n"
+    script += "print(load('experiment.yaml').name, *shipped())"
+    import sys
+
+    told = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path / "code",
+        capture_output=True,
+        text=True,
+        check=True,
+        env={},
+    )
+    assert told.stdout.split() == [
+        "mine",
+        "c-nmc",
+        "isic-binary",
+        "malaria",
+        "skin-3class",
+        "synthetic",
+    ]
+
+
+class TestNode:
+    """``emr_node.sh`` with a program ``aws`` that keeps its objects in a folder."""
+
+    @pytest.fixture
+    def bucket(self, tmp_path: Path) -> Path:
+        """The folder, with an environment and code in it."""
+        bucket = tmp_path / "s3"
+        (bucket / "run").mkdir(parents=True)
+        tools = tmp_path / "tools"
+        tools.mkdir()
+        script = """#!/bin/bash
+            set -eu; shift 3  # s3 cp --no-progress
+            if [ "$1" = --recursive ]; then mkdir -p "$3"; cp -r "$2/." "$3"; else cat "$1"; fi
+        """
+        (tools / "aws").write_text(script)
+        python = b'#!/bin/bash\\ncd "$PWD"; exec bash "$@"\n'.decode("unicode_escape")
+        (tools / "python").write_text(python)
+        for tool in tools.iterdir():
+            tool.chmod(0o755)
+        with tarfile.open(bucket / "environment.tar.gz", "w:gz") as archive:
+            archive.add(tools / "python", "bin/python")
+        return bucket
+
+    def node(self, bucket: Path, *words: str, program: str = "") -> subprocess.CompletedProcess:
+        code = bucket.parent / "run_experiment.py"
+        code.write_text(program)
+        with tarfile.open(bucket / "run" / "code.tar.gz", "w:gz") as archive:
+            archive.add(code, code.name)
+        return subprocess.run(
+            ["bash", str(NODE), *words],
+            env={
+                "PATH": f"{bucket.parent / 'tools'}:/usr/bin:/bin",
+                "SPARKDL_BENCH_HOME": str(bucket.parent / "home"),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def run(self, bucket: Path, seconds: int, program: str) -> subprocess.CompletedProcess:
+        environment = str(bucket / "environment.tar.gz")
+        assert self.node(bucket, "install", environment).returncode == 0
+        words = ("run", str(bucket / "run"), environment, str(seconds), "--backend", "two words")
+        return self.node(bucket, *words, program=program)
+
+    def test_the_record_is_kept_and_options_arrive_whole(self, bucket: Path) -> None:
+        program = 'echo "$2"; echo seen >&2; touch record/mlflow.db; cat "$SPARK_CONF_DIR"/* >&2'
+        done = self.run(bucket, 30, program)
+        assert done.returncode == 0, done.stderr
+        record = bucket / "run" / "record"
+        assert (record / "records.jsonl").read_text() == "two words\n"
+        assert (record / "console.log").read_text().startswith("seen\n")
+        assert (record / "mlflow.db").exists()
+        assert list((bucket.parent / "home").glob("run.*")) == []
+
+    def test_a_failure_keeps_the_record_and_its_status(self, bucket: Path) -> None:
+        done = self.run(bucket, 30, "echo what it said >&2; exit 3")
+        assert done.returncode == 3
+        assert (bucket / "run" / "record" / "console.log").read_text() == "what it said\n"
+
+    def test_nothing_runs_for_longer_than_its_seconds(self, bucket: Path) -> None:
+        done = self.run(bucket, 1, "exec sleep 50")
+        assert done.returncode == 124
+        assert (
+            "ended at the limit of 1 s" in (bucket / "run" / "record" / "console.log").read_text()
+        )
