@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 #: Seconds to wait for all executors of a run.
 EXECUTOR_LIMIT = 120
-#: How a process that ``spark-submit`` started tells those below it where its JVM is. PySpark reads
-#: the names without the prefix; with it, other Sparks on the same machine keep JVMs of their own.
-_GATEWAY = {
-    f"SPARKDL_PYSPARK_GATEWAY_{name}": f"PYSPARK_GATEWAY_{name}" for name in ("PORT", "SECRET")
-}
+#: By which a driver that ``spark-submit`` started tells the process that trains where its JVM is
+#: and what Python its executors have. PySpark reads the names without this prefix; with it, other
+#: Sparks on the same machine keep JVMs of their own.
+_TOLD = "SPARKDL_"
+#: What it tells.
+_OF_THE_DRIVER = ("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET", "PYSPARK_PYTHON")
 #: Numeric libraries of an executor of one core use one thread.
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -118,15 +119,22 @@ def connect(master: str, conf: dict[str, str], driver_memory: str) -> "SparkSess
     """Return a session on ``master``; its executors may still be starting."""
     from pyspark.sql import SparkSession
 
-    os.environ |= {name: os.environ[told] for told, name in _GATEWAY.items() if told in os.environ}
     # The heap of the driver's JVM is decided before any setting is read.
     os.environ["PYSPARK_SUBMIT_ARGS"] = f"--driver-memory {driver_memory} pyspark-shell"
+    _join_driver()
     builder = SparkSession.builder.master(master)
     for key, value in conf.items():
         builder = builder.config(key, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("WARN")
     return session
+
+
+def _join_driver() -> None:
+    """Have PySpark join the JVM of the driver that this process belongs to, if there is one."""
+    for name in _OF_THE_DRIVER:
+        if value := os.environ.get(_TOLD + name):
+            os.environ[name] = value
 
 
 def wait_for_executors(session: "SparkSession", workers: int) -> None:

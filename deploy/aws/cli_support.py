@@ -43,6 +43,11 @@ def _terminated(number: int, _: Any) -> NoReturn:
     raise KeyboardInterrupt(number)
 
 
+def tell(line: str) -> None:
+    """Show a line of what goes on."""
+    sys.stderr.write(line + "\n")
+
+
 def new_name() -> str:
     """Return a name for a run that no other has."""
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from deploy.aws.requests import Request, resolve
+from deploy.aws.plan import Request, resolve
 from deploy.errors import DeployError
 
 #: Tries of a request that AWS throttles or fails to answer, with growing pauses between them.

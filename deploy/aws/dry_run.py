@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from deploy.aws.requests import Plan, Request
+from deploy.aws.plan import Plan, Request
 
 
 def text(plan: Plan) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from deploy.aws import prices, storage
-from deploy.aws.requests import Plan, Request, Until
+from deploy.aws.plan import Plan, Request, Until
 from deploy.aws.run_options import RunOptions
 from deploy.aws.storage import Place
 from deploy.errors import DeployError
@@ -84,7 +84,7 @@ def plan(options: EmrOptions) -> Plan:
     start = _new_cluster(options, step, place.uri(script), environment)
     names = {"ClusterId": _CLUSTER}
     cancel: tuple[Request, ...] = ()
-    end = (_terminate(),)
+    end: tuple[Request, ...] = (_terminate(),)
     by_hand = f"aws emr terminate-clusters --region {options.region} --cluster-ids {_CLUSTER}"
     if options.cluster:
         start = _on_cluster(options.cluster, step)
@@ -164,17 +164,16 @@ def _step(options: EmrOptions, script: str, environment: str) -> dict[str, objec
         "ActionOnFailure": "CONTINUE" if options.cluster else "TERMINATE_CLUSTER",
         "HadoopJarStep": {
             "Jar": f"s3://{options.region}.elasticmapreduce/libs/script-runner/script-runner.jar",
+            # Where no bootstrap action has been, the environment is lent to the nodes.
             "Args": [
                 script,
-                "run",
+                *(["lend", environment] if options.cluster else ["run"]),
                 options.place.run_uri,
-                environment,
+                options.region,
                 str(seconds),
                 *arguments,
                 "--master",
                 "yarn",
-                # Where no bootstrap action has been, executors are sent the environment.
-                *(["--environment", "archive"] if options.cluster else []),
             ],
         },
     }

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.aws.cli_support import ended_in_every_case, new_name, region_of
+from deploy.aws.cli_support import ended_in_every_case, new_name, region_of, tell
 
 if TYPE_CHECKING:
     from deploy.aws import prices
-    from deploy.aws.requests import Plan
+    from deploy.aws.plan import Plan
 
 _CLUSTER, _SERVERLESS, _COST = "Cluster", "Serverless", "Cost"
 
@@ -175,7 +175,7 @@ def carry_out(plan: "Plan", region: str, estimate: str, *, dry_run: bool) -> Non
     from deploy.aws.runner import Runner
 
     sys.stderr.write(f"{estimate}\n")
-    Runner(Aws(region), plan, show=lambda line: sys.stderr.write(line + "\n")).run()
+    Runner(Aws(region), plan, show=tell).run()
 
 
 def tell_record(output: Path, tracking_uri: str | None) -> None:

@@ -2,7 +2,8 @@
 # What the nodes of an EMR cluster do. Stored in S3 beside each run.
 #
 #   emr_node.sh install ENVIRONMENT_URI           every node, before Hadoop starts (bootstrap action)
-#   emr_node.sh run RUN_URI ENVIRONMENT_URI SECONDS OPTION...     primary node (step)
+#   emr_node.sh run RUN_URI REGION SECONDS OPTION...          primary node of such a cluster (step)
+#   emr_node.sh lend ENVIRONMENT_URI RUN_URI REGION SECONDS OPTION...     primary node of any other
 #
 # OPTION... go to run_experiment.py as they are. Whatever happens, what was recorded is in
 # RUN_URI/record afterwards, and nothing runs for longer than SECONDS: this holds when the machine
@@ -12,20 +13,32 @@ set -euo pipefail
 home="${SPARKDL_BENCH_HOME:-/mnt/sparkdl-bench}"
 environment="$home/environment"
 
-install() {
+own_home() {
   mkdir -p "$home" 2>/dev/null || sudo install -d -o "$(id -un)" "$home"
-  if [ ! -e "$environment/.complete" ]; then
-    mkdir -p "$environment"
-    aws s3 cp --no-progress "$1" - | tar -xz -C "$environment"
-    touch "$environment/.complete"
-  fi
+}
+
+install() {
+  own_home
+  mkdir -p "$environment"
+  aws s3 cp --no-progress "$1" - | tar -xz -C "$environment"
+}
+
+# The other nodes have no environment: Spark sends it to the executors.
+lend() {
+  local archive="$home/environment.tar.gz"
+  own_home
+  aws s3 cp --no-progress "$1" "$archive"
+  rm -rf "$environment"
+  mkdir -p "$environment"
+  tar -xzf "$archive" -C "$environment"
+  shift
+  run "$@" --environment archive --environment-archive "$archive"
 }
 
 run() {
-  local uri="$1" environment_uri="$2" seconds="$3" status=0
+  local uri="$1" seconds="$3" status=0 work
+  export AWS_REGION="$2" AWS_DEFAULT_REGION="$2"
   shift 3
-  install "$environment_uri" # nothing to do where the bootstrap action has been
-  local work
   work="$(mktemp -d "$home/run.XXXXXX")"
   cd "$work"
   aws s3 cp --no-progress "$uri/code.tar.gz" - | tar -xz
@@ -50,7 +63,7 @@ run() {
 verb="$1"
 shift
 case "$verb" in
-install | run) "$verb" "$@" ;;
+install | run | lend) "$verb" "$@" ;;
 *)
   echo "unknown verb $verb" >&2
   exit 2

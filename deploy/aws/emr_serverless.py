@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deploy.aws import prices, storage
 from deploy.aws.emr import RELEASE, TAG, record_requests, run_arguments
-from deploy.aws.requests import Plan, Request, Until
+from deploy.aws.plan import Plan, Request, Until
 from deploy.aws.run_options import RunOptions
 from deploy.aws.storage import Place
 from deploy.errors import DeployError
@@ -248,6 +248,7 @@ def _spark(options: ServerlessOptions, environment: str, code: str) -> str:
         "spark.archives": f"{environment},{code}#code",
         "spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON": _PYTHON,
         "spark.emr-serverless.driverEnv.PYSPARK_PYTHON": _PYTHON,
+        "spark.emr-serverless.driverEnv.AWS_REGION": options.region,
         "spark.executorEnv.PYSPARK_PYTHON": _PYTHON,
         "spark.driver.cores": str(DRIVER_VCPU),
         # The heap is small: the runner and the framework are Python beside it.

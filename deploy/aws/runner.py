@@ -6,7 +6,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from deploy.aws.client import Aws
-from deploy.aws.requests import Plan, Request, Until, look_up
+from deploy.aws.plan import Plan, Request, Until, look_up
 from deploy.errors import DeployError
 
 #: Seconds between two looks; AWS throttles impatient ones.

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.aws.cli_support import ended_in_every_case, new_name, region_of, validated
+from deploy.aws.cli_support import ended_in_every_case, new_name, region_of, tell, validated
 from deploy.aws.emr_cli import carry_out, tell_record
 
 app = typer.Typer(
@@ -145,7 +145,7 @@ def serve(
             return
         _use_store(tracking_uri)
         sys.stderr.write(f"{estimate}\n")
-        serving.deploy(options, lambda line: sys.stderr.write(line + "\n"))
+        serving.deploy(options, tell)
         sys.stderr.write(f"endpoint: {options.name}\n")
 
 

@@ -15,8 +15,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from deploy.aws.hyperparameters import IMAGES, decode
+# Modules are found from the project's folder, not from this one.
+sys.path[0] = str(Path(__file__).resolve().parents[2])
+from deploy.aws.hyperparameters import IMAGES, decode  # noqa: E402
 
 #: SageMaker's folder, elsewhere in tests.
 ROOT_VARIABLE = "SAGEMAKER_ROOT"

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from deploy.aws import prices
 from deploy.aws.client import Aws, plain_errors
 from deploy.aws.emr import TAG
-from deploy.aws.requests import Request
+from deploy.aws.plan import Request
 from deploy.errors import DeployError
 
 #: What policies know the project's endpoints by: MLflow derives all other names from it.

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deploy.aws import hyperparameters, prices, storage
 from deploy.aws.emr import TAG
-from deploy.aws.requests import Plan, Request, Until
+from deploy.aws.plan import Plan, Request, Until
 from deploy.aws.run_options import RunOptions
 from deploy.aws.storage import Place
 from deploy.errors import DeployError

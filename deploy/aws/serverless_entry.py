@@ -12,8 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 CODE = Path("code")
-#: By which PySpark finds the JVM that ``spark-submit`` started.
-_GATEWAY = ("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET")
+#: By which PySpark finds the JVM that ``spark-submit`` started, and the executors' Python.
+_OF_THE_DRIVER = ("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET", "PYSPARK_PYTHON")
 
 
 def main(record: str, options: list[str]) -> int:
@@ -51,9 +51,10 @@ def runner_environment() -> dict[str, str]:
     The data are prepared by a Spark of its own before, on this machine. That one is PySpark's of
     the environment, and so is the one that trains: without PYTHONPATH it is not Spark's zip.
     """
-    hidden = {*_GATEWAY, "PYTHONPATH", "SPARK_HOME", "PYSPARK_SUBMIT_ARGS"}
+    hidden = {*_OF_THE_DRIVER, "PYTHONPATH", "SPARK_HOME", "PYSPARK_SUBMIT_ARGS"}
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
-    return environment | {f"SPARKDL_{name}": os.environ[name] for name in _GATEWAY}
+    told = {f"SPARKDL_{name}": os.environ[name] for name in _OF_THE_DRIVER if name in os.environ}
+    return environment | told
 
 
 def master() -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from deploy.aws.client import checksum
-from deploy.aws.requests import Request
+from deploy.aws.plan import Request
 from deploy.errors import DeployError
 
 ROOT = Path(__file__).parent.parent.parent

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from moto.backends import get_backend
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from deploy.aws import runner, storage
 from deploy.aws.client import Aws
-from deploy.aws.requests import Request
+from deploy.aws.plan import Request
 from tests.deploy.aws import BUCKET, REGION, SECRET, Sent, aws, call, on_pause, put, shown
 
 NODE = Path(storage.ROOT / "deploy" / "aws" / "emr_node.sh")
@@ -106,7 +106,7 @@ def test_a_new_cluster_has_spark_alone_and_ends_itself(sent: Sent, asked: list[s
     assert words[1:5] == [
         "run",
         f"s3://{BUCKET}/sparkdl-bench/runs/first",
-        request["BootstrapActions"][0]["ScriptBootstrapAction"]["Args"][1],
+        REGION,
         str(105 * 60),  # a quarter of an hour before the two hours are over
     ]
     assert words[-2:] == ["--master", "yarn"]
@@ -320,11 +320,12 @@ class TestNode:
         tools.mkdir()
         script = """#!/bin/bash
             set -eu; shift 3  # s3 cp --no-progress
-            if [ "$1" = --recursive ]; then mkdir -p "$3"; cp -r "$2/." "$3"; else cat "$1"; fi
+            if [ "$1" = --recursive ]; then mkdir -p "$3"; cp -r "$2/." "$3"
+            elif [ "$2" = - ]; then cat "$1"; else cp "$1" "$2"; fi
         """
         (tools / "aws").write_text(script)
-        python = b'#!/bin/bash\\ncd "$PWD"; exec bash "$@"\n'.decode("unicode_escape")
-        (tools / "python").write_text(python)
+        # The programs of these tests are shell.
+        (tools / "python").write_text('#!/bin/bash\nexec bash "$@"\n')
         for tool in tools.iterdir():
             tool.chmod(0o755)
         with tarfile.open(bucket / "environment.tar.gz", "w:gz") as archive:
@@ -351,15 +352,15 @@ class TestNode:
     def run(self, bucket: Path, seconds: int, program: str) -> subprocess.CompletedProcess:
         environment = str(bucket / "environment.tar.gz")
         assert self.node(bucket, "install", environment).returncode == 0
-        words = ("run", str(bucket / "run"), environment, str(seconds), "--backend", "two words")
+        words = ("run", str(bucket / "run"), REGION, str(seconds), "--backend", "two words")
         return self.node(bucket, *words, program=program)
 
     def test_the_record_is_kept_and_options_arrive_whole(self, bucket: Path) -> None:
-        program = 'echo "$2"; echo seen >&2; touch record/mlflow.db; cat "$SPARK_CONF_DIR"/* >&2'
+        program = 'echo "$2" "$AWS_REGION"; echo seen >&2; touch record/mlflow.db'
         done = self.run(bucket, 30, program)
         assert done.returncode == 0, done.stderr
         record = bucket / "run" / "record"
-        assert (record / "records.jsonl").read_text() == "two words\n"
+        assert (record / "records.jsonl").read_text() == f"two words {REGION}\n"
         assert (record / "console.log").read_text().startswith("seen\n")
         assert (record / "mlflow.db").exists()
         assert list((bucket.parent / "home").glob("run.*")) == []
@@ -375,3 +376,13 @@ class TestNode:
         assert (
             "ended at the limit of 1 s" in (bucket / "run" / "record" / "console.log").read_text()
         )
+
+    def test_a_cluster_that_was_there_is_lent_the_environment(self, bucket: Path) -> None:
+        environment = str(bucket / "environment.tar.gz")
+        words = ("lend", environment, str(bucket / "run"), REGION, "30", "--backend", "elephas")
+        for _ in range(2):  # a cluster is used again
+            done = self.node(bucket, *words, program='echo "$@"')
+            assert done.returncode == 0, done.stderr
+        given = (bucket / "run" / "record" / "records.jsonl").read_text().split()
+        assert given[2:4] == ["--environment", "archive"]
+        assert Path(given[5]).read_bytes() == Path(environment).read_bytes()

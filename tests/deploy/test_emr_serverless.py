@@ -135,6 +135,8 @@ def test_the_driver_that_spark_submit_starts_trains_on_its_own_executors(
 ) -> None:
     """``spark-submit`` of a standalone cluster stands for AWS's; the rest is as it is there."""
     (tmp_path / "code").symlink_to(storage.ROOT)
+    events = tmp_path / "events"
+    events.mkdir()
     home = spark_environment()
     options = ["--backend", "elephas", "--data", str(cells), "--epochs", "1", "--json"]
     options += ["--tracking-uri", "sqlite:///record/mlflow.db"]
@@ -144,7 +146,8 @@ def test_the_driver_that_spark_submit_starts_trains_on_its_own_executors(
             [
                 f"{home['SPARK_HOME']}/bin/spark-submit",
                 *("--master", cluster.master, "--driver-memory", "1g"),
-                *("--conf", "spark.executor.memory=1g", "--conf", "spark.cores.max=2"),
+                *("--conf", "spark.eventLog.enabled=true"),
+                *("--conf", f"spark.eventLog.dir={events.as_uri()}"),
                 str(Path(emr_serverless.__file__).with_name("serverless_entry.py")),
                 f"s3://{SERVER_BUCKET}/runs/first/record",
                 *options,
@@ -158,12 +161,15 @@ def test_the_driver_that_spark_submit_starts_trains_on_its_own_executors(
         )
         assert done.returncode == 0, done.stderr[-3000:]
         brought = keys(address, "runs/first/record")
-        content = client(address).get_object(
-            Bucket=SERVER_BUCKET, Key="runs/first/record/records.jsonl"
-        )["Body"].read()
+        content = (
+            client(address)
+            .get_object(Bucket=SERVER_BUCKET, Key="runs/first/record/records.jsonl")["Body"]
+            .read()
+        )
     record = json.loads(content)
     assert record["status"] == "FINISHED", record["reason"]
     names = {key.rpartition("/")[2] for key in brought}
     assert names == {"mlflow.db", "records.jsonl", "console.log"}
-    started = (tmp_path / "c" / "master.log").read_text().count("Registered app")
-    assert started == 1
+    # Written by the JVM that spark-submit started: the run has joined it.
+    (log,) = events.iterdir()
+    assert "SparkListenerExecutorAdded" in log.read_text()

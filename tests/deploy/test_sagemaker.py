@@ -1,0 +1,268 @@
+"""SageMaker: training jobs and endpoints against moto, and what the container does."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import mlflow
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from moto.sagemaker.models import FakeTrainingJob
+
+from deploy.aws import sagemaker_entry
+from deploy.aws.hyperparameters import decode, encode
+from tests.deploy.aws import BUCKET, REGION, ROLE, SECRET, Sent, aws, call, on_pause, put, shown
+
+IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/sparkdl-bench:0.1.0"
+RUN = ["--", "--backend", "elephas", "--backend", "keras_local", "--data", "s3://cells/malaria"]
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
+    with aws(monkeypatch) as noted:
+        yield noted
+
+
+@pytest.fixture
+def place() -> list[str]:
+    """Where, as whom and with what."""
+    return ["--bucket", BUCKET, "--region", REGION, "--role", ROLE, "--image", IMAGE]
+
+
+def state(monkeypatch: pytest.MonkeyPatch, status: str, reason: str | None = None) -> None:
+    """Let training jobs of moto begin in a state."""
+    original = FakeTrainingJob.__init__
+
+    def begun(self, *args, **kwargs) -> None:
+        original(self, *args, **kwargs)
+        self.training_job_status = status
+        self.failure_reason = reason
+
+    monkeypatch.setattr(FakeTrainingJob, "__init__", begun)
+
+
+def archive(**files: str) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as packed:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(name.replace("_db", ".db"))
+            entry.size = len(text)
+            packed.addfile(entry, io.BytesIO(text.encode()))
+    return stream.getvalue()
+
+
+class TestTraining:
+    """``deploy sagemaker train``."""
+
+    @pytest.fixture
+    def asked(self, place: list[str], tmp_path: Path) -> list[str]:
+        output = str(tmp_path / "record")
+        return ["sagemaker", "train", *place, "--name", "first", "--output", output]
+
+    def test_what_a_dry_run_shows_is_what_is_sent(
+        self, sent: Sent, asked: list[str], tmp_path: Path
+    ) -> None:
+        dry = call(*asked, "--dry-run", *RUN)
+        assert dry.exit_code == 0, dry.output
+        planned = [request for request in shown(dry.stdout) if request[1] != "StopTrainingJob"]
+        key = "runs/first/output/sparkdl-bench-first/output/output.tar.gz"
+        put(f"sparkdl-bench/{key}", archive(mlflow_db="the record"))
+        assert sent == []
+        done = call(*asked, *RUN)
+        assert done.exit_code == 0, done.output
+        assert [request[:2] for request in sent] == [request[:2] for request in planned]
+        for (*_, really), (*_, expected) in zip(sent, planned, strict=True):
+            assert really.items() >= expected.items()
+        assert (tmp_path / "record" / "mlflow.db").read_text() == "the record"
+        assert SECRET not in dry.output + done.output + repr(sent)
+
+    def test_a_job_has_a_limit_and_its_options_as_hyperparameters(
+        self, sent: Sent, asked: list[str]
+    ) -> None:
+        (create, *_) = shown(call(*asked, "--spot", "--max-hours", "1", "--dry-run", *RUN).stdout)
+        body = create[2]
+        assert body["StoppingCondition"] == {
+            "MaxRuntimeInSeconds": 3600,
+            "MaxWaitTimeInSeconds": 7200,
+        }
+        assert body["HyperParameters"]["backend"] == '["elephas", "keras_local"]'
+        assert "data" not in body["HyperParameters"]
+        (channel,) = body["InputDataConfig"]
+        assert channel["DataSource"]["S3DataSource"]["S3Uri"] == "s3://cells/malaria/"
+
+    def test_a_failure_is_told_with_its_reason(
+        self, sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        state(monkeypatch, "Failed", "AlgorithmError: it said why")
+        done = call(*asked, *RUN)
+        assert done.exit_code == 1
+        assert "error: the run ended Failed: AlgorithmError: it said why; read" in done.stderr
+
+    def test_ctrl_c_stops_the_job(
+        self, sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def interrupt() -> None:
+            raise KeyboardInterrupt
+
+        state(monkeypatch, "InProgress")
+        on_pause(monkeypatch, interrupt)
+        assert call(*asked, *RUN).exit_code == 130
+        assert sent[-1][1:] == ("StopTrainingJob", {"TrainingJobName": "sparkdl-bench-first"})
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["--max-cost", "0.1", *RUN], "above --max-cost 0.10"),
+            ([*RUN, "--workers", "8"], "8 workers of one core are more than the 4 of ml.m5.xlarge"),
+            (["--instance-type", "ml.x", *RUN], "no price is known for ml.x"),
+        ],
+    )
+    def test_what_cannot_be_right_is_refused(
+        self, sent: Sent, asked: list[str], options: list[str], message: str
+    ) -> None:
+        done = call(*asked, *options)
+        assert done.exit_code == 2, done.output
+        assert message in done.stderr
+        assert sent == []
+
+
+class TestContainer:
+    """What the worker image does in SageMaker's folder."""
+
+    def enter(self, root: Path, hyperparameters: dict[str, str]) -> subprocess.CompletedProcess:
+        (root / "input" / "config").mkdir(parents=True)
+        (root / "output").mkdir()
+        (root / "input" / "config" / "hyperparameters.json").write_text(json.dumps(hyperparameters))
+        return subprocess.run(
+            [sys.executable, sagemaker_entry.__file__],
+            cwd="/",
+            env={**os.environ, sagemaker_entry.ROOT_VARIABLE: str(root)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+        )
+
+    @pytest.mark.slow
+    def test_a_run_leaves_its_record_and_its_network(self, cells: Path, tmp_path: Path) -> None:
+        (tmp_path / "input" / "data").mkdir(parents=True)
+        (tmp_path / "input" / "data" / "images").symlink_to(cells)
+        size = ["--set", "data.image.height=24", "--set", "data.image.width=24"]
+        options = ["--backend", "keras_local", "--epochs", "1", *size]
+        options += ["--artifacts", str(tmp_path / "artifacts")]
+        done = self.enter(tmp_path, encode(options))
+        assert done.returncode == 0, done.stderr[-3000:]
+        left = tmp_path / "output" / "data"
+        (record,) = map(json.loads, (left / "records.jsonl").read_text().splitlines())
+        assert record["status"] == "FINISHED"
+        assert (left / "mlflow.db").stat().st_size > 0
+        assert (tmp_path / "model" / "keras_local-seed0" / "MLmodel").is_file()
+        assert not (tmp_path / "output" / "failure").exists()
+
+    def test_a_failure_is_left_where_sagemaker_looks(self, tmp_path: Path) -> None:
+        done = self.enter(tmp_path, {"backend": "keras_locl"})
+        assert done.returncode == 2
+        assert "keras_locl" in (tmp_path / "output" / "failure").read_text()
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["--backend", "--set", "--resume"]),
+                st.text(st.characters(exclude_categories=["Cs", "Cc"])).filter(
+                    lambda text: text != "true" and not text.startswith("--")
+                ),
+            )
+        )
+    )
+    def test_options_survive_as_hyperparameters(self, pairs: list[tuple[str, str]]) -> None:
+        words = []
+        for name, value in pairs:
+            words += [name] if name == "--resume" else [name, value]
+        expected = sorted(
+            (name if name == "--resume" else f"{name}={value}" for name, value in pairs),
+            key=lambda word: word.partition("=")[0],
+        )
+        assert decode(encode(words)) == expected
+
+
+class TestServing:
+    """``deploy sagemaker serve`` and ``stop``."""
+
+    @pytest.fixture
+    def model(self, tmp_path: Path) -> str:
+        class Doubles(mlflow.pyfunc.PythonModel):
+            def predict(self, context, model_input):
+                return model_input * 2
+
+        mlflow.pyfunc.save_model(tmp_path / "model", python_model=Doubles(), pip_requirements=[])
+        return str(tmp_path / "model")
+
+    @pytest.fixture
+    def asked(self, place: list[str], model: str, tmp_path: Path) -> list[str]:
+        store = f"sqlite:///{tmp_path}/mlflow.db"
+        return ["sagemaker", "serve", model, *place, "--name", "cells", "--tracking-uri", store]
+
+    def endpoints(self) -> list[str]:
+        found = boto3.client("sagemaker", region_name=REGION).list_endpoints()["Endpoints"]
+        return [endpoint["EndpointName"] for endpoint in found]
+
+    @pytest.mark.parametrize(
+        "options",
+        [[], ["--instance-type", "ml.m5.large", "--scheduler-role", ROLE]],
+        ids=["serverless", "machine"],
+    )
+    def test_what_a_dry_run_shows_is_what_mlflow_sends(
+        self, sent: Sent, asked: list[str], options: list[str]
+    ) -> None:
+        dry = call(*asked, *options, "--dry-run")
+        assert dry.exit_code == 0, dry.output
+        assert sent == []
+        done = call(*asked, *options)
+        assert done.exit_code == 0, done.output
+        really = [request[:2] for request in sent]
+        planned = [request[:2] for request in shown(dry.stdout)]
+        assert really[: len(planned)] == planned
+        assert set(really[len(planned) :]) <= {("sagemaker", "ListEndpoints")}
+        bodies = {operation: body for _, operation, body in sent}
+        for _, operation, body in shown(dry.stdout):
+            assert body.keys() <= bodies[operation].keys() or operation == "ListEndpoints"
+        assert self.endpoints() == ["sparkdl-bench-cells"]
+
+    def test_a_machine_is_deleted_by_aws_at_its_time(self, sent: Sent, asked: list[str]) -> None:
+        machine = ["--instance-type", "ml.m5.large", "--scheduler-role", ROLE]
+        assert call(*asked, *machine, "--max-hours", "3").exit_code == 0
+        (schedule,) = (body for _, operation, body in sent if operation == "CreateSchedule")
+        assert json.loads(schedule["Target"]["Input"]) == {"EndpointName": "sparkdl-bench-cells"}
+        order = [operation for _, operation, _ in sent]
+        assert order.index("CreateSchedule") < order.index("CreateEndpoint")
+
+    def test_a_machine_without_an_end_is_refused(self, sent: Sent, asked: list[str]) -> None:
+        done = call(*asked, "--instance-type", "ml.m5.large")
+        assert done.exit_code == 2
+        assert "--scheduler-role" in done.stderr
+        assert sent == []
+
+    def test_a_name_that_is_taken_is_refused_and_left_alone(
+        self, sent: Sent, asked: list[str]
+    ) -> None:
+        assert call(*asked).exit_code == 0
+        done = call(*asked)
+        assert done.exit_code == 2
+        assert "there is an endpoint sparkdl-bench-cells" in done.stderr
+        assert self.endpoints() == ["sparkdl-bench-cells"]
+
+    def test_stop_leaves_nothing(self, sent: Sent, asked: list[str]) -> None:
+        assert call(*asked).exit_code == 0
+        done = call("sagemaker", "stop", "cells", "--region", REGION)
+        assert done.exit_code == 0, done.output
+        service = boto3.client("sagemaker", region_name=REGION)
+        assert self.endpoints() == []
+        assert service.list_models()["Models"] == []
+        assert service.list_endpoint_configs()["EndpointConfigs"] == []
