@@ -45,8 +45,14 @@ run() {
   mkdir record conf
   export HADOOP_CONF_DIR="${HADOOP_CONF_DIR:-/etc/hadoop/conf}"
   export YARN_CONF_DIR="$HADOOP_CONF_DIR" SPARK_CONF_DIR="$work/conf"
-  # The timeline service's client needs classes of EMR's that PySpark's own Hadoop lacks.
-  echo "spark.hadoop.yarn.timeline-service.enabled false" >conf/spark-defaults.conf
+  # TensorFlow lives in Python beside the executors' heap. The timeline service's client needs
+  # classes of EMR's that PySpark's own Hadoop lacks.
+  cat >conf/spark-defaults.conf <<SETTINGS
+spark.executor.memoryOverhead 2g
+spark.authenticate true
+spark.network.crypto.enabled true
+spark.hadoop.yarn.timeline-service.enabled false
+SETTINGS
   # TERM lets the runner close its records; KILL follows if it does not.
   { timeout --signal=TERM --kill-after=120 "$seconds" \
     "$environment/bin/python" run_experiment.py "$@" >record/records.jsonl; } 2>&1 |

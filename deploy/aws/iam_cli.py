@@ -43,10 +43,12 @@ def iam(
         for name in names():
             sys.stdout.write(f"{name:20} {_PURPOSES[name]}\n")
         return
+    images = images or (f"{bucket}/{prefix.strip('/')}" if bucket else None)
     given = {
         "BUCKET": bucket,
         "PREFIX": prefix.strip("/"),
-        "IMAGES": images or (f"{bucket}/{prefix.strip('/')}" if bucket else None),
+        "IMAGES": images,
+        "IMAGES_BUCKET": images and images.partition("/")[0],
         "ACCOUNT": account,
         "REGION": region,
         "MAX_SECONDS": str(round(max_hours * 3600)),

@@ -14,14 +14,16 @@ from typer.testing import CliRunner
 
 from deploy.aws import runner
 from deploy.cli import app
+from tests.s3_server import BUCKET, SECRET
+from tests.s3_server import ENVIRONMENT as SERVER_ENVIRONMENT
 
-REGION, BUCKET = "eu-central-1", "cells"
-SECRET = "wJalrXUtnFEMI-test-secret"
+__all__ = ["BUCKET", "SECRET"]
+
+REGION = "eu-central-1"
 ROLE = f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/sparkdl-bench-job"
+#: No settings of the machine's own.
 ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "AKIATESTTESTTEST",
-    "AWS_SECRET_ACCESS_KEY": SECRET,
-    "AWS_EC2_METADATA_DISABLED": "true",
+    **SERVER_ENVIRONMENT,
     "AWS_CONFIG_FILE": "/dev/null",
     "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
 }
@@ -36,7 +38,7 @@ def aws(monkeypatch) -> Iterator[Sent]:
     """Mock AWS with a bucket; what is sent through boto3 is noted."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"):
+    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.delenv(name, raising=False)
     sent: Sent = []
     with moto.mock_aws():

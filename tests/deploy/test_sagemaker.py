@@ -198,7 +198,7 @@ class TestServing:
     @pytest.fixture
     def model(self, tmp_path: Path) -> str:
         class Doubles(mlflow.pyfunc.PythonModel):
-            def predict(self, context, model_input):
+            def predict(self, context, model_input: list[float]) -> list[float]:
                 return model_input * 2
 
         mlflow.pyfunc.save_model(tmp_path / "model", python_model=Doubles(), pip_requirements=[])
