@@ -13,7 +13,8 @@ from deploy.errors import DeployError
 #: Options whose value belongs to the cluster.
 _OURS = {
     "master": "Spark's master is the cluster's",
-    "environment": "the environment is --environment-archive",
+    "environment": "every machine gets the archive",
+    "environment_archive": "name it before the --",
     "artifacts": "artifacts go to the bucket",
     "work": "the working folder is the cluster's",
     "json": "records are brought back in any case",
