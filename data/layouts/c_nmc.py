@@ -88,8 +88,10 @@ def add_preliminary(
         # The final test set uses the same numbers and is published without labels.
         if "final" in path.lower() or not PurePosixPath(path).is_relative_to(folder):
             other.append(path)
+        elif (name := PurePosixPath(path).name) in path_of:
+            builder.reject(path, f"has the same image name as {path_of[name]}")
         else:
-            path_of.setdefault(PurePosixPath(path).name, path)
+            path_of[name] = path
     for row in rows:
         found = path_of.pop(row["new_names"], None)
         cell = parse_name(row["Patient_ID"])

@@ -138,6 +138,28 @@ def test_c_nmc_takes_training_and_preliminary_and_counts_the_final_test(tmp_path
     assert index.notes[0].startswith("2 numbered images")
 
 
+def test_c_nmc_label_that_disagrees_between_folder_and_name_is_a_reject(tmp_path):
+    touch(tmp_path, "all/UID_1_1_1_all.bmp", "hem/UID_1_1_2_all.bmp", "hem/UID_H2_1_1_hem.bmp")
+    index = read(tmp_path)
+    assert column(index, "image_id") == ["UID_1_1_1_all", "UID_H2_1_1_hem"]
+    assert rejects(index) == {
+        "hem/UID_1_1_2_all.bmp": "stands in the folder 'hem' against its own name"
+    }
+
+
+def test_c_nmc_preliminary_rows_and_images_without_each_other_are_rejects(tmp_path):
+    labels = f"{PRELIMINARY}_labels.csv"
+    touch(tmp_path, f"{PRELIMINARY}/1.bmp", f"{PRELIMINARY}/2.bmp", f"{PRELIMINARY}/copy/1.bmp")
+    (tmp_path / labels).write_text(
+        "Patient_ID,new_names,labels\nUID_57_29_1_all.bmp,1.bmp,1\nUID_58_2_2_all.bmp,9.bmp,1\n"
+    )
+    assert rejects(read(tmp_path)) == {
+        f"{PRELIMINARY}/2.bmp": f"has no row in {labels}",
+        f"{PRELIMINARY}/copy/1.bmp": f"has the same image name as {PRELIMINARY}/1.bmp",
+        "validation_data/9.bmp": f"is listed in {labels} and missing",
+    }
+
+
 def test_c_nmc_patient_in_both_classes_is_refused(tmp_path):
     touch(tmp_path, "all/UID_7_1_1_all.bmp", "hem/UID_7_1_2_hem.bmp")
     with pytest.raises(DataError, match=r"patient 7 .*'all' and 'hem'.*the H of healthy"):
@@ -192,6 +214,14 @@ def test_malaria_other_names_are_not_guessed(name):
     assert parse_patient(name) is None
 
 
+def test_malaria_label_that_disagrees_between_folder_and_name_is_a_reject(tmp_path):
+    name = "ParasitizedC33P1thinF_IMG_1_cell_1.png"
+    touch(tmp_path, f"Parasitized/{name}", f"Uninfected/{name.replace('C33', 'C34')}")
+    index = read(tmp_path)
+    assert column(index, "patient_id") == ["C33"]
+    assert [*rejects(index).values()] == ["stands in the folder 'Uninfected' against its own name"]
+
+
 # HAM10000
 
 
@@ -213,6 +243,15 @@ def test_ham10000_keeps_lesions_together_and_says_so(tmp_path):
     assert column(index, "group") == column(index, "patient_id") == ["HAM_1", "HAM_1"]
     assert set(rejects(index)) == {"HAM10000_images_part_2/ISIC_0000009.jpg", "ISIC_0000003"}
     assert "no patient ids" in index.notes[0]
+
+
+def test_ham10000_rows_without_images_stand_in_one_order(tmp_path):
+    touch(tmp_path, "images/ISIC_1.jpg")
+    names = [f"ISIC_{number}" for number in range(1, 30)]
+    (tmp_path / "HAM10000_metadata.csv").write_text(
+        "lesion_id,image_id,dx\n" + "".join(f"H,{name},nv\n" for name in names)
+    )
+    assert [*rejects(read(tmp_path))] == sorted(names[1:])
 
 
 def test_ham10000_real_images_are_recognised(unzipped):
@@ -281,6 +320,20 @@ def test_csv_paths_start_at_its_folder_or_at_the_root(tmp_path):
             ["one/1.png", "2.png", f"{tmp_path}/elsewhere/3.png"]
         )
         assert set(rejects(index)) == {"gone.png", "one/1.png", "2.png"}
+
+
+def test_csv_images_without_a_row_are_rejects(tmp_path):
+    touch(tmp_path, "1.png", "deep/2.png", "notes.txt")
+    (tmp_path / "images.csv").write_text("path,label,group\n1.png,a,p1\n")
+    assert rejects(read(tmp_path)) == {"deep/2.png": "has no row in images.csv"}
+
+
+@pytest.mark.parametrize("second", ["1.png,b,p1", "./1.png,a,p2"])
+def test_csv_rows_that_contradict_each_other_are_refused(tmp_path, second):
+    touch(tmp_path, "1.png")
+    (tmp_path / "images.csv").write_text(f"path,label,group\n1.png,a,p1\n{second}\n")
+    with pytest.raises(DataError, match=r"two different rows for 1\.png.*keep the right one"):
+        read(tmp_path)
 
 
 def test_csv_with_other_columns_says_which(tmp_path):
