@@ -232,6 +232,11 @@ def stem(path: str) -> str:
     return PurePosixPath(path).stem
 
 
+def suffix(path: str) -> str:
+    """Return the last suffix in small letters with its dot, or an empty string."""
+    return PurePosixPath(path).suffix.lower()
+
+
 def without_suffix(path: str) -> str:
     """Return the path without its last suffix."""
     return str(PurePosixPath(path).with_suffix(""))
