@@ -213,19 +213,39 @@ def describe(
     output: Annotated[
         Path | None, typer.Option(help="Folder for plots (PNG): counts, histogram, samples.")
     ] = None,
+    html: Annotated[
+        str | None,
+        typer.Option(
+            help="Page to write: reads every image for sizes, brightness and colour by patient, "
+            "duplicates, damaged files and samples."
+        ),
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="With --html: read only so many images of a patient.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Images read at the same time.")] = 2,
     layout: LayoutOption = None,
     group_pattern: GroupPattern = None,
     s3_endpoint: S3Endpoint = None,
     debug: Debug = False,
 ) -> None:
-    """Count images and patients of each class, and draw them on request."""
+    """Count images and patients of each class, and draw or explore them on request."""
+    if sample is not None and html is None:
+        raise DataError("--sample says how many images are read for the page: give --html too")
     from data.describe import describe as count
     from data.describe import sample_images
-    from data.tables import print_description
+    from data.tables import print_description, print_findings
 
     config = DataConfig(source=source, layout=layout, group_pattern=group_pattern)
     description = count(_resolve(config, output or "describe"))
     print_description(Console(), description)
+    if html is not None:
+        from data.exploration import explore
+
+        with _progress() as report:
+            findings = explore(description, html, sample=sample, workers=workers, progress=report)
+        print_findings(Console(), findings)
+        typer.echo(f"written {html}")
     if output is not None:
         from data.plots import save_plots
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from typer.testing import CliRunner
 
+from data.cli import app
 from data.errors import DataError
 from data.layouts.base import list_source
 from data.object_store import environment, locate_object, use_endpoint
@@ -79,6 +81,19 @@ def test_thousands_of_objects_are_listed_with_their_sizes(here: str) -> None:
     assert len(listing.files) == 2500
     assert set(listing.sizes) == {3}
     assert listing.files == tuple(sorted(listing.files))
+
+
+def test_page_of_images_in_s3_is_written_to_s3(cells: Path, server: str, here: str) -> None:
+    upload(server, cells, "looked/at")
+    target = f"s3://{BUCKET}/pages/report.html"
+    done = CliRunner().invoke(
+        app, ["describe", f"s3://{BUCKET}/looked/at", "--html", target, "--sample", "2"]
+    )
+    assert done.exit_code == 0, done.output
+    text = read_bytes(*locate(target)).decode()
+    assert "32 of 192 images were read" in text
+    assert text.count("data:image/jpeg") == 2 * 12 + 16 * 2
+    assert SECRET not in text
 
 
 def test_names_keep_what_addresses_would_change(here: str) -> None:
