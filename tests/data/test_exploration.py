@@ -337,7 +337,7 @@ def test_prepared_data_is_described_from_its_parquet_files(
     assert f"written {target}" in out.replace("\n", "")
     text = target.read_text()
     assert "All images were brought to 24 x 24" in text
-    assert "train: images (patients)" in text
+    assert "train (patients)" in text
     assert "SYNTHETIC" in text
     assert "on two sides of the split" in text  # that there are none
 
