@@ -1,4 +1,4 @@
-"""``python -m deploy env``: the passwords of ``docker-compose.yml``, drawn anew for each machine."""
+"""``python -m deploy env``: random passwords for ``docker-compose.yml``."""
 
 import sys
 from pathlib import Path
