@@ -1,16 +1,23 @@
 """An experiment: everything that decides a run, frozen and validated before anything starts."""
 
+import re
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from backends.registry import known
 from data.config import DataConfig
+from data.object_store import holds_credentials, is_object
 from models import ModelConfig, OptimizerConfig
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 #: A cluster started for the run on this machine.
 EMBEDDED = "embedded"
+#: Names of Spark's settings whose values are secrets.
+_SECRET = re.compile(r"(secret|password|token|(secret|access)[._]?key)$", re.IGNORECASE)
+#: Settings that hold the name of a secret instead.
+_REFERENCE = re.compile(r"\.secretKeyRef\.|\.secrets\.")
 
 
 class _Frozen(BaseModel):
@@ -27,6 +34,17 @@ class SparkConfig(_Frozen):
     driver_memory: Annotated[str, Field(pattern=r"^\d+[mg]$")] = "1g"
     #: Settings for Spark as they are, stronger than the harness's and the backend's own.
     conf: dict[str, str] = {}
+
+    @field_validator("conf")
+    @classmethod
+    def _without_secrets(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if _SECRET.search(name) and not _REFERENCE.search(name):
+                raise ValueError(
+                    f"{name} is a secret and would stand in the record: set it in the "
+                    "spark-defaults.conf of SPARK_CONF_DIR"
+                )
+        return value
 
     @property
     def has_own_executors(self) -> bool:
@@ -91,6 +109,27 @@ class Experiment(_Frozen):
     @classmethod
     def _without_repeats(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(dict.fromkeys(value))
+
+    @field_validator("prepared", "artifacts")
+    @classmethod
+    def _without_credentials(cls, value: str | None) -> str | None:
+        if value is not None and is_object(value) and holds_credentials(value):
+            raise ValueError(
+                "an address holds bucket and prefix alone; credentials belong in "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE"
+            )
+        return value
+
+    @field_validator("tracking_uri")
+    @classmethod
+    def _without_password(cls, value: str) -> str:
+        if urlsplit(value).password is not None:
+            raise ValueError(
+                "the address holds a password, which would stand in the record: give it in "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, that of a database in its "
+                "own files (PGSERVICEFILE)"
+            )
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> "Experiment":
