@@ -5,7 +5,7 @@ One line for each command: what it needs is imported inside the command's own fu
 
 import typer
 
-from deploy import secrets_cli
+from deploy import compose_cli, submit_cli
 
 app = typer.Typer(
     help="Run experiments on clusters.",
@@ -13,9 +13,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("env")(secrets_cli.env)
-
-
-@app.callback()
-def deploy() -> None:
-    """Keep ``env`` a sub-command while it is the only one."""
+app.command("env")(compose_cli.env)
+app.command("bucket")(compose_cli.bucket)
+app.add_typer(submit_cli.app, name="submit")

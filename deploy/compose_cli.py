@@ -1,4 +1,4 @@
-"""``python -m deploy env``: random passwords for ``docker-compose.yml``."""
+"""Commands around ``docker-compose.yml``: ``python -m deploy env`` and ``bucket``."""
 
 import sys
 from pathlib import Path
@@ -6,9 +6,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.errors import DeployError
-
-_WRONG_REQUEST = 2
+from deploy.cli_errors import plain_errors
 
 
 def env(
@@ -17,9 +15,15 @@ def env(
     """Write a .env with random passwords for docker-compose.yml; an existing one stays."""
     from deploy import secret_file
 
-    try:
+    with plain_errors():
         names = secret_file.write(file)
-    except DeployError as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise typer.Exit(_WRONG_REQUEST) from None
-    sys.stdout.write(f"{file}: {', '.join(names)} (random, readable by you alone)\n")
+        sys.stdout.write(f"{file}: {', '.join(names)} (random, readable by you alone)\n")
+
+
+def bucket(name: Annotated[str, typer.Argument(help="Name of the bucket.")]) -> None:
+    """Make a bucket in the store that the AWS variables name; one that is there stays."""
+    from deploy.store import make_bucket
+
+    with plain_errors():
+        made = make_bucket(name)
+        sys.stdout.write(f"s3://{name}: {'made' if made else 'there already'}\n")
