@@ -25,7 +25,7 @@ from experiments.processes import start, stop
 ROOT = Path(__file__).parents[2]
 TOOLS = Path(sys.executable).parent
 #: Seconds for a service to become healthy.
-LIMIT = 90
+LIMIT = 180
 _HOLDER = """
 set -e
 ip link set lo up
@@ -87,7 +87,7 @@ class Stack:
         return log
 
     def run(
-        self, name: str, command: Sequence[str], *, limit: float = 300
+        self, name: str, command: Sequence[str], *, limit: float = 600
     ) -> subprocess.CompletedProcess:
         """Run ``command`` in the place of a service to its end."""
         return subprocess.run(

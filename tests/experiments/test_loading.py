@@ -63,7 +63,9 @@ def test_plan_is_flattened_with_dots() -> None:
         # pragma: allowlist nextline secret
         ("artifacts", "s3://AKIA:geheim@bucket/runs", "AWS_PROFILE"),
         ("prepared", "s3://bucket/data?secret_key=geheim", "AWS_PROFILE"),
+        # pragma: allowlist nextline secret
         ("spark.conf", {"spark.ssl.keyPassword": "geheim"}, "SPARK_CONF_DIR"),
+        # pragma: allowlist nextline secret
         ("spark.conf", {"spark.authenticate.secret": "geheim"}, "SPARK_CONF_DIR"),
         # pragma: allowlist nextline secret
         ("spark.conf", {"spark.executorEnv.AWS_SECRET_ACCESS_KEY": "geheim"}, "SPARK_CONF_DIR"),
