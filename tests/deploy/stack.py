@@ -20,6 +20,9 @@ from pathlib import Path
 from socket import gethostname
 from typing import Any
 
+import pytest
+
+from deploy import secret_file
 from experiments.processes import start, stop
 
 ROOT = Path(__file__).parents[2]
@@ -198,8 +201,17 @@ def passwords_of(path: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in path.read_text().splitlines())
 
 
-def resolved(passwords: Path) -> dict[str, Any]:
-    """Return docker-compose.yml as Compose understands it."""
+@pytest.fixture(scope="module")
+def passwords(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ``.env`` as ``python -m deploy env`` writes it."""
+    path = tmp_path_factory.mktemp("compose") / ".env"
+    secret_file.write(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def compose(passwords: Path) -> dict[str, Any]:
+    """docker-compose.yml as Compose understands it."""
     command = [str(TOOLS / "docker-compose"), "--env-file", str(passwords), "--profile", "run"]
     done = subprocess.run(
         [*command, "config", "--format", "json"],

@@ -6,7 +6,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.deploy.stack import ROOT, TOOLS, passwords_of
+from tests.deploy.stack import ROOT, TOOLS, compose, passwords, passwords_of
+
+__all__ = ["compose", "passwords"]
 
 ONE_SHOT = {"bucket", "runner"}
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.stack import LIMIT, Stack, passwords_of, stack
+from tests.deploy.stack import LIMIT, Stack, compose, passwords, passwords_of, stack
+
+__all__ = ["compose", "passwords"]
 
 #: Reads every object of the store, with the runner's own credentials.
 _OBJECTS = """
