@@ -67,21 +67,35 @@ def embedded_cluster(workers: int, memory_mb: int, folder: Path) -> Iterator[Clu
         stop(processes)
 
 
-def spark_environment() -> dict[str, str]:
-    """Return the environment in which Spark's Java processes start on this machine."""
+def on_this_machine(master: str) -> bool:
+    """Tell whether the processes of ``master`` share this machine's loopback and files."""
+    return master.startswith(("embedded", "local", f"spark://{LOOPBACK}"))
+
+
+def spark_environment(master: str = "embedded") -> dict[str, str]:
+    """Return the environment in which Spark's Java processes start on this machine.
+
+    With a ``master`` elsewhere they are reachable from there, and ``PYSPARK_PYTHON``, where it is
+    set, names the Python that executors start.
+    """
     import importlib.util
 
     specification = importlib.util.find_spec("pyspark")
     if specification is None or specification.origin is None:
         raise ExperimentError("pyspark is not installed: run 'uv sync'")
-    return {
+    environment = {
         **os.environ,
         "JAVA_HOME": str(find_java()),
         "SPARK_HOME": str(Path(specification.origin).parent),
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+    }
+    if not on_this_machine(master):
+        return {"PYSPARK_PYTHON": sys.executable, **environment}
+    return {
+        **environment,
+        "PYSPARK_PYTHON": sys.executable,
         "SPARK_LOCAL_IP": LOOPBACK,
         "SPARK_LOCAL_HOSTNAME": LOOPBACK,
-        "PYSPARK_PYTHON": sys.executable,
-        "PYSPARK_DRIVER_PYTHON": sys.executable,
     }
 
 

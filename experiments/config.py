@@ -14,6 +14,8 @@ from models import ModelConfig, OptimizerConfig
 DEFAULT_URI = "sqlite:///mlflow.db"
 #: A cluster started for the run on this machine.
 EMBEDDED = "embedded"
+#: Where the project's container image has its Python.
+IMAGE_PYTHON = "/opt/sparkdl/bin/python"
 #: Names of Spark's settings whose values are secrets.
 _SECRET = re.compile(r"(secret|password|token|(secret|access)[._]?key)$", re.IGNORECASE)
 #: Settings that hold the name of a secret instead.

@@ -66,7 +66,7 @@ class Launch:
         workers = self.plan.experiment.workers
         threads = "1" if self.backend.needs_spark else str(workers)
         environment = {
-            **spark_environment(),
+            **spark_environment(self.plan.experiment.spark.master),
             "TF_NUM_INTRAOP_THREADS": threads,
             "OMP_NUM_THREADS": threads,
             "TF_CPP_MIN_LOG_LEVEL": "2",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from data import object_store
 from experiments import executor_use
-from experiments.cluster import LOOPBACK
+from experiments.cluster import LOOPBACK, on_this_machine
 from experiments.config import SparkConfig
 from experiments.errors import ExperimentError
 
@@ -91,7 +91,7 @@ def settings(
         **{f"spark.executorEnv.{name}": value for name, value in ONE_THREAD.items()},
         "spark.executorEnv.TF_CPP_MIN_LOG_LEVEL": "2",
     }
-    if _on_this_machine(spark.master):
+    if on_this_machine(spark.master):
         temporary = f"-Djava.io.tmpdir={tempfile.gettempdir()}"
         conf |= {
             # Spark puts these before the others, which a backend may replace.
@@ -152,7 +152,7 @@ def ship_code(session: "SparkSession", folder: Path) -> None:
     """Send the rooms that executors import to a cluster that does not share this folder."""
     import zipfile
 
-    if _on_this_machine(session.sparkContext.master):
+    if on_this_machine(session.sparkContext.master):
         return
     archive = folder / "sparkdl_bench.zip"
     with zipfile.ZipFile(archive, "w") as bundle:
@@ -160,7 +160,3 @@ def ship_code(session: "SparkSession", folder: Path) -> None:
             for source in sorted((ROOT / room).rglob("*.py")):
                 bundle.write(source, source.relative_to(ROOT))
     session.sparkContext.addPyFile(str(archive))
-
-
-def _on_this_machine(master: str) -> bool:
-    return master.startswith(("embedded", "local", f"spark://{LOOPBACK}"))
