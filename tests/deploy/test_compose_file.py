@@ -55,6 +55,14 @@ def test_ports_are_on_loopback_and_images_are_pinned(compose: dict[str, Any]) ->
     assert all(re.fullmatch(r"python:3\.11\.\d+-slim-\w+", base) for base in bases)
 
 
+def test_image_installs_only_packages_of_a_known_hash() -> None:
+    assert "--require-hashes" in (ROOT / "deploy" / "Dockerfile").read_text()
+    lock = (ROOT / "requirements.lock").read_text().replace("\\\n", "")
+    packages = [line for line in lock.splitlines() if not line.startswith("#")]
+    assert packages
+    assert all("--hash=sha256:" in line for line in packages)
+
+
 def test_services_are_watched_restarted_and_hardened(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
         assert service["cap_drop"] == ["ALL"], name

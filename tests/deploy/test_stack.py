@@ -44,6 +44,7 @@ def test_services_start_train_record_and_keep_the_passwords_to_themselves(
         finished = services.run("history", fetch("http://history:18080/api/v1/applications"))
         assert [one["name"] for one in json.loads(finished.stdout)].count("sparkdl-bench") == 1
         stranger_is_refused(services)
+        page_of_another_name_is_refused(services)
 
         left = what_is_left(services, secrets["POSTGRES_PASSWORD"])
         left["screen"] = (done.stdout + done.stderr).encode()
@@ -85,6 +86,21 @@ def stranger_is_refused(services: Stack) -> None:
         assert time.monotonic() < deadline, text
         time.sleep(0.2)
     assert alive_workers(services) == before
+
+
+def page_of_another_name_is_refused(services: Stack) -> None:
+    """A browser that a foreign name has led to MLflow's address gets nothing."""
+    path = "http://mlflow:5000/api/2.0/mlflow/experiments/get-by-name?experiment_name=synthetic"
+    code = (
+        "import sys, urllib.request as r; "
+        "print(r.urlopen(r.Request(sys.argv[1], headers={'Host': sys.argv[2]})).status)"
+    )
+    own, foreign = (
+        services.run("runner", ["python", "-c", code, path, host])
+        for host in ("mlflow:5000", "attacker.example")
+    )
+    assert own.stdout.strip() == "200", own.stderr
+    assert "HTTP Error 403" in foreign.stderr, foreign.stdout
 
 
 def alive_workers(services: Stack) -> int:
