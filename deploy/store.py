@@ -2,7 +2,7 @@
 
 from deploy.errors import DeployError
 
-_OWN = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
+_MISSING = 404
 
 
 def make_bucket(name: str) -> bool:
@@ -16,12 +16,18 @@ def make_bucket(name: str) -> bool:
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
+    store = boto3.client("s3")
     try:
-        boto3.client("s3").create_bucket(Bucket=name)
-    except ClientError as error:
-        if error.response["Error"]["Code"] in _OWN:
+        try:
+            store.head_bucket(Bucket=name)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != _MISSING:
+                raise
+        else:
             return False
-        raise DeployError(f"bucket {name} cannot be made: {error}") from error
+        store.create_bucket(Bucket=name)
+    except ClientError as error:
+        raise DeployError(f"the store does not give bucket {name}: {error}") from error
     except BotoCoreError as error:
         raise DeployError(
             f"the store does not answer ({error}): check AWS_ENDPOINT_URL_S3 and the credentials"
