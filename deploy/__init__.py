@@ -1,0 +1,1 @@
+"""Where runs go beyond this machine: containers, Spark clusters, cloud services."""
