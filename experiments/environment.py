@@ -154,7 +154,10 @@ def environments(session: "SparkSession", workers: int) -> list[Environment]:
 
         context = BarrierTaskContext.get()
         own = context.getTaskInfos()[context.partitionId()].address
-        packages = {re.sub(r"[-_.]+", "-", d.name).lower(): d.version for d in distributions()}
+        packages: dict[str, str] = {}
+        for one in distributions():
+            # Of several versions on the path, the first is what is imported.
+            packages.setdefault(re.sub(r"[-_.]+", "-", one.name).lower(), one.version)
         try:
             manifest = json.loads(Path(sys.prefix, "manifest.json").read_text())
             checksum = str(manifest["checksum"])

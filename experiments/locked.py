@@ -18,7 +18,10 @@ def needed_distributions(project: Path = _PROJECT) -> dict[str, Distribution]:
     By their normalised names. What is asked for and not installed (an overridden dependency, a
     group left out) is not among them; without a project file, everything that is installed is.
     """
-    installed = {canonicalize_name(one.name): one for one in distributions()}
+    installed: dict[str, Distribution] = {}
+    for one in distributions():
+        # Of several versions on the path, the first is what is imported: setuptools adds its own.
+        installed.setdefault(canonicalize_name(one.name), one)
     if not project.is_file():
         return dict(sorted(installed.items()))
     content = tomllib.loads(project.read_text(encoding="utf-8"))

@@ -1,9 +1,11 @@
 """Bringing a cluster up, and down again whatever happened to it."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from data.synthetic import synthetic_source
 from deploy.cluster import network as networks
 from deploy.cluster import processes, services, settings, state
 from deploy.cluster.environment import unpacked
@@ -123,10 +125,12 @@ def _start(cluster: State, folder: Path, environment: Path, cores: int, memory: 
         "--environment": "image",
         "--tracking-uri": addresses["mlflow"],
     }
-    variables = {"SPARK_CONF_DIR": str(conf)}
+    direct = ",".join(filter(None, [os.environ.get("NO_PROXY"), *network.hosts.values()]))
+    variables = {"SPARK_CONF_DIR": str(conf), "NO_PROXY": direct, "no_proxy": direct}
     if "s3" in addresses:
         processes.fetch(f"{addresses['s3']}/{BUCKET}", method="PUT")
         cluster.options |= {
+            "--data": str(synthetic_source(folder / "cells")),
             "--prepared": f"s3://{BUCKET}/prepared",
             "--s3-endpoint": addresses["s3"],
         }

@@ -35,8 +35,8 @@ def compiled(source: Path, name: str) -> bytes | None:
 
 def cache_name(name: str, tag: str) -> str:
     """Return the name in an archive of the compiled file of ``name``."""
-    folder, _, file = name.rpartition("/")
-    return f"{folder}/__pycache__/{file.removesuffix('.py')}.{tag}.pyc"
+    folder, slash, file = name.rpartition("/")
+    return f"{folder}{slash}__pycache__/{file.removesuffix('.py')}.{tag}.pyc"
 
 
 def _cached(source: Path) -> bytes | None:
