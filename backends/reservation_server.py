@@ -16,9 +16,7 @@ def reservations_on(address: str) -> Iterator[None]:
     """
     from tensorflowonspark import reservation
 
-    original = reservation.Server
-
-    class Bound(original):
+    class Bound(reservation.Server):
         def start_listening_socket(self) -> socket.socket:
             failure: OSError | None = None
             for port in self.get_server_ports():
@@ -28,7 +26,7 @@ def reservations_on(address: str) -> Iterator[None]:
                     failure = error
             raise OSError(f"no reservation server on {address}: {failure}")
 
-    reservation.Server = Bound
+    original, reservation.Server = reservation.Server, Bound
     try:
         yield
     finally:

@@ -63,6 +63,8 @@ def pack_environment(output: Path) -> Packed:
     distributions = needed_distributions()
     # A file that two packages own is in the archive once.
     unique = {entry.name: entry for entry in packages.entries(distributions.values())}
+    compiled = [e.content for e in unique.values() if isinstance(e.content, Path) and e.is_library]
+    unique |= {entry.name: entry for entry in interpreter.runtimes(compiled)}
     unique |= {entry.name: entry for entry in interpreter.entries()}
     unfinished = output.with_name(f"{output.name}.unfinished")
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 from deploy.errors import DeployError
 
 #: Namespaces get addresses of a /24 that this machine does not use, somewhere in here.
-_PRIVATE = ipaddress.ip_network("10.128.0.0/9")
+_PRIVATE = ipaddress.IPv4Network("10.128.0.0/9")
 _GATEWAY = 1
 #: Places of the routing rules. They come after the kernel's own for local addresses (0) and
 #: before the main table (32766).
@@ -32,7 +32,7 @@ class Network:
     @property
     def gateway(self) -> str:
         """This machine's own address on the bridge."""
-        return str(ipaddress.ip_network(self.subnet)[_GATEWAY])
+        return str(ipaddress.IPv4Network(self.subnet)[_GATEWAY])
 
     def namespace(self, host: str) -> str:
         """Return the name of the namespace of ``host``."""
@@ -129,7 +129,7 @@ def check_allowed() -> None:
 
 
 def _rules(network: Network) -> Iterator[list[str]]:
-    first = _RULES_START + int(ipaddress.ip_network(network.subnet)[0]) // 256 % 500 * 3
+    first = _RULES_START + int(ipaddress.IPv4Network(network.subnet)[0]) // 256 % 500 * 3
     to = ["to", network.subnet]
     yield ["priority", str(first), "iif", "lo", *to, "lookup", "main"]
     yield ["priority", str(first + 1), "iif", network.bridge, *to, "lookup", "main"]
@@ -139,7 +139,7 @@ def _rules(network: Network) -> Iterator[list[str]]:
 def _used_networks() -> Iterator[ipaddress.IPv4Network]:
     for route in json.loads(_ip("-json", "-4", "route", "show", "table", "all") or "[]"):
         if route["dst"] != "default":
-            yield ipaddress.ip_network(route["dst"], strict=False)
+            yield ipaddress.IPv4Network(route["dst"], strict=False)
 
 
 def _ip(*arguments: str, check: bool = True) -> str:

@@ -32,6 +32,11 @@ class Entry:
     content: Path | bytes
     executable: bool = False
 
+    @property
+    def is_library(self) -> bool:
+        """Whether it is a shared library."""
+        return ".so" in Path(self.name).suffixes
+
 
 @contextmanager
 def new_archive(path: Path) -> Iterator["ArchiveWriter"]:

@@ -23,6 +23,8 @@ _LEFT_OUT = re.compile(
 _SYSTEM = re.compile(
     r"^(linux-vdso|ld-linux|libc|libm|libdl|libpthread|librt|libutil|libresolv|libnss|libanl)[-.]"
 )
+#: What compilers bring to C++ programs; a worker may have an older one or, small, none.
+_RUNTIMES = ("libstdc++.so.6", "libgcc_s.so.1")
 _LINKED = re.compile(r"^\s*(\S+) => (/\S+)", re.M)
 #: Python is linked with libraries that a worker may have in another version or not at all.
 _LAUNCHER = f"""#!/bin/sh
@@ -52,6 +54,14 @@ def entries() -> Iterator[Entry]:
             modules.append(path)
     for name, path in sorted(_linked([program, *modules]).items()):
         yield Entry(f"lib/{name}", path, executable=True)
+
+
+def runtimes(programs: Iterable[Path]) -> Iterator[Entry]:
+    """Yield the C++ runtime of this machine that compiled packages are linked with."""
+    found = _linked(programs)
+    for name in _RUNTIMES:
+        if name in found:
+            yield Entry(f"lib/{name}", found[name], executable=True)
 
 
 def files_below(folder: Path) -> Iterator[Path]:

@@ -2,10 +2,8 @@ import importlib.util
 import os
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
-import pytest
 from typer.testing import CliRunner
 
 from deploy.cli import app
@@ -101,26 +99,3 @@ def test_name_that_spark_would_not_unpack_is_refused(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "end it in .tar.gz" in result.output
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.slow
-def test_packed_environment_starts_from_another_folder(archive: Path, tmp_path: Path) -> None:
-    """The interpreter and one package of it; the rest runs on the hosts of test_local_cluster."""
-    with tarfile.open(archive) as whole:
-        wanted = ("bin/", "lib/lib", "lib/python3.11/", "manifest.json")
-        skipped = "/site-packages/"
-        for member in whole:
-            small = skipped not in member.name or "/numpy" in member.name
-            if member.name.startswith(wanted) and small:
-                whole.extract(member, tmp_path, filter="data")
-    code = (
-        "import ctypes, hashlib, lzma, multiprocessing, sqlite3, ssl, sys, numpy;"
-        "print(sys.prefix); print(numpy.__file__)"
-    )
-    command = ["./bin/python", "-c", code]
-    told = subprocess.run(
-        command, cwd=tmp_path, env={}, stdout=subprocess.PIPE, text=True, check=True
-    )
-    prefix, numpy_file = told.stdout.splitlines()
-    assert prefix == str(tmp_path)
-    assert numpy_file.startswith(str(tmp_path))
