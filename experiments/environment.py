@@ -78,7 +78,7 @@ class EnvironmentDifferenceError(ExperimentError):
 
 def check(
     session: "SparkSession", workers: int, backend: str, packages: Iterable[str]
-) -> tuple[list[str], list[Environment]]:
+) -> list[str]:
     """Compare the executors' environments with this process's before anything is trained.
 
     Parameters
@@ -93,9 +93,8 @@ def check(
     Returns
     -------
     list of str
-        Sentences for the record about packages that differ and that the backend does not use.
-    list of Environment
-        What each executor has.
+        Sentences for the record: which archive they run from, and which packages differ that the
+        backend does not use.
 
     Raises
     ------
@@ -122,14 +121,17 @@ def check(
             + "\npack this environment with 'python -m deploy pack' and send it with "
             "--environment archive, or make the executors' the same"
         )
-    notes = []
+    archives = sorted({one.checksum[:12] for one in found if one.checksum})
+    notes = (
+        [f"Executors run from the packed environment {', '.join(archives)}."] if archives else []
+    )
     if all_differences:
         notes.append(
             f"Executors have other packages than the driver, which {backend} does not use: "
             + "; ".join(map(str, all_differences))
             + "."
         )
-    return notes, found
+    return notes
 
 
 def environments(session: "SparkSession", workers: int) -> list[Environment]:
@@ -227,7 +229,7 @@ def _no_python(text: str) -> str | None:
     if missing := re.search(r'Cannot run program "([^"]+)"', text):
         return (
             f"executors have no Python at {missing[1]}: send this environment with --environment "
-            "archive (python -m deploy pack makes it), or name theirs with "
+            "archive (python -m deploy pack makes it), or name theirs with --environment image "
             "--set spark.environment_python=/path/to/python"
         )
     if other := re.search(r"Python in worker has different version:? \(?'?([\d., ']+)", text):

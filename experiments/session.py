@@ -70,8 +70,7 @@ def start(
         ship_code(session, folder)
         wait_for_executors(session, task.workers)
         if not on_this_machine(master):
-            notes, _ = environment.check(session, task.workers, backend.name, backend.packages)
-            for note in notes:
+            for note in environment.check(session, task.workers, backend.name, backend.packages):
                 on_note(note)
         if backend.executor_modules:
             context = RunContext(spark=session, folder=folder)

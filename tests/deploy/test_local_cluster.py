@@ -224,6 +224,7 @@ def test_spark_brings_the_archive_to_executors(archive: Path, train: Train) -> N
     (record,) = train("--backend", "spark_tensorflow_distributor", *options)
     assert (record["status"], record["reason"]) == ("FINISHED", "")
     assert record["metrics"]["resources.executors_cpu_s"] > 0
+    assert any(note.startswith("Executors run from the packed") for note in record["notes"])
 
 
 def test_other_environment_is_told_before_training(train: Train) -> None:
