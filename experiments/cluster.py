@@ -67,35 +67,27 @@ def embedded_cluster(workers: int, memory_mb: int, folder: Path) -> Iterator[Clu
         stop(processes)
 
 
-def on_this_machine(master: str) -> bool:
-    """Tell whether the processes of ``master`` share this machine's loopback and files."""
-    return master.startswith(("embedded", "local", f"spark://{LOOPBACK}"))
-
-
-def spark_environment(master: str = "embedded") -> dict[str, str]:
+def spark_environment(address: str | None = LOOPBACK) -> dict[str, str]:
     """Return the environment in which Spark's Java processes start on this machine.
 
-    With a ``master`` elsewhere they are reachable from there, and ``PYSPARK_PYTHON``, where it is
-    set, names the Python that executors start.
+    Parameters
+    ----------
+    address
+        Where they listen; None leaves it to Spark.
     """
     import importlib.util
 
     specification = importlib.util.find_spec("pyspark")
     if specification is None or specification.origin is None:
         raise ExperimentError("pyspark is not installed: run 'uv sync'")
-    environment = {
+    own = {"SPARK_LOCAL_IP": address, "SPARK_LOCAL_HOSTNAME": address} if address else {}
+    return {
         **os.environ,
+        **own,
         "JAVA_HOME": str(find_java()),
         "SPARK_HOME": str(Path(specification.origin).parent),
-        "PYSPARK_DRIVER_PYTHON": sys.executable,
-    }
-    if not on_this_machine(master):
-        return {"PYSPARK_PYTHON": sys.executable, **environment}
-    return {
-        **environment,
         "PYSPARK_PYTHON": sys.executable,
-        "SPARK_LOCAL_IP": LOOPBACK,
-        "SPARK_LOCAL_HOSTNAME": LOOPBACK,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
     }
 
 

@@ -34,6 +34,13 @@ class SparkConfig(_Frozen):
     master: str = EMBEDDED
     executor_memory: Annotated[str, Field(pattern=r"^\d+[mg]$")] = "1g"
     driver_memory: Annotated[str, Field(pattern=r"^\d+[mg]$")] = "1g"
+    #: Whose Python executors start. ``path``: the one at this interpreter's path; ``archive``: the
+    #: one that Spark sends them; ``image``: the one that their machines or containers come with.
+    environment: Literal["path", "archive", "image"] = "path"
+    #: File, or address that Spark or this machine reads, that ``python -m deploy pack`` has made.
+    environment_archive: str | None = None
+    #: Path of Python in the executors' image.
+    environment_python: str = IMAGE_PYTHON
     #: Settings for Spark as they are, stronger than the harness's and the backend's own.
     conf: dict[str, str] = {}
 
@@ -47,6 +54,20 @@ class SparkConfig(_Frozen):
                     "spark-defaults.conf of SPARK_CONF_DIR"
                 )
         return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> "SparkConfig":
+        if (self.environment == "archive") != (self.environment_archive is not None):
+            raise ValueError(
+                "environment 'archive' and the archive go together: --environment archive "
+                "--environment-archive environment.tar.gz"
+            )
+        if self.environment != "path" and not self.has_own_executors:
+            raise ValueError(
+                f"environment '{self.environment}' is for executors elsewhere; those of "
+                f"'{self.master}' run this machine's Python: name a cluster with --master"
+            )
+        return self
 
     @property
     def has_own_executors(self) -> bool:

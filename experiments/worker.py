@@ -88,6 +88,8 @@ class Worker:
         self.events = EventWriter(folder / "events.jsonl")
         self.times: dict[str, float] = {}
         self.session: SparkSession | None = None
+        #: On the executors, for the record.
+        self.notes: list[str] = []
         self._last_progress = 0.0
 
     def run(self) -> Result:
@@ -126,7 +128,7 @@ class Worker:
             epochs=[vars(epoch) for epoch in fitted.epochs],
             samples_seen=fitted.samples_seen,
             steps=fitted.steps,
-            notes=list(fitted.notes),
+            notes=[*self.notes, *fitted.notes],
             initial_weights_checksum=context.initial_weights_checksum,
             executors=executors,
         )
@@ -168,7 +170,9 @@ class Worker:
         from experiments import session
 
         spark = self.job.plan.experiment.spark
-        self.session = session.start(spark, str(self.job.master), backend, task, self.folder)
+        self.session = session.start(
+            spark, str(self.job.master), backend, task, self.folder, self.notes.append
+        )
 
     def _executor_use(self, task: TrainingTask) -> ExecutorUse | None:
         """Ask a cluster's executors what they have used; a failure to tell fails no run."""
