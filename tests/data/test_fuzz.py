@@ -52,7 +52,7 @@ def originals() -> list[bytes]:
 
 def flip_bits(content: bytes, _: bytes, generator: np.random.Generator) -> bytes:
     values = np.frombuffer(content, np.uint8).copy()
-    count = generator.integers(1, 1 + len(values) // 20)
+    count = generator.integers(1, 2 + len(values) // 20)
     places = generator.integers(len(values), size=count)
     values[places] ^= (1 << generator.integers(8, size=count)).astype(np.uint8)
     return values.tobytes()

@@ -17,7 +17,7 @@ from data.object_listing import objects_below
 from tests.s3_server import BUCKET, ENVIRONMENT, client, s3_server
 
 FILES = 20_000
-OBJECTS = 5_000
+OBJECTS = 3_000
 
 
 def names(count: int) -> Iterator[str]:
