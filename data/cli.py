@@ -281,7 +281,7 @@ def synthesize(
         given = {**numbers, "size": size, "workers": workers}
         folder = draw(output, seed=seed, **{k: v for k, v in given.items() if v is not None})
     else:
-        if any(numbers.values()):
+        if any(value is not None for value in numbers.values()):
             raise DataError("--like c-nmc has its own patients and cells; --share takes a part")
         from data.synthetic_c_nmc import OFFICIAL_SIZE, synthesize_c_nmc
 
@@ -289,7 +289,7 @@ def synthesize(
             folder = synthesize_c_nmc(
                 output,
                 file_list=file_list,
-                size=size or OFFICIAL_SIZE,
+                size=OFFICIAL_SIZE if size is None else size,
                 share=1.0 if share is None else share,
                 seed=seed,
                 workers=workers,

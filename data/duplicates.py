@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow import fs
 
 from data.storage import locate
 
@@ -48,11 +49,16 @@ def find_duplicates(uri: str, files: Iterable[str]) -> Duplicates:
     A picture that was compressed with loss a second time has other pixels and is not found.
     """
     filesystem, root = locate(uri)
-    table = pa.concat_tables(
-        pq.read_table(f"{root}/{name}", columns=[*_COLUMNS], filesystem=filesystem)
-        for name in files
-    )
-    rows = _repeated(table).sort_by("path").to_pylist()
+    paths = [f"{root}/{name}" for name in files]
+    # Digests alone at first: most data sets have no duplicates, and names are larger.
+    digests = [_read(filesystem, path, ["pixels_sha256"]) for path in paths]
+    repeated = _repeated(pa.concat_tables(digests).column("pixels_sha256"))
+    rows: list[dict] = []
+    for path, digest in zip(paths, digests, strict=True):
+        found = pc.is_in(digest.column("pixels_sha256"), repeated)
+        if pc.any(found).as_py():
+            rows += _read(filesystem, path, _COLUMNS).filter(found).to_pylist()
+    rows.sort(key=lambda row: row["path"])
     by_file, by_pixels = _sets(rows, "source_sha256"), _sets(rows, "pixels_sha256")
     every = [found for found in by_pixels if len(found) > 1]  # equal files have equal pixels
     return Duplicates(
@@ -64,11 +70,15 @@ def find_duplicates(uri: str, files: Iterable[str]) -> Duplicates:
     )
 
 
-def _repeated(table: pa.Table) -> pa.Table:
-    """Return the rows whose pixels occur more than once: few, where Python objects are dear."""
-    counted = pc.value_counts(table.column("pixels_sha256").combine_chunks())
-    several = counted.filter(pc.greater(counted.field("counts"), 1)).field("values")
-    return table.filter(pc.is_in(table.column("pixels_sha256"), several))
+def _read(filesystem: fs.FileSystem, path: str, columns: Sequence[str]) -> pa.Table:
+    with filesystem.open_input_file(path) as stream:
+        return pq.ParquetFile(stream).read([*columns])
+
+
+def _repeated(digests: pa.ChunkedArray) -> pa.Array:
+    """Return the digests that occur more than once."""
+    counted = pc.value_counts(digests.combine_chunks())
+    return counted.filter(pc.greater(counted.field("counts"), 1)).field("values")
 
 
 def _sets(rows: Sequence[dict], column: str) -> list[list[dict]]:

@@ -82,7 +82,7 @@ def lie_about_sizes(content: bytes, _: bytes, generator: np.random.Generator) ->
     """Write extreme numbers of two or four bytes where headers have widths, counts and offsets."""
     values = bytearray(content)
     extremes = (0, 1, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-    for _ in range(generator.integers(1, 4)):
+    for _lie in range(generator.integers(1, 4)):
         width = int(generator.choice([2, 4]))
         place = int(generator.integers(min(len(values) - width, 200)))
         number = int(generator.choice(extremes)) % 256**width
@@ -142,6 +142,7 @@ def folder_of_damaged_images(root: Path) -> list[str]:
 
 
 @pytest.mark.spark
+@pytest.mark.slow
 def test_damaged_files_never_end_an_ingest_and_each_is_an_image_or_a_reject(tmp_path: Path) -> None:
     paths = folder_of_damaged_images(tmp_path / "source")
     config = DataConfig(

@@ -1,6 +1,7 @@
 """The full shape of C-NMC: its folds, patients and counts, whoever gives the names."""
 
 import csv
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -158,8 +159,8 @@ def test_senseless_share_is_refused(tmp_path: Path, share: float) -> None:
 def test_disk_that_is_too_small_is_told_before_anything_is_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = synthetic_c_nmc.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(synthetic_c_nmc.shutil, "disk_usage", lambda _: usage._replace(free=10**9))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10**9))
     with pytest.raises(DataError, match=r"would take 9\.2 GB and 1\.0 GB are free"):
         synthesize_c_nmc(tmp_path / "set")
     assert not any(tmp_path.iterdir())

@@ -21,9 +21,10 @@ def printed(runs: int, headline: str) -> list[str]:
         )
         for seed in range(runs)
     ]  # fmt: skip
-    console = Console(file=io.StringIO(), width=80)
+    text = io.StringIO()
+    console = Console(file=text, width=80)
     console.print(result_table(records, synthetic=False, headline=headline))
-    return console.file.getvalue().splitlines()
+    return text.getvalue().splitlines()
 
 
 def test_headline_stands_above_f1_for_a_few_runs() -> None:
