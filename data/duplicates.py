@@ -7,12 +7,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow import fs
 
 from data.storage import locate
 
 #: Examples in a note.
 _SHOWN = 2
-_COLUMNS = ("path", "patient_id", "class_name", "split", "source_sha256", "pixels_sha256")
+_PIXELS = "pixels_sha256"
+_COLUMNS = ("path", "patient_id", "class_name", "split", "source_sha256", _PIXELS)
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,16 @@ class Duplicates:
 def find_duplicates(uri: str, files: Iterable[str]) -> Duplicates:
     """Return the duplicates among the images of an ingest's Parquet files; no pixel is read."""
     filesystem, root = locate(uri)
-    return duplicates_of(
-        pa.concat_tables(
-            pq.read_table(f"{root}/{name}", columns=[*_COLUMNS], filesystem=filesystem)
-            for name in files
-        )
-    )
+    paths = [f"{root}/{name}" for name in files]
+    # Digests alone at first: most data sets have no duplicates, and names are larger.
+    digests = [_read(filesystem, path, [_PIXELS]) for path in paths]
+    several = _several(pa.concat_tables(digests))
+    rows = [
+        _read(filesystem, path, _COLUMNS).filter(pc.is_in(digest.column(_PIXELS), several))
+        for path, digest in zip(paths, digests, strict=True)
+        if pc.any(pc.is_in(digest.column(_PIXELS), several)).as_py()
+    ]
+    return duplicates_of(pa.concat_tables(rows)) if rows else Duplicates((), ())
 
 
 def duplicates_of(table: pa.Table) -> Duplicates:
@@ -97,12 +103,21 @@ def duplicates_of(table: pa.Table) -> Duplicates:
     )
 
 
+def _read(filesystem: fs.FileSystem, path: str, columns: Iterable[str]) -> pa.Table:
+    with filesystem.open_input_file(path) as stream:
+        return pq.ParquetFile(stream).read([*columns])
+
+
+def _several(table: pa.Table) -> pa.Array:
+    """Return the digests of pixels that occur more than once."""
+    counted = pc.value_counts(table.column(_PIXELS).combine_chunks())
+    return counted.filter(pc.greater(counted.field("counts"), 1)).field("values")
+
+
 def _repeated(table: pa.Table) -> pa.Table:
     """Return the rows whose pixels occur more than once: few, where Python objects are dear."""
-    table = table.filter(pc.is_valid(table.column("pixels_sha256")))
-    counted = pc.value_counts(table.column("pixels_sha256").combine_chunks())
-    several = counted.filter(pc.greater(counted.field("counts"), 1)).field("values")
-    return table.filter(pc.is_in(table.column("pixels_sha256"), several))
+    table = table.filter(pc.is_valid(table.column(_PIXELS)))
+    return table.filter(pc.is_in(table.column(_PIXELS), _several(table)))
 
 
 def _sets(rows: Sequence[dict[str, Any]], column: str) -> tuple[DuplicateSet, ...]:

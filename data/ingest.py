@@ -163,9 +163,8 @@ def _cut_into_chunks(plan: _Plan, config: DataConfig, output: str) -> Iterator[C
     """Yield one chunk for each file; the files of a split are equally long."""
     size = ImageSize(config.image.height, config.image.width, config.image.color)
     limit = max(1, min(FILE_ROWS, FILE_BYTES // size.bytes))
-    bytes_of = [plan.index.sizes.get(path) for path in plan.rows.column("path").to_pylist()]
     sized = plan.rows.select(_CHUNK_COLUMNS).append_column(
-        "source_bytes", pa.array(bytes_of, pa.int64())
+        "source_bytes", plan.index.bytes_of(plan.rows.column("path"))
     )
     placed = with_places(sized, output, recipe(size))
     for split in SPLITS:

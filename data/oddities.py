@@ -36,10 +36,12 @@ def notes_on_case(table: pa.Table) -> list[str]:
 
 
 def _notes_on_files(index: Index) -> list[str]:
-    taken = index.table.column("path").to_pylist()
-    empty = [path for path in taken if index.sizes.get(path) == 0]
-    known = {*taken, *index.rejects.column("path").to_pylist()}
-    left = [path for path in index.sizes if path not in known]
+    files, images = index.files, index.table.column("path")
+    used = pc.is_in(files.column("path"), images)
+    nothing = pc.equal(files.column("source_bytes"), 0)
+    empty = files.filter(pc.and_(used, nothing)).column("path").to_pylist()
+    known = pc.or_(used, pc.is_in(files.column("path"), index.rejects.column("path")))
+    left = files.filter(pc.invert(known)).column("path").to_pylist()
     other = [path for path in left if _OTHER_IMAGES.fullmatch(suffix(path))]
     unused = [path for path in left if suffix(path) in IMAGE_SUFFIXES]
     kinds = Counter(map(suffix, other))

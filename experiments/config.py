@@ -100,6 +100,8 @@ class Experiment(_Frozen):
     data: DataConfig = DataConfig()
     #: The class that F1, sensitivity and ROC AUC are about.
     positive_class: str
+    #: The score that stands first on the terminal; a challenge may rank by another than F1.
+    headline: Literal["f1", "weighted_f1", "macro_f1"] = "f1"
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     epochs: Annotated[int, Field(ge=1)] = 5

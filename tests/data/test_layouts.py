@@ -1,19 +1,23 @@
 import gzip
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from pyarrow import fs
 
-from data.config import DataConfig
+from data.classes import select_classes
+from data.config import DataConfig, SplitConfig
 from data.errors import DataError
 from data.layouts import Index, read_index
-from data.layouts.base import IndexBuilder
+from data.layouts.base import IndexBuilder, Listing, stem, without_suffix
 from data.layouts.c_nmc import Cell, add_training, fold_of, parse_name
 from data.layouts.folders import locate_classes
 from data.layouts.malaria import parse_patient
 from data.schema import INDEX_SCHEMA, REJECT_SCHEMA
+from data.splitting import make_split
 
 
 def touch(root: Path, *paths: str) -> None:
@@ -47,20 +51,31 @@ def official_paths(real_data: Path) -> list[str]:
     return [path for path in paths if "/training_data/" in path]
 
 
-def test_c_nmc_full_list_gives_every_patient_of_the_training_set(official_paths):
+def official(paths: list[str]) -> Index:
     builder = IndexBuilder()
-    add_training(builder, "", official_paths)
-    rows = list(builder._rows.values())
-    images = [row["class_name"] for row in rows]
-    patients = {(row["patient_id"], row["class_name"]) for row in rows}
-    assert not builder._rejects
+    add_training(builder, "", paths)
+    builder.refuse_mixed_patients("")
+    nothing = Listing("", fs.LocalFileSystem(), "", (), np.empty(0, np.int64))
+    return builder.finish("c-nmc", nothing)
+
+
+def test_c_nmc_full_list_gives_every_patient_of_the_training_set(official_paths):
+    index = official(official_paths)
+    assert index.rejects.num_rows == 0
+    images = column(index, "class_name")
+    patients = {*zip(column(index, "patient_id"), images, strict=True)}
     assert (images.count("all"), images.count("hem")) == (7272, 3389)
     assert sum(name == "all" for _, name in patients) == 47
     assert sum(name == "hem" for _, name in patients) == 26
     numbers = [patient.removeprefix("H") for patient, _ in patients]
     assert len(numbers) - len(set(numbers)) == 19
-    assert {row["fold"] for row in rows} == {"fold_0", "fold_1", "fold_2"}
-    builder.refuse_mixed_patients("")
+    assert {*column(index, "fold")} == {"fold_0", "fold_1", "fold_2"}
+
+
+def test_c_nmc_small_h_of_the_list_is_no_patient_of_its_own(official_paths):
+    small = [path for path in official_paths if "/UID_h3_" in path]
+    assert len(small) == 36
+    assert {*column(official(small), "patient_id")} == {"H3"}
 
 
 @given(
@@ -158,6 +173,23 @@ def test_c_nmc_preliminary_rows_and_images_without_each_other_are_rejects(tmp_pa
         f"{PRELIMINARY}/copy/1.bmp": f"has the same image name as {PRELIMINARY}/1.bmp",
         "validation_data/9.bmp": f"is listed in {labels} and missing",
     }
+
+
+def test_c_nmc_patient_of_training_and_preliminary_test_is_refused(tmp_path):
+    touch(
+        tmp_path,
+        "training_data/fold_0/all/UID_1_1_1_all.bmp",
+        "training_data/fold_0/hem/UID_H1_1_1_hem.bmp",
+        f"{PRELIMINARY}/1.bmp",
+        f"{PRELIMINARY}/2.bmp",
+    )
+    (tmp_path / f"{PRELIMINARY}_labels.csv").write_text(
+        "Patient_ID,new_names,labels\nUID_1_9_9_all.bmp,1.bmp,1\nUID_H2_1_1_hem.bmp,2.bmp,0\n"
+    )
+    split = SplitConfig(method="folds", test_folds=("preliminary",))
+    table = select_classes(read(tmp_path), None)[0]
+    with pytest.raises(DataError, match="patient 1 stands in the folds 'fold_0' and 'preliminary'"):
+        make_split(table, split)
 
 
 def test_c_nmc_patient_in_both_classes_is_refused(tmp_path):
@@ -342,6 +374,14 @@ def test_csv_with_other_columns_says_which(tmp_path):
     table.write_text("file,class\n1.png,a\n")
     with pytest.raises(DataError, match=r"path, label, group; it has file, class"):
         read(table)
+
+
+@given(st.lists(st.text(st.sampled_from("ab. "), min_size=1, max_size=6), min_size=1, max_size=3))
+def test_names_without_suffix_are_those_of_python(parts):
+    assume(not {".", ".."} & {*parts})
+    path = PurePosixPath(*parts)
+    assert stem(str(path)) == path.stem
+    assert without_suffix(str(path)) == str(path.with_suffix(""))
 
 
 # Choosing
