@@ -23,7 +23,8 @@ import numpy as np
 from pydantic import Field
 
 from backends import executors, inference
-from backends.base import Backend, Epoch, FitResult, Options, RunContext, TrainingTask
+from backends.base import Backend, FitResult, Options, RunContext, TrainingTask
+from backends.epoch import Epoch
 from backends.keras_state import set_random_starts
 from backends.ports import free_port, is_free
 from backends.search import Choices, Values

@@ -9,12 +9,13 @@ from typing import ClassVar
 import numpy as np
 
 from backends import inference
-from backends.base import Backend, Epoch, FitResult, Options, RunContext, TrainingTask
+from backends.base import Backend, FitResult, Options, RunContext, TrainingTask
 from backends.bigdl import memory, samples
 from backends.bigdl.quiet import quiet, quieten_engine
 from backends.bigdl.training import Exchange, Trainer
 from backends.bigdl.translation import Network, obstacle
 from backends.bigdl.weights import Ordering
+from backends.epoch import Epoch
 from backends.errors import BackendError
 from backends.search import Choices, Values
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from backends.all_reduce_backend import AllReduceOptions
-from backends.base import Epoch, FitResult, RunContext, TrainingTask
+from backends.base import FitResult, RunContext, TrainingTask
 from backends.checkpoints import Checkpoint, CheckpointFolder
+from backends.epoch import Epoch
 from backends.keras_local import KerasLocal
 from backends.tensorflowonspark import TensorFlowOnSparkOptions
 from data.prepared import PreparedData
