@@ -256,6 +256,11 @@ def _result(
     notes: list[str],
 ) -> FitResult:
     steps = -(-max(shard_rows) // task.worker_batch_size) * task.epochs
+    notes.append(
+        "Elephas turns all images of a worker into one array: "
+        f"{max(shard_rows) * task.data.image_bytes / 2**20:,.0f} MiB here, and more with more "
+        "images."
+    )
     return FitResult(weights, tuple(epochs), sum(shard_rows) * task.epochs, steps, tuple(notes))
 
 

@@ -196,4 +196,9 @@ def _notes(task: TrainingTask, trainer: Trainer, network: Network) -> list[str]:
         )
     if _options(task).exchange == "half":
         notes.append("Gradients and weights are cut to 16 bits on their way between workers.")
+    pixels = max(rows) * int(np.prod(task.data.image_shape))
+    notes.append(
+        "BigDL keeps all images of a worker in its executor as float32: "
+        f"{4 * pixels / 2**20:,.0f} MiB here, and more with more images."
+    )
     return [*notes, *trainer.notes]
