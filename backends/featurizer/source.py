@@ -24,6 +24,7 @@ def spark_conf(workers: int) -> dict[str, str]:
     return {
         "spark.sql.files.minPartitionNum": str(_PARTS_PER_WORKER * workers),
         "spark.sql.files.openCostInBytes": str(64 * 1024),
+        "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
     }
 
 
