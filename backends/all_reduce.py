@@ -248,8 +248,8 @@ class Follower:
         where = f"worker {cause.rank} on {self._hosts.get(cause.rank, 'an unknown host')}"
         if cause.kind == "lost":
             return BackendError(
-                f"{where} died or hung without a word (killed? out of memory?); the others "
-                "cannot go on without it"
+                f"{where} died or hung without a word (killed? out of memory? its host gone or cut "
+                "off?); the others cannot go on without it"
             )
         error = BackendError(f"{where}: {cause.content['error']}: {cause.content['text']}")
         error.add_note(cause.content["traceback"])

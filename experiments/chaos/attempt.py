@@ -12,33 +12,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pydantic import BaseModel
-
 from experiments.chaos.diary import DIARY, Moment
 from experiments.chaos.faults import FAULTS, Fault
 from experiments.chaos.hosts import read_hosts
-from experiments.chaos.scene import Conditions, Scene
+from experiments.chaos.job import JOB, AttemptJob
+from experiments.chaos.scene import Scene
 from experiments.config import Experiment
 from experiments.events import EventWriter
 from experiments.observer import Observer
 from experiments.records import RunRecord
 
-JOB = "job.json"
 _TOLD = ("phase", "epoch", "batch")
-
-
-class AttemptJob(BaseModel):
-    """What the campaign asks for."""
-
-    experiment: Experiment
-    work: Path
-    #: None disturbs nothing.
-    fault: str | None = None
-    moment: Moment = Moment()
-    conditions: Conditions = Conditions()
-    #: Folder of the cluster's hosts.
-    cluster: Path | None = None
-    resume: bool = False
 
 
 class Injector(Observer):

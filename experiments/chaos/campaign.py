@@ -11,10 +11,10 @@ import numpy as np
 import psutil
 
 from backends import create
-from experiments.chaos.attempt import JOB, AttemptJob
 from experiments.chaos.diary import Diary, Moment, read_diary
 from experiments.chaos.faults import FAULTS, Fault
 from experiments.chaos.hosts import Hosts
+from experiments.chaos.job import JOB, AttemptJob
 from experiments.chaos.outcome import Attempt, Outcome, StoredRun, Verdict, judge
 from experiments.chaos.scene import Conditions
 from experiments.chaos.server import store_of

@@ -124,13 +124,13 @@ def judge(
     """
 
     attempts = [attempt, *filter(None, [resumed])]
-    last = attempts[-1]
+    last, struck = attempts[-1], attempt.diary.struck is not None
     outcome = Outcome(
         backend,
         fault.name,
         Verdict.RECOVERED,
         struck=_struck(fault, attempt.diary),
-        cost=cost_of(fault, reference, attempts) if last.finished else None,
+        cost=cost_of(fault, reference, attempts) if struck and last.finished else None,
         resumed=resumed is not None and last.finished,
         run_ids=tuple(run.run_id for run in stored),
     )

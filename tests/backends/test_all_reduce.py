@@ -161,7 +161,7 @@ def ending(checksums: tuple[str, str] = ("same", "same")) -> list[Message]:
 
 
 def epoch(number: int) -> Message:
-    return say(0, "epoch", number=number, loss=0.5, validation_loss=0.6, seconds=2.0, stops=False)
+    return say(0, "epoch", number=number, loss=0.5, validation_loss=0.6, seconds=2.0)
 
 
 def test_epochs_are_passed_on_and_samples_counted(prepared: PreparedData) -> None:
