@@ -3,6 +3,9 @@
 ``MultiWorkerMirroredStrategy`` with a Keras 3 model and a loop of its own: ``Model.fit`` of
 Keras 3 does not work under that strategy. Keras's optimiser sums the gradients over all workers,
 so each worker divides its loss by the global batch.
+
+TensorFlow's own servers, one in each worker, have no password and listen on all addresses of their
+machine (TensorFlow 2.19 has no option for it): keep executors in a private network.
 """
 
 import time

@@ -14,6 +14,7 @@ What its code does, and this module handles or records (Elephas 7.3):
   has seeded: they are given a start of their own for each worker and epoch.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -175,6 +176,7 @@ def _fit_synchronous(task: TrainingTask, context: RunContext) -> FitResult:
 
 def _fit_with_server(task: TrainingTask, context: RunContext) -> FitResult:
     """Train all epochs in one call; workers exchange weights through the parameter server."""
+    address = _listen_on_driver_address(context)
     # Before anything takes time: an executor may be lost while Elephas is imported.
     present = executors.alive(context.spark.sparkContext)
     from elephas.spark_model import AsynchronousSparkModel
@@ -187,7 +189,7 @@ def _fit_with_server(task: TrainingTask, context: RunContext) -> FitResult:
         mode=options.mode,
         frequency=options.frequency,
         parameter_server_mode="http",  # the socket server burns a core and hung once
-        port=options.port or free_port(),
+        port=options.port or free_port(address),
     )
     spark_model.parameter_server.debug = False  # Flask's debugger would run anybody's code
     losses = context.spark.sparkContext.accumulator([], _list_parameter())
@@ -232,6 +234,17 @@ def _fit_with_server(task: TrainingTask, context: RunContext) -> FitResult:
         notes.append("Images are drawn once, for all epochs.")
     notes.append("Workers apply their full update, not a share of it (no division by workers).")
     return _result(weights, epochs, shard_rows, task, notes)
+
+
+def _listen_on_driver_address(context: RunContext) -> str:
+    """Let the parameter server listen where the driver does, and nowhere else; return the address.
+
+    It takes updates from whoever connects. Elephas reads the variable for the server and for the
+    address that it gives to the workers.
+    """
+    address = str(context.spark.sparkContext.getConf().get("spark.driver.host"))
+    os.environ["SPARK_LOCAL_IP"] = address
+    return address
 
 
 def _result(

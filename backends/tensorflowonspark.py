@@ -10,7 +10,8 @@ What its code does, and this module handles or records (TensorFlowOnSpark 2.2):
   batch.
 - The queue has no bound: with ``input_mode`` "spark" a worker's images of one epoch lie in the
   memory of its executor's machine.
-- Its reservation server reads pickles from whoever connects: keep the driver in a private network.
+- Its reservation server reads pickles from whoever connects, on every address of the machine: here
+  it listens on the driver's alone, loopback or the cluster's network.
 """
 
 import os
@@ -25,6 +26,7 @@ from backends.all_reduce_backend import AllReduceBackend, AllReduceOptions
 from backends.all_reduce_worker import Source, WorkerJob, shard_source, train
 from backends.base import FitResult, RunContext, TrainingTask
 from backends.errors import BackendError
+from backends.reservation_server import reservations_on
 
 if TYPE_CHECKING:
     from pyspark import RDD, SparkContext
@@ -81,17 +83,19 @@ def _launch(
     from tensorflowonspark import TFCluster
 
     os.environ["TFOS_SERVER_HOST"] = job.address.host
+    bind = spark.getConf().get("spark.driver.bindAddress", job.address.host)
     try:
-        cluster = TFCluster.run(
-            spark,
-            _fed_worker if feeds else _reading_worker,
-            {"job": job},
-            num_executors=job.task.workers,
-            num_ps=0,
-            input_mode=TFCluster.InputMode.SPARK if feeds else TFCluster.InputMode.TENSORFLOW,
-            master_node="chief",  # without one, TF_CONFIG is not set
-            reservation_timeout=int(all_reduce.START_LIMIT),
-        )
+        with reservations_on(bind):
+            cluster = TFCluster.run(
+                spark,
+                _fed_worker if feeds else _reading_worker,
+                {"job": job},
+                num_executors=job.task.workers,
+                num_ps=0,
+                input_mode=TFCluster.InputMode.SPARK if feeds else TFCluster.InputMode.TENSORFLOW,
+                master_node="chief",  # without one, TF_CONFIG is not set
+                reservation_timeout=int(all_reduce.START_LIMIT),
+            )
         epoch = job.first_epoch
         continues = feeds and follower.continues_after(epoch - 1)
         while continues:

@@ -184,7 +184,7 @@ def _decoded(chunk: Chunk, rejects: list[tuple[str, str]]) -> Iterator[dict[str,
             if file is not None:
                 pixels, digest = places.pixels_and_digest(file, number)
             else:
-                content = _read(filesystem, root, row["path"])
+                content = read_image(filesystem, root, row["path"])
                 pixels = decode(content, size.height, size.width, size.color).tobytes()
                 digest = hashlib.sha256(content).digest()
         except UnreadableImage as error:
@@ -201,7 +201,14 @@ def _decoded(chunk: Chunk, rejects: list[tuple[str, str]]) -> Iterator[dict[str,
         }
 
 
-def _read(filesystem: fs.FileSystem, root: str, path: str) -> bytes:
+def read_image(filesystem: fs.FileSystem, root: str, path: str) -> bytes:
+    """Return the file at ``path``, below ``root`` or wherever a table says that it is.
+
+    Raises
+    ------
+    UnreadableImage
+        When it cannot be opened or read.
+    """
     try:
         if path.startswith("/") or "://" in path:
             filesystem, path = locate(path)

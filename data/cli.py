@@ -213,19 +213,39 @@ def describe(
     output: Annotated[
         Path | None, typer.Option(help="Folder for plots (PNG): counts, histogram, samples.")
     ] = None,
+    html: Annotated[
+        str | None,
+        typer.Option(
+            help="Page to write: reads every image for sizes, brightness and colour by patient, "
+            "duplicates, damaged files and samples."
+        ),
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="With --html: read only so many images of a patient.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Images read at the same time.")] = 2,
     layout: LayoutOption = None,
     group_pattern: GroupPattern = None,
     s3_endpoint: S3Endpoint = None,
     debug: Debug = False,
 ) -> None:
-    """Count images and patients of each class, and draw them on request."""
+    """Count images and patients of each class, and draw or explore them on request."""
+    if sample is not None and html is None:
+        raise DataError("--sample says how many images are read for the page: give --html too")
     from data.describe import describe as count
     from data.describe import sample_images
-    from data.tables import print_description
+    from data.tables import print_description, print_findings
 
     config = DataConfig(source=source, layout=layout, group_pattern=group_pattern)
     description = count(_resolve(config, output or "describe"))
     print_description(Console(), description)
+    if html is not None:
+        from data.exploration import explore
+
+        with _progress() as report:
+            findings = explore(description, html, sample=sample, workers=workers, progress=report)
+        print_findings(Console(), findings)
+        typer.echo(f"written {html}")
     if output is not None:
         from data.plots import save_plots
 
@@ -238,22 +258,64 @@ def describe(
 def synthesize(
     output: Annotated[Path, typer.Argument(help="New folder for the images.")],
     *,
-    patients: Annotated[int, typer.Option(help="Half of them in each class.")] = 40,
-    cells_per_patient: Annotated[int, typer.Option(help="Cells of a patient, on average.")] = 40,
-    size: Annotated[int, typer.Option(help="Side of the square images in pixels.")] = 96,
+    like: Annotated[
+        Literal["c-nmc"] | None,
+        typer.Option(help="Draw the full shape of a published set: 15,114 images, 9 GB."),
+    ] = None,
+    file_list: Annotated[
+        Path | None,
+        typer.Option(
+            "--list", help="With --like: the publisher's file names (path, tab, size; .gz too)."
+        ),
+    ] = None,
+    share: Annotated[
+        float | None, typer.Option(help="With --like: share of everybody's images.")
+    ] = None,
+    patients: Annotated[
+        int | None, typer.Option(help="Half of them in each class; 40 when not given.")
+    ] = None,
+    cells_per_patient: Annotated[
+        int | None, typer.Option(help="Cells of a patient, on average; 40 when not given.")
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Side of the square images in pixels; 96, and 450 with --like."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the drawing.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes or threads that draw.")
+    ] = None,
     s3_endpoint: S3Endpoint = None,
     debug: Debug = False,
 ) -> None:
     """Draw SYNTHETIC cells with the names and folders of C-NMC 2019."""
     from data.describe import describe as count
-    from data.synthetic import synthesize as draw
     from data.tables import print_description
 
-    folder = draw(
-        output, patients=patients, cells_per_patient=cells_per_patient, size=size, seed=seed
-    )
-    print_description(Console(), count(DataConfig(source=str(folder))))
+    numbers = {"patients": patients, "cells_per_patient": cells_per_patient}
+    if like is None:
+        if file_list is not None or share is not None:
+            raise DataError("--list and --share belong to --like c-nmc")
+        from data.synthetic import synthesize as draw
+
+        given = {**numbers, "size": size, "workers": workers}
+        folder = draw(output, seed=seed, **{k: v for k, v in given.items() if v is not None})
+    else:
+        if any(value is not None for value in numbers.values()):
+            raise DataError("--like c-nmc has its own patients and cells; --share takes a part")
+        from data.synthetic_c_nmc import OFFICIAL_SIZE, synthesize_c_nmc
+
+        with _progress("drawing") as report:
+            folder = synthesize_c_nmc(
+                output,
+                file_list=file_list,
+                size=OFFICIAL_SIZE if size is None else size,
+                share=1.0 if share is None else share,
+                seed=seed,
+                workers=workers,
+                progress=report,
+            )
+    print_description(Console(), count(DataConfig(source=str(folder), layout="c-nmc")))
 
 
 def _parse_classes(
@@ -321,11 +383,11 @@ def _resolve(config: DataConfig, output: str | Path) -> DataConfig:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
+def _progress(what: str = "decoding") -> Iterator[Callable[[int, int], None]]:
     """Show a bar on stderr; yield a function that takes images done and images in all."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
-    columns = ("decoding", BarColumn(), MofNCompleteColumn(), "images", TimeElapsedColumn())
+    columns = (what, BarColumn(), MofNCompleteColumn(), "images", TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("decoding", total=None)
+        task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -15,6 +15,7 @@ from pyarrow import fs
 from data.config import DataConfig
 from data.errors import DataError
 from data.layouts import Index, c_nmc, malaria, read_index
+from data.oddities import oddities
 from data.prepared import DATASET_FILE, REJECTS_FILE, open_prepared
 from data.schema import SPLITS
 from data.shards import pixels_of
@@ -106,7 +107,7 @@ def sample_images(description: Description, per_class: int = 8) -> dict[str, lis
     dict of class name -> list of uint8 arrays (height, width, 3) or (height, width)
     """
     chosen = {
-        counts.class_name: _choose(description.table, counts.class_name, per_class)
+        counts.class_name: choose(description.table, counts.class_name, per_class)
         for counts in description.classes
     }
     if description.prepared:
@@ -158,7 +159,7 @@ def _describe_index(
         total=_count(table, ALL_CLASSES, index.layout),
         splits=_count_splits(parts, class_names, index.layout),
         rejects=index.rejects,
-        notes=tuple(notes),
+        notes=(*notes, *oddities(index)),
         table=table,
     )
 
@@ -224,8 +225,11 @@ def _count(table: pa.Table, name: str, layout: str) -> Counts:
     )
 
 
-def _choose(table: pa.Table, class_name: str, number: int) -> pa.Table:
-    """Return ``number`` rows of a class: first images of patients spread evenly by name."""
+def choose(table: pa.Table, class_name: str, number: int) -> pa.Table:
+    """Return ``number`` rows of a class: first images of patients spread evenly by name.
+
+    Of fewer patients, images of each in turn.
+    """
     rows_of: dict[str, list[int]] = defaultdict(list)
     columns = (table.column(name).to_pylist() for name in ("class_name", "patient_id"))
     for row, (name, patient) in enumerate(zip(*columns, strict=True)):
@@ -239,7 +243,7 @@ def _choose(table: pa.Table, class_name: str, number: int) -> pa.Table:
     in_turn = [
         rows_of[p][turn] for turn in range(turns) for p in patients if turn < len(rows_of[p])
     ]
-    return table.take(in_turn[:number])
+    return table.take(pa.array(in_turn[:number], pa.int64()))
 
 
 def _prepared_pixels(uri: str, chosen: dict[str, pa.Table]) -> dict[str, list[np.ndarray]]:

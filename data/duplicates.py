@@ -2,90 +2,131 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow import fs
 
 from data.storage import locate
 
 #: Examples in a note.
 _SHOWN = 2
-_COLUMNS = ("path", "patient_id", "class_name", "split", "source_sha256", "pixels_sha256")
+_PIXELS = "pixels_sha256"
+_COLUMNS = ("path", "patient_id", "class_name", "split", "source_sha256", _PIXELS)
+
+
+@dataclass(frozen=True)
+class DuplicateSet:
+    """Images that show the same, as rows with ``path``, ``patient_id`` and ``class_name``."""
+
+    #: In the order of their paths; ``split`` is there where the source is divided.
+    images: tuple[dict[str, Any], ...]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Where the images lie."""
+        return tuple(image["path"] for image in self.images)
+
+    def differ(self, column: str) -> bool:
+        """Tell whether two of the images have another value in ``column``."""
+        return len({image.get(column) for image in self.images}) > 1
+
+    @property
+    def leaks(self) -> bool:
+        """Whether training can see what is tested: another patient's image, or another side's."""
+        return self.differ("patient_id") or self.differ("split")
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Sets of images that show the same, each with the paths in order."""
+    """Sets of images that show the same."""
 
     #: Of files that are equal byte for byte.
-    equal_files: tuple[tuple[str, ...], ...]
-    #: Of other files whose pixels are equal once they are decoded and resized: the same picture
-    #: in another format or under another compression without loss.
-    equal_pixels: tuple[tuple[str, ...], ...]
-    #: Sets of either kind with images of more than one patient.
-    across_patients: tuple[tuple[str, ...], ...]
-    #: Sets of either kind on more than one side of the split: training has seen what is tested.
-    across_splits: tuple[tuple[str, ...], ...]
-    #: Sets of either kind in more than one class.
-    across_classes: tuple[tuple[str, ...], ...]
+    equal_files: tuple[DuplicateSet, ...]
+    #: Of images whose pixels are equal once they are decoded and resized; equal files have equal
+    #: pixels, so each of them stands in one of these sets too.
+    equal_pixels: tuple[DuplicateSet, ...]
+
+    @property
+    def in_other_files(self) -> tuple[DuplicateSet, ...]:
+        """Sets with files that differ: another format, or compressed anew without loss."""
+        return tuple(found for found in self.equal_pixels if found.differ("source_sha256"))
+
+    def across(self, column: str) -> tuple[DuplicateSet, ...]:
+        """Return the sets with more than one patient, split or class, whichever is asked for."""
+        return tuple(found for found in self.equal_pixels if found.differ(column))
 
     def notes(self) -> list[str]:
         """Return what a reader of a result should know, one sentence each."""
         told = (
             (self.equal_files, "files are there more than once, byte for byte"),
-            (self.equal_pixels, "pictures are there more than once in files that differ"),
-            (self.across_patients, "of them lie with more than one patient"),
-            (self.across_splits, "of them stand on two sides of the split: a leak"),
-            (self.across_classes, "of them stand in two classes: one label is wrong"),
+            (self.in_other_files, "pictures are there more than once in files that differ"),
+            (self.across("patient_id"), "of them lie with more than one patient: a LEAK RISK"),
+            (self.across("split"), "of them stand on two sides of the split: a leak"),
+            (self.across("class_name"), "of them stand in two classes: one label is wrong"),
         )
         return [f"{len(sets):,} {words} ({_examples(sets)})." for sets, words in told if sets]
 
 
 def find_duplicates(uri: str, files: Iterable[str]) -> Duplicates:
-    """Return the duplicates among the images of an ingest's Parquet files; no pixel is read.
+    """Return the duplicates among the images of an ingest's Parquet files; no pixel is read."""
+    filesystem, root = locate(uri)
+    paths = [f"{root}/{name}" for name in files]
+    # Digests alone at first: most data sets have no duplicates, and names are larger.
+    digests = [_read(filesystem, path, [_PIXELS]) for path in paths]
+    several = _several(pa.concat_tables(digests))
+    rows = [
+        _read(filesystem, path, _COLUMNS).filter(pc.is_in(digest.column(_PIXELS), several))
+        for path, digest in zip(paths, digests, strict=True)
+        if pc.any(pc.is_in(digest.column(_PIXELS), several)).as_py()
+    ]
+    return duplicates_of(pa.concat_tables(rows)) if rows else Duplicates((), ())
+
+
+def duplicates_of(table: pa.Table) -> Duplicates:
+    """Return the duplicates among the rows of ``table``.
 
     A picture that was compressed with loss a second time has other pixels and is not found.
+
+    Parameters
+    ----------
+    table
+        Columns path, patient_id, class_name, source_sha256 and pixels_sha256, and split where
+        the images are divided. Rows without pixels_sha256 are no images and are left out.
     """
-    filesystem, root = locate(uri)
-    table = pa.concat_tables(
-        pq.read_table(f"{root}/{name}", columns=[*_COLUMNS], filesystem=filesystem)
-        for name in files
-    )
-    rows = _repeated(table).sort_by("path").to_pylist()
-    by_file, by_pixels = _sets(rows, "source_sha256"), _sets(rows, "pixels_sha256")
-    every = [found for found in by_pixels if len(found) > 1]  # equal files have equal pixels
+    columns = [name for name in _COLUMNS if name in table.column_names]
+    rows = _repeated(table.select(columns)).sort_by("path").to_pylist()
     return Duplicates(
-        equal_files=_paths(found for found in by_file if len(found) > 1),
-        equal_pixels=_paths(found for found in every if _differ(found, "source_sha256")),
-        across_patients=_paths(found for found in every if _differ(found, "patient_id")),
-        across_splits=_paths(found for found in every if _differ(found, "split")),
-        across_classes=_paths(found for found in every if _differ(found, "class_name")),
+        equal_files=_sets(rows, "source_sha256"), equal_pixels=_sets(rows, "pixels_sha256")
     )
+
+
+def _read(filesystem: fs.FileSystem, path: str, columns: Iterable[str]) -> pa.Table:
+    with filesystem.open_input_file(path) as stream:
+        return pq.ParquetFile(stream).read([*columns])
+
+
+def _several(table: pa.Table) -> pa.Array:
+    """Return the digests of pixels that occur more than once."""
+    counted = pc.value_counts(table.column(_PIXELS).combine_chunks())
+    return counted.filter(pc.greater(counted.field("counts"), 1)).field("values")
 
 
 def _repeated(table: pa.Table) -> pa.Table:
     """Return the rows whose pixels occur more than once: few, where Python objects are dear."""
-    counted = pc.value_counts(table.column("pixels_sha256").combine_chunks())
-    several = counted.filter(pc.greater(counted.field("counts"), 1)).field("values")
-    return table.filter(pc.is_in(table.column("pixels_sha256"), several))
+    table = table.filter(pc.is_valid(table.column(_PIXELS)))
+    return table.filter(pc.is_in(table.column(_PIXELS), _several(table)))
 
 
-def _sets(rows: Sequence[dict], column: str) -> list[list[dict]]:
-    found: dict[bytes, list[dict]] = {}
+def _sets(rows: Sequence[dict[str, Any]], column: str) -> tuple[DuplicateSet, ...]:
+    found: dict[bytes, list[dict[str, Any]]] = {}
     for row in rows:
         found.setdefault(row[column], []).append(row)
-    return [*found.values()]
+    return tuple(DuplicateSet(tuple(images)) for images in found.values() if len(images) > 1)
 
 
-def _differ(rows: Sequence[dict], column: str) -> bool:
-    return len({row[column] for row in rows}) > 1
-
-
-def _paths(sets: Iterable[Sequence[dict]]) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(row["path"] for row in rows) for rows in sets)
-
-
-def _examples(sets: Sequence[Sequence[str]]) -> str:
-    shown = [" = ".join(repr(path) for path in paths[:2]) for paths in sets[:_SHOWN]]
+def _examples(sets: Sequence[DuplicateSet]) -> str:
+    shown = [" = ".join(map(repr, found.paths[:2])) for found in sets[:_SHOWN]]
     return f"for example {', '.join(shown)}"

@@ -18,6 +18,19 @@ MAX_IMAGE_PIXELS = 64_000_000
 REDUCING_GAP = 3.0
 
 
+#: What is tried on a file, whatever its name says. Pillow knows some forty more formats, among them
+#: PostScript, which it hands to another program.
+FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+
+#: A progressive JPEG has about ten scans. Each goes over all pixels, and a file of some kilobytes
+#: can hold thousands.
+MAX_JPEG_SCANS = 200
+_START_OF_SCAN = b"\xff\xda"  # stands nowhere inside a scan: there, ff is followed by 00
+
+#: Rows that are composed or scaled at once where that takes other pixels beside the image's own.
+_BAND = 256
+
+
 class UnreadableImage(Exception):  # noqa: N818 - named after what it says of the file
     """Bytes that are no usable image; ``reason`` is one line without the file's name."""
 
@@ -37,7 +50,7 @@ def decode(content: bytes, height: int, width: int, color: str) -> np.ndarray:
     Parameters
     ----------
     content
-        The whole file: anything Pillow reads (BMP, PNG, JPEG, TIFF, ...).
+        The whole file, in one of `FORMATS`.
     height, width
         Size in pixels of the result.
     color
@@ -78,7 +91,9 @@ def decode(content: bytes, height: int, width: int, color: str) -> np.ndarray:
 
 
 def _open(content: bytes, mode: str, side: int) -> Image.Image:
-    image = Image.open(io.BytesIO(content))
+    image = Image.open(io.BytesIO(content), formats=FORMATS)
+    if image.format in ("JPEG", "MPO") and content.count(_START_OF_SCAN) > MAX_JPEG_SCANS:
+        raise UnreadableImage(f"more than {MAX_JPEG_SCANS} scans: save the image again")
     columns, rows = image.size
     if columns * rows > MAX_IMAGE_PIXELS:
         raise UnreadableImage(
@@ -96,16 +111,28 @@ def _to_mode(image: Image.Image, mode: str) -> Image.Image:
     if image.mode.startswith("I"):
         image = _from_16_bits(image)
     elif image.has_transparency_data:
-        layer = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", layer.size, (0, 0, 0, 255)), layer)
+        image = _on_black(image)
     return image if image.mode == mode else image.convert(mode)
+
+
+def _on_black(image: Image.Image) -> Image.Image:
+    composed = Image.new("RGB", image.size)
+    for top in range(0, image.height, _BAND):
+        bottom = min(top + _BAND, image.height)
+        band = image.crop((0, top, image.width, bottom)).convert("RGBA")
+        ground = Image.new("RGBA", band.size, (0, 0, 0, 255))
+        composed.paste(Image.alpha_composite(ground, band).convert("RGB"), (0, top))
+    return composed
 
 
 def _from_16_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
         raise UnreadableImage("32-bit pixels have no fixed range: save as 8 or 16 bits")
-    return Image.fromarray(np.round(values / 257).astype(np.uint8))
+    pixels = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), _BAND):
+        pixels[top : top + _BAND] = np.round(values[top : top + _BAND] / 257)
+    return Image.fromarray(pixels)
 
 
 def _first_line(error: Exception) -> str:

@@ -25,6 +25,7 @@ from data.duplicates import find_duplicates
 from data.errors import DataError
 from data.inputs import inputs_digest
 from data.layouts import Index, read_index
+from data.oddities import notes_on_case
 from data.output import OutputFolder, write_error
 from data.prepared import FilePart, PreparedData, Summary, open_prepared
 from data.reuse import PLACE_SCHEMA, with_places
@@ -136,7 +137,7 @@ def _plan(config: DataConfig, index: Index, before: SplitManifest | None) -> _Pl
     table, class_names, notes = select_classes(index, config.classes)
     table = regroup(table, config.split.by)
     manifest = make_split(table, config.split, before)
-    notes = (*notes, *_notes_on_case(table))
+    notes = (*notes, *notes_on_case(table))
     return _Plan(
         index,
         class_names,
@@ -145,19 +146,6 @@ def _plan(config: DataConfig, index: Index, before: SplitManifest | None) -> _Pl
         thin_training(order_rows(table, manifest, config.split.seed), config.split.train_images),
         is_synthetic(index.root),
     )
-
-
-def _notes_on_case(table: pa.Table) -> list[str]:
-    """Name patients that differ in case only: one person, or two, which no program can know."""
-    by_name: dict[str, set[str]] = {}
-    for name in pc.unique(table.column("patient_id")).to_pylist():
-        by_name.setdefault(name.casefold(), set()).add(name)
-    return [
-        f"{' and '.join(map(repr, sorted(names)))} differ in case only and are taken for "
-        f"{'two' if len(names) == 2 else len(names)} patients."
-        for _, names in sorted(by_name.items())
-        if len(names) > 1
-    ]
 
 
 def _note_on_split(manifest: SplitManifest, before: SplitManifest | None, by: str) -> list[str]:
@@ -175,9 +163,8 @@ def _cut_into_chunks(plan: _Plan, config: DataConfig, output: str) -> Iterator[C
     """Yield one chunk for each file; the files of a split are equally long."""
     size = ImageSize(config.image.height, config.image.width, config.image.color)
     limit = max(1, min(FILE_ROWS, FILE_BYTES // size.bytes))
-    bytes_of = [plan.index.sizes.get(path) for path in plan.rows.column("path").to_pylist()]
     sized = plan.rows.select(_CHUNK_COLUMNS).append_column(
-        "source_bytes", pa.array(bytes_of, pa.int64())
+        "source_bytes", plan.index.bytes_of(plan.rows.column("path"))
     )
     placed = with_places(sized, output, recipe(size))
     for split in SPLITS:

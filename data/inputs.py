@@ -1,6 +1,7 @@
 """Noticing that the images of a prepared data set have changed, without reading them."""
 
 import hashlib
+from collections.abc import Iterator
 
 import pyarrow as pa
 from PIL import __version__ as pillow_version
@@ -8,6 +9,7 @@ from PIL import __version__ as pillow_version
 from data.config import DataConfig
 from data.layouts import Index
 from data.storage import locate, read_bytes
+from data.values import values_of
 
 
 def inputs_digest(index: Index, config: DataConfig) -> str:
@@ -19,7 +21,7 @@ def inputs_digest(index: Index, config: DataConfig) -> str:
     digest = hashlib.sha256(f"pillow {pillow_version}\0".encode())
     for table in (index.table, index.rejects):
         for column in table.columns:
-            for value in column.to_pylist():
+            for value in values_of(column):
                 digest.update(f"{value}\0".encode())
     for size in _sizes(index):
         digest.update(f"{size}\0".encode())
@@ -28,12 +30,11 @@ def inputs_digest(index: Index, config: DataConfig) -> str:
     return digest.hexdigest()
 
 
-def _sizes(index: Index) -> list[int | None]:
-    """Return the bytes of each image in the order of the index, None for a missing one."""
-    return [
-        index.sizes[path] if path in index.sizes else _size_elsewhere(path)
-        for path in index.table.column("path").to_pylist()
-    ]
+def _sizes(index: Index) -> Iterator[int | None]:
+    """Yield the bytes of each image in the order of the index, None for a missing one."""
+    paths = index.table.column("path")
+    for path, size in zip(values_of(paths), values_of(index.bytes_of(paths)), strict=True):
+        yield _size_elsewhere(path) if size is None else size
 
 
 def _size_elsewhere(path: str) -> int | None:

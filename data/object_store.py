@@ -34,6 +34,12 @@ def is_object(uri: str) -> bool:
     return uri.lower().startswith(SCHEMES)
 
 
+def holds_credentials(uri: str) -> bool:
+    """Tell whether the address ``uri`` of an object names who asks for it."""
+    parts = urlsplit(uri)
+    return "@" in parts.netloc or _SECRET_OPTION.search(parts.query) is not None
+
+
 def locate_object(uri: str) -> "tuple[fs.FileSystem, str]":
     """Return S3 and ``bucket/key`` of ``uri``.
 
@@ -43,7 +49,7 @@ def locate_object(uri: str) -> "tuple[fs.FileSystem, str]":
         When it names no bucket, or holds credentials.
     """
     parts = urlsplit(uri)
-    if "@" in parts.netloc or _SECRET_OPTION.search(parts.query):
+    if holds_credentials(uri):
         raise DataError(
             f"s3://{parts.netloc.rpartition('@')[2]}{parts.path}: an address holds bucket and "
             "prefix alone; credentials belong in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or "

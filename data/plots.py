@@ -1,5 +1,7 @@
 """Pictures of a description: counts by class, images per patient, sample images."""
 
+import io
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.describe import Description
+from data.names import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +21,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#00
 #: Beside the colour, so that bars can be told apart on a black-and-white print.
 HATCHES = ("", "//", "..", "xx", "\\\\", "++", "oo")
 DOTS_PER_INCH = 150
+_LONGEST_LABEL = 24  # characters
 
 
 def class_bars(description: Description) -> "Figure":
@@ -31,18 +35,21 @@ def class_bars(description: Description) -> "Figure":
         }
     counted[group] = [counts.patients for counts in description.classes]
     names = [counts.class_name for counts in description.classes]
-    figure = _figure(description, 3.2 * len(counted), 3.4)
+    figure = new_figure(description, 3.2 * len(counted), 3.4)
     axes = figure.subplots(1, len(counted), squeeze=False)[0]
     for axis, (what, values) in zip(axes, counted.items(), strict=True):
-        bars = axis.bar(names, values, color=_cycle(COLORS, names), edgecolor="black")
-        for bar, hatch in zip(bars, _cycle(HATCHES, names), strict=True):
+        places = range(len(names))
+        bars = axis.bar(places, values, color=cycle(COLORS, names), edgecolor="black")
+        for bar, hatch in zip(bars, cycle(HATCHES, names), strict=True):
             bar.set_hatch(hatch)
         axis.bar_label(bars, [f"{value:,}" for value in values], padding=2, fontsize=8)
+        axis.set_xticks(places, [label(name) for name in names])
         axis.set_title(f"{what} per class")
         axis.margins(y=0.12)
+        axis.yaxis.get_major_locator().set_params(integer=True)
         if len(names) > 3:
             axis.tick_params(axis="x", rotation=45)
-        _plain(axis)
+        plain(axis)
     return figure
 
 
@@ -54,19 +61,21 @@ def images_per_patient(description: Description) -> "Figure":
     edges = np.histogram_bin_edges([1, most], bins=min(most, 30)) if most > 30 else None
     if edges is None:
         edges = np.arange(0.5, most + 1)
-    figure = _figure(description, 6.4, 1.0 + 1.5 * len(classes))
+    height = 1.5 if len(classes) <= 3 else 1.0
+    figure = new_figure(description, 6.4, 1.0 + height * len(classes))
     axes = figure.subplots(len(classes), 1, sharex=True, squeeze=False)[:, 0]
-    for axis, counts, color in zip(axes, classes, _cycle(COLORS, classes), strict=True):
+    for axis, counts, color in zip(axes, classes, cycle(COLORS, classes), strict=True):
         axis.hist(counts.images_per_patient, bins=edges, color=color, edgecolor="white")
         axis.set_title(
-            f"{counts.class_name}: {counts.patients:,} {description.group_word}, "
+            f"{label(counts.class_name)}: {counts.patients:,} {description.group_word}, "
             f"median {counts.median:g} images per {one}",
             fontsize=9,
             loc="left",
         )
         axis.set_ylabel(description.group_word)
         axis.yaxis.get_major_locator().set_params(integer=True)
-        _plain(axis)
+        plain(axis)
+    axes[-1].xaxis.get_major_locator().set_params(integer=True)
     axes[-1].set_xlabel(f"images of one {one} in the class")
     return figure
 
@@ -74,7 +83,7 @@ def images_per_patient(description: Description) -> "Figure":
 def sample_sheet(description: Description, samples: Mapping[str, Sequence[np.ndarray]]) -> "Figure":
     """Draw the images of `data.describe.sample_images`, one row for each class."""
     columns = max(1, *(len(images) for images in samples.values()))
-    figure = _figure(description, 1.2 * columns + 0.6, 1.35 * len(samples) + 0.5)
+    figure = new_figure(description, 1.2 * columns + 0.6, 1.35 * len(samples) + 0.5)
     grid = figure.subplots(len(samples), columns, squeeze=False)
     for row, (name, images) in zip(grid, samples.items(), strict=True):
         for axis, image in zip(row, images, strict=False):
@@ -83,7 +92,7 @@ def sample_sheet(description: Description, samples: Mapping[str, Sequence[np.nda
             axis.set_xticks([])
             axis.set_yticks([])
             axis.spines[:].set_visible(False)
-        row[0].set_ylabel(name)
+        row[0].set_ylabel(label(name))
     return figure
 
 
@@ -99,12 +108,22 @@ def save_plots(
         "samples.png": sample_sheet(description, samples),
     }
     for name, figure in figures.items():
-        figure.savefig(target / name, dpi=DOTS_PER_INCH)
+        (target / name).write_bytes(png(figure))
     return [target / name for name in figures]
 
 
-def _figure(description: Description, width: float, height: float) -> "Figure":
-    """Return an empty figure, stamped where the images are synthetic."""
+def png(figure: "Figure") -> bytes:
+    """Return a figure as PNG."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # Names may be of an alphabet that the font lacks: boxes in a picture, and no more.
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
+    return buffer.getvalue()
+
+
+def new_figure(description: Description, width: float, height: float) -> "Figure":
+    """Return an empty figure, stamped where the images are synthetic; sizes in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -113,9 +132,19 @@ def _figure(description: Description, width: float, height: float) -> "Figure":
     return figure
 
 
-def _plain(axis: "Axes") -> None:
+def plain(axis: "Axes") -> None:
+    """Leave the frame of ``axis`` on two sides only."""
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def _cycle(values: Sequence[str], names: Sequence[object]) -> list[str]:
+def cycle(values: Sequence[str], names: Sequence[object]) -> list[str]:
+    """Return one of ``values`` for each of ``names``, from the start again where they run out."""
     return [values[place % len(values)] for place in range(len(names))]
+
+
+def label(name: str) -> str:
+    """Return a name as matplotlib can write it: short, and never taken for a formula."""
+    shown = visible(name)
+    if len(shown) > _LONGEST_LABEL:
+        shown = shown[: _LONGEST_LABEL - 1] + "…"
+    return shown.replace("$", r"\$")

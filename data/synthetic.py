@@ -1,9 +1,12 @@
 """A synthetic data set with the file names and folders of C-NMC, for a first run without data."""
 
 import hashlib
+import itertools
 import os
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -54,8 +57,7 @@ class Parameters:
             raise DataError(f"seed {self.seed}: ask for 0 or more")
 
     def __str__(self) -> str:
-        listed = ", ".join(f"{name}={value}" for name, value in asdict(self).items())
-        return f"{listed}, drawing version {DRAWING_VERSION}"
+        return ", ".join(f"{name}={value}" for name, value in asdict(self).items())
 
 
 def synthesize(
@@ -84,6 +86,21 @@ def synthesize(
         When a parameter makes no sense, ``output`` holds something or the disk is full.
     """
     parameters = Parameters(patients, cells_per_patient, size, seed)
+    with new_set(output) as (unfinished, target):
+        _draw_all(unfinished, parameters, workers)
+        write_notice(unfinished, str(parameters))
+    return target
+
+
+@contextmanager
+def new_set(output: str | Path) -> Iterator[tuple[Path, Path]]:
+    """Yield a folder to draw into and ``output``, made absolute, which it becomes in the end.
+
+    Raises
+    ------
+    DataError
+        When ``output`` holds something or the disk is full.
+    """
     target = Path(output).expanduser().absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(f"{target} is not empty: name a new folder for the synthetic cells")
@@ -91,13 +108,18 @@ def synthesize(
     unfinished = target.with_name(f"{target.name}.unfinished-{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        _draw_all(unfinished, parameters, workers)
+        yield unfinished, target
         _publish(unfinished, target)
     except OSError as error:
         raise DataError(f"{target} cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    return target
+
+
+def write_notice(folder: Path, parameters: str) -> None:
+    """Mark ``folder`` as synthetic, with what decided its pixels."""
+    notice = _NOTICE.format(parameters=f"{parameters}, drawing version {DRAWING_VERSION}")
+    (folder / NOTICE_FILE).write_text(notice)
 
 
 def synthetic_source(output: str | Path) -> Path:
@@ -105,7 +127,8 @@ def synthetic_source(output: str | Path) -> Path:
 
     Its name holds a digest of the parameters, so a set of another version is not taken for it.
     """
-    digest = hashlib.sha256(str(Parameters()).encode()).hexdigest()[:8]
+    drawing = f"{Parameters()}, drawing version {DRAWING_VERSION}"
+    digest = hashlib.sha256(drawing.encode()).hexdigest()[:8]
     source = Path(output).expanduser().absolute().parent / f"synthetic-cells-{digest}"
     return source if is_synthetic(source) else synthesize(source)
 
@@ -125,14 +148,13 @@ def _draw_all(folder: Path, parameters: Parameters, workers: int) -> None:
             lambda number: _draw_patient(folder, number, parameters), range(parameters.patients)
         ):
             pass
-    (folder / NOTICE_FILE).write_text(_NOTICE.format(parameters=parameters))
 
 
 def _draw_patient(folder: Path, number: int, parameters: Parameters) -> None:
     """Draw the cells of patient ``number``; classes and, within them, folds take turns."""
     from PIL import Image
 
-    from data.synthetic_cells import draw_cells
+    from data.synthetic_cells import draw_blocks
 
     label = ("all", "hem")[number % 2]
     place = number // 2
@@ -140,9 +162,9 @@ def _draw_patient(folder: Path, number: int, parameters: Parameters) -> None:
     generator = np.random.default_rng([parameters.seed, number])
     mean = parameters.cells_per_patient
     cells = max(1, int(generator.integers(round(0.6 * mean), round(1.4 * mean), endpoint=True)))
-    pictures = draw_cells(label, cells, parameters.size, generator)
+    blocks = draw_blocks(label, cells, parameters.size, generator)
     target = folder / "training_data" / f"fold_{place % FOLDS}" / label
-    for cell, picture in enumerate(pictures):
+    for cell, picture in enumerate(itertools.chain.from_iterable(blocks)):
         photograph, position = divmod(cell, CELLS_PER_PHOTOGRAPH)
         name = f"UID_{patient}_{photograph + 1}_{position + 1}_{label}.bmp"
         Image.fromarray(picture).save(target / name)

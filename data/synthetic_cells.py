@@ -7,12 +7,15 @@ overlap in all of them. Stain, light and grain of the smear belong to the patien
 about the class. Lengths are shares of half the image's side; noise scales are pixels at 96 x 96.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 #: Side at which the scales of the noise are stated.
 REFERENCE_SIZE = 96
+#: Pixels that are drawn at once, at about 150 bytes each: five cells of 450 x 450.
+BLOCK_PIXELS = 2**20
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,13 @@ class Trait:
     lowest: float
     highest: float
 
-    def draw(self, label: str, cells: int, generator: np.random.Generator) -> np.ndarray:
-        """Return one value for each cell of one patient, float64 of shape (cells,)."""
-        mean = (self.all if label == "all" else self.hem) + self.between_patients * (
-            generator.standard_normal()
-        )
+    def draw_mean(self, label: str, generator: np.random.Generator) -> float:
+        """Return the mean of one patient."""
+        mean = self.all if label == "all" else self.hem
+        return mean + self.between_patients * generator.standard_normal()
+
+    def draw(self, mean: float, cells: int, generator: np.random.Generator) -> np.ndarray:
+        """Return one value around ``mean`` for each cell, float64 of shape (cells,)."""
         values = mean + self.between_cells * generator.standard_normal(cells)
         return np.clip(values, self.lowest, self.highest)
 
@@ -74,6 +79,21 @@ class Smear:
         )
 
 
+class Patient:
+    """What all cells of one patient have in common, drawn when it is first needed."""
+
+    def __init__(self, label: str, generator: np.random.Generator) -> None:
+        self.smear = Smear.draw(generator)
+        self._label = label
+        self._means: dict[Trait, float] = {}
+
+    def draw(self, trait: Trait, cells: int, generator: np.random.Generator) -> np.ndarray:
+        """Return ``trait`` of each of ``cells``, float64 of shape (cells,)."""
+        if trait not in self._means:
+            self._means[trait] = trait.draw_mean(self._label, generator)
+        return trait.draw(self._means[trait], cells, generator)
+
+
 def draw_cells(label: str, cells: int, size: int, generator: np.random.Generator) -> np.ndarray:
     """Draw all cells of one patient.
 
@@ -82,13 +102,32 @@ def draw_cells(label: str, cells: int, size: int, generator: np.random.Generator
     numpy.ndarray
         uint8 RGB, shape (cells, size, size, 3); black outside the cell.
     """
-    smear = Smear.draw(generator)
+    return np.concatenate([*draw_blocks(label, cells, size, generator)])
+
+
+def draw_blocks(
+    label: str, cells: int, size: int, generator: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Yield the cells of one patient in blocks that fit in memory, as ``draw_cells`` returns them.
+
+    Patients of up to `BLOCK_PIXELS` are one block.
+    """
+    patient = Patient(label, generator)
+    most = max(1, BLOCK_PIXELS // size**2)
+    for first in range(0, cells, most):
+        yield _draw_block(patient, min(most, cells - first), size, generator)
+
+
+def _draw_block(
+    patient: Patient, cells: int, size: int, generator: np.random.Generator
+) -> np.ndarray:
+    smear = patient.smear
     x, y = _coordinates(cells, size, generator)
-    irregularity = IRREGULARITY.draw(label, cells, generator)
-    radius = CELL_RADIUS.draw(label, cells, generator)
+    irregularity = patient.draw(IRREGULARITY, cells, generator)
+    radius = patient.draw(CELL_RADIUS, cells, generator)
     cell = _blob(x, y, radius, irregularity, generator)
 
-    share = NUCLEUS_SHARE.draw(label, cells, generator)
+    share = patient.draw(NUCLEUS_SHARE, cells, generator)
     shift = 0.35 * radius * (1 - share)
     direction = generator.uniform(0, 2 * np.pi, cells)
     x = x - _each(shift * np.cos(direction))
@@ -96,8 +135,8 @@ def draw_cells(label: str, cells: int, size: int, generator: np.random.Generator
     nucleus_radius = radius * share
     nucleus = _blob(x, y, nucleus_radius, 1.2 * irregularity, generator) * cell
 
-    density = 1 + _chromatin(label, cells, size, generator)
-    density = density - 0.32 * _nucleoli(x, y, nucleus_radius, label, generator)
+    density = 1 + _chromatin(patient, cells, size, generator)
+    density = density - 0.32 * _nucleoli(x, y, nucleus_radius, patient, generator)
     cytoplasm = 1 + 0.07 * _noise(cells, size, 1.2, generator)
     grain = 1 + smear.grain_contrast * _grain(cells, size, smear, generator)
 
@@ -142,10 +181,12 @@ def _blob(
     return cover
 
 
-def _chromatin(label: str, cells: int, size: int, generator: np.random.Generator) -> np.ndarray:
+def _chromatin(
+    patient: Patient, cells: int, size: int, generator: np.random.Generator
+) -> np.ndarray:
     """Relative density of the nucleus: a blend of fine and coarse noise for each cell."""
-    scale = CHROMATIN_SCALE.draw(label, cells, generator)
-    contrast = CHROMATIN_CONTRAST.draw(label, cells, generator)
+    scale = patient.draw(CHROMATIN_SCALE, cells, generator)
+    contrast = patient.draw(CHROMATIN_CONTRAST, cells, generator)
     coarse = np.clip((scale - 0.8) / 2.4, 0, 1)
     blend = _each(np.sqrt(1 - coarse)) * _noise(cells, size, 1.1, generator)
     blend += _each(np.sqrt(coarse)) * _noise(cells, size, 3.2, generator)
@@ -157,11 +198,11 @@ def _nucleoli(
     x: np.ndarray,
     y: np.ndarray,
     nucleus_radius: np.ndarray,
-    label: str,
+    patient: Patient,
     generator: np.random.Generator,
 ) -> np.ndarray:
     """Pale round spots inside the nucleus, 0..1."""
-    number = np.rint(NUCLEOLI.draw(label, len(x), generator))
+    number = np.rint(patient.draw(NUCLEOLI, len(x), generator))
     spots = np.zeros_like(x)
     for spot in range(3):
         distance = nucleus_radius * generator.uniform(0.1, 0.6, len(x))

@@ -1,6 +1,7 @@
 """Descriptions and rejects as they appear on a terminal."""
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from rich.console import Console
@@ -8,6 +9,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from data.describe import Counts, Description
+from data.names import visible
+
+if TYPE_CHECKING:
+    from data.exploration.findings import Findings
 
 SYNTHETIC_STAMP = "SYNTHETIC images: they show no patient and no real cell"
 #: Reasons and files that are shown; all of them stand in the rejects table.
@@ -20,14 +25,22 @@ def print_description(console: Console, description: Description) -> None:
         console.print(SYNTHETIC_STAMP, style="bold red")
     kind = "prepared data set" if description.prepared else "source"
     console.print(
-        f"{kind} {escape(description.source)}, layout {description.layout}", highlight=False
+        f"{kind} {_shown(description.source)}, layout {description.layout}", highlight=False
     )
     console.print(_class_table(description))
     if description.splits:
         console.print(_split_table(description))
     for note in description.notes:
-        console.print(f"note: {escape(note)}", highlight=False)
+        console.print(f"note: {_shown(note)}", highlight=False)
     print_rejects(console, description.rejects)
+
+
+def print_findings(console: Console, findings: "Findings") -> None:
+    """Print what reading the images has shown, leaks first."""
+    for sentence in findings.leaks:
+        console.print(f"LEAK RISK: {_shown(sentence)}", style="bold red", highlight=False)
+    for sentence in findings.remarks:
+        console.print(f"note: {_shown(sentence)}", highlight=False)
 
 
 def print_rejects(console: Console, rejects: pa.Table) -> None:
@@ -40,10 +53,10 @@ def print_rejects(console: Console, rejects: pa.Table) -> None:
     if len(counted) <= SHOWN_REJECTS:
         for reason, files in counted.most_common():
             example = paths[reasons.index(reason)]
-            console.print(f"  {files:,} x {escape(reason)}: {escape(example)}", highlight=False)
+            console.print(f"  {files:,} x {_shown(reason)}: {_shown(example)}", highlight=False)
         return
     for path, reason in zip(paths[:SHOWN_REJECTS], reasons, strict=False):
-        console.print(f"  {escape(path)}: {escape(reason)}", highlight=False)
+        console.print(f"  {_shown(path)}: {_shown(reason)}", highlight=False)
     console.print(f"  and {rejects.num_rows - SHOWN_REJECTS:,} more")
 
 
@@ -65,7 +78,7 @@ def _class_table(description: Description) -> Table:
 
 def _cells(counts: Counts, photographs: bool) -> list[str]:
     return [
-        escape(counts.class_name),
+        _shown(counts.class_name),
         f"{counts.images:,}",
         *([f"{counts.photographs:,}"] if photographs else []),
         f"{counts.patients:,}",
@@ -83,5 +96,10 @@ def _split_table(description: Description) -> Table:
         if rows[0].class_name == description.total.class_name:
             table.add_section()
         cells = (f"{counts.images:,} ({counts.patients:,})" for counts in rows)
-        table.add_row(escape(rows[0].class_name), *cells)
+        table.add_row(_shown(rows[0].class_name), *cells)
     return table
+
+
+def _shown(text: str) -> str:
+    """Return what names hold, so that it moves no cursor and is taken for no markup."""
+    return escape(visible(text))

@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterator
 
 
-def files_below(root: str) -> dict[str, int | None]:
-    """Return the path below ``root`` and the bytes of every file.
+def files_below(root: str) -> Iterator[tuple[str, int | None]]:
+    """Yield the path below ``root`` and the bytes of every file, in no order.
 
     None stands for what is no regular file, which a reader might wait for, and for a link to
     nowhere.
@@ -19,25 +19,19 @@ def files_below(root: str) -> dict[str, int | None]:
     OSError
         When a folder cannot be listed: to leave it out without a word would be a loss of data.
     """
-    found: dict[str, int | None] = {}
     entered: set[str] = set()
     waiting = [""]
     while waiting:
         links: list[str] = []
         for folder in waiting:
-            _enter(root, folder, found, entered, links)
+            yield from _enter(root, folder, entered, links)
         waiting = sorted(links)
-    return found
 
 
 def _enter(
-    root: str,
-    folder: str,
-    found: dict[str, int | None],
-    entered: set[str],
-    links: list[str],
-) -> None:
-    """Add the files below ``folder`` and, to ``links``, the links to folders."""
+    root: str, folder: str, entered: set[str], links: list[str]
+) -> Iterator[tuple[str, int | None]]:
+    """Yield the files below ``folder``; add the links to folders to ``links``."""
     below = [folder]
     while below:
         current = below.pop()
@@ -52,7 +46,7 @@ def _enter(
             elif entry.is_dir():
                 links.append(path)
             else:
-                found[path] = _size(entry)
+                yield path, _size(entry)
 
 
 def _entries(folder: str) -> Iterator[tuple[str, "os.DirEntry[str]"]]:

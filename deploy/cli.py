@@ -5,7 +5,10 @@ One line for each command: what it needs is imported inside the command's own fu
 
 import typer
 
+from deploy import compose_cli, submit_cli
 from deploy.aws import emr_cli, iam_cli, sagemaker_cli
+from deploy.local_cluster import app as cluster
+from deploy.pack import pack
 
 app = typer.Typer(
     help="Run experiments on clusters.",
@@ -16,3 +19,8 @@ app = typer.Typer(
 app.command("emr")(emr_cli.emr)
 app.add_typer(sagemaker_cli.app, name="sagemaker")
 app.command("iam")(iam_cli.iam)
+app.command("env")(compose_cli.env)
+app.command("bucket")(compose_cli.bucket)
+app.add_typer(submit_cli.app, name="submit")
+app.command("pack")(pack)
+app.add_typer(cluster, name="cluster")

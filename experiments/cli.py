@@ -61,6 +61,20 @@ def run(
             rich_help_panel=_MACHINE,
         ),
     ] = None,
+    environment: Annotated[
+        str | None,
+        typer.Option(
+            help="Executors' Python: path (as here), archive (sent to them), image (their own).",
+            rich_help_panel=_MACHINE,
+        ),
+    ] = None,
+    environment_archive: Annotated[
+        str | None,
+        typer.Option(
+            help="What 'python -m deploy pack' has made; a file or an address.",
+            rich_help_panel=_MACHINE,
+        ),
+    ] = None,
     tracking_uri: Annotated[
         str | None, typer.Option(help="MLflow database or server.", rich_help_panel=_MACHINE)
     ] = None,
@@ -144,6 +158,8 @@ def run(
         "optimizer.learning_rate": learning_rate,
         "seeds": seed or None,
         "spark.master": master,
+        "spark.environment": environment,
+        "spark.environment_archive": environment_archive,
         "tracking_uri": tracking_uri,
         "time_limit": time_limit,
         "prepared": prepared,

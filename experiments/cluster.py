@@ -67,19 +67,25 @@ def embedded_cluster(workers: int, memory_mb: int, folder: Path) -> Iterator[Clu
         stop(processes)
 
 
-def spark_environment() -> dict[str, str]:
-    """Return the environment in which Spark's Java processes start on this machine."""
+def spark_environment(address: str | None = LOOPBACK) -> dict[str, str]:
+    """Return the environment in which Spark's Java processes start on this machine.
+
+    Parameters
+    ----------
+    address
+        Where they listen; None leaves it to Spark.
+    """
     import importlib.util
 
     specification = importlib.util.find_spec("pyspark")
     if specification is None or specification.origin is None:
         raise ExperimentError("pyspark is not installed: run 'uv sync'")
+    own = {"SPARK_LOCAL_IP": address, "SPARK_LOCAL_HOSTNAME": address} if address else {}
     return {
         **os.environ,
+        **own,
         "JAVA_HOME": str(find_java()),
         "SPARK_HOME": str(Path(specification.origin).parent),
-        "SPARK_LOCAL_IP": LOOPBACK,
-        "SPARK_LOCAL_HOSTNAME": LOOPBACK,
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
     }

@@ -1,17 +1,26 @@
 """An experiment: everything that decides a run, frozen and validated before anything starts."""
 
+import re
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from backends.registry import known
 from data.config import DataConfig
 from data.imbalance import Imbalance
+from data.object_store import holds_credentials, is_object
 from models import ModelConfig, OptimizerConfig
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 #: A cluster started for the run on this machine.
 EMBEDDED = "embedded"
+#: Where the project's container image has its Python.
+IMAGE_PYTHON = "/opt/sparkdl/bin/python"
+#: Names of Spark's settings whose values are secrets.
+_SECRET = re.compile(r"(secret|password|token|(secret|access)[._]?key)$", re.IGNORECASE)
+#: Settings that hold the name of a secret instead.
+_REFERENCE = re.compile(r"\.secretKeyRef\.|\.secrets\.")
 
 
 class _Frozen(BaseModel):
@@ -26,8 +35,40 @@ class SparkConfig(_Frozen):
     master: str = EMBEDDED
     executor_memory: Annotated[str, Field(pattern=r"^\d+[mg]$")] = "1g"
     driver_memory: Annotated[str, Field(pattern=r"^\d+[mg]$")] = "1g"
+    #: Whose Python executors start. ``path``: the one at this interpreter's path; ``archive``: the
+    #: one that Spark sends them; ``image``: the one that their machines or containers come with.
+    environment: Literal["path", "archive", "image"] = "path"
+    #: File, or address that Spark or this machine reads, that ``python -m deploy pack`` has made.
+    environment_archive: str | None = None
+    #: Path of Python in the executors' image.
+    environment_python: str = IMAGE_PYTHON
     #: Settings for Spark as they are, stronger than the harness's and the backend's own.
     conf: dict[str, str] = {}
+
+    @field_validator("conf")
+    @classmethod
+    def _without_secrets(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if _SECRET.search(name) and not _REFERENCE.search(name):
+                raise ValueError(
+                    f"{name} is a secret and would stand in the record: set it in the "
+                    "spark-defaults.conf of SPARK_CONF_DIR"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> "SparkConfig":
+        if (self.environment == "archive") != (self.environment_archive is not None):
+            raise ValueError(
+                "environment 'archive' and the archive go together: --environment archive "
+                "--environment-archive environment.tar.gz"
+            )
+        if self.environment != "path" and not self.has_own_executors:
+            raise ValueError(
+                f"environment '{self.environment}' is for executors elsewhere; those of "
+                f"'{self.master}' run this machine's Python: name a cluster with --master"
+            )
+        return self
 
     @property
     def has_own_executors(self) -> bool:
@@ -59,6 +100,8 @@ class Experiment(_Frozen):
     data: DataConfig = DataConfig()
     #: The class that F1, sensitivity and ROC AUC are about.
     positive_class: str
+    #: The score that stands first on the terminal; a challenge may rank by another than F1.
+    headline: Literal["f1", "weighted_f1", "macro_f1"] = "f1"
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     epochs: Annotated[int, Field(ge=1)] = 5
@@ -96,6 +139,27 @@ class Experiment(_Frozen):
     @classmethod
     def _without_repeats(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(dict.fromkeys(value))
+
+    @field_validator("prepared", "artifacts")
+    @classmethod
+    def _without_credentials(cls, value: str | None) -> str | None:
+        if value is not None and is_object(value) and holds_credentials(value):
+            raise ValueError(
+                "an address holds bucket and prefix alone; credentials belong in "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE"
+            )
+        return value
+
+    @field_validator("tracking_uri")
+    @classmethod
+    def _without_password(cls, value: str) -> str:
+        if urlsplit(value).password is not None:
+            raise ValueError(
+                "the address holds a password, which would stand in the record: give it in "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, that of a database in its "
+                "own files (PGSERVICEFILE)"
+            )
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> "Experiment":

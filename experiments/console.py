@@ -139,7 +139,8 @@ class Console(Observer):
             self._show([record])
 
     def _show(self, records: list[RunRecord]) -> None:
-        self._out.print(result_table(records, synthetic=self._synthetic))
+        headline = self._experiment.headline if self._experiment else "f1"
+        self._out.print(result_table(records, synthetic=self._synthetic, headline=headline))
         if self._experiment:
             self._out.print(how_to_open(self._experiment.tracking_uri))
 
@@ -172,8 +173,17 @@ class Console(Observer):
             self._progress = None
 
 
-def result_table(records: list[RunRecord], *, synthetic: bool) -> Table:
-    """Return the figures of each run: side by side for a few runs, else one row for each."""
+def result_table(records: list[RunRecord], *, synthetic: bool, headline: str = "f1") -> Table:
+    """Return the figures of each run: side by side for a few runs, else one row for each.
+
+    ``headline`` names the score that comes first; another than F1 takes ROC AUC's place where
+    there is little room.
+    """
+    figures, compact = _FIGURES, _COMPACT
+    if headline in _HEADLINES:
+        name = _HEADLINES[headline]
+        figures = {name: _headline(headline), **_FIGURES}
+        compact = {name: name, **{k: text for k, text in _COMPACT.items() if k != "ROC AUC"}}
     title = "Unseen test patients" + (" (SYNTHETIC cells)" if synthetic else "")
     table = Table(
         title=title,
@@ -186,15 +196,15 @@ def result_table(records: list[RunRecord], *, synthetic: bool) -> Table:
         table.add_column("")
         for record in records:
             table.add_column(f"{record.backend}, seed {record.seed}", justify="right")
-        for name, text in _FIGURES.items():
+        for name, text in figures.items():
             table.add_row(name, *(text(record) for record in records))
         return table
     table.add_column("backend", overflow="fold")
     table.add_column("seed", justify="right", no_wrap=True)
-    for heading in _COMPACT.values():
+    for heading in compact.values():
         table.add_column(heading, justify="right", no_wrap=True)
     for record in records:
-        cells = (_FIGURES[name](record) for name in _COMPACT)
+        cells = (figures[name](record) for name in compact)
         table.add_row(record.backend, str(record.seed), *cells)
     return table
 
@@ -232,6 +242,12 @@ def _figure(name: str, form: str, unit: float = 1.0) -> Callable[[RunRecord], st
     return show
 
 
+def _headline(score: str) -> Callable[[RunRecord], str]:
+    return _figure(f"test.{score}", "{:.3f}")
+
+
+#: Scores that an experiment may put first, beside F1.
+_HEADLINES = {"weighted_f1": "weighted F1", "macro_f1": "macro F1"}
 #: What the table shows, in its order.
 _FIGURES: dict[str, Callable[[RunRecord], str]] = {
     "F1 (95 % interval)": _f1,

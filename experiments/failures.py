@@ -2,6 +2,8 @@
 
 import re
 
+from experiments.environment import EnvironmentDifferenceError
+
 #: A Python traceback that Spark carries inside a Java exception ends in the error itself.
 _PYTHON_ERROR = re.compile(r"^(?:[\w.]+\.)?(\w+(?:Error|Exception|Exit|Interrupt)): (.+)$", re.M)
 #: An exception of the JVM, or what caused it, or what Spark copied of an executor's.
@@ -15,6 +17,8 @@ _LONGEST = 500
 def plain_reason(error: BaseException) -> str:
     """Return type and message of ``error``; of one that came through Spark, its first cause."""
     text = str(error)
+    if isinstance(error, EnvironmentDifferenceError):
+        return text  # a list, whose every line is needed
     if type(error).__module__.startswith(("py4j", "pyspark")):
         inner = [
             match

@@ -11,6 +11,7 @@ import psutil
 
 from backends import Backend
 from data.prepared import PreparedData
+from experiments.addresses import driver_address
 from experiments.cluster import embedded_cluster, spark_environment
 from experiments.config import EMBEDDED, RunPlan
 from experiments.energy import EnergyMeter
@@ -69,8 +70,11 @@ class Launch:
         """
         workers = self.plan.experiment.workers
         threads = "1" if self.backend.needs_spark else str(workers)
+        spark = self.plan.experiment.spark
+        # Frameworks' servers on the driver take their address from it, as Spark's own do.
+        address = spark.conf.get("spark.driver.host") or driver_address(spark.master)
         environment = {
-            **spark_environment(),
+            **spark_environment(address),
             "TF_NUM_INTRAOP_THREADS": threads,
             "OMP_NUM_THREADS": threads,
             "TF_CPP_MIN_LOG_LEVEL": "2",

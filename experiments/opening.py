@@ -18,6 +18,7 @@ from experiments.errors import ExperimentError
 from experiments.observer import Observer
 from experiments.parcel import OUTBOX, send_waiting
 from experiments.preparation import PreparationJob, prepared_folder
+from experiments.shipping import check_archive
 from experiments.supervision import supervise
 from experiments.tracking import Recorder, check_reachable
 
@@ -55,6 +56,7 @@ def opened(experiment: Experiment, work: Path, observer: Observer, records: str)
         raise ExperimentError(f"there is no backbone file {backbone.name}")
     if experiment.energy.country:
         energy.check_installed()
+    check_archive(experiment.spark)
     check_reachable(experiment.tracking_uri)
     observer.experiment_starts(experiment, [])
     recording = _Recording(lambda: Recorder(experiment.tracking_uri, records, experiment.artifacts))

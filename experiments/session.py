@@ -3,21 +3,23 @@
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data import object_store
-from experiments import executor_use
+from experiments import environment, executor_use
+from experiments.addresses import driver_address, on_this_machine
 from experiments.cluster import LOOPBACK
 from experiments.config import SparkConfig
 from experiments.errors import ExperimentError
+from experiments.shipping import ROOT, archive_settings, executor_python, ship_code
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from backends import Backend, TrainingTask
 
-ROOT = Path(__file__).parent.parent
 #: Seconds to wait for all executors of a run.
 EXECUTOR_LIMIT = 120
 #: By which a driver that ``spark-submit`` started tells the process that trains where its JVM is
@@ -37,7 +39,12 @@ ONE_THREAD = {
 
 
 def start(
-    config: SparkConfig, master: str, backend: "Backend", task: "TrainingTask", folder: Path
+    config: SparkConfig,
+    master: str,
+    backend: "Backend",
+    task: "TrainingTask",
+    folder: Path,
+    on_note: Callable[[str], None] = lambda _: None,
 ) -> "SparkSession":
     """Return a session whose executors are all there, with the backend's modules imported.
 
@@ -51,20 +58,26 @@ def start(
         Whose settings and modules, and for how many workers.
     folder
         Where the driver may write.
+    on_note
+        Called with what a reader of the record should know of the executors.
 
     Raises
     ------
     ExperimentError
-        When the cluster does not give the executors.
+        When the cluster does not give the executors, or gives such whose packages are not this
+        process's.
     """
     from backends.base import RunContext
     from backends.inference import import_on_executors
 
     conf = settings(config, task.workers, folder, backend.spark_conf(task))
-    session = connect(master, conf, config.driver_memory)
+    session = connect(master, conf, config.driver_memory, executor_python(config))
     try:
         ship_code(session, folder)
         wait_for_executors(session, task.workers)
+        if not on_this_machine(master):
+            for note in environment.check(session, task.workers, backend.name, backend.packages):
+                on_note(note)
         if backend.executor_modules:
             context = RunContext(spark=session, folder=folder)
             import_on_executors(context, task.workers, *backend.executor_modules)
@@ -97,17 +110,18 @@ def settings(
         **{f"spark.executorEnv.{name}": value for name, value in ONE_THREAD.items()},
         "spark.executorEnv.TF_CPP_MIN_LOG_LEVEL": "2",
     }
-    if _on_this_machine(spark.master):
+    if on_this_machine(spark.master):
         temporary = f"-Djava.io.tmpdir={tempfile.gettempdir()}"
         conf |= {
             # Spark puts these before the others, which a backend may replace.
             "spark.driver.defaultJavaOptions": temporary,
             "spark.executor.defaultJavaOptions": temporary,
-            "spark.driver.host": LOOPBACK,
-            "spark.driver.bindAddress": LOOPBACK,
             "spark.executorEnv.PYTHONPATH": str(ROOT),
             "spark.executorEnv.SPARK_LOCAL_IP": LOOPBACK,
         }
+    if address := driver_address(spark.master):
+        conf |= {"spark.driver.host": address, "spark.driver.bindAddress": address}
+    conf |= archive_settings(spark, folder)
     if spark.has_own_executors:
         conf |= executor_use.SETTINGS
         where = object_store.environment()
@@ -115,10 +129,12 @@ def settings(
     return {**conf, **backend, **spark.conf}
 
 
-def connect(master: str, conf: dict[str, str], driver_memory: str) -> "SparkSession":
-    """Return a session on ``master``; its executors may still be starting."""
+def connect(master: str, conf: dict[str, str], driver_memory: str, python: str) -> "SparkSession":
+    """Return a session on ``master``, whose executors may still be starting, with ``python``."""
     from pyspark.sql import SparkSession
 
+    # In a driver that is a Python process itself, Spark does not look at spark.pyspark.python.
+    os.environ["PYSPARK_PYTHON"] = python
     # The heap of the driver's JVM is decided before any setting is read.
     os.environ["PYSPARK_SUBMIT_ARGS"] = f"--driver-memory {driver_memory} pyspark-shell"
     _join_driver()
@@ -160,21 +176,3 @@ def wait_for_executors(session: "SparkSession", workers: int) -> None:
         f"{context.master} gave {registered} of {workers} executors within {EXECUTOR_LIMIT} s: "
         "it has too few free cores or too little memory; use fewer --workers or free the cluster"
     )
-
-
-def ship_code(session: "SparkSession", folder: Path) -> None:
-    """Send the rooms that executors import to a cluster that does not share this folder."""
-    import zipfile
-
-    if _on_this_machine(session.sparkContext.master):
-        return
-    archive = folder / "sparkdl_bench.zip"
-    with zipfile.ZipFile(archive, "w") as bundle:
-        for room in ("data", "models", "backends", "experiments"):
-            for source in sorted((ROOT / room).rglob("*.py")):
-                bundle.write(source, source.relative_to(ROOT))
-    session.sparkContext.addPyFile(str(archive))
-
-
-def _on_this_machine(master: str) -> bool:
-    return master.startswith(("embedded", "local", f"spark://{LOOPBACK}"))

@@ -24,6 +24,8 @@ _RUNNING = "RUNNING"
 #: Settings of MLflow that a user's own come before. A server that goes away must not hold up a run
 #: for MLflow's default of many minutes.
 _SETTINGS = {
+    # With a server it otherwise prints addresses to stdout, among the records of --json.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",

@@ -96,6 +96,8 @@ class Worker:
         self.events = EventWriter(folder / "events.jsonl")
         self.times: dict[str, float] = {}
         self.session: SparkSession | None = None
+        #: On the executors, for the record.
+        self.notes: list[str] = []
         self._last_progress = 0.0
 
     def run(self) -> Result:
@@ -139,7 +141,7 @@ class Worker:
             epochs=[vars(epoch) for epoch in fitted.epochs],
             samples_seen=fitted.samples_seen,
             steps=fitted.steps,
-            notes=[*fitted.notes, *filter(None, [context.checkpoint_failure])],
+            notes=[*self.notes, *fitted.notes, *filter(None, [context.checkpoint_failure])],
             resumed_after=resumed_after,
             initial_weights_checksum=context.initial_weights_checksum,
             executors=executors,
@@ -186,7 +188,9 @@ class Worker:
         from experiments import session
 
         spark = self.job.plan.experiment.spark
-        self.session = session.start(spark, str(self.job.master), backend, task, self.folder)
+        self.session = session.start(
+            spark, str(self.job.master), backend, task, self.folder, self.notes.append
+        )
 
     def _executor_use(self, task: TrainingTask) -> ExecutorUse | None:
         """Ask a cluster's executors what they have used; a failure to tell fails no run."""

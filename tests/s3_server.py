@@ -15,7 +15,7 @@ import boto3
 from backends.ports import LOOPBACK, free_port
 from experiments.processes import start, stop
 
-SECRET = "wJalrXUtnFEMI-test-secret"
+SECRET = "wJalrXUtnFEMI-test-secret"  # pragma: allowlist secret
 BUCKET = "cells"
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "AKIATESTTESTTEST",

@@ -2,23 +2,36 @@
 
 import csv
 import io
-from collections.abc import Collection, Iterable, Mapping
+import sys
+from array import array
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Any, Protocol
+from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import fs
 
 from data.config import DataConfig, LayoutName
 from data.errors import DataError
+from data.object_listing import objects_below
 from data.schema import INDEX_SCHEMA, REJECT_SCHEMA
 from data.storage import locate, read_bytes
 from data.walk import files_below
 
+#: What a name of a file or folder starts with that is no one's image.
+_HIDDEN = (".", "__MACOSX")
 _NO_TEXT = "its name is no UTF-8 text: rename it"
 _NO_FILE = "is no regular file, or a link to nowhere"
+FILE_SCHEMA = pa.schema([("path", pa.string()), ("source_bytes", pa.int64())])
 IMAGE_SUFFIXES = (".bmp", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
+
+
+#: Columns of an index that a layout gives, in the order in which they are collected.
+_GIVEN = ("image_id", "path", "class_name", "patient_id", "fold")
 
 
 @dataclass(frozen=True)
@@ -32,14 +45,14 @@ class Listing:
     root: str
     #: Paths below the folder, sorted, without hidden files.
     files: tuple[str, ...]
-    #: Bytes of each of ``files``, in their order.
-    sizes: tuple[int, ...] = field(default=(), repr=False)
+    #: Bytes of each of ``files``, in their order: int64.
+    sizes: np.ndarray = field(repr=False)
     #: Names of what is there and cannot be taken for a file, each with the reason.
     unusable: tuple[tuple[str, str], ...] = ()
     #: The one file that was named as the source, if it was not a folder.
     table: str | None = None
 
-    @property
+    @cached_property
     def images(self) -> list[str]:
         """The files that are images by their suffix, in any case."""
         return [path for path in self.files if path.lower().endswith(IMAGE_SUFFIXES)]
@@ -85,8 +98,13 @@ class Index:
     root: str
     #: Facts that a reader of a result should know, one sentence each.
     notes: tuple[str, ...] = ()
-    #: Bytes of each file below ``root``.
-    sizes: Mapping[str, int] = field(default_factory=dict, repr=False)
+    #: Columns ``path`` and ``source_bytes`` of every file below ``root``, images or not.
+    files: pa.Table = field(default_factory=FILE_SCHEMA.empty_table, repr=False)
+
+    def bytes_of(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return the bytes of the files at ``paths``, null where there is none below ``root``."""
+        found = pc.index_in(paths, value_set=self.files.column("path"))
+        return self.files.column("source_bytes").take(found)
 
 
 class Layout(Protocol):
@@ -107,43 +125,44 @@ class Layout(Protocol):
         """Return the index; raise DataError when the folder contradicts the layout."""
 
 
-@dataclass
 class IndexBuilder:
-    """Collects images and rejects; the first image of a name is taken, a second is rejected."""
+    """Collects images and rejects; the first image of a name is taken, a second is rejected.
 
-    _rows: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _rejects: list[dict[str, str]] = field(default_factory=list)
+    Columns, not rows: a million images are a hundred megabytes that way, and a gigabyte as
+    dictionaries.
+    """
+
+    def __init__(self) -> None:
+        self._columns: dict[str, list[str]] = {name: [] for name in _GIVEN}
+        self._places: dict[str, int] = {}
+        self._rejects: list[tuple[str, str]] = []
 
     def add(
         self, path: str, *, image_id: str, class_name: str, patient_id: str, fold: str = ""
     ) -> None:
         """Take an image."""
-        taken = self._rows.get(image_id)
-        if taken is not None:
-            self.reject(path, f"has the same image name as {taken['path']}")
+        place = self._places.setdefault(image_id, len(self._places))
+        if place < len(self._columns["path"]):
+            self.reject(path, f"has the same image name as {self._columns['path'][place]}")
             return
-        self._rows[image_id] = {
-            "image_id": image_id,
-            "path": path,
-            "class_name": class_name,
-            "patient_id": patient_id,
-            "group": patient_id,
-            "fold": fold,
-        }
+        # The same few names occur again and again, each time as another object.
+        shared = (sys.intern(value) for value in (class_name, patient_id, fold))
+        for column, value in zip(self._columns.values(), (image_id, path, *shared), strict=True):
+            column.append(value)
 
     def reject(self, path: str, reason: str) -> None:
         """Leave out a file or a row of a table."""
-        self._rejects.append({"path": path, "reason": reason})
+        self._rejects.append((path, reason))
 
     def refuse_mixed_patients(self, advice: str) -> None:
         """Raise DataError when a patient stands in two classes, with ``advice`` on the cause."""
         classes: dict[str, str] = {}
-        for row in self._rows.values():
-            patient, name = row["patient_id"], row["class_name"]
+        columns = (self._columns[column] for column in ("patient_id", "class_name", "path"))
+        for patient, name, path in zip(*columns, strict=True):
             if classes.setdefault(patient, name) != name:
                 raise DataError(
                     f"patient {patient} stands in the classes '{classes[patient]}' and '{name}' "
-                    f"(for example {row['path']}): {advice}"
+                    f"(for example {path}): {advice}"
                 )
 
     def finish(self, layout: LayoutName, listing: Listing, notes: Iterable[str] = ()) -> Index:
@@ -151,21 +170,27 @@ class IndexBuilder:
         notes = tuple(notes)
         for name, reason in listing.unusable:
             self.reject(name, reason)
-        if not self._rows:
-            reasons = [f"{reject['path']}: {reject['reason']}" for reject in self._rejects[:3]]
+        if not self._places:
+            reasons = [f"{path}: {reason}" for path, reason in self._rejects[:3]]
             raise DataError(
                 f"{listing.uri}: no image can be used with the layout '{layout}'; "
                 + "; ".join([*reasons, *notes])
             )
-        rows = sorted(self._rows.values(), key=lambda row: row["image_id"])
+        rejects = [*zip(*self._rejects, strict=True)] or [(), ()]
         return Index(
-            pa.Table.from_pylist(rows, INDEX_SCHEMA),
-            pa.Table.from_pylist(self._rejects, REJECT_SCHEMA),
+            self._table(),
+            pa.table([pa.array(column, pa.string()) for column in rejects], REJECT_SCHEMA),
             layout,
             listing.uri,
             notes,
-            dict(zip(listing.files, listing.sizes, strict=True)),
+            pa.table([pa.array(listing.files, pa.string()), listing.sizes], FILE_SCHEMA),
         )
+
+    def _table(self) -> pa.Table:
+        columns = {name: pa.array(values, pa.string()) for name, values in self._columns.items()}
+        columns["group"] = columns["patient_id"]
+        table = pa.table([columns[name] for name in INDEX_SCHEMA.names], INDEX_SCHEMA)
+        return table.sort_by("image_id").combine_chunks()
 
 
 def list_source(uri: str) -> Listing:
@@ -186,31 +211,46 @@ def list_source(uri: str) -> Listing:
             if not root.lower().endswith(".csv"):
                 raise DataError(f"{uri} is a file; give a folder with images or a CSV file")
             root, _, table = root.rpartition("/")
-        sizes = _sizes_below(filesystem, root)
+        files, sizes, unusable = _sorted_files(_files_below(filesystem, root))
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{uri} cannot be listed: {error}") from None
-    visible = sorted(name for name in sizes if not _is_hidden(name))
-    files = {name: size for name in visible if _is_text(name) and (size := sizes[name]) is not None}
-    unusable = tuple(
-        (_shown(name), _NO_FILE if _is_text(name) else _NO_TEXT)
-        for name in visible
-        if name not in files
-    )
     folder = root
     if "://" in uri:
         folder = uri.rstrip("/").removesuffix(f"/{table}")
-    return Listing(folder, filesystem, root, tuple(files), tuple(files.values()), unusable, table)
+    return Listing(folder, filesystem, root, files, sizes, unusable, table)
 
 
-def _sizes_below(filesystem: fs.FileSystem, root: str) -> dict[str, int | None]:
+def _files_below(filesystem: fs.FileSystem, root: str) -> Iterator[tuple[str, int | None]]:
     if isinstance(filesystem, fs.LocalFileSystem):
         return files_below(root)
-    infos = filesystem.get_file_info(fs.FileSelector(root, recursive=True))
-    start = len(root.rstrip("/")) + 1
-    return {info.path[start:]: info.size for info in infos if info.type == fs.FileType.File}
+    return objects_below(filesystem, root)
+
+
+def _sorted_files(
+    found: Iterable[tuple[str, int | None]],
+) -> tuple[tuple[str, ...], np.ndarray, tuple[tuple[str, str], ...]]:
+    """Return usable names with their bytes, and unusable names with the reason; none hidden."""
+    names: list[str] = []
+    sizes = array("q")
+    unusable = []
+    for name, size in found:
+        if _is_hidden(name):
+            continue
+        if not _is_text(name):
+            unusable.append((_shown(name), _NO_TEXT))
+        elif size is None:
+            unusable.append((name, _NO_FILE))
+        else:
+            names.append(name)
+            sizes.append(size)
+    order = sorted(range(len(names)), key=names.__getitem__)
+    known = np.frombuffer(sizes, np.int64) if names else np.empty(0, np.int64)
+    return tuple(names[place] for place in order), known[order], tuple(sorted(unusable))
 
 
 def _is_text(name: str) -> bool:
+    if name.isascii():
+        return True
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -223,15 +263,27 @@ def _shown(name: str) -> str:
 
 
 def _is_hidden(path: str) -> bool:
+    if not path.startswith(_HIDDEN) and not any(f"/{start}" in path for start in _HIDDEN):
+        return False
     parts = path.split("/")
     return any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
 def stem(path: str) -> str:
-    """Return the file name without folder and last suffix."""
-    return PurePosixPath(path).stem
+    """Return the file name without folder and last suffix, as ``PurePosixPath.stem`` does."""
+    name = path.rpartition("/")[2]
+    dot = name.rfind(".")
+    return name[:dot] if 0 < dot < len(name) - 1 else name
+
+
+def suffix(path: str) -> str:
+    """Return the last suffix in small letters with its dot, or an empty string."""
+    return PurePosixPath(path).suffix.lower()
 
 
 def without_suffix(path: str) -> str:
     """Return the path without its last suffix."""
-    return str(PurePosixPath(path).with_suffix(""))
+    if "//" in path or "./" in path:
+        return str(PurePosixPath(path).with_suffix(""))
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}{stem(name)}"

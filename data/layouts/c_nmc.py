@@ -42,7 +42,7 @@ def parse_name(name: str) -> Cell | None:
 
 def fold_of(path: str) -> str:
     """Return ``fold_0``, ``fold_1``, … from the folders of ``path``, or an empty string."""
-    folds = [part for part in PurePosixPath(path).parts[:-1] if _FOLD.fullmatch(part)]
+    folds = [part for part in path.split("/")[:-1] if _FOLD.fullmatch(part)]
     return folds[-1].lower() if folds else ""
 
 
@@ -50,7 +50,7 @@ def add_training(builder: IndexBuilder, root: str, paths: Iterable[str]) -> None
     """Add the images whose own name carries patient and class."""
     for path in paths:
         cell = parse_name(path)
-        folder = PurePosixPath(path).parent.name.lower()
+        folder = path.rpartition("/")[0].rpartition("/")[2].lower()
         if cell is None:
             builder.reject(path, "is not named UID_<patient>_<image>_<cell>_<all|hem>")
         elif folder in CLASS_OF_LABEL.values() and folder != cell.class_name:
@@ -88,8 +88,10 @@ def add_preliminary(
         # The final test set uses the same numbers and is published without labels.
         if "final" in path.lower() or not PurePosixPath(path).is_relative_to(folder):
             other.append(path)
+        elif (name := PurePosixPath(path).name) in path_of:
+            builder.reject(path, f"has the same image name as {path_of[name]}")
         else:
-            path_of.setdefault(PurePosixPath(path).name, path)
+            path_of[name] = path
     for row in rows:
         found = path_of.pop(row["new_names"], None)
         cell = parse_name(row["Patient_ID"])

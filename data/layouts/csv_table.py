@@ -23,7 +23,10 @@ class CsvTable:
         return listing.table is not None or bool(_fitting(listing))
 
     def read(self, listing: Listing, config: DataConfig) -> Index:
-        """Take every row whose image exists; paths start at the CSV file's folder."""
+        """Take every row whose image exists; paths start at the CSV file's folder.
+
+        An image below the folder that no row names is a reject, as is a row without an image.
+        """
         tables = _fitting(listing) if listing.table is None else [listing.table]
         if len(tables) != 1:
             found = ", ".join(tables) or "none"
@@ -34,6 +37,7 @@ class CsvTable:
         table = tables[0]
         rows = [(_relative(row["path"], listing), row) for row in listing.read_rows(table, COLUMNS)]
         missing = _missing([path for path, _ in rows], listing)
+        _refuse_contradictions(f"{listing.uri}/{table}", rows)
         builder = IndexBuilder()
         for path, row in rows:
             if not (row["path"] and row["label"] and row["group"]):
@@ -47,7 +51,24 @@ class CsvTable:
                     class_name=row["label"],
                     patient_id=row["group"],
                 )
+        for path in sorted({*listing.images} - {path for path, _ in rows}):
+            builder.reject(path, f"has no row in {table}")
         return builder.finish(self.name, listing)
+
+
+def _refuse_contradictions(table: str, rows: list[tuple[str, dict[str, str]]]) -> None:
+    """Raise DataError for an image with two labels or patients: no program knows the true one."""
+    said: dict[str, tuple[str, str]] = {}
+    for path, row in rows:
+        found = row["label"], row["group"]
+        if not (path and all(found)):
+            continue  # a reject
+        first = said.setdefault(path, found)
+        if found != first:
+            raise DataError(
+                f"{table} has two different rows for {path}: label and group "
+                f"{' and '.join(first)}, then {' and '.join(found)}; keep the right one"
+            )
 
 
 def _fitting(listing: Listing) -> list[str]:

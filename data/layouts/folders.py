@@ -1,6 +1,7 @@
 """Class folders: the folder names the class, a regular expression finds the patient."""
 
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
@@ -54,21 +55,24 @@ def locate_classes(paths: Sequence[str]) -> list[tuple[str, str]]:
     The class is the first folder below the folders that all images share and, where the folders
     there are all parts (train, test, …), below these.
     """
-    folders = [PurePosixPath(path).parts[:-1] for path in paths]
+    # A million paths lie in few folders: only these are taken apart.
+    folders = [sys.intern(path.rpartition("/")[0]) for path in paths]
+    parts_of = {folder: PurePosixPath(folder).parts for folder in {*folders}}
+    every = [*parts_of.values()]
     depth = 0
-    while len({parts[depth : depth + 1] for parts in folders}) == 1 and folders[0][depth:]:
+    while len({parts[depth : depth + 1] for parts in every}) == 1 and every[0][depth:]:
         depth += 1
-    first = {parts[depth].lower() for parts in folders if len(parts) > depth}
+    first = {parts[depth].lower() for parts in every if len(parts) > depth}
     has_parts = bool(first) and first <= PART_NAMES
-    found = []
-    for parts in folders:
+    found: dict[str, tuple[str, str]] = {}
+    for folder, parts in parts_of.items():
         below = parts[depth:]
         part, below = (below[0], below[1:]) if has_parts and below else ("", below)
-        found.append((below[0] if below else "", part))
-    if paths and not any(class_name for class_name, _ in found) and depth:
+        found[folder] = (below[0] if below else "", part)
+    if depth and not any(class_name for class_name, _ in found.values()):
         # All images stand in one folder, which is then the one class.
-        return [(folders[0][depth - 1], "")] * len(paths)
-    return found
+        return [(every[0][depth - 1], "")] * len(paths)
+    return [found[folder] for folder in folders]
 
 
 def _compile(uri: str, group_pattern: str | None) -> re.Pattern[str]:

@@ -52,7 +52,7 @@ class Ham10000:
                 builder.reject(path, f"has no dx or no lesion_id in {tables[0]}")
             else:
                 builder.add(path, image_id=name, class_name=row["dx"], patient_id=row["lesion_id"])
-        for name in rows.keys() - seen:
+        for name in sorted(rows.keys() - seen):
             builder.reject(name, f"has a row in {tables[0]} and no image")
         return builder.finish(self.name, listing, [NOTE])
 

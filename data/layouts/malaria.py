@@ -13,7 +13,9 @@ from data.layouts.base import Index, IndexBuilder, Listing, stem
 
 CLASSES = {"parasitized": "Parasitized", "uninfected": "Uninfected"}
 
-_NAME = re.compile(r"(?:Parasitized|Uninfected)?(?P<patient>C\d+)[A-Z_].*_cell_\d+", re.IGNORECASE)
+_NAME = re.compile(
+    r"(?P<class_name>Parasitized|Uninfected)?(?P<patient>C\d+)[A-Z_].*_cell_\d+", re.IGNORECASE
+)
 
 
 def parse_patient(name: str) -> str | None:
@@ -46,9 +48,16 @@ class Malaria:
                 builder.reject(path, "does not stand in a folder Parasitized or Uninfected")
             elif patient is None:
                 builder.reject(path, "is not named C<patient>…_cell_<number>")
+            elif class_name != (_class_in_name(path) or class_name):
+                builder.reject(path, f"stands in the folder '{class_name}' against its own name")
             else:
                 builder.add(path, image_id=stem(path), class_name=class_name, patient_id=patient)
         return builder.finish(self.name, listing)
+
+
+def _class_in_name(path: str) -> str | None:
+    match = _NAME.fullmatch(stem(path))
+    return CLASSES.get((match["class_name"] or "").lower()) if match else None
 
 
 def _class_of(path: str) -> str | None:

@@ -8,7 +8,6 @@ buffer that is smaller than the data. The last line printed is JSON.
 
 import json
 import multiprocessing
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -42,7 +41,7 @@ def by_prepare(config: DataConfig, output: str) -> dict[str, float]:
         began = time.perf_counter()
         prepared = prepare(config, output)
         seconds = time.perf_counter() - began
-        driver = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        driver = _peak(psutil.Process())
         # Spark on one machine keeps executors in the JVM of the driver.
         jvm = max(_peak(child) for child in psutil.Process().children() if child.name() == "java")
         python = max(context.parallelize(range(WORKERS), WORKERS).map(_own_peak).collect())
@@ -142,11 +141,14 @@ def by_feed(_: DataConfig, output: str) -> dict[str, float]:
 
 
 def _own_peak(_: int) -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return _peak(psutil.Process())
 
 
 def _peak(process: psutil.Process) -> int:
-    """Return the largest resident memory that Linux has seen of a process, in bytes."""
+    """Return the largest resident memory of a process since its program began, in bytes.
+
+    ``getrusage`` counts what the process was before, as a child of whoever started it.
+    """
     for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024

@@ -111,6 +111,41 @@ def test_an_image_that_claims_too_many_pixels_is_refused_before_decoding(monkeyp
         decode(encoded(Image.fromarray(noise(10, 10))), 8, 8, "rgb")
 
 
+def test_formats_that_call_other_programs_are_no_images():
+    assert {"EPS", "WMF", "PDF"}.isdisjoint(images.FORMATS)
+    with pytest.raises(UnreadableImage, match="not an image"):
+        decode(encoded(Image.fromarray(noise(8, 8)), "EPS"), 8, 8, "rgb")
+
+
+def test_a_jpeg_of_very_many_scans_is_refused_before_decoding():
+    content = encoded(Image.fromarray(noise(64, 64)), "JPEG", progressive=True)
+    last = content.rindex(images._START_OF_SCAN)
+    scans = content[:last] + content[last:-2] * 500 + content[-2:]
+    assert decode(content, 8, 8, "rgb").shape == (8, 8, 3)
+    with pytest.raises(UnreadableImage, match="more than 200 scans"):
+        decode(scans, 8, 8, "rgb")
+
+
+def test_bands_of_a_tall_transparent_image_join_without_a_seam():
+    pixels = np.random.default_rng(3).integers(0, 256, (600, 4, 4), np.uint8)
+    image = Image.fromarray(pixels)
+    ground = Image.new("RGBA", image.size, (0, 0, 0, 255))
+    whole = np.asarray(Image.alpha_composite(ground, image).convert("RGB"))
+    np.testing.assert_array_equal(decode(encoded(image), 600, 4, "rgb"), whole)
+    palette = image.convert("RGB").quantize(16)
+    palette.info["transparency"] = 3
+    layer = palette.convert("RGBA")
+    whole = np.asarray(Image.alpha_composite(ground, layer).convert("RGB"))
+    content = encoded(palette, transparency=3)
+    np.testing.assert_array_equal(decode(content, 600, 4, "rgb"), whole)
+
+
+def test_bands_of_a_tall_16_bit_image_join_without_a_seam():
+    values = np.random.default_rng(3).integers(0, 65536, (600, 4), np.uint16)
+    decoded = decode(encoded(Image.fromarray(values)), 600, 4, "grey")
+    np.testing.assert_array_equal(decoded[..., 0], np.round(values / 257).astype(np.uint8))
+
+
 @given(cut=st.integers(0, 900), flips=st.lists(st.tuples(st.integers(0, 899), st.integers(1, 255))))
 def test_any_damage_gives_pixels_or_is_unreadable(cut: int, flips: list[tuple[int, int]]):
     content = bytearray(encoded(Image.fromarray(noise(16, 16))))

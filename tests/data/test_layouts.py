@@ -1,19 +1,23 @@
 import gzip
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from pyarrow import fs
 
-from data.config import DataConfig
+from data.classes import select_classes
+from data.config import DataConfig, SplitConfig
 from data.errors import DataError
 from data.layouts import Index, read_index
-from data.layouts.base import IndexBuilder
+from data.layouts.base import IndexBuilder, Listing, stem, without_suffix
 from data.layouts.c_nmc import Cell, add_training, fold_of, parse_name
 from data.layouts.folders import locate_classes
 from data.layouts.malaria import parse_patient
 from data.schema import INDEX_SCHEMA, REJECT_SCHEMA
+from data.splitting import make_split
 
 
 def touch(root: Path, *paths: str) -> None:
@@ -47,20 +51,31 @@ def official_paths(real_data: Path) -> list[str]:
     return [path for path in paths if "/training_data/" in path]
 
 
-def test_c_nmc_full_list_gives_every_patient_of_the_training_set(official_paths):
+def official(paths: list[str]) -> Index:
     builder = IndexBuilder()
-    add_training(builder, "", official_paths)
-    rows = list(builder._rows.values())
-    images = [row["class_name"] for row in rows]
-    patients = {(row["patient_id"], row["class_name"]) for row in rows}
-    assert not builder._rejects
+    add_training(builder, "", paths)
+    builder.refuse_mixed_patients("")
+    nothing = Listing("", fs.LocalFileSystem(), "", (), np.empty(0, np.int64))
+    return builder.finish("c-nmc", nothing)
+
+
+def test_c_nmc_full_list_gives_every_patient_of_the_training_set(official_paths):
+    index = official(official_paths)
+    assert index.rejects.num_rows == 0
+    images = column(index, "class_name")
+    patients = {*zip(column(index, "patient_id"), images, strict=True)}
     assert (images.count("all"), images.count("hem")) == (7272, 3389)
     assert sum(name == "all" for _, name in patients) == 47
     assert sum(name == "hem" for _, name in patients) == 26
     numbers = [patient.removeprefix("H") for patient, _ in patients]
     assert len(numbers) - len(set(numbers)) == 19
-    assert {row["fold"] for row in rows} == {"fold_0", "fold_1", "fold_2"}
-    builder.refuse_mixed_patients("")
+    assert {*column(index, "fold")} == {"fold_0", "fold_1", "fold_2"}
+
+
+def test_c_nmc_small_h_of_the_list_is_no_patient_of_its_own(official_paths):
+    small = [path for path in official_paths if "/UID_h3_" in path]
+    assert len(small) == 36
+    assert {*column(official(small), "patient_id")} == {"H3"}
 
 
 @given(
@@ -138,6 +153,45 @@ def test_c_nmc_takes_training_and_preliminary_and_counts_the_final_test(tmp_path
     assert index.notes[0].startswith("2 numbered images")
 
 
+def test_c_nmc_label_that_disagrees_between_folder_and_name_is_a_reject(tmp_path):
+    touch(tmp_path, "all/UID_1_1_1_all.bmp", "hem/UID_1_1_2_all.bmp", "hem/UID_H2_1_1_hem.bmp")
+    index = read(tmp_path)
+    assert column(index, "image_id") == ["UID_1_1_1_all", "UID_H2_1_1_hem"]
+    assert rejects(index) == {
+        "hem/UID_1_1_2_all.bmp": "stands in the folder 'hem' against its own name"
+    }
+
+
+def test_c_nmc_preliminary_rows_and_images_without_each_other_are_rejects(tmp_path):
+    labels = f"{PRELIMINARY}_labels.csv"
+    touch(tmp_path, f"{PRELIMINARY}/1.bmp", f"{PRELIMINARY}/2.bmp", f"{PRELIMINARY}/copy/1.bmp")
+    (tmp_path / labels).write_text(
+        "Patient_ID,new_names,labels\nUID_57_29_1_all.bmp,1.bmp,1\nUID_58_2_2_all.bmp,9.bmp,1\n"
+    )
+    assert rejects(read(tmp_path)) == {
+        f"{PRELIMINARY}/2.bmp": f"has no row in {labels}",
+        f"{PRELIMINARY}/copy/1.bmp": f"has the same image name as {PRELIMINARY}/1.bmp",
+        "validation_data/9.bmp": f"is listed in {labels} and missing",
+    }
+
+
+def test_c_nmc_patient_of_training_and_preliminary_test_is_refused(tmp_path):
+    touch(
+        tmp_path,
+        "training_data/fold_0/all/UID_1_1_1_all.bmp",
+        "training_data/fold_0/hem/UID_H1_1_1_hem.bmp",
+        f"{PRELIMINARY}/1.bmp",
+        f"{PRELIMINARY}/2.bmp",
+    )
+    (tmp_path / f"{PRELIMINARY}_labels.csv").write_text(
+        "Patient_ID,new_names,labels\nUID_1_9_9_all.bmp,1.bmp,1\nUID_H2_1_1_hem.bmp,2.bmp,0\n"
+    )
+    split = SplitConfig(method="folds", test_folds=("preliminary",))
+    table = select_classes(read(tmp_path), None)[0]
+    with pytest.raises(DataError, match="patient 1 stands in the folds 'fold_0' and 'preliminary'"):
+        make_split(table, split)
+
+
 def test_c_nmc_patient_in_both_classes_is_refused(tmp_path):
     touch(tmp_path, "all/UID_7_1_1_all.bmp", "hem/UID_7_1_2_hem.bmp")
     with pytest.raises(DataError, match=r"patient 7 .*'all' and 'hem'.*the H of healthy"):
@@ -192,6 +246,14 @@ def test_malaria_other_names_are_not_guessed(name):
     assert parse_patient(name) is None
 
 
+def test_malaria_label_that_disagrees_between_folder_and_name_is_a_reject(tmp_path):
+    name = "ParasitizedC33P1thinF_IMG_1_cell_1.png"
+    touch(tmp_path, f"Parasitized/{name}", f"Uninfected/{name.replace('C33', 'C34')}")
+    index = read(tmp_path)
+    assert column(index, "patient_id") == ["C33"]
+    assert [*rejects(index).values()] == ["stands in the folder 'Uninfected' against its own name"]
+
+
 # HAM10000
 
 
@@ -213,6 +275,15 @@ def test_ham10000_keeps_lesions_together_and_says_so(tmp_path):
     assert column(index, "group") == column(index, "patient_id") == ["HAM_1", "HAM_1"]
     assert set(rejects(index)) == {"HAM10000_images_part_2/ISIC_0000009.jpg", "ISIC_0000003"}
     assert "no patient ids" in index.notes[0]
+
+
+def test_ham10000_rows_without_images_stand_in_one_order(tmp_path):
+    touch(tmp_path, "images/ISIC_1.jpg")
+    names = [f"ISIC_{number}" for number in range(1, 30)]
+    (tmp_path / "HAM10000_metadata.csv").write_text(
+        "lesion_id,image_id,dx\n" + "".join(f"H,{name},nv\n" for name in names)
+    )
+    assert [*rejects(read(tmp_path))] == sorted(names[1:])
 
 
 def test_ham10000_real_images_are_recognised(unzipped):
@@ -283,12 +354,34 @@ def test_csv_paths_start_at_its_folder_or_at_the_root(tmp_path):
         assert set(rejects(index)) == {"gone.png", "one/1.png", "2.png"}
 
 
+def test_csv_images_without_a_row_are_rejects(tmp_path):
+    touch(tmp_path, "1.png", "deep/2.png", "notes.txt")
+    (tmp_path / "images.csv").write_text("path,label,group\n1.png,a,p1\n")
+    assert rejects(read(tmp_path)) == {"deep/2.png": "has no row in images.csv"}
+
+
+@pytest.mark.parametrize("second", ["1.png,b,p1", "./1.png,a,p2"])
+def test_csv_rows_that_contradict_each_other_are_refused(tmp_path, second):
+    touch(tmp_path, "1.png")
+    (tmp_path / "images.csv").write_text(f"path,label,group\n1.png,a,p1\n{second}\n")
+    with pytest.raises(DataError, match=r"two different rows for 1\.png.*keep the right one"):
+        read(tmp_path)
+
+
 def test_csv_with_other_columns_says_which(tmp_path):
     touch(tmp_path, "1.png")
     table = tmp_path / "images.csv"
     table.write_text("file,class\n1.png,a\n")
     with pytest.raises(DataError, match=r"path, label, group; it has file, class"):
         read(table)
+
+
+@given(st.lists(st.text(st.sampled_from("ab. "), min_size=1, max_size=6), min_size=1, max_size=3))
+def test_names_without_suffix_are_those_of_python(parts):
+    assume(not {".", ".."} & {*parts})
+    path = PurePosixPath(*parts)
+    assert stem(str(path)) == path.stem
+    assert without_suffix(str(path)) == str(path.with_suffix(""))
 
 
 # Choosing

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from typer.testing import CliRunner
 
+from data.cli import app
 from data.errors import DataError
 from data.layouts.base import list_source
 from data.object_store import environment, locate_object, use_endpoint
@@ -81,6 +83,19 @@ def test_thousands_of_objects_are_listed_with_their_sizes(here: str) -> None:
     assert listing.files == tuple(sorted(listing.files))
 
 
+def test_page_of_images_in_s3_is_written_to_s3(cells: Path, server: str, here: str) -> None:
+    upload(server, cells, "looked/at")
+    target = f"s3://{BUCKET}/pages/report.html"
+    done = CliRunner().invoke(
+        app, ["describe", f"s3://{BUCKET}/looked/at", "--html", target, "--sample", "2"]
+    )
+    assert done.exit_code == 0, done.output
+    text = read_bytes(*locate(target)).decode()
+    assert f"32 of {len([*cells.rglob('*.bmp')])} images were read" in text
+    assert text.count("data:image/jpeg") == 2 * 12 + 16 * 2
+    assert SECRET not in text
+
+
 def test_names_keep_what_addresses_would_change(here: str) -> None:
     name = "naïve cells #1/zellen 100%?a=b.bmp"
     client(here).put_object(Bucket=BUCKET, Key=f"odd/{name}", Body=b"content")
@@ -89,7 +104,11 @@ def test_names_keep_what_addresses_would_change(here: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["s3://AKIA:geheim@cells/raw", "s3://cells/raw?access_key=geheim"]
+    "address",
+    [
+        "s3://AKIA:geheim@cells/raw",  # pragma: allowlist secret
+        "s3://cells/raw?access_key=geheim",
+    ],
 )
 def test_credentials_in_an_address_are_refused_and_not_repeated(address: str) -> None:
     with pytest.raises(DataError, match=r"credentials belong in AWS_ACCESS_KEY_ID") as error:

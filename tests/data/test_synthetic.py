@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import synthetic
+from data import synthetic, synthetic_cells
 from data.config import DataConfig
 from data.errors import DataError
 from data.layouts import read_index
 from data.synthetic import is_synthetic, synthesize, synthetic_source
-from data.synthetic_cells import draw_cells
+from data.synthetic_cells import draw_blocks, draw_cells
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +87,31 @@ def test_blasts_are_larger_with_overlap():
 def test_large_cells_can_be_drawn():
     pixels = draw_cells("all", 1, 450, np.random.default_rng(0))
     assert pixels.shape == (1, 450, 450, 3)
+
+
+def test_patients_too_large_for_one_block_keep_their_stain(monkeypatch):
+    """Colours differ between patients more than between the blocks of one."""
+    monkeypatch.setattr(synthetic_cells, "BLOCK_PIXELS", 6 * 48**2)
+    means = np.array(
+        [
+            [block[:, 18:30, 18:30].mean(axis=(0, 1, 2)) for block in blocks]
+            for blocks in (
+                [*draw_blocks("all", 20, 48, np.random.default_rng([9, number]))]
+                for number in range(12)
+            )
+            if [len(block) for block in blocks] == [6, 6, 6, 2]
+        ]
+    )
+    assert means.shape == (12, 4, 3)
+    assert means[:, :3].std(axis=1).mean() < means.mean(axis=1).std(axis=0).mean() / 2
+
+
+def test_a_patient_of_one_block_is_drawn_as_a_whole():
+    whole = draw_cells("hem", 7, 32, np.random.default_rng(4))
+    blocks = [*draw_blocks("hem", 7, 32, np.random.default_rng(4))]
+    assert len(blocks) == 1
+    np.testing.assert_array_equal(blocks[0], whole)
+    assert synthetic_cells.BLOCK_PIXELS > 56 * 96**2, "the default set is drawn as ever"
 
 
 def test_a_folder_with_content_is_left_alone(tmp_path: Path):

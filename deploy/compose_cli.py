@@ -1,0 +1,29 @@
+"""Commands around ``docker-compose.yml``: ``python -m deploy env`` and ``bucket``."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.cli_errors import plain_errors
+
+
+def env(
+    file: Annotated[Path, typer.Option(help="Where Compose looks for it.")] = Path(".env"),
+) -> None:
+    """Write a .env with random passwords for docker-compose.yml; an existing one stays."""
+    from deploy import secret_file
+
+    with plain_errors():
+        names = secret_file.write(file)
+        sys.stdout.write(f"{file}: {', '.join(names)} (random, readable by you alone)\n")
+
+
+def bucket(name: Annotated[str, typer.Argument(help="Name of the bucket.")]) -> None:
+    """Make a bucket in the store that the AWS variables name; one that is there stays."""
+    from deploy.store import make_bucket
+
+    with plain_errors():
+        made = make_bucket(name)
+        sys.stdout.write(f"s3://{name}: {'made' if made else 'there already'}\n")

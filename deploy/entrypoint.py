@@ -1,0 +1,44 @@
+"""The image's entry point: becomes the command it is given, or an executor of Kubernetes.
+
+Spark starts an executor's pod with the one argument ``executor`` and tells the rest in variables,
+which its own images turn into a command. Imports nothing of the project.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+
+_BACKEND = "org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend"
+#: Option of the backend, and the variable in which Spark hands its value over.
+_OPTIONS = {
+    "--driver-url": "SPARK_DRIVER_URL",
+    "--executor-id": "SPARK_EXECUTOR_ID",
+    "--cores": "SPARK_EXECUTOR_CORES",
+    "--app-id": "SPARK_APPLICATION_ID",
+    "--hostname": "SPARK_EXECUTOR_POD_IP",
+    "--resourceProfileId": "SPARK_RESOURCE_PROFILE_ID",
+    "--podName": "SPARK_EXECUTOR_POD_NAME",
+}
+_JAVA_OPTION = re.compile(r"SPARK_JAVA_OPT_(\d+)")
+
+
+def command(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """Return what is to run for ``arguments``."""
+    if list(arguments) != ["executor"]:
+        return list(arguments)
+    numbered = {
+        int(found[1]): value
+        for name, value in environment.items()
+        if (found := _JAVA_OPTION.fullmatch(name))
+    }
+    memory = environment["SPARK_EXECUTOR_MEMORY"]
+    java = [f"{environment['JAVA_HOME']}/bin/java", *(numbered[key] for key in sorted(numbered))]
+    java += [f"-Xms{memory}", f"-Xmx{memory}", "-cp", f"{environment['SPARK_HOME']}/jars/*"]
+    told = [part for option, name in _OPTIONS.items() for part in (option, environment[name])]
+    return [*java, _BACKEND, *told]
+
+
+if __name__ == "__main__":
+    program = command(sys.argv[1:], os.environ)
+    os.execvp(program[0], program)

@@ -1,0 +1,89 @@
+"""``python -m deploy pack``: this environment as an archive that runs wherever it is unpacked.
+
+The interpreter is inside, with its standard library and the libraries that it is linked with, and
+so is Java: a Spark worker needs Linux with a C library that is not older than this machine's.
+"""
+
+import platform
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.errors import DeployError
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What was packed."""
+
+    packages: int
+    content_bytes: int
+    archive_bytes: int
+    #: Of names and contents: the same environment has the same.
+    checksum: str
+
+
+def pack(
+    output: Annotated[Path, typer.Argument(help="The archive, ending in .tar.gz.")] = Path(
+        "environment.tar.gz"
+    ),
+) -> None:
+    """Pack interpreter, locked packages and Java, for --environment archive."""
+    from deploy.cli_errors import plain_errors
+
+    with plain_errors():
+        started = time.monotonic()
+        packed = pack_environment(output)
+        typer.echo(
+            f"{output}: {packed.packages} packages, {packed.archive_bytes / 1e6:,.0f} MB "
+            f"({packed.content_bytes / 1e6:,.0f} MB unpacked), checksum {packed.checksum[:12]}, "
+            f"in {time.monotonic() - started:.0f} s\n"
+            f"run_experiment.py --environment archive --environment-archive {output}"
+        )
+
+
+def pack_environment(output: Path) -> Packed:
+    """Write the environment of this process to ``output``.
+
+    Raises
+    ------
+    DeployError
+        When the name does not say its format, as Spark needs it, or the file cannot be written.
+    """
+    from deploy.packing import interpreter, packages
+    from deploy.packing.archive import Entry, new_archive
+    from experiments.environment import MANIFEST, Manifest
+    from experiments.locked import needed_distributions
+
+    if not output.name.endswith((".tar.gz", ".tgz")):
+        raise DeployError(f"{output}: Spark unpacks archives by their names: end it in .tar.gz")
+    distributions = needed_distributions()
+    # A file that two packages own is in the archive once.
+    unique = {entry.name: entry for entry in packages.entries(distributions.values())}
+    compiled = [e.content for e in unique.values() if isinstance(e.content, Path) and e.is_library]
+    unique |= {entry.name: entry for entry in interpreter.runtimes(compiled)}
+    unique |= {entry.name: entry for entry in interpreter.entries()}
+    unfinished = output.with_name(f"{output.name}.unfinished")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with new_archive(unfinished) as archive:
+            for _, entry in sorted(unique.items()):
+                archive.add(packages.with_bytecode(entry))
+            manifest = Manifest(
+                python=platform.python_version(),
+                libc="-".join(platform.libc_ver()),
+                packages={name: one.version for name, one in distributions.items()},
+                checksum=archive.checksum,
+            )
+            archive.add([Entry(MANIFEST, manifest.to_json().encode())])
+        unfinished.replace(output)
+    except OSError as error:
+        raise DeployError(f"{output} cannot be written: {error.strerror}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return Packed(
+        len(distributions), archive.content_bytes, output.stat().st_size, manifest.checksum
+    )

@@ -1,0 +1,1 @@
+"""What a relocatable archive of the environment is made of."""

@@ -1,0 +1,27 @@
+"""What is committed holds no secret."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def scan(*files: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "detect_secrets.pre_commit_hook", *files]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_no_committed_file_holds_a_secret() -> None:
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    files = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    found = scan(*files.split())
+    assert found.returncode == 0, found.stdout
+
+
+def test_scan_finds_a_secret(tmp_path: Path) -> None:
+    file = tmp_path / "settings.py"
+    file.write_text(
+        'aws_secret_access_key = "' + "wJalrXUtnFEMI/K7MDENG/" + 'bPxRfiCYEXAMPLEKEY"\n'
+    )
+    assert scan(str(file)).returncode == 1
