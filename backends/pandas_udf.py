@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field, field_validator
 
-from backends import inference
+from backends import executors, inference
 from backends.base import Backend, Epoch, FitResult, Options, RunContext, TrainingTask
 from backends.featurizer import classifier, features, source
 from backends.featurizer.cache import FeatureCache
@@ -94,8 +94,9 @@ class PandasUdf(Backend):
         return None
 
     def spark_conf(self, task: TrainingTask) -> dict[str, str]:
-        """Bound batches in bytes and divide small files among all workers."""
+        """Bound batches in bytes, divide small files among all workers, go round one that fails."""
         return {
+            **executors.try_elsewhere(task.workers),
             **source.spark_conf(task.workers),
             **features.spark_conf(task.data.image_bytes, _options(task).batch_bytes),
         }

@@ -36,7 +36,7 @@ def record(status: str = "FINISHED", reason: str = "", seen: float = 400.0) -> d
 
 def diary(*, struck: float | None = None, end: float = 60.0, **how: Any) -> Diary:
     """Training begins at 10 s, epochs end every 10 s, the record is closed at ``end``."""
-    events = [
+    events: list[dict[str, Any]] = [
         {"event": "run_starts", "time": 0.0, "images": IMAGES},
         {"event": "phase", "name": "load", "time": 1.0},
         {"event": "phase", "name": "fit", "time": 10.0},
