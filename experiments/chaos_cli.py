@@ -91,8 +91,8 @@ def chaos(
             conditions=room.Conditions(outage_s=outage_seconds, cut_s=cut_seconds),
             hosts=hosts,
             tell=console.print,
+            keep=lambda known: write_tables(known, output),
         )
-        write_tables(outcomes, output)
         record_tables(plan, outcomes, output, tracking_uri)
         console.print(terminal(outcomes))
         console.print(f"tables, records and logs: {output}")

@@ -3,8 +3,8 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -41,45 +41,41 @@ class Campaign:
     experiment: Experiment
     folder: Path
     conditions: Conditions
-    hosts: Hosts | None = None
-    tell: Callable[[str], None] = field(default=lambda _: None)
+    hosts: Hosts | None
+    tell: Callable[[str], None]
+    keep: Callable[[Sequence[Outcome]], None]
 
     def run(self, backends: Sequence[str], faults: Sequence[str]) -> list[Outcome]:
         """Return an outcome for each backend and fault."""
-        return [one for name in backends for one in self._against(name, faults)]
-
-    def _against(self, backend: str, names: Sequence[str]) -> list[Outcome]:
-        """Make the undisturbed run of ``backend``, then one for each fault."""
-        faults = [FAULTS[name] for name in names]
-        misfits = {fault: fault().misfit(create(backend), self.hosts) for fault in faults}
-        reference: Attempt | None = None
-        outcomes = []
-        for fault, misfit in misfits.items():
-            if misfit:
-                outcomes.append(Outcome(backend, fault.name, Verdict.DOES_NOT_APPLY, misfit))
-                continue
-            reference = reference or self._undisturbed(backend)
-            self.tell(f"{backend}: {fault.title}")
-            outcomes.append(self._try(backend, fault, reference.diary))
+        outcomes: list[Outcome] = []
+        for name in backends:
+            for outcome in self._against(name, [FAULTS[fault] for fault in faults]):
+                outcomes.append(outcome)
+                self.keep(outcomes)
         return outcomes
 
-    def _undisturbed(self, backend: str) -> Attempt:
-        """Return the run that the others are compared with.
+    def _against(self, backend: str, faults: Sequence[type[Fault]]) -> Iterator[Outcome]:
+        """Make the undisturbed run of ``backend``, then one for each fault that fits it."""
+        reference: Attempt | None = None
+        for fault in faults:
+            if misfit := fault().misfit(create(backend), self.hosts):
+                yield Outcome(backend, fault.name, Verdict.DOES_NOT_APPLY, misfit)
+                continue
+            reference = reference or self._undisturbed(backend)
+            if not reference.finished:
+                yield Outcome(backend, fault.name, Verdict.NOT_STRUCK, self._unfit(reference))
+                continue
+            self.tell(f"{backend}: {fault.title}")
+            yield self._try(backend, fault, reference.diary)
 
-        Raises
-        ------
-        ExperimentError
-            When it fails: nothing could be learned from the others.
-        """
+    def _undisturbed(self, backend: str) -> Attempt:
+        """Return the run that the others are compared with."""
         self.tell(f"{backend}: undisturbed")
-        attempt = self._attempt(self.folder / backend / "undisturbed", backend, None, Moment())
-        if not attempt.finished:
-            reason = attempt.record.reason if attempt.record else "see attempt.log"
-            raise ExperimentError(
-                f"{backend} fails without any fault: {reason} (all of it: "
-                f"{self.folder / backend / 'undisturbed'})"
-            )
-        return attempt
+        return self._attempt(self.folder / backend / "undisturbed", backend, None, Moment())
+
+    def _unfit(self, reference: Attempt) -> str:
+        reason = reference.record.reason if reference.record else f"see the logs in {self.folder}"
+        return f"it fails without any fault: {reason}"
 
     def _try(self, backend: str, fault: type[Fault], reference: Diary) -> Outcome:
         place = self.folder / backend / fault.name
@@ -202,6 +198,7 @@ def campaign(
     conditions: Conditions | None = None,
     hosts: Hosts | None = None,
     tell: Callable[[str], None] = lambda _: None,
+    keep: Callable[[Sequence[Outcome]], None] = lambda _: None,
 ) -> list[Outcome]:
     """Break something in a run of every backend, for every fault.
 
@@ -215,16 +212,18 @@ def campaign(
         Of a cluster; None trains on an embedded one.
     tell
         Called with what is done next.
+    keep
+        Called with all outcomes so far whenever there is one more.
 
     Raises
     ------
     ExperimentError
-        When the folder has something in it, or a backend fails without a fault.
+        When the folder has something in it, or a host of the cluster does not come back.
     """
     if folder.is_dir() and any(folder.iterdir()):
         raise ExperimentError(f"{folder} is not empty: name a new folder with --output")
     folder.mkdir(parents=True, exist_ok=True)
-    whole = Campaign(experiment, folder, conditions or Conditions(), hosts, tell)
+    whole = Campaign(experiment, folder, conditions or Conditions(), hosts, tell, keep)
     return whole.run(backends, faults)
 
 
