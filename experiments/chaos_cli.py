@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from experiments.cli import FAILED_STATUS, assignments, plain_errors
+from experiments.cli import FAILED_STATUS, assignments, end_in_order, plain_errors
 from experiments.config import DEFAULT_URI
 
 #: Seconds; above every time limit of a framework's own, the longest of which is five minutes.
@@ -53,6 +53,7 @@ def chaos(
     ] = Path("chaos"),
 ) -> None:
     """Break something in a run of every backend and tell what became of it."""
+    end_in_order()
     with plain_errors(debug=False):
         from rich.console import Console
 

@@ -4,19 +4,19 @@ Given a folder with ``job.json``; leaves a diary there. A process of its own, be
 faults kills it, and because who hangs must be ended from outside.
 """
 
-import signal
 import sys
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from experiments.chaos.diary import DIARY, Moment
 from experiments.chaos.faults import FAULTS, Fault
 from experiments.chaos.hosts import read_hosts
 from experiments.chaos.job import JOB, AttemptJob
 from experiments.chaos.scene import Scene
+from experiments.cli import end_in_order
 from experiments.config import Experiment
 from experiments.events import EventWriter
 from experiments.observer import Observer
@@ -100,10 +100,6 @@ def run(folder: Path) -> Sequence[RunRecord]:
         injector.finish()
 
 
-def _terminated(number: int, _: Any) -> NoReturn:
-    raise SystemExit(128 + number)
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _terminated)
+    end_in_order()
     run(Path(sys.argv[1]))

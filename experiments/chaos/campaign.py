@@ -110,9 +110,11 @@ class Campaign:
             resume=resume,
         )
         (folder / JOB).write_text(job.model_dump_json(indent=1))
-        ended = self._wait(folder, job.experiment.time_limit + _BEYOND_LIMIT)
-        if self.hosts is not None:
-            self.hosts.heal()
+        try:
+            ended = self._wait(folder, job.experiment.time_limit + _BEYOND_LIMIT)
+        finally:
+            if self.hosts is not None:
+                self.hosts.heal()
         diary = read_diary(folder)
         return Attempt(
             diary=diary,
