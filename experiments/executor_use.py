@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import psutil
 from pydantic import BaseModel
 
+from backends.executors import alive
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -53,8 +55,12 @@ class _Tree:
 
 
 def executor_use(session: "SparkSession", workers: int) -> ExecutorUse:
-    """Return what ``workers`` executors of one core have used until now."""
-    trees = {tree.executor: tree for tree in _trees(session, workers)}.values()
+    """Return what the executors of one core have used until now, ``workers`` of them or fewer.
+
+    One that was lost and not replaced is not waited for.
+    """
+    present = min(workers, len(alive(session.sparkContext)))
+    trees = {tree.executor: tree for tree in _trees(session, present)}.values()
     return ExecutorUse(
         executors=len(trees),
         cpu_s=sum(tree.cpu_s for tree in trees),
