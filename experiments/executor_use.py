@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 import psutil
 from pydantic import BaseModel
 
-from backends.executors import alive
-
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -59,6 +57,8 @@ def executor_use(session: "SparkSession", workers: int) -> ExecutorUse:
 
     One that was lost and not replaced is not waited for.
     """
+    from backends.executors import alive
+
     present = min(workers, len(alive(session.sparkContext)))
     trees = {tree.executor: tree for tree in _trees(session, present)}.values()
     return ExecutorUse(
