@@ -117,7 +117,10 @@ class PandasUdf(Backend):
         rows = task.data.rows("train")
         started = perf_counter()
         train = extraction.features("train").persist()
-        with extraction.reporting(lambda images: context.on_batch(1, images, _NO_LOSS)):
+        with (
+            source.naming_damaged_files(task.data, "train"),
+            extraction.reporting(lambda images: context.on_batch(1, images, _NO_LOSS)),
+        ):
             found = train.count()
         if found != rows:
             raise RuntimeError(f"{found} of {rows} training images have features")
@@ -148,7 +151,8 @@ class PandasUdf(Backend):
     ) -> np.ndarray:
         """Featurize the test images and apply the classifier; the driver gets probabilities."""
         frame = _extraction(task, context).features("test")
-        return features.probabilities(frame, weights[-2], weights[-1], task.data.rows("test"))
+        with source.naming_damaged_files(task.data, "test"):
+            return features.probabilities(frame, weights[-2], weights[-1], task.data.rows("test"))
 
 
 def _options(task: TrainingTask) -> PandasUdfOptions:
@@ -192,7 +196,8 @@ def _validation_loss(
     rows = task.data.rows("validation")
     labels = task.data.index("validation").column("label").to_numpy()
     frame = extraction.features("validation")
-    found = features.probabilities(frame, fitted.kernel, fitted.bias, rows)
+    with source.naming_damaged_files(task.data, "validation"):
+        found = features.probabilities(frame, fitted.kernel, fitted.bias, rows)
     return inference.cross_entropy(found, labels)
 
 
