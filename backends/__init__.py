@@ -1,6 +1,7 @@
 """One module for each framework behind one contract."""
 
-from backends.base import Backend, Epoch, FitResult, Options, RunContext, TrainingTask
+from backends.base import Backend, FitResult, Options, RunContext, TrainingTask
+from backends.epoch import Epoch
 from backends.errors import BackendError
 from backends.registry import check_name, create, known
 

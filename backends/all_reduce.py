@@ -18,7 +18,8 @@ import numpy as np
 from pydantic import Field
 
 from backends.all_reduce_worker import WorkerJob
-from backends.base import Epoch, FitResult, RunContext, TrainingTask
+from backends.base import FitResult, RunContext, TrainingTask
+from backends.epoch import Epoch
 from backends.errors import BackendError
 from backends.worker_channel import DriverEnd, Message
 from data.shards import Shard

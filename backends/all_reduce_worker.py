@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backends.base import Epoch, TrainingTask
+from backends.base import TrainingTask
 from backends.checkpoints import Checkpoint
+from backends.epoch import Epoch
 from backends.inference import BATCH, EPSILON
 from backends.keras_state import OPTIMIZER, RANDOM, assign, generators, values_of
 from backends.worker_channel import LINK_LIMIT, Address, WorkerEnd

@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from backends.checkpoints import Checkpoint, CheckpointFolder
+from backends.epoch import Epoch
 from backends.errors import BackendError
 from backends.search import Values
 from data.imbalance import Imbalance
@@ -85,22 +86,6 @@ class TrainingTask:
     def compiled_model(self) -> "keras.Model":
         """Return the Keras model with its initial weights, loss and optimiser."""
         return compiled(self.build_model(), self.optimizer, self.loss_weights)
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What is known when an epoch ends."""
-
-    #: From 1.
-    number: int
-    #: Mean training loss over the images of the epoch, or None where the framework hides it.
-    loss: float | None
-    #: Mean loss over the validation images after the epoch.
-    validation_loss: float | None = None
-    #: Images trained on in this epoch, all workers together.
-    images: int = 0
-    #: Seconds spent training, validation left out.
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,10 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from backends.base import Epoch
+from backends.epoch import Epoch
 
 _FILE = "checkpoint.npz"
 _ABOUT = "about"
@@ -22,7 +20,7 @@ class Checkpoint:
     """The state of training after a whole epoch."""
 
     #: All epochs so far.
-    epochs: "tuple[Epoch, ...]"
+    epochs: tuple[Epoch, ...]
     #: In the order of ``keras.Model.get_weights()``.
     weights: Sequence[np.ndarray]
     #: What a backend needs beside the weights: the optimiser's state, random generators.
@@ -62,8 +60,6 @@ class CheckpointFolder:
 
     def load(self) -> Checkpoint | None:
         """Return the checkpoint, or None where there is none."""
-        from backends.base import Epoch
-
         path = self._folder / _FILE
         if not path.exists():
             return None

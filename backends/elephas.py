@@ -23,7 +23,8 @@ import numpy as np
 from pydantic import Field
 
 from backends import executors, inference
-from backends.base import Backend, Epoch, FitResult, Options, RunContext, TrainingTask
+from backends.base import Backend, FitResult, Options, RunContext, TrainingTask
+from backends.epoch import Epoch
 from backends.keras_state import set_random_starts
 from backends.ports import free_port, is_free
 from backends.search import Choices, Values
@@ -259,6 +260,11 @@ def _result(
     notes: list[str],
 ) -> FitResult:
     steps = -(-max(shard_rows) // task.worker_batch_size) * task.epochs
+    notes.append(
+        "Elephas turns all images of a worker into one array: "
+        f"{max(shard_rows) * task.data.image_bytes / 2**20:,.0f} MiB here, and more with more "
+        "images."
+    )
     return FitResult(weights, tuple(epochs), sum(shard_rows) * task.epochs, steps, tuple(notes))
 
 

@@ -14,7 +14,8 @@ from pyspark.ml import Estimator
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 
-from backends.base import Epoch, RunContext, TrainingTask
+from backends.base import RunContext, TrainingTask
+from backends.epoch import Epoch
 from backends.errors import BackendError
 from backends.estimator_data import write_prepared
 from backends.estimator_model import BackendModel, ImageColumns

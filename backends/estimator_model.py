@@ -17,7 +17,7 @@ from pyspark.ml.util import (
     MLWriter,
 )
 
-from backends.base import Epoch
+from backends.epoch import Epoch
 from data.storage import locate, read_bytes, write_bytes
 from models import ModelConfig, NetworkSpec
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backends import inference
-from backends.base import Backend, Epoch, FitResult, RunContext, TrainingTask
+from backends.base import Backend, FitResult, RunContext, TrainingTask
+from backends.epoch import Epoch
 from backends.keras_state import set_training_state, training_state
 from data.shards import ShardReader
 

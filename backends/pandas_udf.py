@@ -13,7 +13,8 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from backends import executors, inference
-from backends.base import Backend, Epoch, FitResult, Options, RunContext, TrainingTask
+from backends.base import Backend, FitResult, Options, RunContext, TrainingTask
+from backends.epoch import Epoch
 from backends.featurizer import classifier, features, source
 from backends.featurizer.cache import FeatureCache
 from backends.featurizer.classifier import PRESETS, ClassifierConfig, Fitted, PresetName

@@ -5,6 +5,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -66,6 +67,7 @@ def prepare(
     spark: "SparkSession | None" = None,
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
+    drawings: str | Path | None = None,
 ) -> PreparedData:
     """Decode the images of ``config.source`` and write them with their split to ``output``.
 
@@ -84,6 +86,8 @@ def prepare(
         a local one is started with ``workers`` threads and stopped in the end.
     progress
         Called in this thread with images done and images in total.
+    drawings
+        Where synthetic cells are drawn; None is beside ``output``, which is a folder then.
 
     Raises
     ------
@@ -93,7 +97,7 @@ def prepare(
     """
     folder = OutputFolder(output)
     folder.check()
-    source, index = _read_source(config, folder)
+    source, index = _read_source(config, folder, drawings)
     digest = inputs_digest(index, config)
     if folder.is_finished() and folder.holds(config, digest):
         return open_prepared(output)
@@ -120,15 +124,18 @@ def prepare(
     return open_prepared(output)
 
 
-def _read_source(config: DataConfig, folder: OutputFolder) -> tuple[DataConfig, Index]:
+def _read_source(
+    config: DataConfig, folder: OutputFolder, drawings: str | Path | None
+) -> tuple[DataConfig, Index]:
     """Return the configuration with a real folder in it, and what its names say."""
     if config.source == "synthetic":
-        if not folder.is_local:
+        if drawings is None and not folder.is_local:
             raise DataError(
                 f"{folder.uri}: synthetic cells are drawn beside a folder on disk; "
                 "draw them there, copy them and name the copy as the source"
             )
-        drawn = str(synthetic_source(folder.root))
+        beside = Path(drawings) / "cells" if drawings else folder.root
+        drawn = str(synthetic_source(beside))
         config = config.model_copy(update={"source": drawn, "layout": "c-nmc"})
     return config, read_index(config)
 

@@ -45,7 +45,7 @@ class Manifest:
 class Environment:
     """What one executor has."""
 
-    #: Address and port, as Spark names it.
+    #: Address of its host.
     executor: str
     python: str
     #: Versions by normalised name.
@@ -106,12 +106,14 @@ def check(
     """
     from experiments.locked import needed_versions
 
-    own, python = needed_versions(), _python()
+    own, python, packages = needed_versions(), _python(), tuple(packages)
     found = environments(session, workers)
     used = required((*packages, *_HARNESS))
     all_differences = differences(python, own, found)
     grave = [one for one in all_differences if one.package in used or one.package == "python"]
     if grave:
+        named = {"python", *map(_normalised, packages)}
+        grave.sort(key=lambda one: one.package not in named)  # what they require comes after
         lines = [f"  {difference}" for difference in grave[:_LISTED]]
         if len(grave) > _LISTED:
             lines.append(f"  and {len(grave) - _LISTED} more")
@@ -175,7 +177,7 @@ def environments(session: "SparkSession", workers: int) -> list[Environment]:
         if reason is None:
             raise
         raise ExperimentError(reason) from error
-    return [Environment(*one) for one in told]
+    return [Environment(address.rpartition(":")[0], *rest) for address, *rest in told]
 
 
 def differences(

@@ -123,6 +123,7 @@ def _prepare(experiment: Experiment, work: Path, observer: Observer) -> Prepared
         workers=experiment.workers,
         backbone=experiment.model.backbone if experiment.model.on_features else None,
         seed=experiment.seeds[0],
+        drawings=str((work / "data").absolute()),
     )
     with tempfile.TemporaryDirectory(prefix="sparkdl-prepare-") as name:
         folder = Path(name)

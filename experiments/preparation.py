@@ -37,6 +37,8 @@ class PreparationJob(BaseModel):
     #: A frozen backbone whose features are to stand for the pixels.
     backbone: BackboneConfig | None = None
     seed: int = 0
+    #: Where synthetic cells are drawn.
+    drawings: str
 
 
 def prepared_folder(config: DataConfig, base: str) -> str:
@@ -78,7 +80,9 @@ def main(folder: Path) -> int:
 def _prepare(job: PreparationJob, progress: Callable[[int, int], None]) -> "PreparedData":
     from data.ingest import prepare
 
-    images = prepare(job.config, job.output, workers=job.workers, progress=progress)
+    images = prepare(
+        job.config, job.output, workers=job.workers, progress=progress, drawings=job.drawings
+    )
     if job.backbone is None:
         return images
     from backends.featurizer.derived import derive

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from experiments.cli import plain_errors
+from experiments.cli import assignments, plain_errors
 from experiments.config import DEFAULT_URI
 
 
@@ -28,6 +28,10 @@ def scale(
     seed: Annotated[list[int] | None, typer.Option(help="Repeat it for several runs.")] = None,
     master: Annotated[str | None, typer.Option(help="Spark URL.")] = None,
     tracking_uri: Annotated[str, typer.Option(help="MLflow database or server.")] = DEFAULT_URI,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any key of the experiment, with dots."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Repeat nothing that has finished.")
     ] = False,
@@ -55,6 +59,7 @@ def scale(
             "tracking_uri": tracking_uri,
         }
         overrides = {key: value for key, value in options.items() if value}
+        overrides |= assignments(set_ or [])
         runs = scaling.run_study(
             experiment,
             backend or ["keras_local", "elephas"],

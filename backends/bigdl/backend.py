@@ -9,12 +9,13 @@ from typing import ClassVar
 import numpy as np
 
 from backends import inference
-from backends.base import Backend, Epoch, FitResult, Options, RunContext, TrainingTask
+from backends.base import Backend, FitResult, Options, RunContext, TrainingTask
 from backends.bigdl import memory, samples
 from backends.bigdl.quiet import quiet, quieten_engine
 from backends.bigdl.training import Exchange, Trainer
 from backends.bigdl.translation import Network, obstacle
 from backends.bigdl.weights import Ordering
+from backends.epoch import Epoch
 from backends.errors import BackendError
 from backends.search import Choices, Values
 
@@ -195,4 +196,9 @@ def _notes(task: TrainingTask, trainer: Trainer, network: Network) -> list[str]:
         )
     if _options(task).exchange == "half":
         notes.append("Gradients and weights are cut to 16 bits on their way between workers.")
+    pixels = max(rows) * int(np.prod(task.data.image_shape))
+    notes.append(
+        "BigDL keeps all images of a worker in its executor as float32: "
+        f"{4 * pixels / 2**20:,.0f} MiB here, and more with more images."
+    )
     return [*notes, *trainer.notes]

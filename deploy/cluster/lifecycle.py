@@ -97,6 +97,11 @@ def _check_free(folder: Path, tell: Callable[[str], None]) -> None:
     if old is None:
         return
     if old.is_of_this_boot and any(member.process for member in old.members):
+        if old.stage != "up":
+            raise DeployError(
+                f"a start of the cluster in {folder} is under way or was killed: end it with "
+                "'python -m deploy cluster down'"
+            )
         raise DeployError(
             f"a cluster is up in {folder}: see 'python -m deploy cluster status', or end it with "
             "'python -m deploy cluster down'"

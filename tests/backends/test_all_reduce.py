@@ -12,7 +12,8 @@ import pytest
 
 from backends import all_reduce
 from backends.all_reduce_worker import WorkerJob
-from backends.base import Epoch, RunContext, TrainingTask
+from backends.base import RunContext, TrainingTask
+from backends.epoch import Epoch
 from backends.errors import BackendError
 from backends.worker_channel import Address, DriverEnd, Message, WorkerEnd
 from data.prepared import PreparedData

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends.base import Epoch, RunContext, TrainingTask
+from backends.all_reduce_backend import AllReduceOptions
+from backends.base import FitResult, RunContext, TrainingTask
 from backends.checkpoints import Checkpoint, CheckpointFolder
+from backends.epoch import Epoch
 from backends.keras_local import KerasLocal
 from backends.tensorflowonspark import TensorFlowOnSparkOptions
 from data.prepared import PreparedData
@@ -70,11 +72,16 @@ def test_training_goes_on_where_nothing_can_be_kept(tmp_path: Path) -> None:
 
 def assert_goes_on(
     backend: str, asked: TrainingTask, folder: Path, difference: float = 0.0
-) -> None:
-    """Two epochs and two more from what they left, beside four at once."""
+) -> FitResult:
+    """Two epochs and two more from what they left, beside four at once; return the latter."""
     tasks = [replace(asked, epochs=2), asked, asked]
     folders = [folder / "kept", folder / "kept", None]
     _, resumed, whole = fit_all(backend, tasks, folder / "run", checkpoints=folders)
+    assert_equal(resumed, whole, difference)
+    return whole
+
+
+def assert_equal(resumed: FitResult, whole: FitResult, difference: float = 0.0) -> None:
     assert [epoch.number for epoch in resumed.epochs] == [1, 2, 3, 4]
     assert (resumed.samples_seen, resumed.steps) == (whole.samples_seen, whole.steps)
     for one, other in zip(resumed.weights, whole.weights, strict=True):
@@ -101,17 +108,25 @@ def test_keras_local(prepared: PreparedData, tmp_path: Path) -> None:
 
 @pytest.mark.spark
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["elephas", "spark_tensorflow_distributor"])
-def test_same_result(prepared: PreparedData, tmp_path: Path, backend: str) -> None:
-    assert_goes_on(backend, task(prepared), tmp_path)
+def test_elephas(prepared: PreparedData, tmp_path: Path) -> None:
+    assert_goes_on("elephas", task(prepared), tmp_path)
 
 
 @pytest.mark.spark
 @pytest.mark.slow
-def test_fed_by_spark_with_early_stopping_on(prepared: PreparedData, tmp_path: Path) -> None:
-    """The best weights so far are kept too."""
-    options = TensorFlowOnSparkOptions(input_mode="spark", patience=4)
-    assert_goes_on("tensorflowonspark", task(prepared, options=options), tmp_path)
+def test_all_reduce_through_both_frameworks(prepared: PreparedData, tmp_path: Path) -> None:
+    """What one framework has kept, the other goes on with, fed by Spark: their loop is the same.
+
+    Early stopping is on and does not strike: the best weights so far are kept too.
+    """
+    asked = task(prepared, options=AllReduceOptions(patience=4))
+    whole = assert_goes_on("spark_tensorflow_distributor", asked, tmp_path)
+    half = [replace(asked, epochs=2)]
+    folders = [tmp_path / "half"]
+    fit_all("spark_tensorflow_distributor", half, tmp_path / "half-run", checkpoints=folders)
+    fed = replace(asked, options=TensorFlowOnSparkOptions(input_mode="spark", patience=4))
+    (resumed,) = fit_all("tensorflowonspark", [fed], tmp_path / "fed-run", checkpoints=folders)
+    assert_equal(resumed, whole)
 
 
 @pytest.mark.spark

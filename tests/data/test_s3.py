@@ -11,7 +11,9 @@ from typing import ClassVar
 import pytest
 from typer.testing import CliRunner
 
+from data import ingest
 from data.cli import app
+from data.config import DataConfig, ImageConfig
 from data.errors import DataError
 from data.layouts.base import list_source
 from data.object_store import environment, locate_object, use_endpoint
@@ -71,6 +73,28 @@ def test_same_images_from_disk_and_from_s3_are_the_same_data(
     after = service.head_object(Bucket=BUCKET, Key="prepared/one/dataset.json")["LastModified"]
     assert before == after, "a second call with the same images does nothing"
     monkeypatch.delenv("AWS_ENDPOINT_URL_S3")
+
+
+@pytest.mark.spark
+def test_synthetic_cells_are_drawn_on_disk_and_prepared_to_s3(
+    cells: Path, here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first run on a cluster, whose executors reach the store and not this folder."""
+    asked: list[Path] = []
+
+    def source(beside: Path) -> Path:
+        asked.append(beside)
+        return cells
+
+    monkeypatch.setattr(ingest, "synthetic_source", source)
+    config = DataConfig(image=ImageConfig(height=24, width=24))
+    output = f"s3://{BUCKET}/prepared/drawn"
+    with pytest.raises(DataError, match="drawn beside a folder on disk"):
+        ingest.prepare(config, output)
+    made = ingest.prepare(config, output, drawings=tmp_path)
+    assert [path.parent for path in asked] == [tmp_path]
+    assert made.summary.synthetic
+    assert open_prepared(output).rows("train") == made.rows("train") > 0
 
 
 def test_thousands_of_objects_are_listed_with_their_sizes(here: str) -> None:

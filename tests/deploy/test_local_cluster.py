@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from backends.registry import known
+from backends.registry import create, known
 from data.config import DataConfig
 from deploy.cli import app
 from deploy.cluster import network, processes, state
@@ -27,8 +27,6 @@ PROBE = Path(__file__).with_name("probe.py")
 ELEPHAS_PORT, RESERVATION_PORT = 14_321, 14_322
 #: Of this machine and of somebody outside, on a wire between them.
 MACHINE, OUTSIDER = "198.18.0.1", "198.18.0.2"
-
-Train = Callable[..., list[dict[str, Any]]]
 
 
 def obstacle() -> str:
@@ -53,17 +51,19 @@ def deploy(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-@pytest.fixture(scope="module")
-def folder(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cluster that is up; when its tests have ended, nothing is left of it."""
-    folder = tmp_path_factory.mktemp("cluster")
+@contextmanager
+def running_cluster(archive: Path, folder: Path) -> Iterator[State]:
+    """Start a cluster; when it has ended, nothing is left of it."""
     options = ["--folder", str(folder)]
     told = deploy("up", "--environment", str(archive), *options)
     assert told.returncode == 0, told.stderr
     cluster = known_state(folder)
     secret = (folder / "conf" / "spark-defaults.conf").read_text().split()[3]
-    yield folder
-    told = deploy("down", *options)
+    try:
+        yield cluster
+    finally:
+        told = deploy("down", "--force", *options)
+        shutil.rmtree(folder / "environment")
     assert told.returncode == 0, told.stderr
     assert not any(member.process for member in cluster.members)
     for host in cluster.hosts:
@@ -75,7 +75,6 @@ def folder(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     logs = b"".join(path.read_bytes() for path in (folder / "logs").iterdir())
     assert secret.encode() not in logs
     assert not (folder / "driver.env").exists()
-    shutil.rmtree(folder / "environment")
 
 
 def known_state(folder: Path) -> State:
@@ -84,14 +83,8 @@ def known_state(folder: Path) -> State:
     return cluster
 
 
-@pytest.fixture(scope="module")
-def train(folder: Path, cells: Path) -> Train:
-    """Run backends on the cells, as the command that 'up' prints does."""
-    return lambda *arguments: run(folder, "--data", str(cells), *arguments)
-
-
-def run(folder: Path, *arguments: str) -> list[dict[str, Any]]:
-    """Run the printed command with ``arguments``; return the records."""
+def train(folder: Path, *arguments: str) -> list[dict[str, Any]]:
+    """Run the command that 'up' prints with ``arguments``; return the records."""
     from deploy.local_cluster import run_command
 
     variables = f"TFOS_SERVER_PORT={RESERVATION_PORT}; export TFOS_SERVER_PORT; "
@@ -125,7 +118,8 @@ def outsider(cluster: State) -> Iterator[str]:
     try:
         for step in steps:
             subprocess.run(step.split(), check=True)
-        Path(f"/proc/sys/net/ipv4/conf/{wire}/forwarding").write_text("1")
+        for interface in (wire, cluster.bridge):
+            Path(f"/proc/sys/net/ipv4/conf/{interface}/forwarding").write_text("1")
         yield namespace
     finally:
         subprocess.run(["ip", "netns", "delete", namespace], check=False)
@@ -144,7 +138,19 @@ def probing(namespace: str, targets: list[str]) -> Iterator[set[str]]:
         accepted.update(told.split())
 
 
-def test_status_shows_that_every_service_answers(folder: Path) -> None:
+def test_cluster_from_up_to_down(archive: Path, cells: Path, tmp_path: Path) -> None:
+    """One test, so that two test processes do not start a cluster each."""
+    with running_cluster(archive, tmp_path):
+        check_that_every_service_answers(tmp_path)
+        check_that_a_second_up_is_refused(tmp_path)
+        check_that_the_secret_is_in_files_of_the_owner_alone(tmp_path)
+        check_that_hosts_have_nothing_of_this_python(tmp_path)
+        check_that_another_environment_is_told_before_training(tmp_path, cells)
+        check_that_spark_brings_the_archive(archive, tmp_path, cells)
+        check_that_every_backend_trains_and_is_closed_to_others(tmp_path, cells)
+
+
+def check_that_every_service_answers(folder: Path) -> None:
     told = deploy("status", "--folder", str(folder))
     assert told.returncode == 0, told.stdout
     assert told.stdout.count("answers") == 6
@@ -153,7 +159,7 @@ def test_status_shows_that_every_service_answers(folder: Path) -> None:
     assert json.loads(processes.fetch(master.health))["aliveworkers"] == 2
 
 
-def test_second_up_is_refused_and_changes_nothing(folder: Path) -> None:
+def check_that_a_second_up_is_refused(folder: Path) -> None:
     before = (folder / "cluster.json").read_text()
     told = deploy("up", "--folder", str(folder))
     assert told.returncode == 2
@@ -161,7 +167,7 @@ def test_second_up_is_refused_and_changes_nothing(folder: Path) -> None:
     assert (folder / "cluster.json").read_text() == before
 
 
-def test_secret_is_in_files_of_the_owner_alone(folder: Path) -> None:
+def check_that_the_secret_is_in_files_of_the_owner_alone(folder: Path) -> None:
     settings = folder / "conf" / "spark-defaults.conf"
     secret = settings.read_text().split()[3]
     assert len(secret) == 64
@@ -172,7 +178,7 @@ def test_secret_is_in_files_of_the_owner_alone(folder: Path) -> None:
         assert secret not in " ".join(member.process.cmdline())
 
 
-def test_hosts_have_nothing_of_this_python(folder: Path) -> None:
+def check_that_hosts_have_nothing_of_this_python(folder: Path) -> None:
     worker = next(one for one in known_state(folder).members if one.name == "worker-1")
     assert worker.process is not None
     inside = ["nsenter", "--target", str(worker.pid), "--mount", "--net", "--uts"]
@@ -194,9 +200,7 @@ def test_hosts_have_nothing_of_this_python(folder: Path) -> None:
     assert worker.process.exe().startswith("/opt/sparkdl")
 
 
-def test_every_backend_trains_and_its_servers_are_closed_to_others(
-    folder: Path, train: Train
-) -> None:
+def check_that_every_backend_trains_and_is_closed_to_others(folder: Path, cells: Path) -> None:
     """``image``: the hosts' own Python, unpacked from the archive, is what executors start."""
     cluster = known_state(folder)
     at = cluster.hosts[DRIVER]
@@ -206,6 +210,8 @@ def test_every_backend_trains_and_its_servers_are_closed_to_others(
         f"{host}:{port}" for host in (at, cluster.network.gateway, MACHINE) for port in ports
     ]
     outside += [f"{cluster.hosts['master']}:7077", f"{cluster.hosts['worker-1']}:8081"]
+    names = [name for name in known() if create(name).needs_spark]
+    chosen = [part for name in names for part in ("--backend", name)]
     options = ["--set", "backend_options.elephas.mode=asynchronous"]
     options += ["--set", f"backend_options.elephas.port={ELEPHAS_PORT}"]
     with (
@@ -213,25 +219,29 @@ def test_every_backend_trains_and_its_servers_are_closed_to_others(
         probing(cluster.network.namespace("worker-1"), inside) as reached,
         probing(stranger, outside) as reached_by_stranger,
     ):
-        records = train("--backend", "all", *options)
+        records = train(folder, "--data", str(cells), *chosen, *options)
     told = {record["backend"]: (record["status"], record["reason"]) for record in records}
-    assert told == dict.fromkeys(known(), ("FINISHED", ""))
+    assert told == dict.fromkeys(names, ("FINISHED", ""))
     assert reached == set(inside)
     assert reached_by_stranger == set()
 
 
-def test_spark_brings_the_archive_to_executors(archive: Path, train: Train) -> None:
+def check_that_spark_brings_the_archive(archive: Path, folder: Path, cells: Path) -> None:
     options = ["--environment", "archive", "--environment-archive", str(archive)]
-    (record,) = train("--backend", "spark_tensorflow_distributor", *options)
+    (record,) = train(
+        folder, "--data", str(cells), "--backend", "spark_tensorflow_distributor", *options
+    )
     assert (record["status"], record["reason"]) == ("FINISHED", "")
     assert record["metrics"]["resources.executors_cpu_s"] > 0
     assert any(note.startswith("Executors run from the packed") for note in record["notes"])
 
 
-def test_other_environment_is_told_before_training(train: Train) -> None:
+def check_that_another_environment_is_told_before_training(folder: Path, cells: Path) -> None:
     """The hosts' system Python is another version, or has no packages, or is not there."""
     options = ["--set", "spark.environment_python=/usr/bin/python3"]
-    (record,) = train("--backend", "spark_tensorflow_distributor", *options)
+    (record,) = train(
+        folder, "--data", str(cells), "--backend", "spark_tensorflow_distributor", *options
+    )
     assert record["status"] == "FAILED"
     assert "executors have" in record["reason"]
     assert "--environment archive" in record["reason"]

@@ -29,15 +29,15 @@ def executor(name: str, python: str = "3.11.9", **packages: str) -> Environment:
 
 def test_missing_and_other_versions_are_listed_by_executor() -> None:
     found = [
-        executor("10.0.0.2:1", keras="3.15.1", numpy="1.26.4", extra="1"),
-        executor("10.0.0.3:1", numpy="2.0.0"),
-        executor("10.0.0.4:1", python="3.10.1", numpy="1.26.4"),
+        executor("10.0.0.2", keras="3.15.1", numpy="1.26.4", extra="1"),
+        executor("10.0.0.3", numpy="2.0.0"),
+        executor("10.0.0.4", python="3.10.1", numpy="1.26.4"),
     ]
     told = [str(difference) for difference in differences("3.11.7", OWN, found)]
     assert told == [
-        "python: 3.11.7 here, 3.10.1 on 10.0.0.4:1",
-        "keras: 3.15.1 here, missing on 10.0.0.3:1, 10.0.0.4:1",
-        "numpy: 1.26.4 here, 2.0.0 on 10.0.0.3:1",
+        "python: 3.11.7 here, 3.10.1 on 10.0.0.4",
+        "keras: 3.15.1 here, missing on 10.0.0.3, 10.0.0.4",
+        "numpy: 1.26.4 here, 2.0.0 on 10.0.0.3",
     ]
     assert differences("3.11.7", OWN, found[:1]) == []
 
