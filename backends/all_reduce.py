@@ -249,10 +249,17 @@ class Follower:
         where = f"worker {cause.rank} on {self._hosts.get(cause.rank, 'an unknown host')}"
         if cause.kind == "lost":
             return BackendError(
-                f"{where} died or hung without a word (killed? out of memory?); the others "
-                "cannot go on without it"
+                f"{where} died or hung without a word (killed? out of memory? its host gone or cut "
+                "off?); the others cannot go on without it"
             )
-        error = BackendError(f"{where}: {cause.content['error']}: {cause.content['text']}")
+        told = f"{cause.content['error']}: {cause.content['text']}"
+        heard_of = {message.rank for message in heard} | self._done
+        silent = [f"worker {rank} on {self._hosts[rank]}" for rank in {*self._hosts} - heard_of]
+        if silent and not _is_cause(cause):
+            missing = f"{', '.join(silent)} cannot be reached any more (its host gone or cut off?)"
+            error = BackendError(f"{missing}; {where}: {told}")
+        else:
+            error = BackendError(f"{where}: {told}")
         error.add_note(cause.content["traceback"])
         return error
 

@@ -11,6 +11,7 @@ machine (TensorFlow 2.19 has no option for it): keep executors in a private netw
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from threading import Event
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from backends.checkpoints import Checkpoint
 from backends.epoch import Epoch
 from backends.inference import BATCH, EPSILON
 from backends.keras_state import OPTIMIZER, RANDOM, assign, generators, values_of
-from backends.worker_channel import Address, WorkerEnd
+from backends.worker_channel import LINK_LIMIT, Address, WorkerEnd
 from data.shards import Shard, ShardReader
 from models import checksum, loss, optimizer
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 #: Seconds that a worker waits in a collective operation for the others. A worker that dies is
 #: noticed at once through its line to the driver; this is for one that hangs.
 COLLECTIVE_LIMIT = 120.0
+#: Seconds that a worker may be unheard before TensorFlow ends all of them. By default it waits ten,
+#: which a network may be away for; and the driver shall see first which host is gone.
+HEARTBEAT_LIMIT = LINK_LIMIT + 15
 #: Seconds between two signs of life within an epoch.
 _PROGRESS_INTERVAL = 0.25
 #: Whether this process has been a worker: TensorFlow forms collectives once in a process, and a
@@ -135,6 +139,7 @@ class _Replica:
             implementation=tf.distribute.experimental.CommunicationImplementation.RING,
             timeout_seconds=COLLECTIVE_LIMIT,
         )
+        _wait_for_heartbeats()
         self.strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
         found = self.strategy.num_replicas_in_sync
         if found != job.task.workers:
@@ -343,3 +348,15 @@ class _Replica:
             self.last_progress = now
             images = steps * self.task.global_batch_size
             self.driver.send("progress", epoch=epoch, images=images, loss=loss)
+
+
+def _wait_for_heartbeats() -> None:
+    """Let TensorFlow's coordination service be as patient as ``HEARTBEAT_LIMIT`` says.
+
+    The strategy configures it and has no option for this (TensorFlow 2.19).
+    """
+    from tensorflow.python.eager.context import context
+
+    context().configure_coordination_service = partial(
+        context().configure_coordination_service, heartbeat_timeout_in_ms=HEARTBEAT_LIMIT * 1000
+    )

@@ -82,6 +82,10 @@ class Elephas(Backend):
             )
         return None
 
+    def spark_conf(self, task: TrainingTask) -> dict[str, str]:
+        """Go round an executor that fails."""
+        return executors.try_elsewhere(task.workers)
+
     def warm_up(self, seed: int) -> None:
         """Import Elephas here; ``executor_modules`` are imported on the executors meanwhile."""
         import keras

@@ -9,6 +9,15 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 0.1
 
 
+def try_elsewhere(workers: int) -> dict[str, str]:
+    """Return settings with which a task that failed on one executor is tried on another.
+
+    Without them Spark gives it back to the one that is free, which is the one where it failed: a
+    worker with a full disk ends the run.
+    """
+    return {"spark.excludeOnFailure.enabled": "true"} if workers > 1 else {}
+
+
 def alive(spark: "SparkContext") -> frozenset[tuple[str, int]]:
     """Return host and port of every executor that is alive."""
     infos = spark._jsc.sc().statusTracker().getExecutorInfos()

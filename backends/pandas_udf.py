@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field, field_validator
 
-from backends import inference
+from backends import executors, inference
 from backends.base import Backend, FitResult, Options, RunContext, TrainingTask
 from backends.epoch import Epoch
 from backends.featurizer import classifier, features, source
@@ -95,8 +95,9 @@ class PandasUdf(Backend):
         return None
 
     def spark_conf(self, task: TrainingTask) -> dict[str, str]:
-        """Bound batches in bytes and divide small files among all workers."""
+        """Bound batches in bytes, divide small files among all workers, go round one that fails."""
         return {
+            **executors.try_elsewhere(task.workers),
             **source.spark_conf(task.workers),
             **features.spark_conf(task.data.image_bytes, _options(task).batch_bytes),
         }
@@ -117,7 +118,10 @@ class PandasUdf(Backend):
         rows = task.data.rows("train")
         started = perf_counter()
         train = extraction.features("train").persist()
-        with extraction.reporting(lambda images: context.on_batch(1, images, _NO_LOSS)):
+        with (
+            source.naming_damaged_files(task.data, "train"),
+            extraction.reporting(lambda images: context.on_batch(1, images, _NO_LOSS)),
+        ):
             found = train.count()
         if found != rows:
             raise RuntimeError(f"{found} of {rows} training images have features")
@@ -148,7 +152,8 @@ class PandasUdf(Backend):
     ) -> np.ndarray:
         """Featurize the test images and apply the classifier; the driver gets probabilities."""
         frame = _extraction(task, context).features("test")
-        return features.probabilities(frame, weights[-2], weights[-1], task.data.rows("test"))
+        with source.naming_damaged_files(task.data, "test"):
+            return features.probabilities(frame, weights[-2], weights[-1], task.data.rows("test"))
 
 
 def _options(task: TrainingTask) -> PandasUdfOptions:
@@ -192,7 +197,8 @@ def _validation_loss(
     rows = task.data.rows("validation")
     labels = task.data.index("validation").column("label").to_numpy()
     frame = extraction.features("validation")
-    found = features.probabilities(frame, fitted.kernel, fitted.bias, rows)
+    with source.naming_damaged_files(task.data, "validation"):
+        found = features.probabilities(frame, fitted.kernel, fitted.bias, rows)
     return inference.cross_entropy(found, labels)
 
 

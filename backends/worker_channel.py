@@ -5,6 +5,7 @@ the task has ended, and a folder would have to be shared between machines. The l
 connection to ``spark.driver.host``, which executors reach anyway; both ends prove that they know
 a random key (``multiprocessing.connection``), and nothing that arrives is unpickled. When a
 worker dies, its line breaks at once and the driver knows; when the driver dies, the worker ends.
+A machine that is gone says nothing: the driver notices it after ``LINK_LIMIT`` seconds.
 """
 
 import io
@@ -25,6 +26,10 @@ import numpy as np
 LOOK = 0.2
 #: Seconds that a worker waits for the driver's goodbye.
 _GOODBYE_LIMIT = 20.0
+#: Seconds without a sign of the other machine after which a line is taken for broken: the kernel
+#: asks for one itself. A network may be away for less, and nothing else tells of a host that is.
+LINK_LIMIT = 45
+_FIRST_PROBE, _PROBE_SECONDS = 15, 5
 #: Exit status of a worker whose driver is gone.
 DRIVER_GONE = 76
 
@@ -104,6 +109,7 @@ class DriverEnd:
         while True:
             try:
                 line = self._listener.accept()
+                _watch_link(line)
             except (AuthenticationError, EOFError, ConnectionError):
                 continue
             except OSError:
@@ -119,6 +125,7 @@ class WorkerEnd:
         self._rank = rank
         try:
             self._line = Client((address.host, address.port), authkey=address.key)
+            _watch_link(self._line)
         except OSError as error:
             raise ConnectionError(
                 f"worker {rank} on {socket.gethostname()} cannot reach the driver at "
@@ -163,6 +170,17 @@ class WorkerEnd:
         except (EOFError, OSError):
             if not self._closing.is_set():
                 os._exit(DRIVER_GONE)
+
+
+def _watch_link(line: Connection) -> None:
+    """Let the kernel break ``line`` when the other machine is gone."""
+    with socket.socket(fileno=os.dup(line.fileno())) as link:
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _FIRST_PROBE)
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_SECONDS)
+        link.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_KEEPCNT, (LINK_LIMIT - _FIRST_PROBE) // _PROBE_SECONDS
+        )
 
 
 def _pack(arrays: Sequence[np.ndarray]) -> bytes:

@@ -262,6 +262,7 @@ class _FileWriter:
                 self._schema,
                 filesystem=self._filesystem,
                 compression=COMPRESSION,
+                write_page_checksum=True,  # LZ4 does not notice a bit that has changed
                 use_dictionary=named,
                 write_statistics=named,
             )

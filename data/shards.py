@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data.errors import DataError
 from data.imbalance import Draws, Sampler
 from data.storage import locate
 
@@ -88,14 +89,21 @@ class Shard:
 
     def _read_row_group(self, piece: Piece, group: int, first: int, rows: int) -> Images:
         filesystem, root = locate(self.uri)
-        with filesystem.open_input_file(f"{root}/{piece.file}") as stream:
-            table = pq.ParquetFile(stream).read_row_group(
-                group, columns=["image_id", "label", "pixels"]
-            )
-        table = table.slice(first, rows)
+        try:
+            with filesystem.open_input_file(f"{root}/{piece.file}") as stream:
+                file = pq.ParquetFile(stream, page_checksum_verification=True)
+                table = file.read_row_group(group, columns=["image_id", "label", "pixels"])
+            table = table.slice(first, rows)
+            pixels = pixels_of(table.column("pixels"), self.image_shape, self.dtype)
+        except (OSError, ValueError) as error:  # pyarrow's own are among them
+            raise DataError(
+                f"{root}/{piece.file}, row group {group}, cannot be read: "
+                f"{' '.join(str(error).split())}; if the file is damaged, delete its folder, "
+                "and the next run prepares the data again"
+            ) from error
         return Images(
             image_ids=table.column("image_id").to_pylist(),
-            pixels=pixels_of(table.column("pixels"), self.image_shape, self.dtype),
+            pixels=pixels,
             labels=table.column("label").to_numpy().astype(np.int32),
         )
 

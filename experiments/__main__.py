@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from experiments.chaos_cli import chaos
 from experiments.cli import FAILED_STATUS, plain_errors, run
 from experiments.compare_cli import compare, dashboard
 from experiments.errors import ExperimentError
@@ -18,6 +19,7 @@ app = typer.Typer(
     help="Run, measure and compare experiments.",
 )
 app.command("run", help="The same as run_experiment.py.")(run)
+app.command("chaos")(chaos)
 app.command("compare")(compare)
 app.command("dashboard")(dashboard)
 app.command("scale")(scale)

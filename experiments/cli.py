@@ -196,10 +196,17 @@ def run(
 
 def main() -> None:
     """Entry point."""
-    # A shell starts background jobs deaf to Ctrl-C, and a run must always be closed by it.
+    end_in_order()
+    app()
+
+
+def end_in_order() -> None:
+    """Let Ctrl-C and ``kill`` end this process through its ``finally`` clauses.
+
+    A shell starts background jobs deaf to Ctrl-C, and a run must always be closed by it.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminated)
-    app()
 
 
 def _terminated(number: int, _: Any) -> NoReturn:

@@ -53,8 +53,14 @@ class _Tree:
 
 
 def executor_use(session: "SparkSession", workers: int) -> ExecutorUse:
-    """Return what ``workers`` executors of one core have used until now."""
-    trees = {tree.executor: tree for tree in _trees(session, workers)}.values()
+    """Return what the executors of one core have used until now, ``workers`` of them or fewer.
+
+    One that was lost and not replaced is not waited for.
+    """
+    from backends.executors import alive
+
+    present = min(workers, len(alive(session.sparkContext)))
+    trees = {tree.executor: tree for tree in _trees(session, present)}.values()
     return ExecutorUse(
         executors=len(trees),
         cpu_s=sum(tree.cpu_s for tree in trees),

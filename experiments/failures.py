@@ -8,6 +8,9 @@ from experiments.environment import EnvironmentDifferenceError
 _PYTHON_ERROR = re.compile(r"^(?:[\w.]+\.)?(\w+(?:Error|Exception|Exit|Interrupt)): (.+)$", re.M)
 #: An exception of the JVM, or what caused it, or what Spark copied of an executor's.
 _JAVA_ERROR = re.compile(r"^(?:: |Caused by: )(?:[\w$]+\.)+(\w+(?:: .+)?)$", re.M)
+#: Where Spark says that a task ran.
+_PLACE = re.compile(r"\((\S+) executor \w+\)")
+_DISK_ERRORS = ("No space left on device", "File too large", "Disk quota exceeded")
 _LONGEST = 500
 
 
@@ -26,6 +29,14 @@ def plain_reason(error: BaseException) -> str:
             return f"on an executor: {inner[-1][1]}: {inner[-1][2]}"[:_LONGEST]
         causes = _JAVA_ERROR.findall(text)
         if causes:
-            return f"in Spark: {causes[-1]}"[:_LONGEST]
+            return f"in Spark: {causes[-1]}{_advice(text, causes[-1])}"[:_LONGEST]
     first = text.strip().splitlines()[0] if text.strip() else "no message"
     return f"{type(error).__name__}: {first}"[:_LONGEST]
+
+
+def _advice(text: str, cause: str) -> str:
+    """Return what to do about a disk that takes no more, and whose it is."""
+    places = _PLACE.findall(text)
+    if not places or not any(error in cause for error in _DISK_ERRORS):
+        return ""
+    return f": free the disk of worker {places[-1]}, or give it another in SPARK_LOCAL_DIRS"

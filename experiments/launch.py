@@ -42,6 +42,8 @@ class Launch:
     seconds: float = 0.0
     #: Process ids of the driver.
     drivers: list[int] = field(default_factory=list)
+    #: Exit status of the driver; below zero the signal that ended it, None while it is not known.
+    status: int | None = None
 
     def run(
         self,
@@ -93,7 +95,7 @@ class Launch:
                 checkpoints=self.checkpoints and self.checkpoints.absolute(),
             )
             (self.folder / "job.json").write_text(job.model_dump_json())
-            supervise(
+            self.status = supervise(
                 "experiments.worker",
                 self.folder,
                 environment=environment,

@@ -99,6 +99,9 @@ def settings(
         "spark.executor.memory": spark.executor_memory,
         "spark.dynamicAllocation.enabled": "false",
         "spark.scheduler.minRegisteredResourcesRatio": "1.0",
+        # A stage that needs all executors waits for one that is gone: two minutes, not ten.
+        "spark.scheduler.barrier.maxConcurrentTasksCheck.interval": "5s",
+        "spark.scheduler.barrier.maxConcurrentTasksCheck.maxFailures": "24",
         # A shard is read from storage: no executor is nearer to it than another.
         "spark.locality.wait": "0s",
         "spark.python.worker.reuse": "true",

@@ -1,6 +1,7 @@
 """One backend and one seed: from an open record to a closed one."""
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -146,6 +147,9 @@ class SingleRun:
             launch.run(self._hear, on_look=self.observer.look)
         except TimeLimitError as error:
             self.outcome.reason = str(error)
+        else:
+            if launch.status is not None and launch.status < 0:
+                self.outcome.reason = _ended_by(-launch.status)
         finally:
             self.outcome.metrics["time.total_s"] = launch.seconds
             self.outcome.metrics |= launch.resources()
@@ -286,6 +290,13 @@ class SingleRun:
             model=MODEL,
             ended_ms=now_ms(),
         )
+
+
+def _ended_by(number: int) -> str:
+    """Return the reason of a run whose driver was ended by a signal, unless it left a result."""
+    name = signal.Signals(number).name
+    short = " (is the machine short of memory? See its kernel's log)" if name == "SIGKILL" else ""
+    return f"the driver process was ended by {name}{short}; '--resume' goes on after the last epoch"
 
 
 def _last_line(path: Path) -> str:

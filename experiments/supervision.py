@@ -18,6 +18,8 @@ _LOOK = 0.1
 #: library left behind do not hold up the harness.
 _GRACE_AFTER_RESULT = 15.0
 ROOT = Path(__file__).parent.parent
+#: How the reason of a run begins that was ended for its time.
+TIME_LIMIT_REASON = "did not end within the time limit"
 
 
 class TimeLimitError(Exception):
@@ -84,7 +86,7 @@ def supervise(
                 return None
             if ended is None and time.monotonic() > deadline:
                 _interrupt(child)
-                raise TimeLimitError(f"did not end within the time limit of {time_limit:g} s")
+                raise TimeLimitError(f"{TIME_LIMIT_REASON} of {time_limit:g} s")
             time.sleep(_LOOK)
     finally:
         stop([child])

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from data.prepared import PreparedData
@@ -17,6 +18,8 @@ COLUMNS = ("label", "pixels", "height", "width", "channels")
 _TYPES = "row bigint, label int, pixels binary, height int, width int, channels int"
 #: Smaller parts than workers would leave some idle at the end, more of them cost a task each.
 _PARTS_PER_WORKER = 4
+#: What errors have in them that come of damaged files.
+_DAMAGE = ("org.apache.parquet", "bytes of pixels")
 
 
 def spark_conf(workers: int) -> dict[str, str]:
@@ -24,6 +27,7 @@ def spark_conf(workers: int) -> dict[str, str]:
     return {
         "spark.sql.files.minPartitionNum": str(_PARTS_PER_WORKER * workers),
         "spark.sql.files.openCostInBytes": str(64 * 1024),
+        "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
     }
 
 
@@ -36,6 +40,24 @@ def images(spark: "SparkSession", data: PreparedData, split: str, workers: int) 
     if "://" in data.uri:
         return _read_by_pyarrow(spark, data, split, workers)
     return _read_by_spark(spark, data, split)
+
+
+@contextmanager
+def naming_damaged_files(data: PreparedData, split: str) -> Iterator[None]:
+    """Let an error within say which file of ``split`` is damaged, which Spark does not tell.
+
+    Raises
+    ------
+    DataError
+        Instead of an error of Spark's, where this process finds the damage too.
+    """
+    try:
+        yield
+    except Exception as error:
+        if any(sign in str(error) for sign in _DAMAGE):
+            for _ in data.shard(split).blocks():
+                continue
+        raise
 
 
 def _read_by_spark(spark: "SparkSession", data: PreparedData, split: str) -> "DataFrame":

@@ -157,5 +157,5 @@ def assert_error_of_a_worker_is_told(
     column = pa.array(pixels, table.schema.field(number).type)
     pq.write_table(table.set_column(number, table.schema.field(number), column), broken / name)
     asked = task(replace(prepared, uri=str(broken)), **values)
-    with pytest.raises(FitError, match="ValueError: an image does not have the 1728 bytes"):
+    with pytest.raises(FitError, match=r"DataError: .*an image does not have the 1728 bytes"):
         fit(backend, asked, folder / "run")

@@ -161,12 +161,19 @@ def ending(checksums: tuple[str, str] = ("same", "same")) -> list[Message]:
     return [chief, other, say(0, "done"), say(1, "done")]
 
 
-def epoch(number: int) -> Message:
-    return say(0, "epoch", number=number, loss=0.5, validation_loss=0.6, seconds=2.0, stops=False)
+def epoch(number: int, images: int = 0) -> Message:
+    figures: dict[str, Any] = {
+        "loss": 0.5,
+        "validation_loss": 0.6,
+        "images": images,
+        "seconds": 2.0,
+    }
+    return say(0, "epoch", number=number, **figures)
 
 
 def test_epochs_are_passed_on_and_samples_counted(prepared: PreparedData) -> None:
-    looks = [greeting(0), greeting(1), [epoch(1)], [epoch(2)], ending()]
+    images = min(shard.rows for shard in prepared.shards("train", 2)) // 8 * 16
+    looks = [greeting(0), greeting(1), [epoch(1, images)], [epoch(2, images)], ending()]
     result, told = follow(prepared, *looks, epochs=2)
     assert [e.number for e in told] == [1, 2]
     assert result.epochs == tuple(told)
@@ -188,6 +195,13 @@ def test_death_is_preferred_to_what_it_caused(prepared: PreparedData) -> None:
     consequence = say(0, "error", error="UnavailableError", text="peer is gone", traceback="")
     with pytest.raises(BackendError, match="worker 1 on host-1 died or hung without a word"):
         follow(prepared, greeting(0), greeting(1), [consequence, say(1, "lost")])
+
+
+def test_host_that_is_gone_is_named_by_what_the_others_see(prepared: PreparedData) -> None:
+    consequence = say(0, "error", error="UnavailableError", text="peer is gone", traceback="")
+    words = "worker 1 on host-1 cannot be reached any more .*; worker 0 on host-0: UnavailableError"
+    with pytest.raises(BackendError, match=words):
+        follow(prepared, greeting(0), greeting(1), [consequence])
 
 
 def test_workers_with_different_weights_are_an_error(prepared: PreparedData) -> None:

@@ -1,6 +1,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from backends.featurizer.features import bound_batches, probabilities
 from backends.featurizer.spark_ml import DeepImageFeaturizer
 from data.errors import DataError
 from data.local_spark import local_context
-from data.prepared import PreparedData
+from data.prepared import PreparedData, open_prepared
+from experiments.chaos.damage import flip_a_bit
 from models.backbones import Backbone, build_backbone
 from models.config import BackboneConfig
 
@@ -330,3 +332,19 @@ def test_columns_without_images_are_named(spark: SparkSession) -> None:
     ):
         with pytest.raises(DataError, match=message):
             featurizer(inputCol=column).transform(frame)
+
+
+def test_file_that_spark_cannot_read_is_named(prepared: PreparedData, tmp_path: Path) -> None:
+    damaged = open_prepared(copytree(prepared.uri, tmp_path / "damaged"))
+    name = flip_a_bit(damaged)
+    of_spark = RuntimeError("org.apache.parquet.io.ParquetDecodingException: could not verify")
+    with (
+        pytest.raises(DataError, match=rf"{name}, row group \d+, cannot be read"),
+        source.naming_damaged_files(damaged, "train"),
+    ):
+        raise of_spark
+    with (
+        pytest.raises(RuntimeError, match="could not verify"),
+        source.naming_damaged_files(prepared, "train"),
+    ):
+        raise of_spark

@@ -1,6 +1,8 @@
 """Each row once per epoch, in an order that the seed decides, whatever the buffer holds."""
 
 from itertools import groupby
+from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pyarrow as pa
@@ -9,8 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.errors import DataError
+from data.prepared import PreparedData, open_prepared
 from data.schema import IMAGE_SCHEMA
 from data.shards import Piece, Shard, ShardReader, cut, pixels_of
+from experiments.chaos.damage import flip_a_bit
 
 SHAPE = (4, 4, 1)
 ROWS = 103
@@ -91,6 +96,16 @@ def test_read_and_blocks_give_the_same_rows(shard: Shard):
     assert whole.image_ids == [f"image_{n}" for n in range(5, 108)]
     assert len(whole) == shard.rows == ROWS
     np.testing.assert_array_equal(whole.pixels, np.concatenate([b.pixels for b in blocks]))
+
+
+def test_bit_that_has_changed_on_disk_is_noticed_and_its_file_named(
+    prepared: PreparedData, tmp_path: Path
+) -> None:
+    copy = open_prepared(copytree(prepared.uri, tmp_path / "copy"))
+    name = flip_a_bit(copy)
+    with pytest.raises(DataError, match=rf"copy/{name}, row group \d+, cannot be read: .*checksum"):
+        copy.shard("train").read()
+    copy.shard("validation").read()
 
 
 def test_pixels_of_another_size_are_refused():

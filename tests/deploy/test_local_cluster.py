@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from backends.registry import create, known
+from data.config import DataConfig
 from deploy.cli import app
 from deploy.cluster import network, processes, state
 from deploy.cluster.lifecycle import DRIVER
@@ -279,3 +280,33 @@ def test_start_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     after = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout
     assert after == before
     assert state.read(tmp_path) is None
+
+
+def test_run_survives_a_host_that_is_cut_off_for_a_while(
+    folder: Path, data_config: DataConfig, tmp_path: Path
+) -> None:
+    """``python -m experiments chaos --cluster`` tries all faults with all backends."""
+    from experiments.chaos import Conditions, campaign
+    from experiments.chaos.hosts import read_hosts
+    from experiments.chaos.outcome import Verdict
+    from experiments.loading import load
+
+    hosts = read_hosts(folder)
+    overrides = {"data": data_config.model_dump(mode="json"), "epochs": 8, "batch_size": 16}
+    (found,) = campaign(
+        load("synthetic", overrides | hosts.overrides),
+        ["elephas"],
+        ["network-cut"],
+        tmp_path / "chaos",
+        conditions=Conditions(cut_s=5),
+        hosts=hosts,
+    )
+    assert found.verdict == Verdict.RECOVERED, found
+    assert "was cut off for 5 s" in found.struck
+    assert found.cost is not None
+    assert found.cost.images_missing == 0
+    assert found.cost.difference == pytest.approx(0, abs=1e-4)
+    for host in hosts.workers:
+        namespace = known_state(folder).network.namespace(host)
+        routes = subprocess.check_output(["ip", "-n", namespace, "route"], text=True)
+        assert routes.startswith("default via")

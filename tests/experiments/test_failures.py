@@ -32,3 +32,13 @@ def test_error_of_the_jvm_without_a_message_is_told_by_its_type() -> None:
 def test_error_of_python_on_an_executor_is_preferred() -> None:
     text = f"{STAGE_FAILED}Traceback (most recent call last):\nValueError: 3 channels expected\n"
     assert plain_reason(GatewayError(text)) == "on an executor: ValueError: 3 channels expected"
+
+
+def test_full_disk_is_told_with_whose_it_is() -> None:
+    lost = "Lost task 0.3 in stage 5.0 (TID 9) (10.1.2.3 executor 1): java.io.IOException"
+    text = f"{STAGE_FAILED}{lost}\nCaused by: java.io.IOException: No space left on device\n"
+    reason = plain_reason(GatewayError(text))
+    assert reason == (
+        "in Spark: IOException: No space left on device: free the disk of worker 10.1.2.3, or give "
+        "it another in SPARK_LOCAL_DIRS"
+    )

@@ -1,0 +1,248 @@
+"""Every fault against every backend, one run after the other, each in a process of its own."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from backends import create
+from experiments.chaos.diary import Diary, Moment, read_diary
+from experiments.chaos.faults import FAULTS, Fault
+from experiments.chaos.hosts import Hosts
+from experiments.chaos.job import JOB, AttemptJob
+from experiments.chaos.outcome import Attempt, Outcome, StoredRun, Verdict, judge
+from experiments.chaos.scene import Conditions
+from experiments.chaos.server import store_of
+from experiments.cluster import spark_environment
+from experiments.config import Experiment
+from experiments.errors import ExperimentError
+from experiments.processes import start, stop
+from experiments.records import FINISHED
+
+#: Seconds beyond a run's own time limit after which its process is taken to hang: it prepares
+#: data before, and closes records and ends processes after.
+_BEYOND_LIMIT = 240.0
+#: Seconds within which the processes of a run that is over must be gone.
+_GONE_LIMIT = 30.0
+#: Seconds that a process may take to close its record when the campaign is interrupted.
+_GRACE = 20.0
+_LOOK = 0.2
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What is tried, and where its records and logs go."""
+
+    experiment: Experiment
+    folder: Path
+    conditions: Conditions
+    hosts: Hosts | None
+    tell: Callable[[str], None]
+    keep: Callable[[Sequence[Outcome]], None]
+
+    def run(self, backends: Sequence[str], faults: Sequence[str]) -> list[Outcome]:
+        """Return an outcome for each backend and fault."""
+        outcomes: list[Outcome] = []
+        for name in backends:
+            for outcome in self._against(name, [FAULTS[fault] for fault in faults]):
+                outcomes.append(outcome)
+                self.keep(outcomes)
+        return outcomes
+
+    def _against(self, backend: str, faults: Sequence[type[Fault]]) -> Iterator[Outcome]:
+        """Make the undisturbed run of ``backend``, then one for each fault that fits it."""
+        reference: Attempt | None = None
+        for fault in faults:
+            if misfit := fault().misfit(create(backend), self.hosts):
+                yield Outcome(backend, fault.name, Verdict.DOES_NOT_APPLY, misfit)
+                continue
+            reference = reference or self._undisturbed(backend)
+            if not reference.finished:
+                yield Outcome(backend, fault.name, Verdict.NOT_STRUCK, self._unfit(reference))
+                continue
+            self.tell(f"{backend}: {fault.title}")
+            yield self._try(backend, fault, reference.diary)
+
+    def _undisturbed(self, backend: str) -> Attempt:
+        """Return the run that the others are compared with."""
+        self.tell(f"{backend}: undisturbed")
+        return self._attempt(self.folder / backend / "undisturbed", backend, None, Moment())
+
+    def _unfit(self, reference: Attempt) -> str:
+        reason = reference.record.reason if reference.record else f"see the logs in {self.folder}"
+        return f"it fails without any fault: {reason}"
+
+    def _try(self, backend: str, fault: type[Fault], reference: Diary) -> Outcome:
+        place = self.folder / backend / fault.name
+        attempt = self._attempt(place, backend, fault, reference.middle, reference)
+        resumed = None
+        struck = attempt.diary.struck is not None
+        if struck and attempt.ended and fault.resumes and not attempt.finished:
+            self.tell(f"{backend}: {fault.title}, --resume")
+            resumed = self._attempt(place, backend, fault, None, reference)
+        stored = self._stored(place, backend, fault)
+        return judge(backend, fault, reference, attempt, resumed, stored)
+
+    def _attempt(
+        self,
+        place: Path,
+        backend: str,
+        fault: type[Fault] | None,
+        moment: Moment | None,
+        reference: Diary | None = None,
+    ) -> Attempt:
+        """Make one run in a process of its own; without a ``moment``, go on with an earlier one."""
+        resume = moment is None
+        folder = place / ("resumed" if resume else "run")
+        folder.mkdir(parents=True)
+        job = AttemptJob(
+            experiment=self._experiment(backend, fault),
+            work=self.folder / "work",
+            fault=None if resume or fault is None else fault.name,
+            moment=moment or Moment(),
+            conditions=self.conditions,
+            cluster=self.hosts.folder if self.hosts else None,
+            resume=resume,
+        )
+        (folder / JOB).write_text(job.model_dump_json(indent=1))
+        try:
+            ended = self._wait(folder, job.experiment.time_limit + _BEYOND_LIMIT)
+        finally:
+            if self.hosts is not None:
+                self.hosts.heal()
+        diary = read_diary(folder)
+        return Attempt(
+            diary=diary,
+            ended=ended,
+            left=_still_there(diary),
+            difference=self._difference(reference, diary) if reference else None,
+        )
+
+    def _experiment(self, backend: str, fault: type[Fault] | None) -> Experiment:
+        name = f"{self.experiment.name}-{fault.name if fault else 'undisturbed'}"
+        return self.experiment.model_copy(
+            update={
+                "name": name,
+                "backends": (backend,),
+                "seeds": self.experiment.seeds[:1],
+                "tracking_uri": store_of(self.folder),
+                "artifacts": str((self.folder / "artifacts").absolute()),
+            }
+        )
+
+    def _wait(self, folder: Path, limit: float) -> bool:
+        """Run the process of ``folder``; return whether it ended by itself."""
+        command = [sys.executable, "-m", "experiments.chaos.attempt", str(folder.absolute())]
+        if self.hosts is not None:
+            command = [*self.hosts.driver_command, *command]
+        child = start(command, folder / "attempt.log", _environment())
+        deadline = time.monotonic() + limit
+        try:
+            while time.monotonic() < deadline:
+                try:
+                    child.wait(_LOOK)
+                except subprocess.TimeoutExpired:
+                    continue
+                return True
+            return False
+        finally:
+            stop([child], grace=_GRACE)
+
+    def _stored(self, place: Path, backend: str, fault: type[Fault]) -> list[StoredRun]:
+        """Return the runs of a backend and fault as they stand in MLflow."""
+        from experiments.tracking import Recorder
+
+        name = self._experiment(backend, fault).name
+        store = store_of(place / "run" if fault.has_own_records else self.folder)
+        recorder = Recorder(store, name, str(self.folder / "artifacts"))
+        return [
+            StoredRun(
+                run.info.run_id,
+                run.info.status,
+                run.data.tags.get("status_reason", ""),
+                dict(run.data.metrics),
+            )
+            for run in recorder.runs({"backend": backend})
+        ]
+
+    def _difference(self, reference: Diary, diary: Diary) -> float | None:
+        """Return by how much the probabilities of two runs differ at most."""
+        tables = [self._predictions(one) for one in (reference, diary)]
+        if tables[0] is None or tables[1] is None:
+            return None
+        return float(np.abs(tables[0] - tables[1]).max())
+
+    def _predictions(self, diary: Diary) -> np.ndarray | None:
+        import pandas as pd
+
+        record = diary.record
+        if record is None or record.status != FINISHED:
+            return None
+        paths = [*self.folder.rglob(f"{record.run_id}/artifacts/predictions.parquet")]
+        if not paths:
+            return None
+        table = pd.read_parquet(paths[0])
+        columns = [name for name in table if str(name).startswith("probability_")]
+        return table[columns].to_numpy()
+
+
+def campaign(
+    experiment: Experiment,
+    backends: Sequence[str],
+    faults: Sequence[str],
+    folder: Path,
+    *,
+    conditions: Conditions | None = None,
+    hosts: Hosts | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+    keep: Callable[[Sequence[Outcome]], None] = lambda _: None,
+) -> list[Outcome]:
+    """Break something in a run of every backend, for every fault.
+
+    Parameters
+    ----------
+    experiment
+        What is trained; its backends, seeds after the first and store do not apply.
+    folder
+        New or empty. For records, data, logs and diaries of all runs.
+    hosts
+        Of a cluster; None trains on an embedded one.
+    tell
+        Called with what is done next.
+    keep
+        Called with all outcomes so far whenever there is one more.
+
+    Raises
+    ------
+    ExperimentError
+        When the folder has something in it, or a host of the cluster does not come back.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ExperimentError(f"{folder} is not empty: name a new folder with --output")
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = Campaign(experiment, folder, conditions or Conditions(), hosts, tell, keep)
+    return whole.run(backends, faults)
+
+
+def _environment() -> dict[str, str]:
+    return {**spark_environment(), "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+def _still_there(diary: Diary) -> tuple[int, ...]:
+    """Return those of the processes seen at the strike that do not end."""
+    told = diary.first("strikes")
+    seen = []
+    for pid, created in told["members"] if told else ():
+        try:
+            process = psutil.Process(pid)
+            if process.create_time() == created:
+                seen.append(process)
+        except psutil.NoSuchProcess:
+            continue
+    _, alive = psutil.wait_procs(seen, timeout=_GONE_LIMIT)
+    return tuple(one.pid for one in alive if one.is_running())

@@ -1,0 +1,289 @@
+"""The faults: what each does, to whom, and what it needs."""
+
+import resource
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, ClassVar
+
+import psutil
+
+from backends import Backend
+from data.prepared import PreparedData
+from experiments.chaos import damage
+from experiments.chaos.hosts import Hosts
+from experiments.chaos.scene import Scene, kill, kill_this_process
+from experiments.chaos.server import Server
+from experiments.chaos.slowing import Slowing
+from experiments.config import Experiment
+from experiments.processes import tree
+
+NO_HOSTS = "needs a cluster of several hosts (--cluster)"
+NO_EXECUTORS = "trains without executors"
+
+
+class Fault(ABC):
+    """Something that breaks during a run. Made anew for each run, in the process that makes it."""
+
+    #: As in ``--fault``.
+    name: ClassVar[str]
+    #: In tables.
+    title: ClassVar[str]
+    #: What is done, for a reader of the report.
+    how: ClassVar[str]
+    needs_executors: ClassVar[bool] = False
+    needs_hosts: ClassVar[bool] = False
+    #: Whether it strikes in the middle of an epoch; else it is there from the start.
+    strikes: ClassVar[bool] = True
+    #: Whether training that was done can be lost by it, without the run failing.
+    costs_work: ClassVar[bool] = False
+    #: Whether a run that it ended is worth going on with as it is.
+    resumes: ClassVar[bool] = True
+    #: Whether nobody is left to close the record, but the one who goes on.
+    ends_harness: ClassVar[bool] = False
+    #: Whether the records of its runs are in the run's own folder.
+    has_own_records: ClassVar[bool] = False
+
+    def misfit(self, backend: Backend, hosts: Hosts | None) -> str:
+        """Return why it cannot be tried on ``backend``, or an empty text."""
+        if self.needs_executors and not backend.needs_spark:
+            return NO_EXECUTORS
+        return NO_HOSTS if self.needs_hosts and hosts is None else ""
+
+    def prepare(self, scene: Scene, experiment: Experiment) -> Mapping[str, Any]:
+        """Make ready before the run; return the keys of the experiment that change."""
+        return {}
+
+    @abstractmethod
+    def strike(self, scene: Scene) -> str:
+        """Do it; return what was done. Runs in a thread of its own and may take its time."""
+
+    def finish(self, scene: Scene) -> None:
+        """Take back what would outlive the run."""
+
+
+class ExecutorKilled(Fault):
+    """As the kernel does with a container that is over its memory."""
+
+    name, title = "executor-killed", "executor killed"
+    how = "SIGKILL to the Java process of one executor and to its Python workers"
+    needs_executors = costs_work = True
+
+    def strike(self, scene: Scene) -> str:
+        """Kill one executor."""
+        executor = scene.an_executor()
+        kill(tree(executor.pid))
+        return f"killed executor {executor.pid}"
+
+
+class HostGone(Fault):
+    """As a power cut of one machine is seen by the others."""
+
+    name, title = "host-gone", "worker host gone"
+    how = (
+        "the link of one worker host is taken down until the run is over, then its executors are "
+        "killed: no other host is told"
+    )
+    needs_executors = needs_hosts = costs_work = True
+
+    def strike(self, scene: Scene) -> str:
+        """Cut the host first: a killed process would still say goodbye."""
+        assert scene.hosts is not None
+        executor = scene.an_executor()
+        host = scene.hosts.host_of(executor)
+        scene.hosts.cut(host)
+        kill(tree(executor.pid))
+        return f"{host} is gone"
+
+
+class NetworkCut(Fault):
+    """As a switch that is started anew."""
+
+    name, title = "network-cut", "network cut"
+    how = "the link of one worker host is taken down for --cut-seconds, and up again"
+    needs_executors = needs_hosts = costs_work = True
+
+    def strike(self, scene: Scene) -> str:
+        """Cut the link and mend it."""
+        assert scene.hosts is not None
+        host = scene.hosts.host_of(scene.an_executor())
+        seconds = scene.conditions.cut_s
+        scene.hosts.cut(host)
+        try:
+            time.sleep(seconds)
+        finally:
+            scene.hosts.mend(host)
+        return f"{host} was cut off for {seconds:g} s"
+
+
+class DriverKilled(Fault):
+    """As the kernel does when the driver's machine is short of memory."""
+
+    name, title = "driver-killed", "driver killed"
+    how = "SIGKILL to the process that drives Spark and trains; the harness above it lives"
+
+    def strike(self, scene: Scene) -> str:
+        """Kill the driver alone: what is below it must end by itself."""
+        driver = scene.driver()
+        kill([driver])
+        return f"killed driver {driver.pid}"
+
+
+class HarnessKilled(Fault):
+    """As a login session that is ended hard."""
+
+    name, title = "harness-killed", "run_experiment killed"
+    how = "SIGKILL to the whole command; then the same command with --resume"
+    ends_harness = True
+
+    def strike(self, scene: Scene) -> str:
+        """Return never."""
+        kill_this_process()
+        return "killed"
+
+
+class Straggler(Fault):
+    """As a machine that throttles, or is shared with somebody."""
+
+    name, title = "straggler", "straggler"
+    how = (
+        "one executor and its Python workers (without executors: the driver) are stopped four "
+        "fifths of the time until the run is over"
+    )
+
+    def __init__(self) -> None:
+        self._slowing: Slowing | None = None
+
+    def strike(self, scene: Scene) -> str:
+        """Slow one worker down."""
+        executors = scene.executors()
+        process = executors[-1] if executors else scene.driver()
+        self._slowing = Slowing(process, scene.conditions.straggler_share)
+        return f"{'executor' if executors else 'driver'} {process.pid} keeps a fifth of its speed"
+
+    def finish(self, scene: Scene) -> None:
+        """Let it go."""
+        if self._slowing is not None:
+            self._slowing.end()
+
+
+class TrackingDown(Fault):
+    """As a server that is updated."""
+
+    name, title = "tracking-down", "tracking server down"
+    how = "the run's MLflow server is ended, and started again after --outage-seconds"
+    resumes = False
+    has_own_records = True
+
+    def __init__(self) -> None:
+        self._server: Server | None = None
+
+    def prepare(self, scene: Scene, experiment: Experiment) -> Mapping[str, Any]:
+        """Start a server for this run."""
+        self._server = Server(scene.folder)
+        self._server.start()
+        self._server.wait()
+        return {"tracking_uri": self._server.uri, "artifacts": None}
+
+    def strike(self, scene: Scene) -> str:
+        """End the server and start it again."""
+        assert self._server is not None
+        self._server.end()
+        time.sleep(scene.conditions.outage_s)
+        self._server.start()
+        return f"the server was down for {scene.conditions.outage_s:g} s"
+
+    def finish(self, scene: Scene) -> None:
+        """End the server."""
+        if self._server is not None:
+            self._server.end()
+
+
+class DiskFull(Fault):
+    """Without root and without a disk: a worker's processes may write no byte to any file."""
+
+    name, title = "disk-full", "disk full on a worker"
+    how = (
+        "every write of one Spark worker, its executors and their Python to a file fails "
+        "(RLIMIT_FSIZE 0, so that messages say 'File too large')"
+    )
+    needs_executors = costs_work = True
+
+    def __init__(self) -> None:
+        self._daemon: psutil.Process | None = None
+
+    def strike(self, scene: Scene) -> str:
+        """Limit the worker daemon too: what it starts in the executor's place has the same disk."""
+        executor = scene.an_executor()
+        self._daemon = executor.parent()
+        for process in tree(self._daemon.pid):
+            _limit_files(process, 0)
+        return f"worker {self._daemon.pid} and executor {executor.pid} can write no file"
+
+    def finish(self, scene: Scene) -> None:
+        """Give the daemon of a cluster that outlives the run its disk back."""
+        if self._daemon is not None:
+            _limit_files(self._daemon, None)
+
+
+class CorruptRow(Fault):
+    """As a program that wrote half an image."""
+
+    name, title = "corrupt-row", "corrupt row"
+    how = "the last training image lacks a byte"
+    strikes = resumes = False
+
+    def prepare(self, scene: Scene, experiment: Experiment) -> Mapping[str, Any]:
+        """Copy the data and damage the copy."""
+        base = experiment.prepared or str(scene.work / "data")
+        self.damage(damage.copy_of(experiment.data, base, scene.folder / "damaged"))
+        return {"prepared": str((scene.folder / "damaged").absolute())}
+
+    def damage(self, data: PreparedData) -> None:
+        """Damage ``data``."""
+        damage.shorten_last_image(data)
+
+    def strike(self, scene: Scene) -> str:
+        """Do nothing: it has been there from the start."""
+        return self.how
+
+
+class CorruptFile(CorruptRow):
+    """As a disk or a memory that goes bad."""
+
+    name, title = "corrupt-file", "corrupt file"
+    how = "one bit is changed among the pixels of the last training images"
+
+    def damage(self, data: PreparedData) -> None:
+        """Damage ``data``."""
+        damage.flip_a_bit(data)
+
+
+FAULTS: dict[str, type[Fault]] = {
+    fault.name: fault
+    for fault in (
+        ExecutorKilled,
+        HostGone,
+        DriverKilled,
+        HarnessKilled,
+        Straggler,
+        NetworkCut,
+        TrackingDown,
+        DiskFull,
+        CorruptRow,
+        CorruptFile,
+    )
+}
+
+
+def fault_names() -> tuple[str, ...]:
+    """Return the names of all faults, in the order in which they are listed to users."""
+    return tuple(FAULTS)
+
+
+def _limit_files(process: psutil.Process, size: int | None) -> None:
+    """Let ``process`` write files up to ``size`` bytes; None gives back what it may at most."""
+    with suppress(psutil.NoSuchProcess):
+        _, hard = process.rlimit(resource.RLIMIT_FSIZE)
+        process.rlimit(resource.RLIMIT_FSIZE, (hard if size is None else size, hard))

@@ -1,0 +1,101 @@
+"""``python -m experiments chaos``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from experiments.cli import FAILED_STATUS, assignments, end_in_order, plain_errors
+from experiments.config import DEFAULT_URI
+
+#: Seconds; above every time limit of a framework's own, the longest of which is five minutes.
+_TIME_LIMIT = 600.0
+
+
+def chaos(
+    backend: Annotated[
+        list[str] | None, typer.Option(help="Framework; repeat it for several. By default all.")
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="executor-killed, host-gone, driver-killed, harness-killed, straggler, "
+            "network-cut, tracking-down, disk-full, corrupt-row or corrupt-file; repeat it for "
+            "several. By default all."
+        ),
+    ] = None,
+    experiment: Annotated[str, typer.Option(help="Experiment file or shipped name.")] = "synthetic",
+    data: Annotated[str | None, typer.Option(help="Folder with your images.")] = None,
+    epochs: Annotated[
+        int, typer.Option(min=2, help="Passes over the images; faults strike in the second.")
+    ] = 4,
+    workers: Annotated[int | None, typer.Option(min=1, help="Executors of one core.")] = None,
+    cluster: Annotated[
+        Path | None,
+        typer.Option(help="Folder of 'python -m deploy cluster up'; by default a cluster here."),
+    ] = None,
+    outage_seconds: Annotated[
+        float, typer.Option(min=0, help="For which the tracking server is down.")
+    ] = 60.0,
+    cut_seconds: Annotated[
+        float, typer.Option(min=0, help="For which a host is cut off the network.")
+    ] = 20.0,
+    time_limit: Annotated[
+        float, typer.Option(min=1, help="Seconds after which a run is taken to hang.")
+    ] = _TIME_LIMIT,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any key of the experiment, with dots."),
+    ] = None,
+    tracking_uri: Annotated[str, typer.Option(help="Where the tables are recorded.")] = DEFAULT_URI,
+    output: Annotated[
+        Path, typer.Option(help="New folder for tables, and records and logs of all runs.")
+    ] = Path("chaos"),
+) -> None:
+    """Break something in a run of every backend and tell what became of it."""
+    end_in_order()
+    with plain_errors(debug=False):
+        from rich.console import Console
+
+        from backends.registry import check_names
+        from experiments import chaos as room
+        from experiments.chaos.hosts import read_hosts
+        from experiments.chaos.record import record_tables
+        from experiments.chaos.table import terminal, write_tables
+        from experiments.errors import ExperimentError
+        from experiments.loading import load
+        from experiments.tracking import check_reachable
+
+        faults = fault or list(room.fault_names())
+        if unknown := [name for name in faults if name not in room.FAULTS]:
+            raise ExperimentError(
+                f"unknown fault '{unknown[0]}' (faults: {', '.join(room.FAULTS)})"
+            )
+        hosts = read_hosts(cluster) if cluster else None
+        options: dict[str, Any] = {
+            "data.source": data and str(Path(data).absolute()),
+            "epochs": epochs,
+            "workers": workers,
+            "time_limit": time_limit,
+            "backends": list(check_names(backend or ["all"])),
+        }
+        overrides = {key: value for key, value in options.items() if value is not None}
+        overrides |= assignments(set_ or []) | (hosts.overrides if hosts else {})
+        plan = load(experiment, overrides)
+        check_reachable(tracking_uri)
+        console = Console(highlight=False)
+        outcomes = room.campaign(
+            plan,
+            plan.backends,
+            list(dict.fromkeys(faults)),
+            output,
+            conditions=room.Conditions(outage_s=outage_seconds, cut_s=cut_seconds),
+            hosts=hosts,
+            tell=console.print,
+            keep=lambda known: write_tables(known, output),
+        )
+        record_tables(plan, outcomes, output, tracking_uri)
+        console.print(terminal(outcomes))
+        console.print(f"tables, records and logs: {output}")
+        if any(one.bad for one in outcomes):
+            raise typer.Exit(FAILED_STATUS)

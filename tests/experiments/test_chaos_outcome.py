@@ -1,0 +1,197 @@
+"""How a run that something was done to is judged, and how the verdicts are shown."""
+
+from typing import Any
+
+import pytest
+
+from experiments.chaos.diary import Diary, Moment
+from experiments.chaos.faults import (
+    DriverKilled,
+    ExecutorKilled,
+    Fault,
+    HarnessKilled,
+    HostGone,
+    Straggler,
+)
+from experiments.chaos.outcome import Attempt, Outcome, StoredRun, Verdict, judge
+from experiments.chaos.table import details, markdown, overview, raw
+from experiments.records import RunRecord
+
+#: Images of an epoch.
+IMAGES = 100
+
+
+def record(status: str = "FINISHED", reason: str = "", seen: float = 400.0) -> dict[str, Any]:
+    return RunRecord(
+        experiment="test",
+        backend="elephas",
+        seed=0,
+        run_id="1",
+        tracking_uri="sqlite:///x.db",
+        status=status,
+        reason=reason,
+        metrics={"train.samples_seen": seen},
+    ).model_dump()
+
+
+def diary(*, struck: float | None = None, end: float = 60.0, **how: Any) -> Diary:
+    """Training begins at 10 s, epochs end every 10 s, the record is closed at ``end``."""
+    events: list[dict[str, Any]] = [
+        {"event": "run_starts", "time": 0.0, "images": IMAGES},
+        {"event": "phase", "name": "load", "time": 1.0},
+        {"event": "phase", "name": "fit", "time": 10.0},
+        *({"event": "epoch", "number": n, "time": 10.0 + 10 * n} for n in (1, 2, 3, 4)),
+        {"event": "batch", "number": 2, "images": 32, "time": 24.0},
+        {"event": "batch", "number": 2, "images": 64, "time": 27.0},
+        {"event": "phase", "name": "predict", "time": 50.0},
+    ]
+    if struck is not None:
+        events.append({"event": "strikes", "time": struck, "members": []})
+        events.append({"event": "struck", "time": struck, "text": "killed executor 7"})
+    kept = [event for event in events if float(str(event["time"])) <= end]
+    if how.get("closed", True):
+        told = record(**{key: how[key] for key in ("status", "reason", "seen") if key in how})
+        kept.append({"event": "run_ends", "time": end, "record": told})
+    return Diary(tuple(sorted(kept, key=lambda event: float(str(event["time"])))))
+
+
+def stored(status: str = "FINISHED", reason: str = "finished") -> StoredRun:
+    metrics = {"test.accuracy": 0.9} if status == "FINISHED" else {}
+    return StoredRun("1", status, reason, metrics)
+
+
+def judged(
+    fault: type[Fault], attempt: Attempt, *runs: StoredRun, resumed: Attempt | None = None
+) -> Outcome:
+    return judge("elephas", fault, diary(), attempt, resumed, runs)
+
+
+def test_run_that_goes_on_by_itself_has_recovered_with_time_and_images_lost() -> None:
+    attempt = Attempt(diary(struck=25.0, end=72.0, seen=350.0), ended=True, difference=0.0)
+    found = judged(ExecutorKilled, attempt, stored())
+    assert found.verdict == Verdict.RECOVERED
+    assert found.cost is not None
+    assert (found.cost.seconds, found.cost.images_missing) == (12.0, 50)
+    assert (found.cost.images_again, found.cost.at_most) == (32, True)
+    assert found.struck == "killed executor 7 (epoch 2 after 32 images)"
+
+
+def test_fault_that_costs_no_work_repeats_none() -> None:
+    found = judged(Straggler, Attempt(diary(struck=25.0, end=90.0), ended=True), stored())
+    assert found.cost is not None
+    assert (found.cost.seconds, found.cost.images_again) == (30.0, 0)
+
+
+def test_failed_run_tells_how_soon_and_why_and_what_going_on_costs() -> None:
+    failed = {"status": "FAILED", "reason": "BackendError: worker 1 died"}
+    attempt = Attempt(diary(struck=25.0, end=28.5, **failed), ended=True)
+    runs = [stored("FAILED", failed["reason"]), stored()]
+    alone = judged(DriverKilled, attempt, runs[0])
+    assert (alone.verdict, alone.message) == (Verdict.FAILED_CLEANLY, failed["reason"])
+    assert alone.seconds_to_failure == pytest.approx(3.5)
+    assert alone.cost is None
+    resumed = Attempt(diary(end=85.0), ended=True, difference=0.0)
+    both = judged(DriverKilled, attempt, *runs, resumed=resumed)
+    assert both.resumed
+    assert both.cost is not None
+    assert both.cost.seconds == pytest.approx(25.0)
+    assert (both.cost.images_again, both.cost.at_most) == (32, False)
+
+
+def test_killed_harness_recovers_by_resuming_alone() -> None:
+    attempt = Attempt(diary(struck=28.0, end=28.0, closed=False), ended=True)
+    closed, resumed = stored("KILLED", "ended without a word"), Attempt(diary(end=80.0), ended=True)
+    found = judged(HarnessKilled, attempt, closed, stored(), resumed=resumed)
+    assert found.verdict == Verdict.RECOVERED
+    assert found.resumed
+    still_open = stored("RUNNING", "")
+    lost = judged(HarnessKilled, attempt, still_open, stored(), resumed=resumed)
+    assert lost.verdict == Verdict.RECORD_LOST
+    assert judged(HarnessKilled, attempt, closed).bad
+
+
+@pytest.mark.parametrize(
+    ("attempt", "runs", "verdict", "words"),
+    [
+        (
+            Attempt(diary(struck=25.0, end=28.0, closed=False), ended=False),
+            [stored("RUNNING", "")],
+            Verdict.HUNG,
+            "time limit",
+        ),
+        (
+            Attempt(
+                diary(
+                    struck=25.0,
+                    end=700.0,
+                    status="FAILED",
+                    reason="did not end within the time limit of 600 s",
+                ),
+                ended=True,
+            ),
+            [stored("FAILED", "did not end within the time limit of 600 s")],
+            Verdict.HUNG,
+            "time limit",
+        ),
+        (
+            Attempt(diary(struck=25.0, end=30.0, closed=False), ended=True),
+            [stored("KILLED", "interrupted")],
+            Verdict.RECORD_LOST,
+            "without a word",
+        ),
+        (
+            Attempt(diary(struck=25.0), ended=True),
+            [],
+            Verdict.RECORD_LOST,
+            "MLflow has 0 of 1 runs",
+        ),
+        (
+            Attempt(diary(struck=25.0), ended=True),
+            [StoredRun("1", "FINISHED", "finished", {})],
+            Verdict.RECORD_LOST,
+            "no test.accuracy",
+        ),
+        (
+            Attempt(diary(struck=25.0), ended=True, left=(17,)),
+            [stored()],
+            Verdict.LEFT_BEHIND,
+            "17",
+        ),
+        (Attempt(diary(), ended=True), [stored()], Verdict.NOT_STRUCK, "more --epochs"),
+    ],
+)
+def test_what_must_not_happen_is_told(
+    attempt: Attempt, runs: list[StoredRun], verdict: Verdict, words: str
+) -> None:
+    found = judged(ExecutorKilled, attempt, *runs)
+    assert found.verdict == verdict
+    assert found.bad
+    assert words in found.message
+    assert f"**{verdict}**" in overview([found]).to_markdown()
+
+
+def test_strike_is_in_the_middle_of_the_second_epoch() -> None:
+    assert diary().middle == Moment(epoch=1, seconds=5.0)
+
+
+def test_epochs_that_are_all_told_at_the_end_have_no_middle_of_their_own() -> None:
+    told = [{**e, "time": 50.0} if e["event"] == "epoch" else e for e in diary().events]
+    assert Diary(tuple(told)).middle == Moment(phase="fit", seconds=20.0)
+
+
+def test_fit_too_short_for_a_middle_is_struck_when_it_begins() -> None:
+    told = [{**e, "time": 10.1} if e.get("name") == "predict" else e for e in diary().events]
+    quick = [event for event in told if event["event"] != "epoch"]
+    assert Diary(tuple(quick)).middle == Moment(phase="load")
+
+
+def test_tables_show_every_pair_and_tell_why_one_was_not_tried() -> None:
+    recovered = judged(ExecutorKilled, Attempt(diary(struck=25.0, end=72.0), True), stored())
+    away = Outcome("elephas", HostGone.name, Verdict.DOES_NOT_APPLY, "needs a cluster (--cluster)")
+    table = overview([recovered, away])
+    assert list(table.columns) == ["backend", ExecutorKilled.title, HostGone.title]
+    assert table.iloc[0, 1] == "recovered, +12 s, at most 32 images again"
+    assert table.iloc[0, 2] == "needs a cluster (--cluster)"
+    assert len(details([recovered, away])) == 1
+    assert len(raw([recovered, away])) == 2
+    assert ExecutorKilled.how in markdown([recovered, away])
