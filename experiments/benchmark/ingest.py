@@ -1,7 +1,7 @@
 """Ingest and feeding: beside a bare loop of the decoder, beside Spark's own image source.
 
 With ``data``, a folder of images in any layout, at best C-NMC's 15,114 of 450 x 450; without it,
-2,000 synthetic cells of that size.
+6,000 synthetic cells of that size.
 """
 
 import json
@@ -18,7 +18,7 @@ from experiments.benchmark.harness import ROOT, cells
 from experiments.cluster import spark_environment
 from experiments.errors import ExperimentError
 
-_PATIENTS, _SIZE, _PREPARED_SIZE = 40, 450, 96
+_PATIENTS, _SIZE, _PREPARED_SIZE = 120, 450, 96
 #: Every so manyth image makes the smaller of two sets.
 _PART = 10
 
