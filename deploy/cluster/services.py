@@ -114,12 +114,14 @@ class Layout:
         return Service("s3", command, environment, address, f"{address}/moto-api/", bare=False)
 
     def _base(self, host: str) -> dict[str, str]:
-        """Return an environment in which nothing of this machine's user shows."""
-        home = self.folder / "hosts" / host
+        """Return an environment in which nothing of this machine's user shows.
+
+        Temporary files stay in the system's folder: TensorFlowOnSpark makes sockets among them,
+        whose paths Linux limits to 107 bytes.
+        """
         return {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "HOME": str(home),
-            "TMPDIR": str(home / "tmp"),
+            "HOME": str(self.folder / "hosts" / host),
             "LANG": "C.UTF-8",
         }
 

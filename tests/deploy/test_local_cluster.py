@@ -138,7 +138,9 @@ def probing(namespace: str, targets: list[str]) -> Iterator[set[str]]:
         accepted.update(told.split())
 
 
-def test_cluster_from_up_to_down(archive: Path, cells: Path, tmp_path: Path) -> None:
+def test_cluster_from_up_to_down(
+    archive: Path, cells: Path, data_config: DataConfig, tmp_path: Path
+) -> None:
     """One test, so that two test processes do not start a cluster each."""
     with running_cluster(archive, tmp_path):
         check_that_every_service_answers(tmp_path)
@@ -148,6 +150,7 @@ def test_cluster_from_up_to_down(archive: Path, cells: Path, tmp_path: Path) -> 
         check_that_another_environment_is_told_before_training(tmp_path, cells)
         check_that_spark_brings_the_archive(archive, tmp_path, cells)
         check_that_every_backend_trains_and_is_closed_to_others(tmp_path, cells)
+        check_that_a_run_survives_a_host_that_is_cut_off(tmp_path, data_config)
 
 
 def check_that_every_service_answers(folder: Path) -> None:
@@ -282,9 +285,7 @@ def test_start_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     assert state.read(tmp_path) is None
 
 
-def test_run_survives_a_host_that_is_cut_off_for_a_while(
-    folder: Path, data_config: DataConfig, tmp_path: Path
-) -> None:
+def check_that_a_run_survives_a_host_that_is_cut_off(folder: Path, data: DataConfig) -> None:
     """``python -m experiments chaos --cluster`` tries all faults with all backends."""
     from experiments.chaos import Conditions, campaign
     from experiments.chaos.hosts import read_hosts
@@ -292,12 +293,12 @@ def test_run_survives_a_host_that_is_cut_off_for_a_while(
     from experiments.loading import load
 
     hosts = read_hosts(folder)
-    overrides = {"data": data_config.model_dump(mode="json"), "epochs": 8, "batch_size": 16}
+    overrides = {"data": data.model_dump(mode="json"), "epochs": 8, "batch_size": 16}
     (found,) = campaign(
         load("synthetic", overrides | hosts.overrides),
         ["elephas"],
         ["network-cut"],
-        tmp_path / "chaos",
+        folder / "chaos",
         conditions=Conditions(cut_s=5),
         hosts=hosts,
     )
