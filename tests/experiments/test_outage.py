@@ -1,5 +1,7 @@
 """The MLflow server goes away in the middle of a run: the record is bridged or sent later."""
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -54,9 +56,14 @@ class Server:
                 return
 
     def end(self) -> None:
+        """End the server and the processes that it has started."""
         if self.process is not None:
-            self.process.terminate()
-            self.process.wait(30)
+            os.killpg(self.process.pid, signal.SIGTERM)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:  # it waits for connections that nobody closes
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
             self.process = None
 
 
