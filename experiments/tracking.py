@@ -29,6 +29,8 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # A uv.lock in the folder of the call is none of the record's, and names download hosts.
+    "MLFLOW_UV_AUTO_DETECT": "false",
 }
 #: MLflow's limit for one batch of metrics.
 _BATCH = 1000

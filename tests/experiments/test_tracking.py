@@ -48,11 +48,21 @@ def test_plain_folder_as_a_store_is_answered_with_one_that_works(tmp_path: Path)
 
 
 def test_model_and_data_are_there_in_mlflows_own_terms(
-    run: Run, prepared: PreparedData, tracking_uri: str, tmp_path: Path
+    run: Run,
+    prepared: PreparedData,
+    tracking_uri: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The registered model, loaded by MLflow alone, gives the recorded predictions."""
+    """The registered model, loaded by MLflow alone, gives the recorded predictions.
+
+    Nothing of a project of the user's, where the command is given, comes into the record.
+    """
     import mlflow
 
+    for name in ("uv.lock", "pyproject.toml"):
+        (tmp_path / name).write_text('[project]\nname = "private"\nversion = "1"\n')
+    monkeypatch.chdir(tmp_path)
     (record,) = run("keras_local", name="registered")
     stored = MlflowClient(tracking_uri).get_run(record.run_id)
     (used,) = stored.inputs.dataset_inputs
@@ -62,6 +72,8 @@ def test_model_and_data_are_there_in_mlflows_own_terms(
     mlflow.set_tracking_uri(tracking_uri)
     model = mlflow.pyfunc.load_model(f"models:/registered-keras_local/{version.version}")
     assert model.metadata.metadata["class_names"] == ["all", "hem"]
+    kept = MlflowClient(tracking_uri).list_artifacts(record.run_id, "model")
+    assert not {"model/uv.lock", "model/pyproject.toml"} & {item.path for item in kept}
     images = prepared.shard("test").read()
     path = MlflowClient(tracking_uri).download_artifacts(
         record.run_id, "predictions.parquet", str(tmp_path)
