@@ -1,5 +1,6 @@
 """Curves of a scaling study, with the ideal line."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,10 +42,21 @@ def draw_scaling(scaling: Scaling, folder: Path) -> list[Path]:
         axes[1].set(xlabel="training images", ylabel="F1")
         for one in axes:
             one.set_xscale("log")
+            _plain_ticks(one, sorted(scaling.images["images"].unique()))
         legend(figure, axes[0])
         written.append(folder / "images.png")
         written[-1].write_bytes(png(figure))
     return written
+
+
+def _plain_ticks(axes: "Axes", sizes: Sequence[int]) -> None:
+    """Label a logarithmic axis at the sizes that were run, and none with powers of ten."""
+    from matplotlib.ticker import NullLocator, StrMethodFormatter
+
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.xaxis.set_minor_locator(NullLocator())
+    for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        formatter(StrMethodFormatter("{x:,g}"))
 
 
 def _lines(axes: "Axes", table: "pd.DataFrame", x: str, y: str, style: Style) -> None:
