@@ -8,6 +8,7 @@ in the order of ranks, and an executor of one core computes with one thread.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
@@ -120,7 +121,8 @@ class Follower:
         self._final: dict[int, str] = {}
         self._done: set[int] = set()
         self._epochs: list[Epoch] = list(job.start.epochs) if job.start else []
-        self._states: dict[int, Message] = {}
+        #: By epoch and rank, until all workers have told theirs.
+        self._states: defaultdict[int, dict[int, Message]] = defaultdict(dict)
         self._ended = [Event() for _ in range(job.task.epochs)]
         for event in self._ended[: len(self._epochs)]:
             event.set()
@@ -220,17 +222,22 @@ class Follower:
         self._ended[epoch.number - 1].set()
 
     def _take_state(self, message: Message) -> None:
-        """Keep the state after an epoch when all workers have told theirs."""
-        self._states[message.rank] = message
-        if len(self._states) < self._job.task.workers:
+        """Keep the state after an epoch when all workers have told theirs.
+
+        One worker may be heard of two epochs before another one is heard of the first.
+        """
+        epoch = message.content["epoch"]
+        told = self._states[epoch]
+        told[message.rank] = message
+        if len(told) < self._job.task.workers:
             return
+        del self._states[epoch]
         state: dict[str, list[np.ndarray]] = {}
-        for told in self._states.values():
-            arrays = iter(told.arrays)
-            for name, length in told.content["lengths"].items():
+        for part in told.values():
+            arrays = iter(part.arrays)
+            for name, length in part.content["lengths"].items():
                 state[name] = [*islice(arrays, length)]
-        self._states.clear()
-        self._context.keep(self._epochs, state.pop("weights"), state)
+        self._context.keep(self._epochs[:epoch], state.pop("weights"), state)
 
     def _take_weights(self, message: Message) -> None:
         self._final[message.rank] = message.content["checksum"]

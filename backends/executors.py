@@ -1,12 +1,17 @@
 """Which executors of a run are alive."""
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyspark import SparkContext
+    from pyspark import RDD, SparkContext
 
 _LOOK_SECONDS = 0.1
+#: Executors that may be lost, one after the other, while a stage needs all of them.
+_LOSSES = 3
+#: Seconds within which Spark's driver counts an executor out whose task has failed with it.
+_LOSS_SECONDS = 2.0
 
 
 def try_elsewhere(workers: int) -> dict[str, str]:
@@ -34,3 +39,20 @@ def lost(spark: "SparkContext", before: frozenset[tuple[str, int]], patience: fl
             return False
         time.sleep(_LOOK_SECONDS)
     return True
+
+
+def at_once(rdd: "RDD", function: Callable[[Iterator[Any]], Iterable[Any]]) -> list[Any]:
+    """Apply ``function`` to each partition, all at the same time: one for each executor.
+
+    A barrier stage is the one way to be sure of that, and Spark gives it up where an executor is
+    lost after another one's task has ended. It is then run again; ``function`` has no effects
+    that a second time would spoil.
+    """
+    for losses in range(_LOSSES + 1):
+        before = alive(rdd.context)
+        try:
+            return list(rdd.barrier().mapPartitions(function).collect())
+        except Exception:
+            if losses == _LOSSES or not lost(rdd.context, before, _LOSS_SECONDS):
+                raise
+    raise AssertionError("the last attempt returns or raises")

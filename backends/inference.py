@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backends import executors
 from backends.base import RunContext, TrainingTask
 from data.shards import Shard
 from models import NetworkSpec
@@ -116,10 +117,7 @@ def _concatenate(blocks: Any, classes: int) -> np.ndarray:
 
 
 def import_on_executors(context: RunContext, workers: int, *modules: str) -> None:
-    """Import ``modules`` in the Python worker of every executor, all at the same time.
-
-    A barrier stage is the one way to be sure that each executor gets exactly one task.
-    """
+    """Import ``modules`` in the Python worker of every executor, all at the same time."""
 
     def load(_: Iterator[int]) -> Iterator[str]:
         import importlib
@@ -129,4 +127,4 @@ def import_on_executors(context: RunContext, workers: int, *modules: str) -> Non
         yield "ready"
 
     numbers = context.spark.sparkContext.parallelize(range(workers), workers)
-    numbers.barrier().mapPartitions(load).collect()
+    executors.at_once(numbers, load)

@@ -145,6 +145,8 @@ def environments(session: "SparkSession", workers: int) -> list[Environment]:
         When Python does not start on an executor, or is another version than this one.
     """
 
+    from backends.executors import at_once
+
     def look(_: Iterator[int]) -> "Iterator[tuple[str, str, dict[str, str], str]]":
         # Of the standard library alone: nothing else need be there.
         import json
@@ -171,7 +173,7 @@ def environments(session: "SparkSession", workers: int) -> list[Environment]:
 
     numbers = session.sparkContext.parallelize(range(workers), workers)
     try:
-        told = numbers.barrier().mapPartitions(look).collect()
+        told = at_once(numbers, look)
     except Exception as error:
         reason = _no_python(str(error))
         if reason is None:

@@ -71,13 +71,14 @@ def executor_use(session: "SparkSession", workers: int) -> ExecutorUse:
 
 
 def _trees(session: "SparkSession", workers: int) -> list[_Tree]:
-    """Look at the process tree of each executor; a barrier stage has a task on every one."""
+    """Look at the process tree of each executor."""
+    from backends.executors import at_once
 
     def look(_: Iterator[int]) -> Iterator[_Tree]:
         yield _own_executor()
 
     numbers = session.sparkContext.parallelize(range(workers), workers)
-    return list(numbers.barrier().mapPartitions(look).collect())
+    return at_once(numbers, look)
 
 
 def _own_executor() -> _Tree:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backends import executors
 from backends.base import RunContext, TrainingTask
 from backends.bigdl.weights import Ordering
 from data.shards import Shard, ShardReader
@@ -37,8 +38,7 @@ def placed_shards(task: TrainingTask, context: RunContext) -> "RDD":
     """
     shards = task.data.shards("train", task.workers)
     placed = context.spark.sparkContext.parallelize(shards, task.workers).cache()
-    # Tasks of a barrier start together, so that no executor gets two.
-    placed.barrier().mapPartitions(lambda own: own).count()
+    executors.at_once(placed, lambda own: own)
     return placed
 
 

@@ -13,6 +13,7 @@ import pytest
 from backends import all_reduce
 from backends.all_reduce_worker import WorkerJob
 from backends.base import RunContext, TrainingTask
+from backends.checkpoints import CheckpointFolder
 from backends.epoch import Epoch
 from backends.errors import BackendError
 from backends.worker_channel import Address, DriverEnd, Message, WorkerEnd
@@ -143,13 +144,18 @@ def greeting(rank: int) -> list[Message]:
     return [say(rank, "hello", host=f"host-{rank}")]
 
 
-def follow(prepared: PreparedData, *looks: list[Message], **values: Any) -> Any:
+def follow(
+    prepared: PreparedData,
+    *looks: list[Message],
+    checkpoints: CheckpointFolder | None = None,
+    **values: Any,
+) -> Any:
     """Let a follower hear ``looks``; return it and the epochs that it passed on."""
     told: list[Epoch] = []
     shards = tuple(prepared.shards("train", 2))
     steps = min(shard.rows for shard in shards) // 8
     job = WorkerJob(task(prepared, **values), shards, (), steps, None, Address(LOOPBACK, 1, b"key"))
-    context = RunContext(spark=None, folder=Path(), on_epoch=told.append)
+    context = RunContext(spark=None, folder=Path(), on_epoch=told.append, checkpoints=checkpoints)
     follower = all_reduce.Follower(job, context, Script(*looks))  # type: ignore[arg-type]
     follower.follow([])
     return follower.result(shards), told
@@ -181,6 +187,36 @@ def test_epochs_are_passed_on_and_samples_counted(prepared: PreparedData) -> Non
     left_out = prepared.rows("train") - told[0].images
     assert left_out > 0
     assert f"{left_out} of {prepared.rows('train')} training images" in result.notes[0]
+
+
+def state(rank: int, number: int) -> Message:
+    """What a worker tells after an epoch: its random state, and the chief the weights too."""
+    lengths = {f"random.{rank}": 1} | ({"weights": 1} if rank == 0 else {})
+    arrays = [np.array(10 * rank + number)] + ([np.array(number)] if rank == 0 else [])
+    return say(rank, "state", arrays, epoch=number, lengths=lengths)
+
+
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_states_of_two_epochs_are_not_mixed(
+    prepared: PreparedData, tmp_path: Path, ahead: int
+) -> None:
+    """A busy driver may hear one worker twice before it hears another one once."""
+    behind = 1 - ahead
+    early = [epoch(1), epoch(2), state(ahead, 1), state(ahead, 2)]
+    looks = [greeting(0), greeting(1), early, [state(behind, 1)]]
+    folder = CheckpointFolder(tmp_path)
+    with pytest.raises(BackendError, match="died or hung"):
+        follow(prepared, *looks, [say(1, "lost")], epochs=3, checkpoints=folder)
+    kept = folder.load()
+    assert kept is not None
+    assert kept.epoch == kept.weights[0] == 1
+    assert {**kept.state} == {"random.0": [np.array(1)], "random.1": [np.array(11)]}
+    with pytest.raises(BackendError, match="died or hung"):
+        follow(prepared, *looks, [state(behind, 2)], [say(1, "lost")], epochs=3, checkpoints=folder)
+    kept = folder.load()
+    assert kept is not None
+    assert kept.epoch == kept.weights[0] == 2
+    assert {**kept.state} == {"random.0": [np.array(2)], "random.1": [np.array(12)]}
 
 
 def test_own_error_is_preferred_to_what_it_caused(prepared: PreparedData) -> None:

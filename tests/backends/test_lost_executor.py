@@ -70,6 +70,10 @@ def test_synchronous_elephas_loses_nothing_with_an_executor(
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
 
 
+def test_question_to_all_executors_survives_one(prepared: PreparedData, tmp_path: Path) -> None:
+    fit("tests.experiments.misbehaving:LosingOne", task(prepared), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("backend", "options"),
     [

@@ -9,9 +9,11 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
+import psutil
 
 from backends.base import Backend, FitResult, Options, RunContext, TrainingTask
 from backends.epoch import Epoch
+from backends.executors import at_once
 from backends.majority import Majority
 from backends.search import Choices, Values
 
@@ -96,6 +98,30 @@ class Burning(Majority):
         return super().fit(task, context)
 
 
+class LosingOne(Majority):
+    """Loses one executor while all are asked at once, after another one has answered."""
+
+    name = "losing_one"
+    needs_spark = True
+
+    def fit(self, task: TrainingTask, context: RunContext) -> FitResult:
+        marker = context.folder / "lost"
+
+        def answer(own: Iterator[int]) -> Iterator[int]:
+            (number,) = own
+            if number == 1 and not marker.exists():
+                marker.touch()
+                time.sleep(2)
+                next(p for p in psutil.Process().parents() if p.name() == "java").kill()
+                time.sleep(60)
+            yield number
+
+        numbers = context.spark.sparkContext.parallelize(range(task.workers), task.workers)
+        assert at_once(numbers, answer) == [*range(task.workers)]
+        assert marker.exists()
+        return super().fit(task, context)
+
+
 class Tunable(Majority):
     """Guesses labels the better, the nearer its learning rate is to 0.01; trains nothing."""
 
@@ -135,6 +161,7 @@ __all__ = [
     "Burning",
     "Diverging",
     "Exiting",
+    "LosingOne",
     "Raising",
     "Refusing",
     "Sleeping",
