@@ -19,7 +19,7 @@ from experiments.observer import Observer
 from experiments.parcel import OUTBOX, send_waiting
 from experiments.preparation import PreparationJob, prepared_folder
 from experiments.shipping import check_archive
-from experiments.supervision import supervise
+from experiments.supervision import TimeLimitError, supervise
 from experiments.tracking import Recorder, check_reachable
 
 
@@ -132,13 +132,19 @@ def _prepare(experiment: Experiment, work: Path, observer: Observer) -> Prepared
         def tell(event: dict[str, Any]) -> None:
             observer.data_progress(event["done"], event["total"])
 
-        status = supervise(
-            "experiments.preparation",
-            folder,
-            environment=spark_environment(),
-            time_limit=experiment.time_limit,
-            on_event=tell,
-        )
+        try:
+            status = supervise(
+                "experiments.preparation",
+                folder,
+                environment=spark_environment(),
+                time_limit=experiment.time_limit,
+                on_event=tell,
+            )
+        except TimeLimitError as error:
+            raise ExperimentError(
+                f"preparing the data {error}: allow more with --time-limit, or repeat the command, "
+                "which goes on where this one was"
+            ) from error
         if status:
             raise _preparation_error(folder)
         return open_prepared(json.loads((folder / "result.json").read_text())["uri"])

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -41,9 +42,11 @@ def start(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> 
 
 
 def stop(processes: Iterable[subprocess.Popen], grace: float = GRACE) -> None:
-    """End ``processes`` and all their descendants: terminate, wait, kill, reap."""
+    """End ``processes`` of :func:`start` and all their descendants: terminate, wait, kill, reap."""
     processes = list(processes)
     trees = [member for process in processes for member in tree(process.pid)]
+    # Of one that has ended already: its descendants are nobody's children any more.
+    trees += _of_sessions({process.pid for process in processes})
     for process in reversed(processes):
         _signal(process.pid, signal.SIGTERM)
     deadline = time.monotonic() + grace
@@ -66,6 +69,16 @@ def tree(pid: int) -> list[psutil.Process]:
         return [root, *root.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
+
+
+def _of_sessions(leaders: set[int]) -> list[psutil.Process]:
+    """Return the processes in the sessions of ``leaders``, which need not be alive."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError):
+            if os.getsid(process.pid) in leaders:
+                found.append(process)
+    return found
 
 
 def _signal(pid: int, number: int) -> None:

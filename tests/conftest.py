@@ -9,6 +9,24 @@ from data.config import DataConfig, ImageConfig
 from data.prepared import PreparedData
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# JVMs of tests live for seconds: compiling their code well takes longer than it saves.
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let every test process begin with slow tests: a slow one must not be the last.
+
+    ``worksteal`` deals out equal parts in their order and moves from the ends of the longer ones.
+    """
+    processes = int(getattr(config, "workerinput", {}).get("workercount", 1))
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    quick = [item for item in items if not item.get_closest_marker("slow")]
+    items[:] = [
+        item
+        for number in range(processes)
+        for part in (slow, quick)
+        for item in part[len(part) * number // processes : len(part) * (number + 1) // processes]
+    ]
 
 
 @pytest.fixture(scope="session")

@@ -2,18 +2,13 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from deploy.aws import prices, storage
+from deploy.aws.job import TAG, JobOptions, record_requests, run_arguments, upload
 from deploy.aws.plan import Plan, Request, Until
-from deploy.aws.run_options import RunOptions
-from deploy.aws.storage import Place
 from deploy.errors import DeployError
 
-#: Spark 3.5 on Amazon Linux 2023, whose C library is new enough for all packages.
-RELEASE = "emr-7.9.0"
-#: Tag by which policies know what belongs to the project.
-TAG = "sparkdl-bench"
 #: Tag that AWS's managed policy for the service role asks for.
 _MANAGED = "for-use-with-amazon-emr-managed-policies"
 #: Hours of the limit that pass before a step can begin: machines, Hadoop, the environment.
@@ -22,20 +17,9 @@ _COMMAND = Path(__file__).with_name("emr_node.sh")
 _CLUSTER, _STEP = "<ClusterId>", "<StepId>"
 
 
-class EmrOptions(BaseModel):
+class EmrOptions(JobOptions):
     """What is asked for."""
 
-    model_config = ConfigDict(frozen=True)
-
-    place: Place
-    region: str
-    environment: str
-    run: RunOptions
-    #: Where the record is written.
-    output: Path
-    #: Where the code's archive is made.
-    staging: Path
-    release: str = RELEASE
     instance_type: str = "m5.xlarge"
     #: Machines beside the primary one; without any the primary one does the work.
     core_nodes: int = Field(default=2, ge=0)
@@ -45,8 +29,6 @@ class EmrOptions(BaseModel):
     instance_profile: str = "sparkdl-bench-job"
     #: A cluster that is there, and stays.
     cluster: str | None = None
-    #: The environment's archive need not be there.
-    rehearsal: bool = False
     max_hours: float = Field(default=2.0, gt=START_HOURS)
     price_per_hour: float | None = None
 
@@ -70,18 +52,9 @@ def plan(options: EmrOptions) -> Plan:
     """
     place = options.place
     _check_size(options)
-    environment, environment_upload = storage.environment(
-        place, options.environment, rehearsal=options.rehearsal
-    )
-    code = storage.pack_code(options.staging / "code.tar.gz", options.run.experiment_file)
-    script = place.run_key("emr_node.sh")
-    prepare = (
-        storage.upload(place, place.run_key("code.tar.gz"), code, "code of the run"),
-        storage.upload(place, script, _COMMAND, "what the nodes do"),
-        *environment_upload,
-    )
-    step = _step(options, place.uri(script), environment)
-    start = _new_cluster(options, step, place.uri(script), environment)
+    uploads = upload(options, _COMMAND, "what the nodes do")
+    step = _step(options, uploads.program, uploads.environment)
+    start = _new_cluster(options, step, uploads.program, uploads.environment)
     names = {"ClusterId": _CLUSTER}
     cancel: tuple[Request, ...] = ()
     end: tuple[Request, ...] = (_terminate(),)
@@ -95,7 +68,7 @@ def plan(options: EmrOptions) -> Plan:
             f"--step-ids {_STEP}"
         )
     return Plan(
-        prepare=prepare,
+        prepare=uploads.requests,
         start=(start,),
         follow=_follow(options.cluster),
         diagnose=Request(
@@ -105,36 +78,12 @@ def plan(options: EmrOptions) -> Plan:
             purpose="why the cluster ended",
         ),
         diagnosis="Cluster.Status.StateChangeReason.Message",
-        fetch=record_requests(place, options.run, options.output),
+        fetch=record_requests(options),
         cancel=cancel,
         end=end,
         deadline=options.max_hours * 3600,
         logs=f"{place.uri(place.key('logs'))}/ and {options.output / storage.CONSOLE}",
         by_hand=by_hand,
-    )
-
-
-def run_arguments(options: RunOptions, place: Place, platform: str) -> list[str]:
-    """Return the options of ``run_experiment.py`` that are the same on every service."""
-    arguments = [*options.arguments, "--json"]
-    if options.tracking_uri is None:
-        arguments += ["--tracking-uri", f"sqlite:///record/{storage.DATABASE}"]
-        arguments += ["--artifacts", f"{place.run_uri}/artifacts"]
-    if not options.has_prepared:
-        arguments += ["--prepared", place.uri(place.key("prepared"))]
-    if not options.has_platform:
-        arguments += ["--platform", platform]
-    return arguments
-
-
-def record_requests(place: Place, run: RunOptions, output: Path) -> tuple[Request, ...]:
-    """Return what brings the record back; a tracking server has it already."""
-    names = [storage.RECORDS, storage.CONSOLE]
-    if run.tracking_uri is None:
-        names.insert(0, storage.DATABASE)
-    return tuple(
-        storage.download(place, place.run_key("record", name), output / name, f"record: {name}")
-        for name in names
     )
 
 
@@ -152,7 +101,7 @@ def _check_size(options: EmrOptions) -> None:
 
 
 def _step(options: EmrOptions, script: str, environment: str) -> dict[str, object]:
-    arguments = run_arguments(options.run, options.place, "emr")
+    arguments = run_arguments(options, "emr")
     known = prices.machine("emr", options.instance_type)
     if known and not options.run.has_price and not options.cluster:
         one = options.price().by_hour / (1 + options.core_nodes)

@@ -7,13 +7,12 @@ A job is one Spark application, so it carries one backend with one seed. AWS sta
 import math
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from deploy.aws import prices, storage
-from deploy.aws.emr import RELEASE, TAG, record_requests, run_arguments
+from deploy.aws.job import TAG, JobOptions, record_requests, run_arguments, upload
 from deploy.aws.plan import Plan, Request, Until
 from deploy.aws.run_options import RunOptions
-from deploy.aws.storage import Place
 from deploy.errors import DeployError
 
 _ENTRY = Path(__file__).with_name("serverless_entry.py")
@@ -32,26 +31,15 @@ _NEEDS_OWN_JVM = ("bigdl",)
 _MINUTES = 60
 
 
-class ServerlessOptions(BaseModel):
+class ServerlessOptions(JobOptions):
     """What is asked for."""
 
-    model_config = ConfigDict(frozen=True)
-
-    place: Place
-    region: str
-    environment: str
-    run: RunOptions
-    output: Path
-    staging: Path
     #: ARN of the role that the job has.
     role: str
-    release: str = RELEASE
     #: An application that is there, and stays.
     application: str | None = None
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
-    #: The environment's archive need not be there.
-    rehearsal: bool = False
     max_hours: float = Field(default=2.0, ge=0.1)
 
     @property
@@ -86,21 +74,13 @@ def plan(options: ServerlessOptions) -> Plan:
     """
     _check(options.run)
     place = options.place
-    environment, environment_upload = storage.environment(
-        place, options.environment, rehearsal=options.rehearsal
-    )
-    code = storage.pack_code(options.staging / "code.tar.gz", options.run.experiment_file)
-    entry = place.run_key("serverless_entry.py")
+    uploads = upload(options, _ENTRY, "what the driver does")
     application = options.application or _APPLICATION
     of_job = {"applicationId": application, "jobRunId": _JOB}
     made_here = () if options.application else _make(options)
     return Plan(
-        prepare=(
-            storage.upload(place, place.run_key("code.tar.gz"), code, "code of the run"),
-            storage.upload(place, entry, _ENTRY, "what the driver does"),
-            *environment_upload,
-        ),
-        start=(*made_here, _job(options, application, place.uri(entry), environment)),
+        prepare=uploads.requests,
+        start=(*made_here, _job(options, application, uploads.program, uploads.environment)),
         follow=Request(
             service="emr-serverless",
             operation="GetJobRun",
@@ -113,7 +93,7 @@ def plan(options: ServerlessOptions) -> Plan:
                 reasons=("jobRun.stateDetails",),
             ),
         ),
-        fetch=record_requests(place, options.run, options.output),
+        fetch=record_requests(options),
         cancel=(
             Request(
                 service="emr-serverless",
@@ -206,7 +186,7 @@ def _until(purpose: str, states: tuple[str, ...], failed: tuple[str, ...]) -> Re
 
 
 def _job(options: ServerlessOptions, application: str, entry: str, environment: str) -> Request:
-    arguments = run_arguments(options.run, options.place, "emr-serverless")
+    arguments = run_arguments(options, "emr-serverless")
     if not options.run.has_price:
         vcpu = prices.of_capacity(1, 0, options.region).by_hour
         gib = prices.of_capacity(0, 1, options.region).by_hour

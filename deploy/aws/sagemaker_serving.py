@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from deploy.aws import prices
 from deploy.aws.client import Aws, plain_errors
-from deploy.aws.emr import TAG
+from deploy.aws.job import TAG
 from deploy.aws.plan import Request
 from deploy.errors import DeployError
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from deploy.aws import hyperparameters, prices, storage
-from deploy.aws.emr import TAG
+from deploy.aws.job import TAG
 from deploy.aws.plan import Plan, Request, Until
 from deploy.aws.run_options import RunOptions
 from deploy.aws.storage import Place

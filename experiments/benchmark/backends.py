@@ -8,6 +8,7 @@ from statistics import median
 from data.config import DataConfig, ImageConfig
 from experiments.benchmark.figures import Figure, listed
 from experiments.benchmark.harness import cells, epochs_beside_bare, run
+from experiments.benchmark.side_by_side import ratio, turn_about
 
 _REFERENCE = "keras_local"
 _COMPARED = ("tensorflowonspark", "spark_tensorflow_distributor")
@@ -30,19 +31,12 @@ def _all_reduce(folder: Path, data: str | None, repeats: int) -> Iterator[Figure
         image = ImageConfig(height=50, width=50, color="grey")
         config = DataConfig(source=data, layout="malaria", image=image)
     positive = "Parasitized" if data else "all"
-    names = (_REFERENCE, *_COMPARED)
-    rates: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(repeats):
-        # Turn about, so that a machine which slows down favours none.
-        for name in names if number % 2 == 0 else reversed(names):
-            record = run(
-                name, folder, config, epochs=_EPOCHS, batch_size=64, positive_class=positive
-            )
-            warm = record.epochs[1:]
-            images = sum(epoch["images"] for epoch in warm)
-            rates[name].append(images / sum(epoch["seconds"] for epoch in warm))
+
+    def rate(name: str, _: int) -> float:
+        record = run(name, folder, config, epochs=_EPOCHS, batch_size=64, positive_class=positive)
+        warm = record.epochs[1:]
+        return sum(epoch["images"] for epoch in warm) / sum(epoch["seconds"] for epoch in warm)
+
+    rates = turn_about((_REFERENCE, *_COMPARED), repeats, rate)
     for name in _COMPARED:
-        pairs = zip(rates[name], rates[_REFERENCE], strict=True)
-        ratio = median(one / other for one, other in pairs)
-        single = f"{listed(rates[name])} over {listed(rates[_REFERENCE])} images/s"
-        yield Figure(f"{name} / {_REFERENCE}", ratio, "x", 0.7, True, single)
+        yield ratio(f"{name} / {_REFERENCE}", rates, name, _REFERENCE, 0.7)

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -38,6 +39,6 @@ def machine() -> str:
     )
 
 
-def listed(values: list[float]) -> str:
+def listed(values: Sequence[float]) -> str:
     """Return single measurements for the table."""
     return ", ".join(f"{value:,.2f}" for value in values)

@@ -14,12 +14,11 @@ from typing import Any
 import experiments
 from data.config import DataConfig, ImageConfig
 from experiments.benchmark.figures import Figure, listed
+from experiments.benchmark.side_by_side import ROOT, turn_about
 from experiments.cluster import embedded_cluster, spark_environment
 from experiments.errors import ExperimentError
 from experiments.processes import start, stop
 from experiments.records import FINISHED, RunRecord
-
-ROOT = Path(__file__).parents[2]
 
 #: Of a fit whose seconds are compared.
 _EPOCHS_COMPARED = 12
@@ -149,20 +148,15 @@ def epochs_beside_bare(
     in some of them is not the harness's.
     """
 
-    def inside(_: int) -> list[float]:
+    def epochs(way: str, number: int) -> list[float]:
+        if way == "bare":
+            return _bare(backend, folder / f"bare-{backend}-{number}", folder, data)
         record = run(backend, folder, data, epochs=_EPOCHS_COMPARED)
         return [epoch["seconds"] for epoch in record.epochs]
 
-    def bare(number: int) -> list[float]:
-        return _bare(backend, folder / f"bare-{backend}-{number}", folder, data)
-
     run(backend, folder, data, epochs=1)  # prepares the data, fills the page cache
-    seconds: dict[Callable, list[list[float]]] = {inside: [], bare: []}
-    for number in range(repeats):
-        # Turn about, so that a machine which slows down favours neither.
-        for measure in (inside, bare) if number % 2 == 0 else (bare, inside):
-            seconds[measure].append(measure(number))
-    return seconds[inside], seconds[bare]
+    seconds = turn_about(("inside", "bare"), repeats, epochs)
+    return seconds["inside"], seconds["bare"]
 
 
 def _bare(backend: str, folder: Path, shared: Path, data: DataConfig) -> list[float]:

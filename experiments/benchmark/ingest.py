@@ -4,9 +4,6 @@ With ``data``, a folder of images in any layout, at best C-NMC's 15,114 of 450 x
 6,000 synthetic cells of that size.
 """
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
@@ -14,9 +11,8 @@ from statistics import median
 from data.config import DataConfig, ImageConfig
 from data.layouts import read_index
 from experiments.benchmark.figures import Figure, listed
-from experiments.benchmark.harness import ROOT, cells
-from experiments.cluster import spark_environment
-from experiments.errors import ExperimentError
+from experiments.benchmark.harness import cells
+from experiments.benchmark.side_by_side import in_own_process, ratio, turn_about
 
 _PATIENTS, _SIZE, _PREPARED_SIZE = 120, 450, 96
 #: Every so manyth image makes the smaller of two sets.
@@ -29,19 +25,15 @@ def measure(folder: Path, data: str | None, repeats: int) -> Iterator[Figure]:
     image = ImageConfig(height=_PREPARED_SIZE, width=_PREPARED_SIZE)
     config = source.model_copy(update={"image": image})
     ways = ("prepare", "bare", "image_source")
-    found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
-    for number in range(repeats):
-        # Turn about, so that a machine which slows down favours none.
-        for way in ways if number % 2 == 0 else reversed(ways):
-            found[way].append(_run(way, config, folder / f"{way}-{number}"))
+    found = turn_about(
+        ways, repeats, lambda way, number: _run(way, config, folder / f"{way}-{number}")
+    )
     rates = {way: [one["images_per_s"] for one in measured] for way, measured in found.items()}
     for way, name, target in (
         ("bare", "ingest / bare loop of the decoder", 0.8),
         ("image_source", "ingest / Spark's image source with a Python resize", 3.0),
     ):
-        ratios = [one / other for one, other in zip(rates["prepare"], rates[way], strict=True)]
-        single = f"{listed(rates['prepare'])} over {listed(rates[way])} images/s"
-        yield Figure(name, median(ratios), "x", target, True, single)
+        yield ratio(name, rates, "prepare", way, target)
     yield Figure(
         "ingest", median(rates["prepare"]), "images/s", 250, True, listed(rates["prepare"])
     )
@@ -75,16 +67,10 @@ def _thinned(config: DataConfig, folder: Path) -> Path:
 
 def _run(way: str, config: DataConfig, output: Path) -> dict[str, float]:
     """Measure one way in a process of its own."""
-    module = "experiments.benchmark.ingesting"
-    done = subprocess.run(
-        [sys.executable, "-m", module, way, config.model_dump_json(), str(output)],
-        cwd=ROOT,
-        env={**spark_environment(), "OMP_NUM_THREADS": "2", "TF_CPP_MIN_LOG_LEVEL": "2"},
-        capture_output=True,
-        text=True,
-        check=False,
+    return in_own_process(
+        "experiments.benchmark.ingesting",
+        way,
+        config.model_dump_json(),
+        str(output),
+        environment={"OMP_NUM_THREADS": "2", "TF_CPP_MIN_LOG_LEVEL": "2"},
     )
-    if done.returncode:
-        raise ExperimentError(f"ingest by {way} failed:\n{done.stderr[-2000:]}")
-    measured: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    return measured

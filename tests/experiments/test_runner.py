@@ -14,7 +14,8 @@ import pytest
 from mlflow import MlflowClient
 from sklearn.metrics import f1_score, roc_auc_score
 
-from data.config import DataConfig
+from data.config import DataConfig, ImageConfig
+from experiments.errors import ExperimentError
 from experiments.records import FAILED, FINISHED, KILLED
 from tests.experiments.conftest import Run
 
@@ -64,9 +65,17 @@ def test_predictions_that_are_no_numbers_fail_the_run(run: Run) -> None:
 
 
 def test_time_limit_ends_a_hanging_run_with_all_its_children(run: Run) -> None:
+    run("majority")  # so that the data is prepared and the limit is the training's
     (record,) = run(f"{MISBEHAVING}:Sleeping", time_limit=15)
     assert record.status == FAILED
     assert "time limit of 15 s" in record.reason
+    assert not left_alive()
+
+
+def test_time_limit_of_the_preparation_is_told(run: Run, data_config: DataConfig) -> None:
+    other = data_config.model_copy(update={"image": ImageConfig(height=12, width=12)})
+    with pytest.raises(ExperimentError, match=r"preparing the data did not end .* 0.5 s"):
+        run("majority", data=other.model_dump(mode="json"), time_limit=0.5)
     assert not left_alive()
 
 
