@@ -13,8 +13,8 @@ from data.storage import locate
 
 #: Examples in a note.
 _SHOWN = 2
-_PIXELS = "pixels_sha256"
-_COLUMNS = ("path", "patient_id", "class_name", "split", "source_sha256", _PIXELS)
+_FILE, _PIXELS = "source_xxh128", "pixels_sha256"
+_COLUMNS = ("path", "patient_id", "class_name", "split", _FILE, _PIXELS)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Duplicates:
     @property
     def in_other_files(self) -> tuple[DuplicateSet, ...]:
         """Sets with files that differ: another format, or compressed anew without loss."""
-        return tuple(found for found in self.equal_pixels if found.differ("source_sha256"))
+        return tuple(found for found in self.equal_pixels if found.differ(_FILE))
 
     def across(self, column: str) -> tuple[DuplicateSet, ...]:
         """Return the sets with more than one patient, split or class, whichever is asked for."""
@@ -93,14 +93,12 @@ def duplicates_of(table: pa.Table) -> Duplicates:
     Parameters
     ----------
     table
-        Columns path, patient_id, class_name, source_sha256 and pixels_sha256, and split where
+        Columns path, patient_id, class_name, source_xxh128 and pixels_sha256, and split where
         the images are divided. Rows without pixels_sha256 are no images and are left out.
     """
     columns = [name for name in _COLUMNS if name in table.column_names]
     rows = _repeated(table.select(columns)).sort_by("path").to_pylist()
-    return Duplicates(
-        equal_files=_sets(rows, "source_sha256"), equal_pixels=_sets(rows, "pixels_sha256")
-    )
+    return Duplicates(equal_files=_sets(rows, _FILE), equal_pixels=_sets(rows, "pixels_sha256"))
 
 
 def _read(filesystem: fs.FileSystem, path: str, columns: Iterable[str]) -> pa.Table:

@@ -56,7 +56,7 @@ class Places:
         self._groups: OrderedDict[tuple[str, int], pa.Table] = OrderedDict()
 
     def pixels_and_digest(self, file: str, row: int) -> tuple[bytes, bytes]:
-        """Return ``pixels`` and ``source_sha256`` of a row."""
+        """Return ``pixels`` and ``source_xxh128`` of a row."""
         parquet = self._files.get(file)
         if parquet is None:
             stream = self._filesystem.open_input_file(f"{self._root}/{file}")
@@ -68,13 +68,13 @@ class Places:
         table = self._group(file, group, parquet)
         return (
             table.column("pixels")[row - start].as_py(),
-            table.column("source_sha256")[row - start].as_py(),
+            table.column("source_xxh128")[row - start].as_py(),
         )
 
     def _group(self, file: str, group: int, parquet: pq.ParquetFile) -> pa.Table:
         key = (file, group)
         if key not in self._groups:
-            self._groups[key] = parquet.read_row_group(group, ["pixels", "source_sha256"])
+            self._groups[key] = parquet.read_row_group(group, ["pixels", "source_xxh128"])
             if len(self._groups) > _OPEN_GROUPS:
                 self._groups.popitem(last=False)
         self._groups.move_to_end(key)

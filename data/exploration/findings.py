@@ -66,7 +66,7 @@ def find(description: Description, survey: Survey) -> Findings:
     images = image_figures(survey.table)
     patients = patient_figures(images)
     far = far_patients(patients)
-    frame = survey.table.drop_columns(["signature", "source_sha256", "pixels_sha256"]).to_pandas()
+    frame = survey.table.drop_columns(["signature", "source_xxh128", "pixels_sha256"]).to_pandas()
     rejects = _rejects(description, frame)
     remarks = [
         *_on_classes(description, duplicates),

@@ -1,6 +1,6 @@
 """What is measured of one image: its file's header, its fingerprints, its brightness and colour.
 
-Imported by every Python worker, so it keeps to numpy, Pillow and pyarrow.
+Imported by every Python worker, so it keeps to numpy, Pillow, pyarrow and xxhash.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import xxhash
 from PIL import Image, ImageFilter
 
 from data.images import UnreadableImage, decode
@@ -41,7 +42,7 @@ MEASURE_SCHEMA = pa.schema(
         pa.field("transparent", pa.bool_()),
         pa.field("frames", pa.int32()),
         pa.field("reason", pa.string()),
-        pa.field("source_sha256", pa.binary(32)),
+        pa.field("source_xxh128", pa.binary(16)),
         pa.field("pixels_sha256", pa.binary(32)),
         pa.field("brightness", pa.float32()),
         pa.field("red", pa.float32()),
@@ -61,7 +62,7 @@ def measure_file(content: bytes) -> dict[str, Any]:
     """
     measured: dict[str, Any] = {
         "bytes": len(content),
-        "source_sha256": hashlib.sha256(content).digest(),
+        "source_xxh128": xxhash.xxh3_128_digest(content),
         **_header(content),
     }
     try:

@@ -27,7 +27,7 @@ TASK_IMAGES = 256
 #: Fewer images than these are measured before a Spark of one's own would have started.
 SPARK_FROM_IMAGES = 2_000
 #: What an ingest wrote beside the pixels.
-_KNOWN = ("source_bytes", "source_sha256", "pixels_sha256")
+_KNOWN = ("source_bytes", "source_xxh128", "pixels_sha256")
 
 
 @dataclass(frozen=True)
