@@ -1,6 +1,7 @@
 """One Spark job of independent tasks, with progress, that Ctrl-C can stop."""
 
 import contextlib
+import gc
 import sys
 import uuid
 import zipimport
@@ -47,7 +48,7 @@ def run_tasks(
             size, task = numbered
             result = function(task)
             done.add(size)
-            _forget_archives()
+            _spare_next_task()
             return result
 
         job = f"ingest {uuid.uuid4()}"
@@ -69,12 +70,17 @@ def run_tasks(
             raise
 
 
-def _forget_archives() -> None:
-    """Spare the next task of this Python worker 60 ms.
+def _spare_next_task() -> None:
+    """Let the next task of this Python worker begin 0.1 s sooner.
 
-    Before each task PySpark asks all importers to look again, and that of ``pyspark.zip`` reads the
-    archive's whole directory. One that is missing is made anew when a module is not found before.
+    PySpark collects garbage after each task, 40 ms over the objects of all imported modules: they
+    are no garbage, and told so once. Before each task it asks all importers to look again, and that
+    of ``pyspark.zip`` reads the archive's whole directory, 60 ms; one that is missing is made anew
+    when a module is not found before.
     """
+    if not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
     for path, importer in [*sys.path_importer_cache.items()]:
         if isinstance(importer, zipimport.zipimporter):
             del sys.path_importer_cache[path]

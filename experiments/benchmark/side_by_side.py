@@ -28,7 +28,7 @@ def turn_about(
 
 
 def ratio(
-    name: str, rates: Mapping[str, Sequence[float]], one: str, other: str, target: float
+    name: str, rates: Mapping[str, Sequence[float]], one: str, other: str, target: float | None
 ) -> Figure:
     """Return the median over pairs of images per second of ``one`` over those of ``other``."""
     ratios = [own / others for own, others in zip(rates[one], rates[other], strict=True)]
