@@ -8,10 +8,12 @@ import pytest
 from backends.base import RunContext, TrainingTask
 from backends.elephas import Elephas, ElephasOptions
 from backends.keras_local import KerasLocal
+from backends.ports import free_port
 from data.prepared import PreparedData
 from models import ModelConfig, OptimizerConfig
 from tests.backends.conformance import BackendConformance, Harness, harness
 from tests.backends.fit_process import fit_all
+from tests.listening import listening
 
 __all__ = ["harness"]
 
@@ -85,11 +87,16 @@ def test_one_worker_trains_as_keras_does_with_and_without_class_weights(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("mode", "frequency"), [("asynchronous", "epoch"), ("hogwild", "batch")])
-def test_parameter_server_trains(harness: Harness, mode: str, frequency: str) -> None:
+def test_parameter_server_trains_on_loopback_alone(
+    harness: Harness, mode: str, frequency: str
+) -> None:
     # Both workers' updates are added in full: steps of Adam, which are as large whatever the
     # gradient, then overshoot or not as the workers happen to meet.
-    options = {"elephas": {"mode": mode, "frequency": frequency}}
-    record = harness("elephas", backend_options=options, epochs=4)
+    port = free_port()
+    options = {"elephas": {"mode": mode, "frequency": frequency, "port": port}}
+    with listening(port) as found:
+        record = harness("elephas", backend_options=options, epochs=4)
+    assert found == {"127.0.0.1"}
     assert frequency in record.tags["synchronisation"]
     assert record.epochs[-1]["validation_loss"] < np.log(2)
     told = [epoch["loss"] for epoch in record.epochs]

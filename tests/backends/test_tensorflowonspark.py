@@ -1,8 +1,10 @@
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
+from backends.ports import free_port
 from backends.tensorflowonspark import TensorFlowOnSparkOptions
 from data.prepared import PreparedData
 from experiments.cluster import Cluster
@@ -18,6 +20,7 @@ from tests.backends.all_reduce_checks import (
 )
 from tests.backends.conformance import BackendConformance, harness
 from tests.backends.fit_process import executors, fit
+from tests.listening import listening
 
 __all__ = ["even", "harness"]
 
@@ -37,17 +40,30 @@ def test_five_full_batch_steps_equal_keras(
     assert_five_full_batch_steps_equal_keras(NAME, even, models, workers, tmp_path)
 
 
-def test_fed_worker_trains_as_a_reading_one(prepared: PreparedData, tmp_path: Path) -> None:
-    """Same images in the same order, whoever reads them, with the best epoch kept."""
+def test_fed_worker_trains_as_a_reading_one(
+    prepared: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Same images in the same order, whoever reads them, with the best epoch kept.
+
+    The reservation server, which believes whoever connects, is on loopback alone.
+    """
+    port = free_port()
+    monkeypatch.setenv("TFOS_SERVER_PORT", str(port))
     values = {"epochs": 4, "optimizer": OptimizerConfig(name="adam", learning_rate=0.05)}
-    reading, fed = (
-        fit(
-            NAME,
-            task(prepared, options=TensorFlowOnSparkOptions(input_mode=mode, patience=1), **values),
-            tmp_path / mode,
+    with listening(port) as addresses:
+        reading, fed = (
+            fit(
+                NAME,
+                task(
+                    prepared,
+                    options=TensorFlowOnSparkOptions(input_mode=mode, patience=1),
+                    **values,
+                ),
+                tmp_path / mode,
+            )
+            for mode in ("tensorflow", "spark")
         )
-        for mode in ("tensorflow", "spark")
-    )
+    assert addresses == {"127.0.0.1"}
     for one, other in zip(reading.weights, fed.weights, strict=True):
         np.testing.assert_array_equal(one, other)
     assert reading.notes == fed.notes
@@ -55,6 +71,19 @@ def test_fed_worker_trains_as_a_reading_one(prepared: PreparedData, tmp_path: Pa
     best = int(np.argmin(losses)) + 1
     assert len(losses) == min(best + 1, 4)
     assert f"The weights are those of epoch {best}, the best one." in fed.notes
+
+
+def test_manager_of_tensorflowonspark_is_no_network_server() -> None:
+    """Workers' queues: a socket in the file system, which no other machine reaches."""
+    from tensorflowonspark import TFManager
+
+    manager = TFManager.start(b"key", ["input"])
+    try:
+        assert isinstance(manager.address, str)
+        own = psutil.Process(manager._process.pid)
+        assert not own.net_connections("inet")
+    finally:
+        manager.shutdown()
 
 
 def test_killed_executor_fails_the_run(prepared: PreparedData, tmp_path: Path) -> None:
