@@ -7,6 +7,7 @@ resize in Python, nothing written. ``feed``: training on what ``prepare`` wrote,
 buffer that is smaller than the data. The last line printed is JSON.
 """
 
+import importlib
 import json
 import multiprocessing
 import sys
@@ -53,9 +54,9 @@ class Stopwatch:
 
 
 def by_prepare(config: DataConfig, output: str) -> dict[str, float]:
-    """Measure the ingest, Spark being up."""
+    """Measure the ingest, Spark and its Python workers being up."""
     with local_context(WORKERS, "ingest benchmark") as context:
-        context.parallelize(range(WORKERS), WORKERS).map(lambda number: number).collect()
+        context.parallelize(range(WORKERS), WORKERS).map(_ready).collect()
         decoding = Stopwatch(run_tasks)
         began = time.perf_counter()
         with patch.object(ingest, "run_tasks", decoding):
@@ -159,6 +160,16 @@ def by_feed(_: DataConfig, output: str) -> dict[str, float]:
             model.train_on_batch(*batch)
         seconds = time.perf_counter() - began
     return {"waiting": waiting / seconds, "images_per_s": data.rows("train") / seconds}
+
+
+def _ready(number: int) -> int:
+    """Import in a Python worker what the bare loop's processes have imported before they begin."""
+    from PIL import Image
+
+    importlib.import_module("data.chunks")
+    Image.preinit()
+    time.sleep(0.5)  # so that each of the workers gets one task
+    return number
 
 
 def _own_peak(_: int) -> int:
