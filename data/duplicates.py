@@ -121,7 +121,8 @@ def _repeated(table: pa.Table) -> pa.Table:
 def _sets(rows: Sequence[dict[str, Any]], column: str) -> tuple[DuplicateSet, ...]:
     found: dict[bytes, list[dict[str, Any]]] = {}
     for row in rows:
-        found.setdefault(row[column], []).append(row)
+        if row[column] is not None:  # an older data set does not tell it
+            found.setdefault(row[column], []).append(row)
     return tuple(DuplicateSet(tuple(images)) for images in found.values() if len(images) > 1)
 
 
