@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 #: One file is one Spark task: short enough that two workers end together and that progress
 #: shows, long enough that starting tasks does not count.
-FILE_ROWS = 512
+FILE_ROWS = 768
 FILE_BYTES = 64 * 2**20
 
 _CHUNK_COLUMNS = ["image_id", "path", "label", "class_name", "patient_id", "group", "split"]
