@@ -1,4 +1,4 @@
-"""Which executors of a run are alive."""
+"""The executors of a run: which are alive, asking all of them, going round one that fails."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator

@@ -98,7 +98,7 @@ def duplicates_of(table: pa.Table) -> Duplicates:
     """
     columns = [name for name in _COLUMNS if name in table.column_names]
     rows = _repeated(table.select(columns)).sort_by("path").to_pylist()
-    return Duplicates(equal_files=_sets(rows, _FILE), equal_pixels=_sets(rows, "pixels_sha256"))
+    return Duplicates(equal_files=_sets(rows, _FILE), equal_pixels=_sets(rows, _PIXELS))
 
 
 def _read(filesystem: fs.FileSystem, path: str, columns: Iterable[str]) -> pa.Table:

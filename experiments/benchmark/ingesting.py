@@ -1,10 +1,10 @@
 """Ways to read images: ``python -m experiments.benchmark.ingesting WAY CONFIG OUTPUT``.
 
 ``prepare``: this project's ingest, and of it the Spark job alone: reading, decoding, resizing,
-digests, Parquet. ``bare``: its decoder in a loop over files, one process for
-each core, no Spark, nothing written. ``image_source``: Spark's own ``image`` data source and a
-resize in Python, nothing written. ``feed``: training on what ``prepare`` wrote, with a shuffle
-buffer that is smaller than the data. The last line printed is JSON.
+digests, Parquet. ``bare``: its decoder in a loop over files, one process for each core, no Spark,
+nothing written. ``image_source``: Spark's own ``image`` data source and a resize in Python, nothing
+written. ``feed``: training on what ``prepare`` wrote, with a shuffle buffer smaller than the data.
+The last line printed is JSON.
 """
 
 import importlib

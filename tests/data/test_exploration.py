@@ -1,12 +1,9 @@
 """The page of ``describe --html`` and what it is made of."""
 
-import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -17,15 +14,14 @@ from data.config import DataConfig, ImageConfig
 from data.describe import Description, describe
 from data.errors import DataError
 from data.exploration import explore
-from data.exploration.colour import far_patients, image_figures, patient_figures
 from data.exploration.findings import Findings, find
-from data.exploration.measure import MEASURE_SCHEMA, measure_file, measure_pixels
-from data.exploration.survey import SPARK_FROM_IMAGES, Survey, survey
+from data.exploration.survey import SPARK_FROM_IMAGES, survey
 from data.ingest import prepare
 from data.layouts.base import list_source
 from data.local_spark import local_context
 from data.prepared import PreparedData
 from data.synthetic import NOTICE_FILE
+from tests.data.drawn import cell, content
 
 PATTERN = r"(p\d+)_"
 
@@ -35,22 +31,6 @@ def spark() -> Iterator[None]:
     """One Spark for all: starting it takes longer than what is tested."""
     with local_context(2, "tests"):
         yield
-
-
-def cell(seed: int, side: int = 48, color: tuple[int, int, int] = (150, 80, 160)) -> Image.Image:
-    """A textured disc on black, another one for each seed."""
-    generator = np.random.default_rng(seed)
-    y, x = np.mgrid[:side, :side] - side / 2
-    inside = np.hypot(x * generator.uniform(0.8, 1.2), y) < side * 0.4
-    texture = Image.fromarray(generator.integers(0, 90, (6, 6), np.uint8)).resize((side, side))
-    pixels = np.clip(np.array(color) + np.asarray(texture)[..., None] - 45, 20, 255)
-    return Image.fromarray((pixels * inside[..., None]).astype(np.uint8))
-
-
-def content(image: Image.Image, form: str = "PNG", **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -80,48 +60,6 @@ def page_of(source: Path, **options) -> str:
 def run(*arguments: object) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     return result.exit_code, result.stdout, result.stderr
-
-
-# One image
-
-
-def test_brightness_and_colour_are_of_the_cell_and_not_of_the_ground() -> None:
-    pixels = np.zeros((64, 64, 3), np.uint8)
-    pixels[16:48, 16:48] = (200, 100, 50)
-    measured = measure_pixels(pixels)
-    assert measured["ground"] == 0.75
-    assert [measured[name] for name in ("red", "green", "blue")] == [200, 100, 50]
-    assert measured["brightness"] == pytest.approx(0.299 * 200 + 0.587 * 100 + 0.114 * 50)
-
-
-def test_black_image_has_no_brightness() -> None:
-    assert "brightness" not in measure_pixels(np.zeros((20, 20, 1), np.uint8))
-
-
-def test_header_says_what_the_file_is() -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turned by a quarter
-    wide = cell(0).resize((60, 30))
-    cases = {
-        "palette": (content(wide.convert("P")), "P"),
-        "cmyk": (content(wide.convert("CMYK"), "TIFF"), "CMYK"),
-        "alpha": (content(wide.convert("RGBA")), "RGBA"),
-        "16 bits": (content(Image.fromarray(np.full((30, 60), 40_000, np.uint16))), "I;16"),
-    }
-    for name, (file, mode) in cases.items():
-        measured = measure_file(file)
-        assert (measured["mode"], measured["width"], measured["height"]) == (mode, 60, 30), name
-        assert measured["transparent"] == (name == "alpha")
-        assert measured.get("reason") is None
-    turned = measure_file(content(wide, "JPEG", exif=exif))
-    assert turned["turned"]
-    assert (turned["width"], turned["height"]) == (30, 60)
-
-
-def test_bomb_is_refused_and_its_size_is_known() -> None:
-    measured = measure_file(content(Image.new("1", (10_000, 8_000))))
-    assert (measured["width"], measured["height"]) == (10_000, 8_000)
-    assert "more than 64,000,000 pixels" in measured["reason"]
 
 
 # A survey
@@ -178,45 +116,6 @@ def test_spark_measures_what_threads_measure(folder: Path, monkeypatch: pytest.M
     spread = survey(description, progress=lambda done, total: told.append((done, total)))
     assert spread.table.equals(here.survey.table)
     assert told[-1] == (spread.images, spread.images)
-
-
-# Patients far out
-
-
-def survey_of(colors: dict[str, tuple[int, int, int]], each: int = 6) -> Survey:
-    rows = [
-        {
-            "path": f"{patient}_{number}",
-            "patient_id": patient,
-            "class_name": "a",
-            **measure_pixels(np.asarray(cell(100 * place + number, color=color))),
-        }
-        for place, (patient, color) in enumerate(colors.items())
-        for number in range(each)
-    ]
-    names = [pa.field(name, pa.string()) for name in ("path", "patient_id", "class_name")]
-    table = pa.Table.from_pylist(rows, pa.schema([*names, *MEASURE_SCHEMA]))
-    return Survey(table, len(rows), None)
-
-
-def far_of(measured: Survey) -> set[tuple[str, str]]:
-    patients = patient_figures(image_figures(measured.table))
-    return {(one.patient_id, one.word) for one in far_patients(patients)}
-
-
-def test_patients_of_another_light_or_stain_are_named() -> None:
-    usual = {f"p{number}": (150, 80, 160) for number in range(12)}
-    found = far_of(survey_of({**usual, "dark": (90, 48, 96), "pink": (200, 60, 110)}))
-    assert ("dark", "darker") in found
-    assert ("pink", "redder") in found
-    assert {patient for patient, _ in found} == {"dark", "pink"}
-
-
-def test_of_few_patients_or_images_nobody_is_named() -> None:
-    few = {f"p{number}": (150, 80, 160) for number in range(5)}
-    assert far_of(survey_of({**few, "dark": (90, 48, 96)})) == set()
-    many = {f"p{number}": (150, 80, 160) for number in range(12)}
-    assert far_of(survey_of({**many, "dark": (90, 48, 96)}, each=3)) == set()
 
 
 # Duplicates

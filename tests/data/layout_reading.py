@@ -1,0 +1,24 @@
+"""What tests of layouts share: empty files by name, and what a layout reads from them."""
+
+from pathlib import Path
+
+from data.config import DataConfig
+from data.layouts import Index, read_index
+
+
+def touch(root: Path, *paths: str) -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+
+
+def read(root: Path, **options) -> Index:
+    return read_index(DataConfig(source=str(root), **options))
+
+
+def column(index: Index, name: str) -> list[str]:
+    return [*index.table.column(name).to_pylist()]
+
+
+def rejects(index: Index) -> dict[str, str]:
+    return {row["path"]: row["reason"] for row in index.rejects.to_pylist()}
