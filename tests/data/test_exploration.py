@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from data.cli import app
 from data.config import DataConfig, ImageConfig
 from data.describe import Description, describe
+from data.duplicates import duplicates_of
 from data.errors import DataError
 from data.exploration import explore
 from data.exploration.findings import Findings, find
@@ -133,6 +135,21 @@ def test_duplicates_of_two_patients_are_a_leak_risk_at_the_top(folder: Path) -> 
     assert leak.startswith("One picture lies with more than one of the patients")
     text = page_of(folder)
     assert text.index("LEAK RISK") < text.index("<h2>Classes")
+
+
+def test_digests_that_an_older_data_set_does_not_tell_are_not_equal_ones() -> None:
+    table = pa.table(
+        {
+            "path": ["a.png", "b.png"],
+            "patient_id": ["1", "2"],
+            "class_name": ["sick", "sick"],
+            "source_xxh128": pa.array([None, None], pa.binary(16)),
+            "pixels_sha256": pa.array([bytes(32)] * 2, pa.binary(32)),
+        }
+    )
+    found = duplicates_of(table)
+    assert [one.paths for one in found.equal_pixels] == [("a.png", "b.png")]
+    assert found.equal_files == found.in_other_files == ()
 
 
 def test_picture_saved_with_loss_or_resized_is_perhaps_the_same(folder: Path) -> None:
