@@ -34,7 +34,7 @@ def send(
 ) -> None:
     """Send the records that wait because their MLflow server was away."""
     with plain_errors(debug=False):
-        from experiments.parcel import OUTBOX, send_waiting, waiting
+        from experiments.outbox import OUTBOX, send_waiting, waiting
 
         sent = send_waiting(work / OUTBOX)
         left = waiting(work / OUTBOX)

@@ -16,7 +16,7 @@ from experiments.cluster import spark_environment
 from experiments.config import Experiment
 from experiments.errors import ExperimentError
 from experiments.observer import Observer
-from experiments.parcel import OUTBOX, send_waiting
+from experiments.outbox import OUTBOX, send_waiting
 from experiments.preparation import PreparationJob, prepared_folder
 from experiments.shipping import check_archive
 from experiments.supervision import TimeLimitError, supervise

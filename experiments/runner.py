@@ -16,12 +16,13 @@ from experiments.comparison_run import (
 from experiments.config import Experiment, RunPlan
 from experiments.observer import Observer
 from experiments.opening import opened
-from experiments.parcel import Parcel, ServerAwayError, deliver, patiently
+from experiments.outage import ServerAwayError, patiently
+from experiments.outbox import close_run
 from experiments.records import FAILED, FINISHED, KILLED, RunRecord
 from experiments.rehearsal import rehearse
 from experiments.resumption import checkpoints, forget, run_key
 from experiments.single_run import SingleRun
-from experiments.tracking import Recorder, now_ms
+from experiments.tracking import Recorder
 
 #: Artifacts of the run above: report.html, pictures, tables.
 REPORT = "report"
@@ -123,27 +124,12 @@ def _compare(plans: Sequence[RunPlan], maker: _Maker) -> list[RunRecord]:
         status, reason = FAILED, f"{type(error).__name__}: {error}"
         raise
     finally:
-        _close(comparison, status, reason, maker)
+        above = comparison.recorder, comparison.run_id
+        close_run(*above, status, reason, maker.outbox, observer.record_waits)
     experiment = plans[0].experiment
     records = [done[name, seed] for seed in experiment.seeds for name in experiment.backends]
     observer.comparison_ends(records)
     return records
-
-
-def _close(comparison: ComparisonRun, status: str, reason: str, maker: _Maker) -> None:
-    parcel = Parcel(
-        tracking_uri=comparison.recorder.uri,
-        run_id=comparison.run_id,
-        status=status,
-        reason=reason,
-        ended_ms=now_ms(),
-    )
-    outbox = maker.outbox
-    waits = deliver(
-        parcel, outbox / "nothing", comparison.recorder, outbox, maker.observer.record_waits
-    )
-    if waits:
-        maker.observer.record_waits(waits)
 
 
 def _report(comparison: ComparisonRun) -> None:

@@ -21,11 +21,13 @@ from experiments.judgement import judge
 from experiments.launch import Launch
 from experiments.model_record import MODEL, NETWORK, data_entry, save_model
 from experiments.observer import Observer, RunStoppedError
-from experiments.parcel import Parcel, deliver, model_name, patiently
+from experiments.outage import ServerAwayError, patiently
+from experiments.outbox import deliver
+from experiments.parcel import Parcel, model_name
 from experiments.records import FAILED, FINISHED, KILLED, RunRecord
 from experiments.resources import SERIES, Sample, write_series
 from experiments.supervision import TimeLimitError
-from experiments.tracking import Recorder, now_ms
+from experiments.tracking import Opening, Recorder, now_ms
 from experiments.worker import Result, task_of
 
 #: Metrics by epoch, and what backends call them.
@@ -88,15 +90,13 @@ class SingleRun:
         self.observer = observer
         self.task = task_of(plan, data, backend)
         self.outcome = _Outcome()
+        self.run_id = ""
+        #: Of a run whose server was away when it began.
+        self.opening: Opening | None = None
 
     def run(self) -> RunRecord:
         """Open the record, train, judge, close the record whatever happened."""
-        tags = self._tags()
-        run_id = patiently(
-            lambda: self.recorder.open(self.name, self.plan.flat(), tags, self.parent),
-            self.recorder.uri,
-            self.observer.record_waits,
-        )
+        self._open()
         with tempfile.TemporaryDirectory(prefix="sparkdl-run-") as name:
             folder, artifacts = Path(name) / "work", Path(name) / "artifacts"
             folder.mkdir()
@@ -114,9 +114,22 @@ class SingleRun:
                 if not isinstance(error, (ExperimentError, BackendError, DataError)):
                     raise
             finally:
-                record = self._close(run_id, folder, artifacts)
+                record = self._close(folder, artifacts)
         self.observer.run_ends(record)
         return record
+
+    def _open(self) -> None:
+        """Open the record; with the server away too long, the run goes on and is opened later."""
+        opening = self.recorder.opening(self.name, self.plan.flat(), self._tags(), self.parent)
+        try:
+            self.run_id = patiently(
+                lambda: self.recorder.open_once(opening),
+                self.recorder.uri,
+                self.observer.record_waits,
+            )
+        except ServerAwayError as away:
+            self.opening = opening
+            self.observer.record_waits(f"{away}: the run starts without it")
 
     def _attempt(self, folder: Path, artifacts: Path) -> None:
         refusal = self.backend.unsupported(self.task)
@@ -224,7 +237,7 @@ class SingleRun:
         """Whether the network is one that somebody may want to use: no trial of a search."""
         return self.outcome.status == FINISHED and self.plan.judged == "test"
 
-    def _close(self, run_id: str, folder: Path, artifacts: Path) -> RunRecord:
+    def _close(self, folder: Path, artifacts: Path) -> RunRecord:
         """Write everything that is known and end the run."""
         outcome, recorder = self.outcome, self.recorder
         # A run that was ended from outside has told its epochs and left no result.
@@ -234,19 +247,9 @@ class SingleRun:
             "initial_weights.checksum": result.initial_weights_checksum or "none",
             "notes": "\n".join(outcome.notes),
         }
-        (artifacts / "plan.json").write_text(self.plan.model_dump_json(indent=2))
-        (artifacts / "split.json").write_text(self.data.manifest.to_json())
-        for name in ("worker.log", "predictions.parquet"):
-            if (folder / name).exists():
-                shutil.copy2(folder / name, artifacts / name)
-        write_series(outcome.samples, artifacts / SERIES)
-        if result.traceback:
-            (artifacts / "traceback.txt").write_text(result.traceback)
         try:
-            if self._keeps_model and (folder / NETWORK).exists():
-                shutil.copy2(folder / NETWORK, artifacts / NETWORK)
-                save_model(artifacts / NETWORK, self.data, artifacts / MODEL)
-            parcel = self._parcel(run_id, result, tags, (artifacts / MODEL).exists())
+            self._gather(result, folder, artifacts)
+            parcel = self._parcel(result, tags, (artifacts / MODEL).exists())
             waits = deliver(parcel, artifacts, recorder, self.outbox, self.observer.record_waits)
             outcome.notes += [waits] if waits else []
         except Exception as error:  # a full disk, a server that does not take the record
@@ -254,13 +257,13 @@ class SingleRun:
                 outcome.status = FAILED
                 outcome.reason = f"the record is incomplete: {error}"
             with suppress(Exception):  # the first error says what there is to say
-                recorder.close(run_id, outcome.status, outcome.reason)
+                recorder.close(self.run_id, outcome.status, outcome.reason)
         return RunRecord(
             experiment=self.plan.experiment.name,
             backend=self.plan.backend,
             seed=self.plan.seed,
             workers=self.plan.experiment.workers,
-            run_id=run_id,
+            run_id=self.run_id,
             tracking_uri=recorder.uri,
             status=outcome.status,
             reason=outcome.reason,
@@ -272,11 +275,26 @@ class SingleRun:
             traceback=result.traceback,
         )
 
-    def _parcel(self, run_id: str, result: Result, tags: dict[str, str], model: bool) -> Parcel:
+    def _gather(self, result: Result, folder: Path, artifacts: Path) -> None:
+        """Put into ``artifacts`` what the record keeps of the run's ``folder``."""
+        (artifacts / "plan.json").write_text(self.plan.model_dump_json(indent=2))
+        (artifacts / "split.json").write_text(self.data.manifest.to_json())
+        for name in ("worker.log", "predictions.parquet"):
+            if (folder / name).exists():
+                shutil.copy2(folder / name, artifacts / name)
+        write_series(self.outcome.samples, artifacts / SERIES)
+        if result.traceback:
+            (artifacts / "traceback.txt").write_text(result.traceback)
+        if self._keeps_model and (folder / NETWORK).exists():
+            shutil.copy2(folder / NETWORK, artifacts / NETWORK)
+            save_model(artifacts / NETWORK, self.data, artifacts / MODEL)
+
+    def _parcel(self, result: Result, tags: dict[str, str], model: bool) -> Parcel:
         outcome, experiment = self.outcome, self.plan.experiment
         return Parcel(
             tracking_uri=self.recorder.uri,
-            run_id=run_id,
+            run_id=self.run_id,
+            opening=self.opening,
             status=outcome.status,
             reason=outcome.reason,
             metrics=outcome.metrics,

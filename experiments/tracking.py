@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 from urllib.parse import urlparse
 from urllib.request import urlopen
+from uuid import uuid4
+
+from pydantic import BaseModel
 
 from data import object_store
 from experiments.errors import ExperimentError
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 PARENT = "mlflow.parentRunId"
 
 _RUNNING = "RUNNING"
+_TOKEN = "run.token"
 #: Settings of MLflow that a user's own come before. A server that goes away must not hold up a run
 #: for MLflow's default of many minutes.
 _SETTINGS = {
@@ -97,6 +101,21 @@ def client_of(uri: str) -> "MlflowClient":
     return MlflowClient(tracking_uri=uri)
 
 
+class Opening(BaseModel):
+    """What a run has from its beginning."""
+
+    experiment: str
+    #: Where a new experiment keeps what its runs leave; None leaves it to the server.
+    artifacts: str | None = None
+    #: By which the run is found when the answer to its making was lost.
+    token: str
+    name: str
+    params: dict[str, str]
+    tags: dict[str, str]
+    #: In milliseconds since 1970.
+    started_ms: int
+
+
 class Recorder:
     """Writes runs of one experiment, or, without one, to runs that are there."""
 
@@ -110,8 +129,28 @@ class Recorder:
         for name in ("alembic", "mlflow.store.db.utils"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self.uri = uri
+        self.experiment = experiment or ""
+        self._artifacts = artifacts
         self.client = client_of(uri)
         self.experiment_id = self._experiment(experiment, artifacts) if experiment else ""
+
+    def opening(
+        self,
+        name: str,
+        params: Mapping[str, str],
+        tags: Mapping[str, str],
+        parent: str | None = None,
+    ) -> Opening:
+        """Return what opens a run, below ``parent`` if it is given."""
+        return Opening(
+            experiment=self.experiment,
+            artifacts=self._artifacts,
+            token=uuid4().hex,
+            name=name,
+            params=dict(params),
+            tags={**tags, **({PARENT: parent} if parent else {})},
+            started_ms=now_ms(),
+        )
 
     def open(
         self,
@@ -121,16 +160,29 @@ class Recorder:
         parent: str | None = None,
     ) -> str:
         """Open a run, below ``parent`` if it is given, and return its id."""
-        from mlflow.entities import Param, RunTag
+        return self.open_once(self.opening(name, params, tags, parent))
 
-        run = self.client.create_run(self.experiment_id, run_name=name)
-        identity = str(run.info.run_id)
-        tags = {**tags, **({PARENT: parent} if parent else {})}
-        self.client.log_batch(
-            identity,
-            params=[Param(key, value) for key, value in params.items()],
-            tags=[RunTag(key, value[:_TAG_LENGTH]) for key, value in tags.items()],
-        )
+    def open_once(self, opening: Opening) -> str:
+        """Open the run if it is not there yet, and return its id.
+
+        A server that goes away in the middle may have made it already.
+        """
+        from mlflow.entities import Param
+
+        found = self.runs({_TOKEN: opening.token})
+        if found:
+            identity = str(found[0].info.run_id)
+        else:
+            tags = {**opening.tags, _TOKEN: opening.token}
+            run = self.client.create_run(
+                self.experiment_id,
+                opening.started_ms,
+                {key: value[:_TAG_LENGTH] for key, value in tags.items()},
+                opening.name,
+            )
+            identity = str(run.info.run_id)
+        params = [Param(key, value) for key, value in opening.params.items()]
+        self.client.log_batch(identity, params=params)
         return identity
 
     def runs(self, tags: Mapping[str, str]) -> "list[Run]":
@@ -155,6 +207,10 @@ class Recorder:
         for run in self.runs(tags):
             if run.info.status == _RUNNING:
                 self.close(run.info.run_id, KILLED, "ended without a word")
+
+    def steps(self, run: str, metric: str) -> tuple[int, ...]:
+        """Return the steps for which a run has ``metric``, in their order."""
+        return tuple(sorted(p.step for p in self.client.get_metric_history(run, metric)))
 
     def metrics(self, run: str, values: Mapping[str, float]) -> None:
         """Write final metrics."""

@@ -15,6 +15,7 @@ from experiments.errors import ExperimentError
 from experiments.loading import load
 from experiments.observer import Observer
 from experiments.opening import Opened, opened
+from experiments.outbox import close_run
 from experiments.records import FAILED, FINISHED, KILLED, RunRecord
 from experiments.single_run import SingleRun
 from experiments.tuning.space import Space, default_space, suggest
@@ -151,7 +152,8 @@ def run_search(
         status, reason = FAILED, f"{type(error).__name__}: {error}"
         raise
     finally:
-        recorder.close(run_id, status, reason)
+        on_wait = (observer or Observer()).record_waits
+        close_run(recorder, run_id, status, reason, ready.outbox, on_wait)
     return Found(study, search, run_id, ready)
 
 

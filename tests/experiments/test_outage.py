@@ -12,14 +12,18 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UNAVAILABLE
 from typer.testing import CliRunner
 
 from backends.ports import LOOPBACK, free_port
-from experiments import parcel
+from experiments import outage
 from experiments.__main__ import app
 from experiments.errors import ExperimentError
 from experiments.observer import Observer
-from experiments.parcel import Parcel, deliver, waiting
+from experiments.outage import patiently
+from experiments.outbox import deliver, send_waiting, waiting
+from experiments.parcel import Parcel
 from experiments.records import FINISHED
 from experiments.tracking import Recorder, check_reachable, now_ms
 from tests.experiments.conftest import Run
@@ -79,8 +83,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 class Ending(Observer):
     """Ends the server when training begins, and starts it again after ``seconds``."""
 
-    def __init__(self, server: Server, seconds: float | None) -> None:
-        self.server, self.seconds = server, seconds
+    def __init__(self, server: Server, seconds: float) -> None:
+        self.server = server
+        self.seconds: float | None = seconds
         self.told: list[str] = []
 
     def run_starts(self, *_: Any) -> None:
@@ -117,17 +122,27 @@ def test_server_that_comes_back_gets_the_record(server: Server, run: Run) -> Non
     assert_complete(server, record.run_id)
 
 
+class Absent(Observer):
+    """Ends the server before the run begins."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+
+    def data_ready(self, *_: Any) -> None:
+        self.server.end()
+
+
 @pytest.mark.slow
-def test_server_that_stays_away_gets_the_record_later(
+def test_run_that_never_sees_its_server_is_recorded_when_its_record_is_sent(
     server: Server, run: Run, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parcel, "PATIENCE", 1)
-    observer = Ending(server, seconds=None)
-    (record,) = run("majority", name="later", tracking_uri=server.uri, observer=observer)
-    assert record.status == FINISHED
+    monkeypatch.setattr(outage, "PATIENCE", 1)
+    observer = Absent(server)
+    (record,) = run("majority", name="absent", tracking_uri=server.uri, observer=observer)
+    assert (record.status, record.run_id) == (FINISHED, "")
     assert any("is sent with the next run" in note for note in record.notes)
     ((kept, _),) = waiting(work / "outbox")
-    assert kept.run_id == record.run_id
+    assert kept.opening is not None
     arguments = ["send", "--work", str(work)]
     away = CliRunner().invoke(app, arguments)
     assert (away.exit_code, last_line(away.stdout)) == (1, "sent 0, still waiting 1")
@@ -135,8 +150,78 @@ def test_server_that_stays_away_gets_the_record_later(
     server.wait()
     back = CliRunner().invoke(app, arguments)
     assert (back.exit_code, last_line(back.stdout)) == (0, "sent 1, still waiting 0")
-    assert_complete(server, record.run_id)
     assert waiting(work / "outbox") == []
+    (stored,) = Recorder(server.uri, "absent").runs({"backend": "majority"})
+    assert_complete(server, stored.info.run_id)
+    assert stored.data.params["name"] == "absent"
+    assert stored.info.start_time == kept.opening.started_ms < kept.ended_ms
+
+
+def test_who_is_interrupted_while_the_server_is_away_keeps_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri, artifacts = f"http://{LOOPBACK}:{free_port()}", tmp_path / "artifacts"
+    artifacts.mkdir()
+    (artifacts / "plan.json").write_text("{}")
+    recorder = Recorder(uri)
+
+    def interrupt(_: str) -> None:
+        assert send_waiting(tmp_path / "outbox") == [], "another process left it to this one"
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    ended = Parcel(tracking_uri=uri, run_id="0" * 32, status=FINISHED, ended_ms=now_ms())
+    with pytest.raises(KeyboardInterrupt):
+        deliver(ended, artifacts, recorder, tmp_path / "outbox", interrupt)
+    ((kept, folder),) = waiting(tmp_path / "outbox")
+    assert kept == ended
+    assert (folder / "artifacts" / "plan.json").exists()
+
+
+def test_parcel_that_cannot_be_read_holds_up_no_other(
+    tmp_path: Path, tracking_uri: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "parcel.json").write_text("")
+    (tmp_path / "whole").mkdir()
+    run_id = Recorder(tracking_uri, "beside").open("run", {}, {})
+    whole = Parcel(tracking_uri=tracking_uri, run_id=run_id, status=FINISHED, ended_ms=now_ms())
+    (tmp_path / "whole" / "parcel.json").write_text(whole.model_dump_json())
+    assert send_waiting(tmp_path) == ["whole"]
+    assert "broken/parcel.json cannot be read" in caplog.text
+    assert (tmp_path / "broken").exists()
+
+
+def test_run_is_opened_once_however_often_it_is_tried(tracking_uri: str) -> None:
+    recorder = Recorder(tracking_uri, "once")
+    opening = recorder.opening("run", {"seed": "0"}, {"backend": "majority"})
+    assert recorder.open_once(opening) == recorder.open_once(opening)
+    (only,) = recorder.runs({"backend": "majority"})
+    assert only.data.params == {"seed": "0"}
+
+
+def test_error_of_the_server_is_waited_out_and_a_wrong_request_is_not(tracking_uri: str) -> None:
+    """The server answers, and the database behind it does not."""
+    tried: list[int] = []
+    told: list[str] = []
+
+    def call() -> str:
+        tried.append(1)
+        if len(tried) == 1:
+            raise MlflowException("connection refused", error_code=TEMPORARILY_UNAVAILABLE)
+        return "done"
+
+    assert patiently(call, tracking_uri, told.append) == "done"
+    assert len(told) == 1
+    assert "answers with an error (connection refused): trying for 120 s" in told[0]
+
+    def wrong() -> str:
+        tried.append(1)
+        raise MlflowException("no such run", error_code=RESOURCE_DOES_NOT_EXIST)
+
+    with pytest.raises(MlflowException, match="no such run"):
+        patiently(wrong, tracking_uri)
+    assert len(tried) == 3
 
 
 def test_a_record_that_is_refused_is_kept_with_the_reason(

@@ -1,0 +1,168 @@
+"""Where records wait on this disk: from the end of each run until its server has them."""
+
+import fcntl
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from experiments.errors import ExperimentError
+from experiments.outage import ServerAwayError, patiently
+from experiments.parcel import Parcel, send
+from experiments.tracking import Recorder, check_reachable, now_ms
+
+#: Folder for parcels that wait, below the folder of prepared data.
+OUTBOX = "outbox"
+_CONTENT = "parcel.json"
+_ARTIFACTS = "artifacts"
+_log = logging.getLogger(__name__)
+
+
+def deliver(
+    parcel: Parcel,
+    artifacts: Path,
+    recorder: Recorder,
+    outbox: Path,
+    on_wait: Callable[[str], None] = lambda _: None,
+    patience: float | None = None,
+) -> str:
+    """Send ``parcel``; wait for a server that is away, and leave the parcel if it stays away.
+
+    The parcel is in ``outbox`` before it is sent, so that whoever is interrupted or killed while
+    waiting loses nothing. Takes what is in ``artifacts``.
+
+    Returns
+    -------
+    str
+        Empty, or a sentence that says where the record waits and how it gets to the server.
+
+    Raises
+    ------
+    ExperimentError
+        When the server answers and does not take the record. The parcel is in ``outbox`` then.
+    """
+    try:
+        place = _put_down(parcel, artifacts, outbox)
+    except OSError as error:  # a full disk here does not keep a server from taking it
+        patiently(lambda: send(parcel, artifacts, recorder), parcel.tracking_uri, on_wait, patience)
+        _log.warning("nothing could be kept in %s: %s", outbox, error)
+        return ""
+    with _held(place):
+        try:
+            patiently(
+                lambda: send(parcel, place / _ARTIFACTS, recorder),
+                parcel.tracking_uri,
+                on_wait,
+                patience,
+            )
+        except ServerAwayError as away:
+            return (
+                f"{away}: the record waits in {place} and is sent with the next run, or by "
+                "'python -m experiments send'."
+            )
+        except Exception as error:
+            raise ExperimentError(
+                f"{type(error).__name__}: {error}; everything is kept in {place}: repair the "
+                "cause, then 'python -m experiments send'"
+            ) from error
+        shutil.rmtree(place, ignore_errors=True)
+    return ""
+
+
+def close_run(
+    recorder: Recorder,
+    run_id: str,
+    status: str,
+    reason: str,
+    outbox: Path,
+    on_wait: Callable[[str], None],
+) -> None:
+    """End a run that has nothing but its status to tell, as :func:`deliver` does."""
+    parcel = Parcel(
+        tracking_uri=recorder.uri, run_id=run_id, status=status, reason=reason, ended_ms=now_ms()
+    )
+    if waits := deliver(parcel, outbox / "nothing", recorder, outbox, on_wait):
+        on_wait(waits)
+
+
+def waiting(outbox: Path) -> list[tuple[Parcel, Path]]:
+    """Return the parcels in ``outbox`` with their folders, the oldest first.
+
+    One that cannot be read stays where it is, with a warning.
+    """
+    found = []
+    for path in outbox.glob(f"[!.]*/{_CONTENT}"):
+        try:
+            found.append((Parcel.model_validate_json(path.read_text()), path.parent))
+        except FileNotFoundError:  # sent by another process meanwhile
+            continue
+        except (OSError, ValidationError) as error:
+            _log.warning("%s cannot be read: %s", path, str(error).splitlines()[0])
+    return sorted(found, key=lambda one: one[0].ended_ms)
+
+
+def send_waiting(outbox: Path) -> list[str]:
+    """Send what waits in ``outbox``; return the names of the folders whose parcel was sent.
+
+    What cannot be sent stays, with a warning; what another process is sending is left to it.
+    """
+    sent = []
+    for parcel, folder in waiting(outbox):
+        with _held(folder) as ours:
+            if not ours:
+                continue
+            try:
+                check_reachable(parcel.tracking_uri)
+                send(parcel, folder / _ARTIFACTS, _recorder(parcel))
+            except Exception as error:  # one that fails must not hold up the others
+                _log.warning("the record in %s was not sent: %s", folder, error)
+                continue
+            shutil.rmtree(folder, ignore_errors=True)
+        sent.append(folder.name)
+    return sent
+
+
+@contextmanager
+def _held(place: Path) -> Iterator[bool]:
+    """Keep other processes from sending the parcel of ``place``; False where one is at it."""
+    try:
+        handle = (place / _CONTENT).open()
+    except FileNotFoundError:
+        yield False
+        return
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield (place / _CONTENT).exists()
+
+
+def _recorder(parcel: Parcel) -> Recorder:
+    opening = parcel.opening
+    if parcel.run_id or opening is None:
+        return Recorder(parcel.tracking_uri)
+    return Recorder(parcel.tracking_uri, opening.experiment, opening.artifacts)
+
+
+def _put_down(parcel: Parcel, artifacts: Path, outbox: Path) -> Path:
+    """Keep the parcel in ``outbox``, whole or not at all."""
+    name = parcel.run_id or (parcel.opening.token if parcel.opening else "")
+    place, unfinished = outbox / name, outbox / f".{name}.unfinished"
+    for folder in (place, unfinished):
+        shutil.rmtree(folder, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    with (unfinished / _CONTENT).open("w") as content:
+        json.dump(parcel.model_dump(), content, indent=1)
+        content.flush()
+        os.fsync(content.fileno())
+    if artifacts.is_dir():
+        shutil.move(artifacts, unfinished / _ARTIFACTS)
+    unfinished.rename(place)
+    return place
