@@ -204,7 +204,7 @@ class Backend(ABC):
     name: ClassVar[str]
     #: False for backends that train in the driver process alone.
     needs_spark: ClassVar[bool] = True
-    #: Whether two runs of the same seed give identical weights.
+    #: Whether two runs of the same seed give identical weights; see :meth:`repeats`.
     reproducible: ClassVar[bool] = True
     #: Distributions whose versions belong in the record.
     packages: ClassVar[tuple[str, ...]] = ("keras", "tensorflow-cpu")
@@ -220,6 +220,10 @@ class Backend(ABC):
     @abstractmethod
     def synchronisation(self, task: TrainingTask) -> str:
         """Say in a few words how workers agree on the weights."""
+
+    def repeats(self, options: Options) -> bool:
+        """Return whether two runs of the same seed give identical weights with ``options``."""
+        return self.reproducible
 
     def unsupported(self, task: TrainingTask) -> str | None:
         """Return why this task cannot be done, or None. Starts nothing."""

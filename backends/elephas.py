@@ -64,6 +64,10 @@ class Elephas(Backend):
         locking = "with locks" if mode == "asynchronous" else "without locks (hogwild)"
         return f"parameter server {locking}, each worker's full update every {frequency}"
 
+    def repeats(self, options: Options) -> bool:
+        """Updates reach a parameter server in any order."""
+        return not isinstance(options, ElephasOptions) or options.mode == "synchronous"
+
     def unsupported(self, task: TrainingTask) -> str | None:
         """Refuse what Elephas would skip or ignore without a word."""
         options = _options(task)

@@ -39,7 +39,7 @@ class Injector(Observer):
         """Note the time; a fault that does not strike is there already."""
         self._diary.send("run_starts", images=images)
         if self._fault is not None and not self._fault.strikes:
-            self._diary.send("strikes", members=[])
+            self._diary.send("strikes")
 
     def event(self, event: dict[str, Any]) -> None:
         """Note what the driver tells, and begin to count where the moment says so."""
@@ -73,8 +73,7 @@ class Injector(Observer):
         if self._ended.wait(seconds):
             return
         assert self._fault is not None
-        members = [(one.pid, one.create_time()) for one in self._scene.members()]
-        self._diary.send("strikes", members=members)
+        self._diary.send("strikes")
         try:
             self._diary.send("struck", text=self._fault.strike(self._scene))
         except Exception as error:  # the report says that nothing was tried

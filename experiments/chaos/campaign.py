@@ -2,19 +2,18 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from backends import create
 from experiments.chaos.diary import Diary, Moment, read_diary
 from experiments.chaos.faults import FAULTS, Fault
 from experiments.chaos.hosts import Hosts
 from experiments.chaos.job import JOB, AttemptJob
+from experiments.chaos.leftovers import Leftovers
 from experiments.chaos.outcome import Attempt, Outcome, StoredRun, Verdict, judge
 from experiments.chaos.scene import Conditions
 from experiments.chaos.server import store_of
@@ -27,11 +26,9 @@ from experiments.records import FINISHED
 #: Seconds beyond a run's own time limit after which its process is taken to hang: it prepares
 #: data before, and closes records and ends processes after.
 _BEYOND_LIMIT = 240.0
-#: Seconds within which the processes of a run that is over must be gone.
-_GONE_LIMIT = 30.0
+_EPOCH_SECONDS = "train.epoch_s"
 #: Seconds that a process may take to close its record when the campaign is interrupted.
 _GRACE = 20.0
-_LOOK = 0.2
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,10 @@ class Campaign:
             self.tell(f"{backend}: {fault.title}, --resume")
             resumed = self._attempt(place, backend, fault, None, reference)
         stored = self._stored(place, backend, fault)
-        return judge(backend, fault, reference, attempt, resumed, stored)
+        made = create(backend)
+        options = made.options(**self.experiment.backend_options.get(backend, {}))
+        repeats = made.repeats(options)
+        return judge(backend, fault, reference, attempt, resumed, stored, repeats=repeats)
 
     def _attempt(
         self,
@@ -110,18 +110,38 @@ class Campaign:
             resume=resume,
         )
         (folder / JOB).write_text(job.model_dump_json(indent=1))
-        try:
-            ended = self._wait(folder, job.experiment.time_limit + _BEYOND_LIMIT)
-        finally:
-            if self.hosts is not None:
-                self.hosts.heal()
+        ended, left = self._make(folder, job.experiment.time_limit + _BEYOND_LIMIT)
         diary = read_diary(folder)
         return Attempt(
             diary=diary,
             ended=ended,
-            left=_still_there(diary),
+            left=left,
             difference=self._difference(reference, diary) if reference else None,
         )
+
+    def _make(self, folder: Path, limit: float) -> tuple[bool, tuple[int, ...]]:
+        """Run the process of ``folder``; return whether it ended by itself, and what it left."""
+        command = [sys.executable, "-m", "experiments.chaos.attempt", str(folder.absolute())]
+        if self.hosts is not None:
+            command = [*self.hosts.driver_command, *command]
+        leftovers = Leftovers(self.hosts)
+        environment = {
+            **spark_environment(),
+            **leftovers.mark,
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        }
+        child = start(command, folder / "attempt.log", environment)
+        try:
+            try:
+                child.wait(limit)
+            except subprocess.TimeoutExpired:
+                return False, ()
+            finally:
+                if self.hosts is not None:
+                    self.hosts.heal()
+            return True, leftovers.wait()
+        finally:
+            stop([child], grace=_GRACE)
 
     def _experiment(self, backend: str, fault: type[Fault] | None) -> Experiment:
         name = f"{self.experiment.name}-{fault.name if fault else 'undisturbed'}"
@@ -134,24 +154,6 @@ class Campaign:
                 "artifacts": str((self.folder / "artifacts").absolute()),
             }
         )
-
-    def _wait(self, folder: Path, limit: float) -> bool:
-        """Run the process of ``folder``; return whether it ended by itself."""
-        command = [sys.executable, "-m", "experiments.chaos.attempt", str(folder.absolute())]
-        if self.hosts is not None:
-            command = [*self.hosts.driver_command, *command]
-        child = start(command, folder / "attempt.log", _environment())
-        deadline = time.monotonic() + limit
-        try:
-            while time.monotonic() < deadline:
-                try:
-                    child.wait(_LOOK)
-                except subprocess.TimeoutExpired:
-                    continue
-                return True
-            return False
-        finally:
-            stop([child], grace=_GRACE)
 
     def _stored(self, place: Path, backend: str, fault: type[Fault]) -> list[StoredRun]:
         """Return the runs of a backend and fault as they stand in MLflow."""
@@ -166,6 +168,7 @@ class Campaign:
                 run.info.status,
                 run.data.tags.get("status_reason", ""),
                 dict(run.data.metrics),
+                recorder.steps(run.info.run_id, _EPOCH_SECONDS),
             )
             for run in recorder.runs({"backend": backend})
         ]
@@ -227,22 +230,3 @@ def campaign(
     folder.mkdir(parents=True, exist_ok=True)
     whole = Campaign(experiment, folder, conditions or Conditions(), hosts, tell, keep)
     return whole.run(backends, faults)
-
-
-def _environment() -> dict[str, str]:
-    return {**spark_environment(), "PYTHONPATH": str(Path(__file__).parents[2])}
-
-
-def _still_there(diary: Diary) -> tuple[int, ...]:
-    """Return those of the processes seen at the strike that do not end."""
-    told = diary.first("strikes")
-    seen = []
-    for pid, created in told["members"] if told else ():
-        try:
-            process = psutil.Process(pid)
-            if process.create_time() == created:
-                seen.append(process)
-        except psutil.NoSuchProcess:
-            continue
-    _, alive = psutil.wait_procs(seen, timeout=_GONE_LIMIT)
-    return tuple(one.pid for one in alive if one.is_running())

@@ -13,6 +13,7 @@ from experiments.supervision import TIME_LIMIT_REASON
 #: order differ by less.
 SAME = 1e-4
 _FINAL_METRIC = "test.accuracy"
+NO_IMAGES = "looks at no training image"
 
 
 class Verdict(StrEnum):
@@ -23,13 +24,19 @@ class Verdict(StrEnum):
     HUNG = "hung"
     RECORD_LOST = "record lost"
     LEFT_BEHIND = "processes left behind"
+    #: ``--resume`` found what the run had left and did not finish it.
+    NOT_RESUMED = "not resumed"
+    #: ``--resume`` gave another result, of a backend that gives the same one for the same seed.
+    OTHER_RESULT = "other result"
+    #: It trained on the damaged image and said nothing.
+    UNNOTICED = "not noticed"
     #: The run was over before anything was done to it.
     NOT_STRUCK = "not struck"
     DOES_NOT_APPLY = "does not apply"
 
 
 #: What no run may become.
-BAD = {Verdict.HUNG, Verdict.RECORD_LOST, Verdict.LEFT_BEHIND, Verdict.NOT_STRUCK}
+BAD = {*Verdict} - {Verdict.RECOVERED, Verdict.FAILED_CLEANLY, Verdict.DOES_NOT_APPLY}
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,8 @@ class StoredRun:
     status: str
     reason: str
     metrics: dict[str, float]
+    #: Numbers of the epochs whose seconds it has, in the order in which they were written.
+    epochs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,8 @@ def judge(
     attempt: Attempt,
     resumed: Attempt | None,
     stored: Sequence[StoredRun],
+    *,
+    repeats: bool = False,
 ) -> Outcome:
     """Say what became of ``attempt``, and of ``resumed``, which went on with it.
 
@@ -121,8 +132,9 @@ def judge(
         Of the undisturbed run.
     stored
         All runs of this backend and fault in MLflow.
+    repeats
+        Whether the backend promises the same result for the same seed.
     """
-
     attempts = [attempt, *filter(None, [resumed])]
     last, struck = attempts[-1], attempt.diary.struck is not None
     outcome = Outcome(
@@ -134,9 +146,16 @@ def judge(
         resumed=resumed is not None and last.finished,
         run_ids=tuple(run.run_id for run in stored),
     )
-    if (wrong := _wrong(fault, attempts, stored)) is not None:
+    if (wrong := _wrong(fault, reference, attempts, stored)) is not None:
         verdict, message = wrong
         return replace(outcome, verdict=verdict, message=message)
+    if not fault.strikes and attempt.finished:
+        blind = Verdict.DOES_NOT_APPLY, NO_IMAGES
+        verdict, message = (Verdict.UNNOTICED, "") if _seen(attempt.record) else blind
+        return replace(outcome, verdict=verdict, message=message)
+    if resumed is not None and repeats and (last.difference is None or last.difference > SAME):
+        message = f"--resume gave probabilities that differ by up to {last.difference}"
+        return replace(outcome, verdict=Verdict.OTHER_RESULT, message=message)
     if attempt.finished or fault.ends_harness:
         return outcome
     assert attempt.record is not None
@@ -149,7 +168,7 @@ def judge(
 
 
 def _wrong(
-    fault: type[Fault], attempts: Sequence[Attempt], stored: Sequence[StoredRun]
+    fault: type[Fault], reference: Diary, attempts: Sequence[Attempt], stored: Sequence[StoredRun]
 ) -> tuple[Verdict, str] | None:
     """Return what must not happen and did, or None."""
     first, last = attempts[0], attempts[-1]
@@ -158,32 +177,47 @@ def _wrong(
         found = Verdict.NOT_STRUCK, str(missed["text"])
     elif any(not one.ended or _over_time(one.record) for one in attempts):
         found = Verdict.HUNG, "it had to be ended at the time limit"
-    elif first.diary.struck is None:
+    elif first.diary.struck is None or _after_training(fault, reference, first.diary):
         found = Verdict.NOT_STRUCK, _too_late(first.record)
-    elif lost := lost_record(stored, len(attempts)):
+    elif lost := lost_record(stored, attempts):
         found = Verdict.RECORD_LOST, lost
     elif left := [pid for one in attempts for pid in one.left]:
         found = Verdict.LEFT_BEHIND, f"still there: {', '.join(map(str, left))}"
-    elif fault.ends_harness and not last.finished:
-        reason = last.record.reason if last.record else "it ended without a word"
-        found = Verdict.RECORD_LOST, f"--resume did not go on: {reason}"
     elif first.record is None and not fault.ends_harness:
         found = Verdict.RECORD_LOST, "its process ended without a word: see attempt.log"
+    elif (len(attempts) > 1 or fault.ends_harness) and not last.finished:
+        reason = last.record.reason if last.record else "it ended without a word"
+        found = Verdict.NOT_RESUMED, f"--resume did not finish: {reason}"
     return found
 
 
-def lost_record(stored: Sequence[StoredRun], expected: int) -> str:
-    """Return what is wrong with the records of ``expected`` runs, or an empty text."""
-    if len(stored) != expected:
-        return f"MLflow has {len(stored)} of {expected} runs"
-    for run in stored:
-        if run.status == "RUNNING":
-            return f"run {run.run_id} seems to run still"
-        if not run.reason:
-            return f"run {run.run_id} does not say how it ended"
-        if run.status == FINISHED and _FINAL_METRIC not in run.metrics:
-            return f"run {run.run_id} is FINISHED and has no {_FINAL_METRIC}"
-    return ""
+def lost_record(stored: Sequence[StoredRun], attempts: Sequence[Attempt]) -> str:
+    """Return what is wrong with the records of ``attempts``, or an empty text."""
+    if len(stored) != len(attempts):
+        return f"MLflow has {len(stored)} of {len(attempts)} runs"
+    told = {one.record.run_id: one for one in attempts if one.record}
+    wrong = [_wrong_with(run, told.get(run.run_id)) for run in stored]
+    return next(filter(None, wrong), "")
+
+
+def _wrong_with(run: StoredRun, attempt: Attempt | None) -> str:
+    """Return what the record of a run lacks of what its harness told."""
+    found = ""
+    told = attempt.record if attempt else None
+    missing = sorted(told.metrics.keys() - run.metrics.keys()) if told else []
+    if run.status == "RUNNING":
+        found = "seems to run still"
+    elif not run.reason:
+        found = "does not say how it ended"
+    elif run.status == FINISHED and _FINAL_METRIC not in run.metrics:
+        found = f"is FINISHED and has no {_FINAL_METRIC}"
+    elif missing:
+        found = f"lacks {', '.join(missing)}"
+    elif told and run.epochs != tuple(epoch["number"] for epoch in told.epochs):
+        found = f"has epochs {run.epochs} of {len(told.epochs)}"
+    elif attempt and attempt.finished and attempt.difference is None:
+        found = "is FINISHED and has no predictions"
+    return found and f"run {run.run_id} {found}"
 
 
 def cost_of(fault: type[Fault], reference: Diary, attempts: Sequence[Attempt]) -> Cost:
@@ -192,12 +226,7 @@ def cost_of(fault: type[Fault], reference: Diary, attempts: Sequence[Attempt]) -
     undisturbed = _between(reference.started, reference.ended)
     again, at_most = 0, False
     if fault.costs_work or len(attempts) > 1:
-        assert first.diary.struck is not None
-        _, told = first.diary.under_way(first.diary.struck)
-        # A run that recovers by itself may repeat only a part of what was done, and a backend
-        # tells now and then how far it is.
-        at_most = told is None or len(attempts) == 1
-        again = first.diary.images if told is None else told
+        again, at_most = _trained_again(reference, attempts)
     return Cost(
         seconds=_between(first.diary.started, last.diary.ended) - undisturbed,
         images_missing=int(_seen(reference.record) - _seen(last.record)),
@@ -205,6 +234,31 @@ def cost_of(fault: type[Fault], reference: Diary, attempts: Sequence[Attempt]) -
         at_most=at_most,
         difference=last.difference,
     )
+
+
+def _trained_again(reference: Diary, attempts: Sequence[Attempt]) -> tuple[int, bool]:
+    """Return how many images, and whether it is no more than that."""
+    first, last = attempts[0], attempts[-1]
+    assert first.diary.struck is not None
+    if reference.middle.phase == "fit":  # epochs are told at the end alone, if at all
+        told_epochs = sum(event["event"] == "epoch" for event in reference.events)
+        return first.diary.images * max(1, told_epochs), True
+    number, told = first.diary.under_way(first.diary.struck)
+    whole = 0
+    if len(attempts) > 1 and last.record:
+        whole = number - 1 - int(last.record.tags.get("resumed_after_epoch", 0))
+    again = whole * first.diary.images + (first.diary.images if told is None else told)
+    # A run that recovers by itself may repeat only a part of what was done, and a backend tells
+    # now and then how far it is.
+    return again, told is None or len(attempts) == 1
+
+
+def _after_training(fault: type[Fault], reference: Diary, diary: Diary) -> bool:
+    """Whether it struck when there was nothing left to train; some train for no time at all."""
+    predicts = diary.first("phase", name="predict")
+    if not fault.strikes or predicts is None or reference.middle.phase == "load":
+        return False
+    return diary.struck is not None and diary.struck >= float(predicts["time"])
 
 
 def _between(start: float | None, end: float | None) -> float:

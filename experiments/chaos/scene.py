@@ -11,7 +11,6 @@ from pydantic import BaseModel
 
 from experiments.chaos.hosts import Hosts
 from experiments.errors import ExperimentError
-from experiments.processes import tree
 
 _EXECUTOR, _DRIVER = "CoarseGrainedExecutorBackend", "experiments.worker"
 
@@ -74,13 +73,6 @@ class Scene:
             if _DRIVER in _command(one):
                 return one
         raise ExperimentError("no driver was there to be struck")
-
-    def members(self) -> list[psutil.Process]:
-        """Return all processes of the run; none of them may be there when it is over."""
-        own = psutil.Process().children(recursive=True)
-        if self.hosts is None:
-            return own
-        return own + [one for executor in self.executors() for one in tree(executor.pid)]
 
 
 def kill(processes: Iterable[psutil.Process]) -> None:

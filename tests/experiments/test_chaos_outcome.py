@@ -1,11 +1,13 @@
 """How a run that something was done to is judged, and how the verdicts are shown."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from experiments.chaos.diary import Diary, Moment
 from experiments.chaos.faults import (
+    CorruptRow,
     DriverKilled,
     ExecutorKilled,
     Fault,
@@ -21,7 +23,9 @@ from experiments.records import RunRecord
 IMAGES = 100
 
 
-def record(status: str = "FINISHED", reason: str = "", seen: float = 400.0) -> dict[str, Any]:
+def record(
+    status: str = "FINISHED", reason: str = "", seen: float = 400.0, resumed_after: int = 0
+) -> dict[str, Any]:
     return RunRecord(
         experiment="test",
         backend="elephas",
@@ -31,6 +35,7 @@ def record(status: str = "FINISHED", reason: str = "", seen: float = 400.0) -> d
         status=status,
         reason=reason,
         metrics={"train.samples_seen": seen},
+        tags={"resumed_after_epoch": str(resumed_after)} if resumed_after else {},
     ).model_dump()
 
 
@@ -46,29 +51,39 @@ def diary(*, struck: float | None = None, end: float = 60.0, **how: Any) -> Diar
         {"event": "phase", "name": "predict", "time": 50.0},
     ]
     if struck is not None:
-        events.append({"event": "strikes", "time": struck, "members": []})
+        events.append({"event": "strikes", "time": struck})
         events.append({"event": "struck", "time": struck, "text": "killed executor 7"})
     kept = [event for event in events if float(str(event["time"])) <= end]
     if how.get("closed", True):
-        told = record(**{key: how[key] for key in ("status", "reason", "seen") if key in how})
+        told = record(**{key: value for key, value in how.items() if key != "closed"})
         kept.append({"event": "run_ends", "time": end, "record": told})
     return Diary(tuple(sorted(kept, key=lambda event: float(str(event["time"])))))
 
 
+def finished(**how: Any) -> Attempt:
+    """A run with the result of the undisturbed one."""
+    return Attempt(diary(**how), ended=True, difference=0.0)
+
+
 def stored(status: str = "FINISHED", reason: str = "finished") -> StoredRun:
-    metrics = {"test.accuracy": 0.9} if status == "FINISHED" else {}
-    return StoredRun("1", status, reason, metrics)
+    metrics = {"train.samples_seen": 400.0}
+    return StoredRun(
+        "1", status, reason, metrics | ({"test.accuracy": 0.9} if status == "FINISHED" else {})
+    )
 
 
 def judged(
-    fault: type[Fault], attempt: Attempt, *runs: StoredRun, resumed: Attempt | None = None
+    fault: type[Fault],
+    attempt: Attempt,
+    *runs: StoredRun,
+    resumed: Attempt | None = None,
+    repeats: bool = True,
 ) -> Outcome:
-    return judge("elephas", fault, diary(), attempt, resumed, runs)
+    return judge("elephas", fault, diary(), attempt, resumed, runs, repeats=repeats)
 
 
 def test_run_that_goes_on_by_itself_has_recovered_with_time_and_images_lost() -> None:
-    attempt = Attempt(diary(struck=25.0, end=72.0, seen=350.0), ended=True, difference=0.0)
-    found = judged(ExecutorKilled, attempt, stored())
+    found = judged(ExecutorKilled, finished(struck=25.0, end=72.0, seen=350.0), stored())
     assert found.verdict == Verdict.RECOVERED
     assert found.cost is not None
     assert (found.cost.seconds, found.cost.images_missing) == (12.0, 50)
@@ -77,7 +92,7 @@ def test_run_that_goes_on_by_itself_has_recovered_with_time_and_images_lost() ->
 
 
 def test_fault_that_costs_no_work_repeats_none() -> None:
-    found = judged(Straggler, Attempt(diary(struck=25.0, end=90.0), ended=True), stored())
+    found = judged(Straggler, finished(struck=25.0, end=90.0), stored())
     assert found.cost is not None
     assert (found.cost.seconds, found.cost.images_again) == (30.0, 0)
 
@@ -90,7 +105,7 @@ def test_failed_run_tells_how_soon_and_why_and_what_going_on_costs() -> None:
     assert (alone.verdict, alone.message) == (Verdict.FAILED_CLEANLY, failed["reason"])
     assert alone.seconds_to_failure == pytest.approx(3.5)
     assert alone.cost is None
-    resumed = Attempt(diary(end=85.0), ended=True, difference=0.0)
+    resumed = finished(end=85.0, resumed_after=1)
     both = judged(DriverKilled, attempt, *runs, resumed=resumed)
     assert both.resumed
     assert both.cost is not None
@@ -100,7 +115,7 @@ def test_failed_run_tells_how_soon_and_why_and_what_going_on_costs() -> None:
 
 def test_killed_harness_recovers_by_resuming_alone() -> None:
     attempt = Attempt(diary(struck=28.0, end=28.0, closed=False), ended=True)
-    closed, resumed = stored("KILLED", "ended without a word"), Attempt(diary(end=80.0), ended=True)
+    closed, resumed = stored("KILLED", "ended without a word"), finished(end=80.0, resumed_after=1)
     found = judged(HarnessKilled, attempt, closed, stored(), resumed=resumed)
     assert found.verdict == Verdict.RECOVERED
     assert found.resumed
@@ -140,24 +155,43 @@ def test_killed_harness_recovers_by_resuming_alone() -> None:
             "without a word",
         ),
         (
-            Attempt(diary(struck=25.0), ended=True),
+            finished(struck=25.0),
             [],
             Verdict.RECORD_LOST,
             "MLflow has 0 of 1 runs",
         ),
         (
-            Attempt(diary(struck=25.0), ended=True),
+            finished(struck=25.0),
             [StoredRun("1", "FINISHED", "finished", {})],
             Verdict.RECORD_LOST,
             "no test.accuracy",
         ),
         (
-            Attempt(diary(struck=25.0), ended=True, left=(17,)),
+            finished(struck=25.0),
+            [StoredRun("1", "FINISHED", "finished", {"test.accuracy": 0.9})],
+            Verdict.RECORD_LOST,
+            "lacks train.samples_seen",
+        ),
+        (
+            finished(struck=25.0),
+            [replace(stored(), epochs=(1, 3))],
+            Verdict.RECORD_LOST,
+            "has epochs (1, 3) of 0",
+        ),
+        (
+            Attempt(diary(struck=25.0), ended=True),
+            [stored()],
+            Verdict.RECORD_LOST,
+            "no predictions",
+        ),
+        (
+            Attempt(diary(struck=25.0), ended=True, left=(17,), difference=0.0),
             [stored()],
             Verdict.LEFT_BEHIND,
             "17",
         ),
-        (Attempt(diary(), ended=True), [stored()], Verdict.NOT_STRUCK, "more --epochs"),
+        (finished(), [stored()], Verdict.NOT_STRUCK, "more --epochs"),
+        (finished(struck=55.0), [stored()], Verdict.NOT_STRUCK, "more --epochs"),
     ],
 )
 def test_what_must_not_happen_is_told(
@@ -168,6 +202,40 @@ def test_what_must_not_happen_is_told(
     assert found.bad
     assert words in found.message
     assert f"**{verdict}**" in overview([found]).to_markdown()
+
+
+FAILURE = {"status": "FAILED", "reason": "worker 1 died"}
+
+
+def test_resuming_must_finish_and_give_the_result_that_the_backend_promises() -> None:
+    first = Attempt(diary(struck=25.0, end=28.0, **FAILURE), ended=True)
+    runs = [stored("FAILED", "worker 1 died"), stored()]
+    other = replace(finished(end=85.0, resumed_after=1), difference=0.2)
+    found = judged(DriverKilled, first, *runs, resumed=other)
+    assert (found.verdict, found.bad) == (Verdict.OTHER_RESULT, True)
+    assert "0.2" in found.message
+    unpromised = judged(DriverKilled, first, *runs, resumed=other, repeats=False)
+    assert unpromised.verdict == Verdict.FAILED_CLEANLY
+    again = Attempt(diary(end=40.0, status="FAILED", reason="no such checkpoint"), ended=True)
+    stuck = judged(DriverKilled, first, runs[0], runs[0], resumed=again)
+    assert (stuck.verdict, stuck.bad) == (Verdict.NOT_RESUMED, True)
+    assert "no such checkpoint" in stuck.message
+
+
+def test_run_that_had_to_start_anew_has_trained_on_everything_again() -> None:
+    first = Attempt(diary(struck=37.0, end=38.0, **FAILURE), ended=True)
+    runs = [stored("FAILED", "worker 1 died"), stored()]
+    found = judged(DriverKilled, first, *runs, resumed=finished(end=110.0))
+    assert found.cost is not None
+    assert (found.cost.images_again, found.cost.at_most) == (3 * IMAGES, True)
+
+
+def test_damaged_image_must_be_noticed_by_who_trains_on_it() -> None:
+    found = judged(CorruptRow, finished(struck=0.0), stored())
+    assert (found.verdict, found.bad) == (Verdict.UNNOTICED, True)
+    nothing = replace(stored(), metrics={"train.samples_seen": 0.0, "test.accuracy": 0.5})
+    blind = judged(CorruptRow, finished(struck=0.0, seen=0.0), nothing)
+    assert blind.verdict == Verdict.DOES_NOT_APPLY
 
 
 def test_strike_is_in_the_middle_of_the_second_epoch() -> None:
@@ -186,7 +254,7 @@ def test_fit_too_short_for_a_middle_is_struck_when_it_begins() -> None:
 
 
 def test_tables_show_every_pair_and_tell_why_one_was_not_tried() -> None:
-    recovered = judged(ExecutorKilled, Attempt(diary(struck=25.0, end=72.0), True), stored())
+    recovered = judged(ExecutorKilled, finished(struck=25.0, end=72.0), stored())
     away = Outcome("elephas", HostGone.name, Verdict.DOES_NOT_APPLY, "needs a cluster (--cluster)")
     table = overview([recovered, away])
     assert list(table.columns) == ["backend", ExecutorKilled.title, HostGone.title]
