@@ -190,18 +190,22 @@ def _fit_with_server(task: TrainingTask, context: RunContext) -> FitResult:
     present = executors.alive(context.spark.sparkContext)
     from elephas.spark_model import AsynchronousSparkModel
 
+    from backends.elephas_server import ParameterServer
+
     options = _options(task)
     model = task.compiled_model()
     context.verify_initial_weights(model.get_weights())
+    port = options.port or free_port(address)
     spark_model = AsynchronousSparkModel(
         model,
         mode=options.mode,
         frequency=options.frequency,
         parameter_server_mode="http",  # the socket server burns a core and hung once
-        port=options.port or free_port(address),
+        port=port,
     )
-    spark_model.parameter_server.debug = False  # Flask's debugger would run anybody's code
+    spark_model.parameter_server = ParameterServer(spark_model.serialized_model, port, options.mode)
     losses = context.spark.sparkContext.accumulator([], _list_parameter())
+    repeated = context.spark.sparkContext.accumulator(0)
     shard_rows = [shard.rows for shard in task.data.shards("train", task.workers)]
     started = perf_counter()
     spark_model.fit(
@@ -210,7 +214,7 @@ def _fit_with_server(task: TrainingTask, context: RunContext) -> FitResult:
         batch_size=task.worker_batch_size,
         verbose=0,
         shuffle=task.shuffle,
-        callbacks=[_random_starts(task.seed, 1), _loss_recorder(losses)],
+        callbacks=[_random_starts(task.seed, 1), _loss_recorder(losses, repeated)],
     )
     seconds = perf_counter() - started
     weights = spark_model.master_network.get_weights()
@@ -234,10 +238,10 @@ def _fit_with_server(task: TrainingTask, context: RunContext) -> FitResult:
     ]
     if not by_epoch:
         notes.append("With frequency 'batch' Elephas tells no training loss.")
-    if executors.lost(context.spark.sparkContext, present):
+    if repeated.value or executors.lost(context.spark.sparkContext, present):
         notes.append(
-            "An executor was lost: its images were trained on again from the start, on top of "
-            "whatever updates it had sent before."
+            "A worker failed or was lost: its images were trained on again from the start, on top "
+            "of whatever updates it had sent before."
         )
     if task.imbalance == "sampling":
         notes.append("Images are drawn once, for all epochs.")
@@ -317,8 +321,8 @@ def _list_parameter() -> Any:
     return Lists()
 
 
-def _loss_recorder(losses: Any) -> Any:
-    """Return a Keras callback that tells the driver each epoch's loss.
+def _loss_recorder(losses: Any, repeated: Any) -> Any:
+    """Return a Keras callback that tells the driver each epoch's loss, and of second tries.
 
     Elephas calls ``fit`` once for each epoch on a worker, so calls are counted here.
     """
@@ -328,6 +332,13 @@ def _loss_recorder(losses: Any) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.calls = 0
+
+        def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+            from pyspark import TaskContext
+
+            task = TaskContext.get()
+            if self.calls == 0 and task is not None and task.attemptNumber():
+                repeated.add(1)
 
         def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
             self.calls += 1

@@ -18,9 +18,15 @@ def try_elsewhere(workers: int) -> dict[str, str]:
     """Return settings with which a task that failed on one executor is tried on another.
 
     Without them Spark gives it back to the one that is free, which is the one where it failed: a
-    worker with a full disk ends the run.
+    worker with a full disk ends the run. A task that fails on all of them waits for a new one, by
+    default for two minutes: long enough here for an executor that is just being replaced.
     """
-    return {"spark.excludeOnFailure.enabled": "true"} if workers > 1 else {}
+    if workers == 1:
+        return {}
+    return {
+        "spark.excludeOnFailure.enabled": "true",
+        "spark.scheduler.excludeOnFailure.unschedulableTaskSetTimeout": "10s",
+    }
 
 
 def alive(spark: "SparkContext") -> frozenset[tuple[str, int]]:

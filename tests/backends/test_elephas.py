@@ -1,14 +1,19 @@
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import numpy as np
+import psutil
 import pytest
 
 from backends.base import RunContext, TrainingTask
 from backends.elephas import Elephas, ElephasOptions
 from backends.keras_local import KerasLocal
-from backends.ports import free_port
+from backends.ports import LOOPBACK, free_port
 from data.prepared import PreparedData
 from models import ModelConfig, OptimizerConfig
 from tests.backends.conformance import BackendConformance, Harness, harness
@@ -16,6 +21,8 @@ from tests.backends.fit_process import fit_all
 from tests.listening import listening
 
 __all__ = ["harness"]
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.spark
 
@@ -101,3 +108,27 @@ def test_parameter_server_trains_on_loopback_alone(
     assert record.epochs[-1]["validation_loss"] < np.log(2)
     told = [epoch["loss"] for epoch in record.epochs]
     assert all(told) if frequency == "epoch" else told == [None] * 4
+
+
+def test_parameter_server_outlives_a_lost_worker_and_ends_with_a_killed_driver() -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "tests.backends.elephas_serving", str(port)]
+    environment = {**os.environ, "SPARK_LOCAL_IP": LOOPBACK}
+    driver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT)
+    try:
+        assert driver.stdout is not None
+        # Flask says something of its own before.
+        told = (line.strip() for line in driver.stdout)
+        server = psutil.Process(next(int(line) for line in told if line.isdigit()))
+        with socket.create_connection((LOOPBACK, port), timeout=20) as worker:
+            worker.sendall(b"POST /update HTTP/1.1\r\nContent-Length: 100\r\n\r\n too little")
+        with socket.create_connection((LOOPBACK, port), timeout=20) as other:
+            other.sendall(b"POST /update HTTP/1.1\r\nContent-Length: 4\r\n\r\n bad")
+            assert b" 500 " in other.recv(64)
+        with urlopen(f"http://{LOOPBACK}:{port}/parameters", timeout=20) as weights:
+            assert len(weights.read()) > 1000
+        driver.kill()
+        server.wait(10)
+    finally:
+        driver.kill()
+        driver.wait()

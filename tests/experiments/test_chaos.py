@@ -66,10 +66,15 @@ def test_killed_processes_and_damaged_files_without_spark(
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_full_disk_under_elephas(experiment: Experiment, tmp_path: Path) -> None:
+def test_full_disk_and_damaged_image_under_elephas(experiment: Experiment, tmp_path: Path) -> None:
     """What becomes of each backend without an executor is tested where the backend is."""
     shorter = experiment.model_copy(update={"epochs": 8})
-    (full,) = campaign(shorter, ["elephas"], ["disk-full"], tmp_path / "chaos")
+    faults = ["disk-full", "corrupt-row"]
+    full, damaged = campaign(shorter, ["elephas"], faults, tmp_path / "chaos")
+    assert damaged.verdict == Verdict.FAILED_CLEANLY
+    assert "does not have the 1728" in damaged.message
+    assert damaged.seconds_to_failure is not None
+    assert damaged.seconds_to_failure < 90, "Spark waited for an executor that is not coming"
     assert not full.bad, full
     assert full.cost is not None
     assert full.cost.images_missing == 0
