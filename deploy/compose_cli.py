@@ -11,13 +11,19 @@ from deploy.cli_errors import plain_errors
 
 def env(
     file: Annotated[Path, typer.Option(help="Where Compose looks for it.")] = Path(".env"),
+    workers: Annotated[int, typer.Option(min=1, help="Containers with one executor each.")] = 2,
+    worker_memory: Annotated[
+        str, typer.Option(metavar="SIZE", help="Heap that a worker offers.")
+    ] = "2g",
 ) -> None:
     """Write a .env with random passwords for docker-compose.yml; an existing one stays."""
     from deploy import secret_file
 
     with plain_errors():
-        names = secret_file.write(file)
-        sys.stdout.write(f"{file}: {', '.join(names)} (random, readable by you alone)\n")
+        settings = {"WORKERS": str(workers), "WORKER_MEMORY": worker_memory}
+        names = secret_file.write(file, settings)
+        told = ", ".join(f"{name}={value}" for name, value in settings.items())
+        sys.stdout.write(f"{file}: {', '.join(names)} (random, readable by you alone), {told}\n")
 
 
 def bucket(name: Annotated[str, typer.Argument(help="Name of the bucket.")]) -> None:

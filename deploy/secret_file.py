@@ -2,7 +2,9 @@
 
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from deploy.errors import DeployError
 
@@ -17,8 +19,8 @@ ACCESS_KEYS = ("S3_ACCESS_KEY",)
 _PASSWORD_BYTES, _ACCESS_KEY_BYTES = 32, 10
 
 
-def write(path: Path) -> tuple[str, ...]:
-    """Write the variables and return their names.
+def write(path: Path, settings: Mapping[str, str] = MappingProxyType({})) -> tuple[str, ...]:
+    """Write the variables, and ``settings`` below them; return the names of the random ones.
 
     Raises
     ------
@@ -38,5 +40,5 @@ def write(path: Path) -> tuple[str, ...]:
     except OSError as error:
         raise DeployError(f"{path} cannot be written: {error.strerror}") from error
     with os.fdopen(descriptor, "w") as file:
-        file.writelines(f"{name}={value}\n" for name, value in values.items())
+        file.writelines(f"{name}={value}\n" for name, value in {**values, **settings}.items())
     return tuple(values)

@@ -27,6 +27,8 @@ from experiments.processes import start, stop
 
 ROOT = Path(__file__).parents[2]
 TOOLS = Path(sys.executable).parent
+#: Of a ``.env``, beside its passwords.
+SETTINGS = {"WORKERS": "3", "WORKER_MEMORY": "2g"}
 #: Seconds for a service to become healthy.
 LIMIT = 180
 _HOLDER = """
@@ -197,15 +199,16 @@ def postgres_programs() -> Path:
 
 
 def passwords_of(path: Path) -> dict[str, str]:
-    """Return the variables of a ``.env``."""
-    return dict(line.split("=", 1) for line in path.read_text().splitlines())
+    """Return the variables of a ``.env`` that nobody else may know."""
+    known = dict(line.split("=", 1) for line in path.read_text().splitlines())
+    return {name: value for name, value in known.items() if name not in SETTINGS}
 
 
 @pytest.fixture(scope="module")
 def passwords(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ``.env`` as ``python -m deploy env`` writes it."""
     path = tmp_path_factory.mktemp("compose") / ".env"
-    secret_file.write(path)
+    secret_file.write(path, SETTINGS)
     return path
 
 

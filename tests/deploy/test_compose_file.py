@@ -50,9 +50,21 @@ def test_ports_are_on_loopback_and_images_are_pinned(compose: dict[str, Any]) ->
         assert re.search(r":v?\d+\.\d+", service["image"]), name
         for port in service.get("ports", ()):
             assert port["host_ip"] == "127.0.0.1", name
-    bases = re.findall(r"^FROM (\S+)", (ROOT / "deploy" / "Dockerfile").read_text(), re.M)
+    text = (ROOT / "deploy" / "Dockerfile").read_text()
+    stages = set(re.findall(r" AS (\S+)", text))
+    bases = set(re.findall(r"^FROM (\S+)", text, re.M)) - stages
     assert bases
     assert all(re.fullmatch(r"python:3\.11\.\d+-slim-\w+", base) for base in bases)
+
+
+def test_image_runs_as_root_where_sagemaker_asks_for_it_alone() -> None:
+    text = (ROOT / "deploy" / "Dockerfile").read_text()
+    stages = [part.splitlines() for part in text.split("\nFROM ")[1:]]
+    users = {
+        lines[0].partition(" AS ")[2]: [line for line in lines if line.startswith("USER ")]
+        for lines in stages
+    }
+    assert users == {"environment": [], "packages": [], "sagemaker": ["USER 0"], "": ["USER 10001"]}
 
 
 def test_image_installs_only_packages_of_a_known_hash() -> None:
@@ -74,6 +86,7 @@ def test_services_are_watched_restarted_and_hardened(compose: dict[str, Any]) ->
 
 def test_a_worker_can_be_scaled(compose: dict[str, Any]) -> None:
     worker = compose["services"]["worker"]
+    assert worker["scale"] == 3, "'run' would bring their number back to one"
     assert "container_name" not in worker
     assert "ports" not in worker
 
@@ -93,7 +106,7 @@ def test_every_password_asked_for_is_generated_and_none_has_a_default(passwords:
     text = (ROOT / "docker-compose.yml").read_text()
     asked = set(re.findall(r"\$\{(\w+):\?", text)) | set(re.findall(r"environment: (\w+)", text))
     assert asked == set(passwords_of(passwords))
-    assert set(re.findall(r"\$\{(\w+):-", text)) == {"WORKER_MEMORY"}
+    assert set(re.findall(r"\$\{(\w+):-", text)) == {"WORKERS", "WORKER_MEMORY"}
 
 
 def test_engine_gets_neither_passwords_nor_history() -> None:
