@@ -240,6 +240,8 @@ def _trained_again(reference: Diary, attempts: Sequence[Attempt]) -> tuple[int, 
     """Return how many images, and whether it is no more than that."""
     first, last = attempts[0], attempts[-1]
     assert first.diary.struck is not None
+    if not _seen(last.record):
+        return 0, False
     if reference.middle.phase == "fit":  # epochs are told at the end alone, if at all
         told_epochs = sum(event["event"] == "epoch" for event in reference.events)
         return first.diary.images * max(1, told_epochs), True

@@ -230,6 +230,14 @@ def test_run_that_had_to_start_anew_has_trained_on_everything_again() -> None:
     assert (found.cost.images_again, found.cost.at_most) == (3 * IMAGES, True)
 
 
+def test_who_looks_at_no_image_trains_on_none_again() -> None:
+    first = Attempt(diary(struck=25.0, end=28.0, seen=0.0, **FAILURE), ended=True)
+    runs = [stored("FAILED", "worker 1 died"), stored()]
+    found = judged(DriverKilled, first, *runs, resumed=finished(end=70.0, seen=0.0))
+    assert found.cost is not None
+    assert found.cost.images_again == 0
+
+
 def test_damaged_image_must_be_noticed_by_who_trains_on_it() -> None:
     found = judged(CorruptRow, finished(struck=0.0), stored())
     assert (found.verdict, found.bad) == (Verdict.UNNOTICED, True)
