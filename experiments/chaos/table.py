@@ -8,7 +8,7 @@ import pandas as pd
 from rich import box
 from rich.table import Table
 
-from experiments.chaos.faults import FAULTS
+from experiments.chaos.faults import FAULTS, NO_HOSTS
 from experiments.chaos.outcome import SAME, Cost, Outcome, Verdict
 
 #: Files of :func:`write_tables`.
@@ -103,7 +103,7 @@ def write_tables(outcomes: Sequence[Outcome], folder: Path) -> None:
 
 def _short(one: Outcome) -> str:
     if one.verdict == Verdict.DOES_NOT_APPLY:
-        return _NOTHING if "--cluster" not in one.message else one.message
+        return _NOTHING if one.message != NO_HOSTS else "needs `--cluster`"
     if one.bad:
         return f"**{one.verdict}**"
     if one.verdict == Verdict.RECOVERED:

@@ -7,6 +7,7 @@ import pytest
 
 from experiments.chaos.diary import Diary, Moment
 from experiments.chaos.faults import (
+    NO_HOSTS,
     CorruptRow,
     DriverKilled,
     ExecutorKilled,
@@ -263,11 +264,11 @@ def test_fit_too_short_for_a_middle_is_struck_when_it_begins() -> None:
 
 def test_tables_show_every_pair_and_tell_why_one_was_not_tried() -> None:
     recovered = judged(ExecutorKilled, finished(struck=25.0, end=72.0), stored())
-    away = Outcome("elephas", HostGone.name, Verdict.DOES_NOT_APPLY, "needs a cluster (--cluster)")
+    away = Outcome("elephas", HostGone.name, Verdict.DOES_NOT_APPLY, NO_HOSTS)
     table = overview([recovered, away])
     assert list(table.columns) == ["backend", ExecutorKilled.title, HostGone.title]
     assert table.iloc[0, 1] == "recovered, +12 s, at most 32 images again"
-    assert table.iloc[0, 2] == "needs a cluster (--cluster)"
+    assert table.iloc[0, 2] == "needs `--cluster`"
     assert len(details([recovered, away])) == 1
     assert len(raw([recovered, away])) == 2
     assert ExecutorKilled.how in markdown([recovered, away])
