@@ -204,6 +204,8 @@ class Backend(ABC):
     name: ClassVar[str]
     #: False for backends that train in the driver process alone.
     needs_spark: ClassVar[bool] = True
+    #: False for who looks at labels alone.
+    reads_pixels: ClassVar[bool] = True
     #: Whether two runs of the same seed give identical weights; see :meth:`repeats`.
     reproducible: ClassVar[bool] = True
     #: Distributions whose versions belong in the record.

@@ -12,6 +12,7 @@ class Majority(Backend):
 
     name = "majority"
     needs_spark = False
+    reads_pixels = False
     takes_optimizer = False
     packages = ()
 

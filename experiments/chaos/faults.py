@@ -21,6 +21,7 @@ from experiments.processes import tree
 
 NO_HOSTS = "needs a cluster of several hosts (--cluster)"
 NO_EXECUTORS = "trains without executors"
+NO_PIXELS = "looks at no pixel"
 
 
 class Fault(ABC):
@@ -233,6 +234,10 @@ class CorruptRow(Fault):
     name, title = "corrupt-row", "corrupt row"
     how = "the last training image lacks a byte"
     strikes = resumes = False
+
+    def misfit(self, backend: Backend, hosts: Hosts | None) -> str:
+        """Who looks at no image cannot notice."""
+        return "" if backend.reads_pixels else NO_PIXELS
 
     def prepare(self, scene: Scene, experiment: Experiment) -> Mapping[str, Any]:
         """Copy the data and damage the copy."""

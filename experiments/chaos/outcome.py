@@ -13,7 +13,6 @@ from experiments.supervision import TIME_LIMIT_REASON
 #: order differ by less.
 SAME = 1e-4
 _FINAL_METRIC = "test.accuracy"
-NO_IMAGES = "looks at no training image"
 
 
 class Verdict(StrEnum):
@@ -150,9 +149,7 @@ def judge(
         verdict, message = wrong
         return replace(outcome, verdict=verdict, message=message)
     if not fault.strikes and attempt.finished:
-        blind = Verdict.DOES_NOT_APPLY, NO_IMAGES
-        verdict, message = (Verdict.UNNOTICED, "") if _seen(attempt.record) else blind
-        return replace(outcome, verdict=verdict, message=message)
+        return replace(outcome, verdict=Verdict.UNNOTICED)
     if resumed is not None and repeats and (last.difference is None or last.difference > SAME):
         message = f"--resume gave probabilities that differ by up to {last.difference}"
         return replace(outcome, verdict=Verdict.OTHER_RESULT, message=message)
@@ -239,20 +236,22 @@ def cost_of(fault: type[Fault], reference: Diary, attempts: Sequence[Attempt]) -
 def _trained_again(reference: Diary, attempts: Sequence[Attempt]) -> tuple[int, bool]:
     """Return how many images, and whether it is no more than that."""
     first, last = attempts[0], attempts[-1]
-    assert first.diary.struck is not None
-    if not _seen(last.record):
-        return 0, False
+    epochs = sum(event["event"] == "epoch" for event in reference.events)
     if reference.middle.phase == "fit":  # epochs are told at the end alone, if at all
-        told_epochs = sum(event["event"] == "epoch" for event in reference.events)
-        return first.diary.images * max(1, told_epochs), True
-    number, told = first.diary.under_way(first.diary.struck)
-    whole = 0
-    if len(attempts) > 1 and last.record:
-        whole = number - 1 - int(last.record.tags.get("resumed_after_epoch", 0))
-    again = whole * first.diary.images + (first.diary.images if told is None else told)
-    # A run that recovers by itself may repeat only a part of what was done, and a backend tells
-    # now and then how far it is.
-    return again, told is None or len(attempts) == 1
+        return first.diary.images * max(1, epochs), True
+    struck = first.diary.struck
+    assert struck is not None
+    if len(attempts) == 1:
+        # It may repeat only a part of what was done.
+        _, told = first.diary.under_way(struck)
+        return first.diary.images if told is None else told, True
+    # A run may go on for a while before it fails.
+    number, told = first.diary.under_way(max(event["time"] for event in first.diary.events))
+    after = int(last.record.tags.get("resumed_after_epoch", 0)) if last.record else 0
+    whole = (number - 1 - after) * first.diary.images
+    if told is None and number <= epochs:
+        return whole + first.diary.images, True
+    return whole + (told or 0), False
 
 
 def _after_training(fault: type[Fault], reference: Diary, diary: Diary) -> bool:

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from backends import create
 from experiments.chaos.diary import Diary, Moment
 from experiments.chaos.faults import (
     NO_HOSTS,
+    NO_PIXELS,
     CorruptRow,
     DriverKilled,
     ExecutorKilled,
@@ -111,7 +113,7 @@ def test_failed_run_tells_how_soon_and_why_and_what_going_on_costs() -> None:
     assert both.resumed
     assert both.cost is not None
     assert both.cost.seconds == pytest.approx(25.0)
-    assert (both.cost.images_again, both.cost.at_most) == (32, False)
+    assert (both.cost.images_again, both.cost.at_most) == (64, False)
 
 
 def test_killed_harness_recovers_by_resuming_alone() -> None:
@@ -231,20 +233,20 @@ def test_run_that_had_to_start_anew_has_trained_on_everything_again() -> None:
     assert (found.cost.images_again, found.cost.at_most) == (3 * IMAGES, True)
 
 
-def test_who_looks_at_no_image_trains_on_none_again() -> None:
-    first = Attempt(diary(struck=25.0, end=28.0, seen=0.0, **FAILURE), ended=True)
+def test_run_that_went_on_before_it_failed_has_lost_what_it_did_last() -> None:
+    """Struck in the second epoch, ended in the fourth, of which nothing was told."""
+    first = Attempt(diary(struck=25.0, end=42.0, **FAILURE), ended=True)
     runs = [stored("FAILED", "worker 1 died"), stored()]
-    found = judged(DriverKilled, first, *runs, resumed=finished(end=70.0, seen=0.0))
+    found = judged(DriverKilled, first, *runs, resumed=finished(end=85.0, resumed_after=3))
     assert found.cost is not None
-    assert found.cost.images_again == 0
+    assert (found.cost.images_again, found.cost.at_most) == (IMAGES, True)
 
 
-def test_damaged_image_must_be_noticed_by_who_trains_on_it() -> None:
+def test_damaged_image_must_be_noticed_by_who_looks_at_it() -> None:
     found = judged(CorruptRow, finished(struck=0.0), stored())
     assert (found.verdict, found.bad) == (Verdict.UNNOTICED, True)
-    nothing = replace(stored(), metrics={"train.samples_seen": 0.0, "test.accuracy": 0.5})
-    blind = judged(CorruptRow, finished(struck=0.0, seen=0.0), nothing)
-    assert blind.verdict == Verdict.DOES_NOT_APPLY
+    assert CorruptRow().misfit(create("majority"), None) == NO_PIXELS
+    assert CorruptRow().misfit(create("elephas"), None) == ""
 
 
 def test_strike_is_in_the_middle_of_the_second_epoch() -> None:
