@@ -1,7 +1,8 @@
 """``python -m deploy pack``: this environment as an archive that runs wherever it is unpacked.
 
 The interpreter is inside, with its standard library and the libraries that it is linked with, and
-so is Java: a Spark worker needs Linux with a C library that is not older than this machine's.
+so is Java: a Spark worker needs Linux with a C library that is not older than the one which the
+packed programs ask for. The manifest names it (``deploy.packing.c_library``).
 """
 
 import platform
@@ -24,6 +25,8 @@ class Packed:
     archive_bytes: int
     #: Of names and contents: the same environment has the same.
     checksum: str
+    #: The oldest C library that it runs with, as ``glibc-2.34``.
+    libc: str
 
 
 def pack(
@@ -40,7 +43,7 @@ def pack(
         typer.echo(
             f"{output}: {packed.packages} packages, {packed.archive_bytes / 1e6:,.0f} MB "
             f"({packed.content_bytes / 1e6:,.0f} MB unpacked), checksum {packed.checksum[:12]}, "
-            f"in {time.monotonic() - started:.0f} s\n"
+            f"in {time.monotonic() - started:.0f} s; needs {packed.libc} or newer\n"
             f"run_experiment.py --environment archive --environment-archive {output}"
         )
 
@@ -53,7 +56,7 @@ def pack_environment(output: Path) -> Packed:
     DeployError
         When the name does not say its format, as Spark needs it, or the file cannot be written.
     """
-    from deploy.packing import interpreter, packages
+    from deploy.packing import c_library, interpreter, packages
     from deploy.packing.archive import Entry, new_archive
     from experiments.environment import MANIFEST, Manifest
     from experiments.locked import needed_distributions
@@ -66,6 +69,7 @@ def pack_environment(output: Path) -> Packed:
     compiled = [e.content for e in unique.values() if isinstance(e.content, Path) and e.is_library]
     unique |= {entry.name: entry for entry in interpreter.runtimes(compiled)}
     unique |= {entry.name: entry for entry in interpreter.entries()}
+    libc = c_library.needed_by(unique.values())
     unfinished = output.with_name(f"{output.name}.unfinished")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +78,7 @@ def pack_environment(output: Path) -> Packed:
                 archive.add(packages.with_bytecode(entry))
             manifest = Manifest(
                 python=platform.python_version(),
-                libc="-".join(platform.libc_ver()),
+                libc=libc,
                 packages={name: one.version for name, one in distributions.items()},
                 checksum=archive.checksum,
             )
@@ -85,5 +89,5 @@ def pack_environment(output: Path) -> Packed:
     finally:
         unfinished.unlink(missing_ok=True)
     return Packed(
-        len(distributions), archive.content_bytes, output.stat().st_size, manifest.checksum
+        len(distributions), archive.content_bytes, output.stat().st_size, manifest.checksum, libc
     )

@@ -30,7 +30,7 @@ class Manifest:
     """What an archive says of itself."""
 
     python: str
-    #: C library of the machine that made it; a worker's must not be older.
+    #: The oldest C library that its programs run with, as ``glibc-2.34``.
     libc: str
     packages: dict[str, str]
     #: SHA-256 of all names and contents.

@@ -22,12 +22,15 @@ Model = TypeVar("Model", bound=BaseModel)
 @contextmanager
 def ended_in_every_case() -> Iterator[None]:
     """Let Ctrl-C and termination run what ends the machines, and turn errors into a line."""
-    from deploy.aws.runner import RunFailedError
+    from deploy.aws.runner import InterruptedRunError, RunFailedError
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminated)
     try:
         yield
+    except InterruptedRunError as error:
+        sys.stderr.write(f"\n{error}\n")
+        raise typer.Exit(INTERRUPTED) from None
     except RunFailedError as error:
         sys.stderr.write(f"error: {error}\n")
         raise typer.Exit(FAILED) from None
@@ -35,7 +38,7 @@ def ended_in_every_case() -> Iterator[None]:
         sys.stderr.write(f"error: {error}\n")
         raise typer.Exit(WRONG_REQUEST) from None
     except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted: what had been started was ended\n")
+        sys.stderr.write("\ninterrupted\n")
         raise typer.Exit(INTERRUPTED) from None
 
 

@@ -15,36 +15,72 @@ from deploy.errors import DeployError
 ATTEMPTS = 8
 _CHUNK = 1 << 20
 #: Codes by which AWS says that there is no such thing.
-_ABSENT = {"404", "NoSuchKey", "NotFound"}
+_ABSENT = {"404", "NoSuchKey", "NotFound", "ResourceNotFoundException"}
+#: That it is asked too often.
+_THROTTLED = {
+    "RequestLimitExceeded",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+}
+_EXPIRED = {
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "RequestExpired",
+    "UnrecognizedClientException",
+}
 _NO_CREDENTIALS = (
     "no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
     "AWS_SECRET_ACCESS_KEY, or sign in with 'aws sso login'"
 )
 
 
+class NotReachedError(DeployError):
+    """No answer that counts: the network, AWS's own trouble, or credentials that have run out."""
+
+
+class ThrottledError(NotReachedError):
+    """AWS has refused for now."""
+
+
 class Aws:
     """Clients of one region, made when first needed."""
 
     def __init__(self, region: str | None) -> None:
+        self._region = region
+        self.renew()
+
+    def renew(self) -> None:
+        """Read the credentials anew: they may have been renewed beside this process.
+
+        Raises
+        ------
+        DeployError
+            When AWS's settings name no region, or a profile that is not there.
+        """
         import boto3
         from botocore.exceptions import ProfileNotFound
 
         try:
-            self.session = boto3.Session(region_name=region)
+            self.session = boto3.Session(region_name=self._region)
         except ProfileNotFound as error:
             raise DeployError(f"{error}: correct AWS_PROFILE") from error
         if self.session.region_name is None:
             raise DeployError("no AWS region is set: use --region, for example eu-central-1")
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, int], Any] = {}
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, attempts: int = ATTEMPTS) -> Any:
         """Return the client of ``service``, which repeats throttled requests ever more slowly."""
         from botocore.config import Config
 
-        if service not in self._clients:
-            retries = {"mode": "adaptive", "total_max_attempts": ATTEMPTS}
-            self._clients[service] = self.session.client(service, config=Config(retries=retries))
-        return self._clients[service]
+        if (service, attempts) not in self._clients:
+            retries = {"mode": "adaptive", "total_max_attempts": attempts}
+            self._clients[service, attempts] = self.session.client(
+                service, config=Config(retries=retries)
+            )
+        return self._clients[service, attempts]
 
     def send(self, request: Request, values: dict[str, str]) -> dict[str, Any] | None:
         """Return the answer; None when a thing is not there whose absence is no failure.
@@ -52,7 +88,9 @@ class Aws:
         Raises
         ------
         DeployError
-            When AWS refuses or cannot be reached.
+            When AWS refuses.
+        NotReachedError
+            When it cannot be reached.
         """
         if request.unless and self.send(request.unless, values) is not None:
             return None
@@ -60,11 +98,13 @@ class Aws:
         with plain_errors(request.operation, optional=request.optional):
             if request.operation == "PutObject":
                 # In parts, each of which is repeated on its own, when the file is large.
+                more = {"Metadata": parameters["Metadata"]} if "Metadata" in parameters else None
                 self.client("s3").upload_file(
-                    str(request.file), parameters["Bucket"], parameters["Key"]
+                    str(request.file), parameters["Bucket"], parameters["Key"], ExtraArgs=more
                 )
                 return {}
-            answer = getattr(self.client(request.service), request.method)(**parameters)
+            client = self.client(request.service, 1 if request.lost else ATTEMPTS)
+            answer = getattr(client, request.method)(**parameters)
             if request.file is not None:
                 _write(answer["Body"], request.file)
                 if request.unpack:
@@ -81,6 +121,8 @@ def plain_errors(operation: str, *, optional: bool = False) -> Iterator[None]:
     ------
     DeployError
         Saying what was asked and what AWS answered.
+    NotReachedError
+        When that may be otherwise in a minute.
     """
     from boto3.exceptions import Boto3Error
     from botocore import exceptions as aws
@@ -88,27 +130,33 @@ def plain_errors(operation: str, *, optional: bool = False) -> Iterator[None]:
     try:
         yield
     except aws.ClientError as error:
-        answer = error.response.get("Error", {})
-        code = str(answer.get("Code", ""))
-        if not (optional and code in _ABSENT):
-            raise DeployError(_refusal(operation, code, str(answer.get("Message", "")))) from error
+        if not (optional and str(error.response.get("Error", {}).get("Code")) in _ABSENT):
+            raise _refused(operation, error.response) from error
     except (aws.NoCredentialsError, aws.PartialCredentialsError) as error:
-        raise DeployError(_NO_CREDENTIALS) from error
+        raise NotReachedError(_NO_CREDENTIALS) from error
     except aws.ParamValidationError as error:
         raise DeployError(f"{operation} is not a valid request: {_line(str(error))}") from error
     except (aws.BotoCoreError, Boto3Error) as error:
         cause = error.__context__
         if isinstance(cause, aws.ClientError):  # an upload wraps it
-            answer = cause.response.get("Error", {})
-            text = _refusal(operation, str(answer.get("Code")), str(answer.get("Message")))
-            raise DeployError(text) from error
-        raise DeployError(f"{operation} did not reach AWS: {_line(str(error))}") from error
+            raise _refused(operation, cause.response) from error
+        raise NotReachedError(f"{operation} did not reach AWS: {_line(str(error))}") from error
 
 
 def checksum(path: Path) -> str:
     """Return the SHA-256 of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _refused(operation: str, response: dict[str, Any]) -> DeployError:
+    answer = response.get("Error", {})
+    code = str(answer.get("Code", ""))
+    text = _refusal(operation, code, str(answer.get("Message", "")))
+    if code in _THROTTLED:
+        return ThrottledError(text)
+    own_trouble = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) >= 500
+    return NotReachedError(text) if own_trouble or code in _EXPIRED else DeployError(text)
 
 
 def _refusal(operation: str, code: str, message: str) -> str:
@@ -119,7 +167,7 @@ def _refusal(operation: str, code: str, message: str) -> str:
             f"AWS does not allow {operation} ({_line(message)}): 'python -m deploy iam' prints the "
             "policies that are needed"
         )
-    if code in ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId"):
+    if code in _EXPIRED:
         return f"AWS does not accept the credentials ({code}): renew them"
     return f"AWS refused {operation} ({code}): {_line(message)}"
 

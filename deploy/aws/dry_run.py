@@ -13,6 +13,10 @@ def text(plan: Plan) -> str:
         lines += [f"# {number}. {_purpose(request)}", _body(request), ""]
     for request in plan.cancel:
         lines += [f"# if it is interrupted or out of time: {_purpose(request)}", _body(request), ""]
+    for request in plan.start:
+        if request.lost:
+            text = f"# if its answer is lost: {_purpose(request.lost.request)}"
+            lines += [text, _body(request.lost.request), ""]
     if plan.diagnose:
         lines += [f"# if it fails: {plan.diagnose.purpose}", _body(plan.diagnose), ""]
     return "\n".join(lines)

@@ -4,10 +4,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-from deploy.aws import prices, storage
+from deploy.aws import emr_size, prices, storage
 from deploy.aws.job import TAG, JobOptions, record_requests, run_arguments, upload
-from deploy.aws.plan import Plan, Request, Until
-from deploy.errors import DeployError
+from deploy.aws.plan import Lost, Plan, Request, Until
 
 #: Tag that AWS's managed policy for the service role asks for.
 _MANAGED = "for-use-with-amazon-emr-managed-policies"
@@ -51,7 +50,8 @@ def plan(options: EmrOptions) -> Plan:
         When the environment's archive is missing or the machines are too few.
     """
     place = options.place
-    _check_size(options)
+    if not options.cluster:
+        emr_size.check(options.run, options.instance_type, options.core_nodes)
     uploads = upload(options, _COMMAND, "what the nodes do")
     step = _step(options, uploads.program, uploads.environment)
     start = _new_cluster(options, step, uploads.program, uploads.environment)
@@ -60,9 +60,9 @@ def plan(options: EmrOptions) -> Plan:
     end: tuple[Request, ...] = (_terminate(),)
     by_hand = f"aws emr terminate-clusters --region {options.region} --cluster-ids {_CLUSTER}"
     if options.cluster:
-        start = _on_cluster(options.cluster, step)
+        start = _on_cluster(options, step)
         names = {"ClusterId": options.cluster}
-        cancel, end = (_cancel(options.cluster),), ()
+        cancel, end = (_cancel(options.cluster), _ended(options.cluster)), ()
         by_hand = (
             f"aws emr cancel-steps --region {options.region} --cluster-id {options.cluster} "
             f"--step-ids {_STEP}"
@@ -84,20 +84,8 @@ def plan(options: EmrOptions) -> Plan:
         deadline=options.max_hours * 3600,
         logs=f"{place.uri(place.key('logs'))}/ and {options.output / storage.CONSOLE}",
         by_hand=by_hand,
+        warnings=uploads.warnings,
     )
-
-
-def _check_size(options: EmrOptions) -> None:
-    known = prices.machine("emr", options.instance_type)
-    if known is None or options.cluster:
-        return
-    cores = known.vcpu * max(options.core_nodes, 1)
-    if options.run.workers > cores:
-        raise DeployError(
-            f"{options.run.workers} workers of one core are more than the {cores} of "
-            f"{max(options.core_nodes, 1)} x {options.instance_type}: use more --core-nodes or a "
-            "larger --instance-type"
-        )
 
 
 def _step(options: EmrOptions, script: str, environment: str) -> dict[str, object]:
@@ -108,7 +96,7 @@ def _step(options: EmrOptions, script: str, environment: str) -> dict[str, objec
         arguments += ["--price-core-hour", f"{one / known.vcpu:.4f}"]
     seconds = round((options.max_hours - (0 if options.cluster else START_HOURS)) * 3600)
     return {
-        "Name": f"sparkdl-bench {options.place.run}",
+        "Name": _name(options),
         # A cluster that was made for this step has nothing left to do after its failure.
         "ActionOnFailure": "CONTINUE" if options.cluster else "TERMINATE_CLUSTER",
         "HadoopJarStep": {
@@ -146,7 +134,7 @@ def _new_cluster(
         service="emr",
         operation="RunJobFlow",
         parameters={
-            "Name": f"sparkdl-bench {options.place.run}",
+            "Name": _name(options),
             "ReleaseLabel": options.release,
             "Applications": [{"Name": "Spark"}],
             "LogUri": options.place.uri(options.place.key("logs")) + "/",
@@ -168,7 +156,24 @@ def _new_cluster(
         },
         purpose="a cluster that runs the step and ends itself",
         keeps={_CLUSTER: "JobFlowId"},
+        lost=Lost(
+            request=Request(
+                service="emr",
+                operation="ListClusters",
+                parameters={"ClusterStates": ["STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING"]},
+                purpose="was the cluster made all the same?",
+            ),
+            path="Clusters",
+            name=_name(options),
+            keeps={_CLUSTER: "Id"},
+            by_hand=f"aws emr list-clusters --region {options.region} --active",
+        ),
     )
+
+
+def _name(options: EmrOptions) -> str:
+    """Return the name of cluster and step; the run's is part of it, so that it has no other."""
+    return f"sparkdl-bench {options.place.run}"
 
 
 def _group(role: str, market: str, instance_type: str, count: int) -> dict[str, object]:
@@ -180,13 +185,26 @@ def _group(role: str, market: str, instance_type: str, count: int) -> dict[str, 
     }
 
 
-def _on_cluster(cluster: str, step: dict[str, object]) -> Request:
+def _on_cluster(options: EmrOptions, step: dict[str, object]) -> Request:
+    cluster = options.cluster
     return Request(
         service="emr",
         operation="AddJobFlowSteps",
         parameters={"JobFlowId": cluster, "Steps": [step]},
         purpose=f"a step on {cluster}",
         keeps={_STEP: "StepIds.0"},
+        lost=Lost(
+            request=Request(
+                service="emr",
+                operation="ListSteps",
+                parameters={"ClusterId": cluster, "StepStates": ["PENDING", "RUNNING"]},
+                purpose="was the step added all the same?",
+            ),
+            path="Steps",
+            name=_name(options),
+            keeps={_STEP: "Id"},
+            by_hand=f"aws emr list-steps --region {options.region} --cluster-id {cluster}",
+        ),
     )
 
 
@@ -222,6 +240,11 @@ def _cancel(cluster: str) -> Request:
         },
         purpose="end the step",
     )
+
+
+def _ended(cluster: str) -> Request:
+    """Return what waits until the step has ended: then its record is fetched."""
+    return _follow(cluster).model_copy(update={"purpose": "step that was told to end"})
 
 
 def _terminate() -> Request:

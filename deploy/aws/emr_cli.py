@@ -17,6 +17,7 @@ _CLUSTER, _SERVERLESS, _COST = "Cluster", "Serverless", "Cost"
 
 
 def emr(
+    context: typer.Context,
     run: Annotated[
         list[str] | None,
         typer.Argument(help="Options of run_experiment.py, after '--'.", show_default=False),
@@ -112,10 +113,11 @@ def emr(
         "rehearsal": dry_run,
     }
     with ended_in_every_case(), tempfile.TemporaryDirectory() as staging:
-        from deploy.aws import run_options
+        from deploy.aws import emr_choices, run_options
         from deploy.aws.storage import Place
         from deploy.errors import DeployError
 
+        emr_choices.check(_typed(context), context.params)
         if not bucket:
             raise DeployError("name an S3 bucket of yours with --bucket")
         run_name = name or new_name()
@@ -130,9 +132,15 @@ def emr(
         }
         plan, price = _plan(serverless or application is not None, common, given)
         estimate = price.check(max_hours, max_cost)
-        carry_out(plan, common["region"], estimate, dry_run=dry_run)
+        carry_out(plan, common["region"], estimate, output, dry_run=dry_run)
         if not dry_run:
             tell_record(output, common["run"].tracking_uri)
+
+
+def _typed(context: typer.Context) -> set[str]:
+    """Return the names of the parameters that the user has given."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
 
 
 def _plan(
@@ -163,19 +171,33 @@ def _plan(
     return on_cluster.plan(emr_options), emr_options.price()
 
 
-def carry_out(plan: "Plan", region: str, estimate: str, *, dry_run: bool) -> None:
+def carry_out(plan: "Plan", region: str, estimate: str, output: Path, *, dry_run: bool) -> None:
     """Show the plan, or carry it out."""
     if dry_run:
         from deploy.aws.dry_run import text
 
         sys.stdout.write(text(plan))
+        for warning in plan.warnings:
+            sys.stderr.write(f"warning: {warning}\n")
         sys.stderr.write(f"nothing was sent; {estimate}\n")
         return
     from deploy.aws.client import Aws
     from deploy.aws.runner import Runner
 
     sys.stderr.write(f"{estimate}\n")
-    Runner(Aws(region), plan, show=tell).run()
+    try:
+        Runner(Aws(region), plan, show=tell).run()
+    finally:
+        _tell_waiting(output)
+
+
+def _tell_waiting(output: Path) -> None:
+    """Say how records whose MLflow server was away get there."""
+    if any(output.glob("outbox/*")):
+        sys.stderr.write(
+            f"records wait in {output}/outbox because their MLflow server was away: send them with"
+            f"\n        uv run python -m experiments send --work {output}\n"
+        )
 
 
 def tell_record(output: Path, tracking_uri: str | None) -> None:

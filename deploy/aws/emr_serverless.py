@@ -29,6 +29,9 @@ _PYTHON = "./environment/bin/python"
 #: Backends that put jars of their own on a driver's class path before its JVM starts.
 _NEEDS_OWN_JVM = ("bigdl",)
 _MINUTES = 60
+#: Minutes between the driver's own limit and AWS's, which lets nothing be kept: to start the driver
+#: with the environment, to close the records, to bring them to S3.
+_SPARE_MINUTES = 8
 
 
 class ServerlessOptions(JobOptions):
@@ -40,7 +43,7 @@ class ServerlessOptions(JobOptions):
     application: str | None = None
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
-    max_hours: float = Field(default=2.0, ge=0.1)
+    max_hours: float = Field(default=2.0, ge=0.25)
 
     @property
     def executor_gib(self) -> int:
@@ -77,22 +80,23 @@ def plan(options: ServerlessOptions) -> Plan:
     uploads = upload(options, _ENTRY, "what the driver does")
     application = options.application or _APPLICATION
     of_job = {"applicationId": application, "jobRunId": _JOB}
+    follow = Request(
+        service="emr-serverless",
+        operation="GetJobRun",
+        parameters=of_job,
+        purpose="job",
+        until=Until(
+            path="jobRun.state",
+            succeeded=("SUCCESS",),
+            failed=("FAILED", "CANCELLED"),
+            reasons=("jobRun.stateDetails",),
+        ),
+    )
     made_here = () if options.application else _make(options)
     return Plan(
         prepare=uploads.requests,
         start=(*made_here, _job(options, application, uploads.program, uploads.environment)),
-        follow=Request(
-            service="emr-serverless",
-            operation="GetJobRun",
-            parameters=of_job,
-            purpose="job",
-            until=Until(
-                path="jobRun.state",
-                succeeded=("SUCCESS",),
-                failed=("FAILED", "CANCELLED"),
-                reasons=("jobRun.stateDetails",),
-            ),
-        ),
+        follow=follow,
         fetch=record_requests(options),
         cancel=(
             Request(
@@ -101,6 +105,8 @@ def plan(options: ServerlessOptions) -> Plan:
                 parameters=of_job,
                 purpose="the job ends",
             ),
+            # An application does not stop while a job of it is still ending.
+            follow.model_copy(update={"purpose": "job that was told to end"}),
         ),
         end=() if options.application else _unmake(),
         # AWS ends the job at its limit; making the application comes on top.
@@ -110,6 +116,7 @@ def plan(options: ServerlessOptions) -> Plan:
             f"aws emr-serverless cancel-job-run --region {options.region} --application-id "
             f"{application} --job-run-id {_JOB}"
         ),
+        warnings=uploads.warnings,
     )
 
 
@@ -191,7 +198,8 @@ def _job(options: ServerlessOptions, application: str, entry: str, environment: 
         vcpu = prices.of_capacity(1, 0, options.region).by_hour
         gib = prices.of_capacity(0, 1, options.region).by_hour
         arguments += ["--price-core-hour", f"{vcpu:.4f}", "--price-gb-hour", f"{gib:.5f}"]
-    minutes = max(5, round(options.max_hours * _MINUTES))
+    minutes = round(options.max_hours * _MINUTES)
+    own_limit = str((minutes - _SPARE_MINUTES) * 60)
     code = f"{options.place.run_uri}/code.tar.gz"
     return Request(
         service="emr-serverless",
@@ -204,7 +212,11 @@ def _job(options: ServerlessOptions, application: str, entry: str, environment: 
             "jobDriver": {
                 "sparkSubmit": {
                     "entryPoint": entry,
-                    "entryPointArguments": [f"{options.place.run_uri}/record", *arguments],
+                    "entryPointArguments": [
+                        f"{options.place.run_uri}/record",
+                        own_limit,
+                        *arguments,
+                    ],
                     "sparkSubmitParameters": _spark(options, f"{environment}#environment", code),
                 }
             },

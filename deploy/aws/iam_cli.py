@@ -13,15 +13,32 @@ from deploy.errors import DeployError
 _PURPOSES = {
     "emr-user": "whoever runs 'deploy emr'",
     "emr-serverless-user": "whoever runs 'deploy emr --serverless'",
+    "emr-serverless-user-vpc": "the same with --subnet, beside it",
     "sagemaker-user": "whoever runs 'deploy sagemaker'",
     "job-role": "the machines and jobs of EMR (sparkdl-bench-job)",
     "job-trust": "who may take on sparkdl-bench-job",
     "emr-service-role": "EMR, beside AWS's AmazonEMRServicePolicy_v2 (sparkdl-bench-emr-service)",
     "emr-service-trust": "who may take on sparkdl-bench-emr-service",
     "sagemaker-role": "containers of SageMaker (sparkdl-bench-sagemaker)",
+    "sagemaker-role-vpc": "the same with --subnet, beside it",
     "sagemaker-trust": "who may take on sparkdl-bench-sagemaker",
     "scheduler-role": "the deletion of endpoints (sparkdl-bench-scheduler)",
     "scheduler-trust": "who may take on sparkdl-bench-scheduler",
+}
+#: What a policy does not do by itself.
+_NOTES = {
+    "emr-service-role": """\
+The role needs AWS's AmazonEMRServicePolicy_v2 too, which makes machines in tagged networks alone:
+subnet, its VPC and security groups of your own.
+  aws ec2 create-tags --resources subnet-... vpc-... sg-... \\
+      --tags Key=for-use-with-amazon-emr-managed-policies,Value=true
+Machines get sparkdl-bench-job through an instance profile of that name:
+  aws iam create-instance-profile --instance-profile-name sparkdl-bench-job
+  aws iam add-role-to-instance-profile --instance-profile-name sparkdl-bench-job \\
+      --role-name sparkdl-bench-job
+A cluster of your own (--cluster) is used by those who have emr-user when it has the project's tag:
+  aws emr add-tags --resource-id j-... --tags project=sparkdl-bench
+""",
 }
 
 
@@ -41,7 +58,7 @@ def iam(
 
     if policy is None:
         for name in names():
-            sys.stdout.write(f"{name:20} {_PURPOSES[name]}\n")
+            sys.stdout.write(f"{name:24} {_PURPOSES[name]}\n")
         return
     images = images or (f"{bucket}/{prefix.strip('/')}" if bucket else None)
     given = {
@@ -59,3 +76,4 @@ def iam(
         sys.stderr.write(f"error: {error}\n")
         raise typer.Exit(WRONG_REQUEST) from None
     sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    sys.stderr.write(_NOTES.get(policy, ""))

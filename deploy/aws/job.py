@@ -10,7 +10,8 @@ from deploy.aws.plan import Request
 from deploy.aws.run_options import RunOptions
 from deploy.aws.storage import Place
 
-#: Spark 3.5 on Amazon Linux 2023, whose C library is new enough for all packages.
+#: Spark 3.5 on Amazon Linux 2023. Its C library is glibc 2.34: an archive that asks for a newer one
+#: is refused (``deploy.aws.c_library``).
 RELEASE = "emr-7.9.0"
 #: Tag by which policies know what belongs to the project.
 TAG = "sparkdl-bench"
@@ -37,11 +38,14 @@ class JobOptions(BaseModel):
 class Uploads(NamedTuple):
     """What goes to S3 before anything starts."""
 
+    #: The environment first: what it may be refused for costs no other upload.
     requests: tuple[Request, ...]
     #: Address of the program that the machines begin with.
     program: str
     #: Address of the environment's archive.
     environment: str
+    #: What the user should know before anything is sent.
+    warnings: tuple[str, ...]
 
 
 def upload(options: JobOptions, program: Path, purpose: str) -> Uploads:
@@ -50,20 +54,18 @@ def upload(options: JobOptions, program: Path, purpose: str) -> Uploads:
     Raises
     ------
     DeployError
-        When the environment's archive is missing.
+        When the environment's archive is missing, or EMR's machines cannot run it.
     """
     place = options.place
-    environment, environment_upload = storage.environment(
-        place, options.environment, rehearsal=options.rehearsal
-    )
+    environment = storage.environment(place, options.environment, rehearsal=options.rehearsal)
     code = storage.pack_code(options.staging / "code.tar.gz", options.run.experiment_file)
     key = place.run_key(program.name)
     requests = (
+        *environment.requests,
         storage.upload(place, place.run_key("code.tar.gz"), code, "code of the run"),
         storage.upload(place, key, program, purpose),
-        *environment_upload,
     )
-    return Uploads(requests, place.uri(key), environment)
+    return Uploads(requests, place.uri(key), environment.address, environment.warnings)
 
 
 def run_arguments(job: JobOptions, platform: str) -> list[str]:
@@ -85,9 +87,17 @@ def record_requests(job: JobOptions) -> tuple[Request, ...]:
     names = [storage.RECORDS, storage.CONSOLE]
     if job.run.tracking_uri is None:
         names.insert(0, storage.DATABASE)
-    return tuple(
+    record = [
         storage.download(
             job.place, job.place.run_key("record", name), job.output / name, f"record: {name}"
         )
         for name in names
-    )
+    ]
+    waiting = storage.download(
+        job.place,
+        job.place.run_key("record", storage.OUTBOX),
+        job.output / storage.OUTBOX,
+        "records whose MLflow server was away, if there are any",
+        expected=False,
+    ).model_copy(update={"unpack": True})
+    return (*record, waiting)

@@ -1,5 +1,6 @@
 """What is sent to AWS, as data: a plan is made from options alone and can be shown before."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ METHODS = {
     ("s3", "GetObject"): "get_object",
     ("emr", "RunJobFlow"): "run_job_flow",
     ("emr", "AddJobFlowSteps"): "add_job_flow_steps",
+    ("emr", "ListClusters"): "list_clusters",
     ("emr", "ListSteps"): "list_steps",
     ("emr", "DescribeCluster"): "describe_cluster",
     ("emr", "CancelSteps"): "cancel_steps",
@@ -29,6 +31,7 @@ METHODS = {
     ("sagemaker", "DescribeEndpoint"): "describe_endpoint",
     ("sagemaker", "DeleteEndpoint"): "delete_endpoint",
     ("scheduler", "CreateSchedule"): "create_schedule",
+    ("scheduler", "DeleteSchedule"): "delete_schedule",
 }
 
 
@@ -70,6 +73,13 @@ class Request(_Frozen):
     unless: "Request | None" = None
     #: An answer that something is not there is no failure.
     optional: bool = False
+    #: Whether a run that has succeeded must have left it.
+    expected: bool = True
+    #: Judges the answer before anything costs money: returns what to warn of, raises to refuse.
+    #: Who may not ask goes on with a warning.
+    check: Callable[[dict[str, Any] | None], str | None] | None = None
+    #: AWS gives no token by which this could be sent twice and be done once: it is tried once.
+    lost: "Lost | None" = None
 
     @property
     def method(self) -> str:
@@ -80,6 +90,21 @@ class Request(_Frozen):
     def needs(self) -> set[str]:
         """Names that earlier answers must have given."""
         return _names(self.parameters)
+
+
+class Lost(_Frozen):
+    """How to find what a request has made whose answer did not arrive."""
+
+    #: Lists what there is.
+    request: Request
+    #: Where the list stands in the answer.
+    path: str
+    #: What it was called; no other has this name.
+    name: str
+    #: As in the request, of an entry of the list.
+    keeps: dict[str, str]
+    #: What to type when it is not in the list.
+    by_hand: str
 
 
 class Plan(_Frozen):
@@ -106,6 +131,8 @@ class Plan(_Frozen):
     logs: str
     #: What to type if ``end`` could not be sent.
     by_hand: str = ""
+    #: What the user should know before anything is sent.
+    warnings: tuple[str, ...] = ()
 
     @property
     def requests(self) -> tuple[Request, ...]:
@@ -118,6 +145,7 @@ class Plan(_Frozen):
         found = [*self.requests, *self.cancel]
         found += [self.diagnose] if self.diagnose else []
         found += [request.unless for request in found if request.unless]
+        found += [request.lost.request for request in found if request.lost]
         return tuple(found)
 
 

@@ -1,5 +1,6 @@
 """The options of ``run_experiment.py`` that follow ``--``, checked before anything is paid for."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ class RunOptions(BaseModel):
     backends: tuple[str, ...]
     seeds: tuple[int, ...]
     executor_memory_mb: int
+    #: Beside the heap, if the user has said so (``spark.executor.memoryOverhead``).
+    executor_overhead_mb: int | None
     #: An experiment file of the user's own, to be shipped.
     experiment_file: Path | None
     #: A server of the user's own that keeps the record.
@@ -64,6 +67,8 @@ def parse(arguments: Sequence[str], *, data_elsewhere: bool = False) -> RunOptio
         if given.get(name) not in (None, False) and _was_named(arguments, name):
             raise DeployError(f"--{name.replace('_', '-')} cannot be given here: {why}")
     experiment = _experiment(given)
+    if experiment.spark.environment == "archive":
+        raise DeployError(f"spark.environment 'archive' cannot be given: {_OURS['environment']}")
     source = experiment.data.source
     if source != "synthetic" and not source.startswith("s3://") and not data_elsewhere:
         raise DeployError(
@@ -74,13 +79,14 @@ def parse(arguments: Sequence[str], *, data_elsewhere: bool = False) -> RunOptio
     _check_server(tracking)
     file = Path(str(given["experiment"]))
     own_file = file if file.is_file() else None
-    memory = experiment.spark.executor_memory
+    overhead = experiment.spark.conf.get("spark.executor.memoryOverhead")
     return RunOptions(
         arguments=_with_shipped_file(arguments, str(file)) if own_file else tuple(arguments),
         workers=experiment.workers,
         backends=experiment.backends,
         seeds=experiment.seeds,
-        executor_memory_mb=int(memory[:-1]) * (1024 if memory.endswith("g") else 1),
+        executor_memory_mb=_mebibytes(experiment.spark.executor_memory),
+        executor_overhead_mb=_mebibytes(overhead) if overhead else None,
         experiment_file=own_file,
         tracking_uri=tracking,
         data=source,
@@ -132,6 +138,14 @@ def _experiment(given: Mapping[str, Any]) -> Any:
         return load(str(given["experiment"]), overrides)
     except (BackendError, ExperimentError) as error:
         raise DeployError(f"after --: {error}") from error
+
+
+def _mebibytes(size: str) -> int:
+    """Return what Spark reads in ``2g``, ``512m`` or ``2048``."""
+    found = re.fullmatch(r"(\d+)\s*([mg]?)b?", size.lower())
+    if found is None:
+        raise DeployError(f"after --: {size} is no size of memory: write 2g or 2048m")
+    return int(found[1]) * (1024 if found[2] == "g" else 1)
 
 
 def _check_server(uri: str | None) -> None:

@@ -36,7 +36,13 @@ def train(
     ] = None,
     *,
     bucket: Bucket,
-    image: Annotated[str, typer.Option(help="The worker image (deploy/Dockerfile) in ECR.")],
+    image: Annotated[
+        str,
+        typer.Option(
+            help="The worker image in ECR, of 'docker build --target sagemaker': it runs as root, "
+            "because SageMaker's folders belong to root."
+        ),
+    ],
     role: Role,
     prefix: Annotated[str, typer.Option(help="Where in the bucket.")] = "sparkdl-bench",
     region: Region = None,
@@ -84,7 +90,7 @@ def train(
         )
         plan = sagemaker_training.plan(options)
         estimate = options.price().check(max_hours, max_cost)
-        carry_out(plan, options.region, estimate, dry_run=dry_run)
+        carry_out(plan, options.region, estimate, output, dry_run=dry_run)
         if not dry_run:
             tell_record(output, options.run.tracking_uri)
 
@@ -107,14 +113,14 @@ def serve(
     memory_mb: Annotated[int, typer.Option(help="Of a serverless container.")] = 4096,
     scheduler_role: Annotated[
         str | None,
-        typer.Option(help="ARN of the role that deletes an endpoint on a machine in the end."),
+        typer.Option(help="ARN of the role that deletes the endpoint after --max-hours."),
     ] = None,
     dry_run: DryRun = False,
     max_cost: MaxCost = 5.0,
     max_hours: MaxHours = 2.0,
     price_per_hour: PricePerHour = None,
 ) -> None:
-    """Serve a recorded network with MLflow's deployment; idle it costs nothing."""
+    """Serve a recorded network with MLflow's deployment until --max-hours are over."""
     with ended_in_every_case():
         from datetime import UTC, datetime
 
@@ -153,7 +159,7 @@ def serve(
 def stop(
     name: Annotated[str, typer.Argument(help="Of the endpoint.")], region: Region = None
 ) -> None:
-    """Delete an endpoint with its configuration, model and archive."""
+    """Delete an endpoint with its configuration, model, archive and scheduled deletion."""
     with ended_in_every_case():
         from deploy.aws import sagemaker_serving as serving
 

@@ -2,9 +2,11 @@
 
 Reads hyperparameters and channels from ``/opt/ml/input``, runs ``run_experiment.py``, leaves the
 record in ``output/data`` (``output.tar.gz``), the trained networks in ``model`` (``model.tar.gz``)
-and, when it fails, the reason in ``output/failure``, which SageMaker shows.
+and, when it fails, the reason in ``output/failure``, which SageMaker shows. Records whose MLflow
+server was away are in ``output/data/outbox``.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -29,6 +31,11 @@ _RUNNER = Path(__file__).resolve().parents[2] / "run_experiment.py"
 def main() -> int:
     """Run; return the exit status of the run."""
     root = Path(os.environ.get(ROOT_VARIABLE, "/opt/ml"))
+    if problem := unwritable(root):
+        sys.stderr.write(f"error: {problem}\n")
+        with contextlib.suppress(OSError):  # perhaps this one can be
+            _fail(root, problem)
+        return 2
     record = root / "output" / "data"
     record.mkdir(parents=True, exist_ok=True)
     console = record / "console.log"
@@ -36,9 +43,29 @@ def main() -> int:
     if status != 0:
         last = [line for line in console.read_text(errors="replace").splitlines() if line.strip()]
         reason = "\n".join(last[-5:]) or f"run_experiment.py ended with status {status}"
-        (root / "output" / "failure").write_text(reason[-_FAILURE_LENGTH:])
+        _fail(root, reason)
     keep_models(record / "records.jsonl", root / "model")
     return status
+
+
+def unwritable(root: Path) -> str | None:
+    """Return what to do when SageMaker's folders cannot be written, before anything trains."""
+    for folder in (root / "model", root / "output"):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            return (
+                f"{folder} cannot be written ({error.strerror}): use the image of 'docker build "
+                "--target sagemaker', which runs as root, because SageMaker's folders belong to "
+                "root"
+            )
+    return None
+
+
+def _fail(root: Path, reason: str) -> None:
+    (root / "output" / "failure").write_text(reason[-_FAILURE_LENGTH:])
 
 
 def command(root: Path, record: Path) -> list[str]:
@@ -71,7 +98,10 @@ def _download(run: dict[str, Any], target: Path) -> None:
 
 
 def _run(command: list[str], records: Path, console: Path) -> int:
-    """Run with the record's lines in one file and the rest on screen and in another."""
+    """Run with the record's lines in one file and the rest on screen and in another.
+
+    Records that wait for their MLflow server are copied beside them.
+    """
     with tempfile.TemporaryDirectory() as work, records.open("wb") as lines:
         process = subprocess.Popen(command, stdout=lines, stderr=subprocess.PIPE, cwd=work)
         # SageMaker's time limit: the runner closes its records, within the two minutes it gives.
@@ -82,7 +112,11 @@ def _run(command: list[str], records: Path, console: Path) -> int:
                 sys.stderr.buffer.write(line)
                 sys.stderr.flush()
                 log.write(line)
-        return process.wait()
+        status = process.wait()
+        waiting = Path(work, "work", "outbox")
+        if waiting.is_dir() and any(waiting.iterdir()):
+            shutil.copytree(waiting, console.parent / waiting.name, dirs_exist_ok=True)
+        return status
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """An endpoint of SageMaker for a recorded network, made by MLflow's deployment client.
 
 By default it is serverless: idle, it costs nothing. One on a machine costs by the hour whether it
-is asked or not, so its deletion is scheduled with AWS before it is made.
+is asked or not. The deletion of either is scheduled with AWS before it is made.
 """
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from deploy.aws import prices
 from deploy.aws.client import Aws, plain_errors
+from deploy.aws.ending import undisturbed
 from deploy.aws.job import TAG
 from deploy.aws.plan import Request
 from deploy.errors import DeployError
@@ -22,6 +24,8 @@ PREFIX = "sparkdl-bench-"
 _FLAVOR = "python_function"
 #: Seconds for an endpoint to come up, with a pull of its image.
 _START_SECONDS = 1800
+#: What SageMaker says of an endpoint that has not come to be.
+_NO_ENDPOINT = "Could not find endpoint"
 
 
 class EndpointOptions(BaseModel):
@@ -41,7 +45,7 @@ class EndpointOptions(BaseModel):
     instance_type: str | None = None
     #: MB of a serverless container.
     memory_mb: int = Field(default=4096, ge=1024, le=6144, multiple_of=1024)
-    #: ARN of the role that deletes an endpoint on a machine.
+    #: ARN of the role that deletes the endpoint at its time.
     scheduler_role: str | None = None
     max_hours: float = Field(default=2.0, gt=0)
     price_per_hour: float | None = None
@@ -77,28 +81,26 @@ def deployment_config(options: EndpointOptions) -> dict[str, Any]:
     return config | {"instance_type": options.instance_type, "instance_count": 1}
 
 
-def deletion(options: EndpointOptions, now: datetime) -> Request | None:
-    """Return the request that has AWS delete an endpoint on a machine at its time.
+def deletion(options: EndpointOptions, now: datetime) -> Request:
+    """Return the request that has AWS delete the endpoint at its time.
 
     Raises
     ------
     DeployError
         When nobody is named who may.
     """
-    if options.instance_type is None:
-        return None
     if options.scheduler_role is None:
         raise DeployError(
-            "an endpoint on a machine costs until it is deleted: name the role that deletes it "
-            f"after {options.max_hours:g} h with --scheduler-role ('python -m deploy iam' has its "
-            "policy), or leave --instance-type away for a serverless one"
+            "an endpoint costs until it is deleted: name the role that deletes it after "
+            f"{options.max_hours:g} h with --scheduler-role (policy: 'python -m deploy iam "
+            "scheduler-role')"
         )
     end = now.astimezone(UTC) + timedelta(hours=options.max_hours)
     return Request(
         service="scheduler",
         operation="CreateSchedule",
         parameters={
-            "Name": f"{options.name}-{end:%Y%m%d-%H%M%S}",
+            "Name": options.name,
             "ScheduleExpression": f"at({end:%Y-%m-%dT%H:%M:%S})",
             "FlexibleTimeWindow": {"Mode": "OFF"},
             "ActionAfterCompletion": "DELETE",
@@ -109,6 +111,20 @@ def deletion(options: EndpointOptions, now: datetime) -> Request | None:
             },
         },
         purpose=f"AWS deletes the endpoint at {end:%H:%M} UTC",
+    )
+
+
+def no_deletion(name: str) -> Request:
+    """Return the request that takes back the scheduled deletion of the endpoint ``name``.
+
+    It would delete a later endpoint of that name before its time.
+    """
+    return Request(
+        service="scheduler",
+        operation="DeleteSchedule",
+        parameters={"Name": name},
+        purpose="no deletion is left of an earlier endpoint of this name",
+        optional=True,
     )
 
 
@@ -134,11 +150,11 @@ def planned(options: EndpointOptions, now: datetime) -> list[tuple[str, str, dic
         },
     }
     tags = [{"Key": "project", "Value": TAG}]
-    schedule = deletion(options, now)
+    schedules = [no_deletion(options.name), deletion(options, now)]
     app = {"Key": "app_name", "Value": options.name}
     return [
         ("sagemaker", "ListEndpoints", {"NameContains": options.name}),
-        *([(schedule.service, schedule.operation, schedule.parameters)] if schedule else []),
+        *[(request.service, request.operation, request.parameters) for request in schedules],
         ("sagemaker", "ListEndpoints", {}),
         ("s3", "PutObject", {"Bucket": options.bucket, "Key": key}),
         ("s3", "PutObjectTagging", {"Bucket": options.bucket, "Key": key}),
@@ -178,10 +194,9 @@ def deploy(options: EndpointOptions, show: Callable[[str], None]) -> None:
 
     aws = Aws(options.region)
     _check_new(aws, options.name)
-    schedule = deletion(options, datetime.now(UTC))
-    if schedule:
-        show(f"{schedule.operation}: {schedule.purpose}")
-        aws.send(schedule, {})
+    for request in (no_deletion(options.name), deletion(options, datetime.now(UTC))):
+        show(f"{request.operation}: {request.purpose}")
+        aws.send(request, {})
     client = get_deploy_client(f"sagemaker:/{options.region}")
     show(f"MLflow makes {options.name} from {options.model}")
     made = False
@@ -195,11 +210,12 @@ def deploy(options: EndpointOptions, show: Callable[[str], None]) -> None:
         raise DeployError(" ".join(str(error).split())) from error
     finally:
         if not made:
-            _delete_endpoint(aws, options.name, show)
+            with undisturbed(lambda: show("still deleting what was made, this must not be cut")):
+                _delete_endpoint(aws, options.name, show)
 
 
 def remove(name: str, region: str) -> None:
-    """Delete an endpoint with its configuration, model and archive.
+    """Delete an endpoint with its configuration, model, archive and scheduled deletion.
 
     Raises
     ------
@@ -216,6 +232,7 @@ def remove(name: str, region: str) -> None:
             client.delete_deployment(name, config={"region_name": region})
     except MlflowException as error:
         raise DeployError(" ".join(str(error).split())) from error
+    Aws(region).send(no_deletion(name), {})
 
 
 def _check_new(aws: Aws, name: str) -> None:
@@ -238,6 +255,10 @@ def _delete_endpoint(aws: Aws, name: str, show: Callable[[str], None]) -> None:
     )
     try:
         aws.send(request, {})
-    except DeployError:
-        return  # it had not come to be
-    show(f"{request.operation}: {request.purpose}")
+        show(f"{request.operation}: {request.purpose}")
+    except DeployError as error:
+        if _NO_ENDPOINT not in str(error):
+            show(f"warning: {name} may be left until AWS deletes it at its time: {error}")
+            return
+    with suppress(DeployError):  # it deletes what is not there
+        aws.send(no_deletion(name), {})

@@ -67,21 +67,22 @@ def plan(options: TrainingOptions) -> Plan:
     record = storage.download(
         options.place, archive, options.output / "output.tar.gz", "record of the run"
     ).model_copy(update={"unpack": True})
+    follow = Request(
+        service="sagemaker",
+        operation="DescribeTrainingJob",
+        parameters=name,
+        purpose="training job",
+        until=Until(
+            path="TrainingJobStatus",
+            succeeded=("Completed",),
+            failed=("Failed", "Stopped"),
+            reasons=("FailureReason", "SecondaryStatus"),
+        ),
+    )
     return Plan(
         prepare=(),
         start=(_create(options, options.place.uri(output)),),
-        follow=Request(
-            service="sagemaker",
-            operation="DescribeTrainingJob",
-            parameters=name,
-            purpose="training job",
-            until=Until(
-                path="TrainingJobStatus",
-                succeeded=("Completed",),
-                failed=("Failed", "Stopped"),
-                reasons=("FailureReason", "SecondaryStatus"),
-            ),
-        ),
+        follow=follow,
         fetch=(record,),
         cancel=(
             Request(
@@ -90,6 +91,8 @@ def plan(options: TrainingOptions) -> Plan:
                 parameters=name,
                 purpose="the job ends",
             ),
+            # Only then is what it leaves in the bucket.
+            follow.model_copy(update={"purpose": "job that was told to end"}),
         ),
         deadline=options.max_hours * 3600 + _AROUND,
         logs=f"the log group /aws/sagemaker/TrainingJobs, streams {options.job}/*",

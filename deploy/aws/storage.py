@@ -3,10 +3,13 @@
 import gzip
 import io
 import tarfile
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from deploy.aws import c_library
 from deploy.aws.client import checksum
 from deploy.aws.plan import Request
 from deploy.errors import DeployError
@@ -18,6 +21,8 @@ ROOMS = ("data", "models", "backends", "experiments")
 EXPERIMENT_FILE = "experiment.yaml"
 #: The record's files below ``<run>/record``.
 DATABASE, RECORDS, CONSOLE = "mlflow.db", "records.jsonl", "console.log"
+#: Beside them, if there are any: records whose MLflow server was away, as the folder ``outbox``.
+OUTBOX = "outbox.tar.gz"
 
 
 class Place(BaseModel):
@@ -47,18 +52,33 @@ class Place(BaseModel):
         return self.uri(self.run_key())
 
 
-def upload(place: Place, key: str, file: Path, purpose: str) -> Request:
+class Environment(NamedTuple):
+    """The environment's archive in S3."""
+
+    address: str
+    #: What brings it there, or looks at one that is there.
+    requests: tuple[Request, ...]
+    #: What the user should know before anything is sent.
+    warnings: tuple[str, ...] = ()
+
+
+def upload(
+    place: Place, key: str, file: Path, purpose: str, metadata: dict[str, str] | None = None
+) -> Request:
     """Return the request that puts ``file`` at ``key``."""
+    where: dict[str, object] = {"Bucket": place.bucket, "Key": key}
     return Request(
         service="s3",
         operation="PutObject",
-        parameters={"Bucket": place.bucket, "Key": key},
+        parameters=where | ({"Metadata": metadata} if metadata else {}),
         purpose=purpose,
         file=file,
     )
 
 
-def upload_once(place: Place, key: str, file: Path, purpose: str) -> Request:
+def upload_once(
+    place: Place, key: str, file: Path, purpose: str, metadata: dict[str, str] | None = None
+) -> Request:
     """Return the request that puts ``file`` at ``key`` if nothing is there."""
     head = Request(
         service="s3",
@@ -67,10 +87,10 @@ def upload_once(place: Place, key: str, file: Path, purpose: str) -> Request:
         purpose=f"is the {purpose} there already?",
         optional=True,
     )
-    return upload(place, key, file, purpose).model_copy(update={"unless": head})
+    return upload(place, key, file, purpose, metadata).model_copy(update={"unless": head})
 
 
-def download(place: Place, key: str, file: Path, purpose: str) -> Request:
+def download(place: Place, key: str, file: Path, purpose: str, *, expected: bool = True) -> Request:
     """Return the request that writes what lies at ``key`` to ``file``."""
     return Request(
         service="s3",
@@ -79,13 +99,12 @@ def download(place: Place, key: str, file: Path, purpose: str) -> Request:
         purpose=purpose,
         file=file,
         optional=True,
+        expected=expected,
     )
 
 
-def environment(
-    place: Place, source: str, *, rehearsal: bool = False
-) -> tuple[str, tuple[Request, ...]]:
-    """Return the address of the environment's archive, and what brings it there.
+def environment(place: Place, source: str, *, rehearsal: bool = False) -> Environment:
+    """Return the environment's archive in S3, and what brings it there.
 
     Parameters
     ----------
@@ -93,28 +112,51 @@ def environment(
         A file of ``python -m deploy pack``, kept under its checksum so that it is uploaded once,
         or the ``s3://`` address of one that is there.
     rehearsal
-        The file need not be there yet.
+        The file need not be there yet, and what would be refused is a warning.
 
     Raises
     ------
     DeployError
-        When there is no such file.
+        When there is no such file, or EMR's machines cannot run what is in it.
     """
     if source.startswith("s3://"):
-        return source, ()
+        return Environment(source, (_look(source),))
     file = Path(source)
     if rehearsal and not file.is_file():
         key = place.key("environments", "CHECKSUM.tar.gz")
-        return place.uri(key), (upload_once(place, key, file, "environment archive"),)
+        return Environment(place.uri(key), (upload_once(place, key, file, "environment archive"),))
     if not file.is_file():
         raise DeployError(
             f"there is no environment archive {source}: make it with 'python -m deploy pack', or "
             "name one with --environment-archive"
         )
+    libc = c_library.of_file(file)
+    try:
+        warning = c_library.check(source, libc)
+    except DeployError as refusal:
+        if not rehearsal:
+            raise
+        warning = f"this would be refused: {refusal}"
     key = place.key("environments", f"{checksum(file)[:16]}.tar.gz")
-    size = file.stat().st_size / 2**20
-    return place.uri(key), (
-        upload_once(place, key, file, f"environment archive ({size:,.0f} MiB)"),
+    purpose = f"environment archive ({file.stat().st_size / 2**20:,.0f} MiB)"
+    metadata = {c_library.KEY: libc} if libc else None
+    return Environment(
+        place.uri(key),
+        (upload_once(place, key, file, purpose, metadata),),
+        (warning,) if warning else (),
+    )
+
+
+def _look(address: str) -> Request:
+    """Return the request that asks what the archive at ``address`` needs."""
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    return Request(
+        service="s3",
+        operation="HeadObject",
+        parameters={"Bucket": bucket, "Key": key},
+        purpose="is the environment archive there, and can EMR's machines run it?",
+        optional=True,
+        check=partial(c_library.check_object, address),
     )
 
 

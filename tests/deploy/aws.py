@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 from deploy.aws import runner
 from deploy.cli import app
+from deploy.packing.archive import Entry, new_archive
+from experiments.environment import MANIFEST, Manifest
 from tests.s3_server import BUCKET, SECRET
 from tests.s3_server import ENVIRONMENT as SERVER_ENVIRONMENT
 
@@ -46,6 +48,7 @@ def aws(monkeypatch) -> Iterator[Sent]:
             Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION}
         )
         _note_requests(monkeypatch, sent)
+        on_pause(monkeypatch)  # a test that waits without saying so fails at once
         yield sent
 
 
@@ -62,9 +65,34 @@ def on_pause(monkeypatch, *actions: Callable[[], None]) -> list[float]:
     return pauses
 
 
+def trouble(monkeypatch, operation: str, *befallen: Callable[[Callable[[], Any]], Any]) -> None:
+    """Let each of ``befallen`` do the next request of that name; later ones are as they are."""
+    from botocore.client import BaseClient
+
+    original = BaseClient._make_api_call
+    steps = iter(befallen)
+
+    def call(self, name: str, parameters: dict[str, Any]) -> Any:
+        step = next(steps, None) if name == operation else None
+        if step is None:
+            return original(self, name, parameters)
+        return step(lambda: original(self, name, parameters))
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", call)
+
+
 def put(key: str, content: bytes) -> None:
     """Put an object into the bucket, as the cluster would."""
     get_backend("s3")[DEFAULT_ACCOUNT_ID]["aws"].put_object(BUCKET, key, content)
+
+
+def small_archive(path: Path, libc: str) -> Path:
+    """Write an archive as ``deploy pack`` does, with a file and what it needs."""
+    manifest = Manifest(python="3.11.7", libc=libc, packages={}, checksum="0")
+    with new_archive(path) as archive:
+        archive.add([Entry("bin/python", b"#!/bin/sh\n", executable=True)])
+        archive.add([Entry(MANIFEST, manifest.to_json().encode())])
+    return path
 
 
 def call(*arguments: str | Path) -> Any:
@@ -72,11 +100,13 @@ def call(*arguments: str | Path) -> Any:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def shown(text: str) -> list[tuple[str, str, dict[str, Any]]]:
-    """Read the requests of a dry run back."""
+def shown(text: str, *, well: bool = False) -> list[tuple[str, str, dict[str, Any]]]:
+    """Read the requests of a dry run back; with ``well`` those of a run that goes well."""
     found = []
     decoder = json.JSONDecoder()
     for block in text.split("\n\n"):
+        if well and block.startswith("# if "):
+            continue
         lines = [line for line in block.splitlines() if not line.startswith("#")]
         if lines:
             service, operation, body = "\n".join(lines).split(" ", 2)

@@ -3,9 +3,8 @@
 import subprocess
 import sys
 import tarfile
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,20 @@ from moto.backends import get_backend
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from deploy.aws import runner, storage
-from deploy.aws.client import Aws
-from deploy.aws.plan import Request
 from experiments.loading import shipped
-from tests.deploy.aws import BUCKET, REGION, SECRET, Sent, aws, call, on_pause, put, shown
+from tests.deploy.aws import (
+    BUCKET,
+    REGION,
+    SECRET,
+    Sent,
+    aws,
+    call,
+    on_pause,
+    put,
+    shown,
+    small_archive,
+)
 
-NODE = Path(storage.ROOT / "deploy" / "aws" / "emr_node.sh")
 RUN = ["--", "--backend", "elephas", "--workers", "4", "--batch-size", "64"]
 
 
@@ -30,9 +37,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Path:
-    path = tmp_path / "environment.tar.gz"
-    path.write_bytes(b"an archive")
-    return path
+    return small_archive(tmp_path / "environment.tar.gz", "glibc-2.34")
 
 
 @pytest.fixture
@@ -74,7 +79,7 @@ def test_what_a_dry_run_shows_is_what_is_sent(
     dry = call(*asked, "--dry-run", *RUN)
     assert dry.exit_code == 0, dry.output
     assert sent == []
-    planned = [request for request in shown(dry.stdout) if request[1] != "DescribeCluster"]
+    planned = shown(dry.stdout, well=True)
     pauses = on_pause(monkeypatch, lambda: steps("RUNNING"), succeed)
     done = call(*asked, *RUN)
     assert done.exit_code == 0, done.output
@@ -176,7 +181,7 @@ def test_ctrl_c_ends_the_cluster(
 def test_a_cluster_that_outlives_its_hours_is_ended_from_here(
     sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hours = iter([0.0, 0.0, 1.0, 2.1, 2.1])
+    hours = chain([0.0, 0.0, 1.0], repeat(2.1))
     monkeypatch.setattr(runner, "monotonic", lambda: next(hours) * 3600)
     on_pause(monkeypatch, *[lambda: steps("RUNNING")] * 3)
     done = call(*asked, *RUN)
@@ -206,10 +211,29 @@ def test_a_cluster_that_cannot_be_ended_is_said(
         (["--instance-type", "x9.huge", "--price-per-hour", "9"], "above --max-cost"),
         (["--max-hours", "0.1"], "--max-hours: Input should be greater than 0.25"),
         (["--core-nodes", "0", *RUN[:-2], "--workers", "5", "--batch-size", "50"], "5 workers"),
+        (["--core-nodes", "0", *RUN], "1 x m5.xlarge hold 3 executors and not 4: one takes 3,072"),
+        ([*RUN, "--set", "spark.executor_memory=6g"], "hold 2 executors and not 4"),
         (["--environment-archive", "none.tar.gz"], "make it with 'python -m deploy pack'"),
         (["--serverless"], "ARN of a role"),
+        (["--serverless", "--price-per-hour", "1"], "--price-per-hour cannot be given here"),
+        (["--serverless", "--spot"], "--spot cannot be given here: EMR Serverless has no cluster"),
+        (["--serverless", "--cluster", "j-1"], "--cluster cannot be given here"),
+        (["--application", "a", "--cluster", "j-1"], "--cluster cannot be given here"),
+        (["--application", "a", "--subnet", "s"], "--subnet cannot be given here: a is made"),
+        (["--cluster", "j-1", "--core-nodes", "2"], "--core-nodes cannot be given here: j-1 is"),
+        (["--security-group", "sg-1", "--subnet", "s"], "EMR makes those of a cluster"),
+        (["--role", "arn"], "--role cannot be given here: it is for --serverless"),
+        (["--subnet", "s-1", "--subnet", "s-2"], "a cluster is in one subnet"),
+        (["--serverless", "--security-group", "sg-1"], "it belongs to a --subnet"),
         (["--", "--mastr", "yarn"], "No such option: --mastr"),
         (["--", "--master", "yarn"], "Spark's master is the cluster's"),
+        (
+            [
+                *("--", "--set", "spark.master=yarn", "--set", "spark.environment=archive"),
+                *("--set", "spark.environment_archive=mine.tar.gz"),
+            ],
+            "spark.environment 'archive' cannot be given: every machine gets the archive",
+        ),
         (["--", "--data", "/home/me/cells"], "aws s3 sync /home/me/cells"),
         (["--", "--experiment", "malria"], "did you mean 'malaria'?"),
         (["--", "--tracking-uri", "sqlite:///x.db"], "a cluster reaches a server alone"),
@@ -250,38 +274,6 @@ def test_missing_credentials_are_one_line(
     assert "error: no AWS credentials were found: set AWS_PROFILE" in done.stderr
 
 
-def test_throttled_requests_are_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = [(400, b'{"__type":"ThrottlingException"}')] * 2 + [(200, b'{"Steps":[]}')]
-
-    class Throttling(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            status, body = answers.pop(0)
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    with HTTPServer(("127.0.0.1", 0), Throttling) as server:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            request = Request(
-                service="emr", operation="ListSteps", parameters={"ClusterId": "j-1"}, purpose=""
-            )
-            assert Aws(REGION).send(request, {}) is not None
-        finally:
-            server.shutdown()
-            thread.join()
-    assert answers == []
-
-
 def test_the_code_of_a_run_is_complete_and_always_the_same(tmp_path: Path) -> None:
     own = tmp_path / "mine.yaml"
     own.write_text("name: mine\npositive_class: sick\n")
@@ -303,83 +295,3 @@ def test_the_code_of_a_run_is_complete_and_always_the_same(tmp_path: Path) -> No
     )
     assert "malaria" in shipped()
     assert told.stdout.split() == ["mine", *shipped()]
-
-
-class TestNode:
-    """``emr_node.sh`` with a program ``aws`` that keeps its objects in a folder."""
-
-    @pytest.fixture
-    def bucket(self, tmp_path: Path) -> Path:
-        """The folder, with an environment and code in it."""
-        bucket = tmp_path / "s3"
-        (bucket / "run").mkdir(parents=True)
-        tools = tmp_path / "tools"
-        tools.mkdir()
-        script = """#!/bin/bash
-            set -eu; shift 3  # s3 cp --no-progress
-            if [ "$1" = --recursive ]; then mkdir -p "$3"; cp -r "$2/." "$3"
-            elif [ "$2" = - ]; then cat "$1"; else cp "$1" "$2"; fi
-        """
-        (tools / "aws").write_text(script)
-        # The programs of these tests are shell.
-        (tools / "python").write_text('#!/bin/bash\nexec bash "$@"\n')
-        for tool in tools.iterdir():
-            tool.chmod(0o755)
-        with tarfile.open(bucket / "environment.tar.gz", "w:gz") as archive:
-            archive.add(tools / "python", "bin/python")
-        return bucket
-
-    def node(self, bucket: Path, *words: str, program: str = "") -> subprocess.CompletedProcess:
-        code = bucket.parent / "run_experiment.py"
-        code.write_text(program)
-        with tarfile.open(bucket / "run" / "code.tar.gz", "w:gz") as archive:
-            archive.add(code, code.name)
-        return subprocess.run(
-            ["bash", str(NODE), *words],
-            env={
-                "PATH": f"{bucket.parent / 'tools'}:/usr/bin:/bin",
-                "SPARKDL_BENCH_HOME": str(bucket.parent / "home"),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-
-    def run(self, bucket: Path, seconds: int, program: str) -> subprocess.CompletedProcess:
-        environment = str(bucket / "environment.tar.gz")
-        assert self.node(bucket, "install", environment).returncode == 0
-        words = ("run", str(bucket / "run"), REGION, str(seconds), "--backend", "two words")
-        return self.node(bucket, *words, program=program)
-
-    def test_the_record_is_kept_and_options_arrive_whole(self, bucket: Path) -> None:
-        program = 'echo "$2" "$AWS_REGION"; echo seen >&2; touch record/mlflow.db'
-        done = self.run(bucket, 30, program)
-        assert done.returncode == 0, done.stderr
-        record = bucket / "run" / "record"
-        assert (record / "records.jsonl").read_text() == f"two words {REGION}\n"
-        assert (record / "console.log").read_text().startswith("seen\n")
-        assert (record / "mlflow.db").exists()
-        assert list((bucket.parent / "home").glob("run.*")) == []
-
-    def test_a_failure_keeps_the_record_and_its_status(self, bucket: Path) -> None:
-        done = self.run(bucket, 30, "echo what it said >&2; exit 3")
-        assert done.returncode == 3
-        assert (bucket / "run" / "record" / "console.log").read_text() == "what it said\n"
-
-    def test_nothing_runs_for_longer_than_its_seconds(self, bucket: Path) -> None:
-        done = self.run(bucket, 1, "exec sleep 50")
-        assert done.returncode == 124
-        assert (
-            "ended at the limit of 1 s" in (bucket / "run" / "record" / "console.log").read_text()
-        )
-
-    def test_a_cluster_that_was_there_is_lent_the_environment(self, bucket: Path) -> None:
-        environment = str(bucket / "environment.tar.gz")
-        words = ("lend", environment, str(bucket / "run"), REGION, "30", "--backend", "elephas")
-        for _ in range(2):  # a cluster is used again
-            done = self.node(bucket, *words, program='echo "$@"')
-            assert done.returncode == 0, done.stderr
-        given = (bucket / "run" / "record" / "records.jsonl").read_text().split()
-        assert given[2:4] == ["--environment", "archive"]
-        assert Path(given[5]).read_bytes() == Path(environment).read_bytes()

