@@ -7,10 +7,16 @@ import pytest
 
 from data.config import DataConfig, ImageConfig
 from data.prepared import PreparedData
+from tests.spark_classes import java_options
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# JVMs of tests live for seconds: compiling their code well takes longer than it saves.
-os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepare what all test processes share, in the one that starts them."""
+    if "JDK_JAVA_OPTIONS" not in os.environ:
+        several = bool(config.getoption("numprocesses", None))
+        os.environ["JDK_JAVA_OPTIONS"] = java_options(make=several)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
