@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from backends.registry import create, known
+from data.config import DataConfig
 from deploy.cli import app
 from deploy.cluster import network, processes, state
 from deploy.cluster.lifecycle import DRIVER
@@ -137,7 +138,9 @@ def probing(namespace: str, targets: list[str]) -> Iterator[set[str]]:
         accepted.update(told.split())
 
 
-def test_cluster_from_up_to_down(archive: Path, cells: Path, tmp_path: Path) -> None:
+def test_cluster_from_up_to_down(
+    archive: Path, cells: Path, data_config: DataConfig, tmp_path: Path
+) -> None:
     """One test, so that two test processes do not start a cluster each."""
     with running_cluster(archive, tmp_path):
         check_that_every_service_answers(tmp_path)
@@ -147,6 +150,7 @@ def test_cluster_from_up_to_down(archive: Path, cells: Path, tmp_path: Path) -> 
         check_that_another_environment_is_told_before_training(tmp_path, cells)
         check_that_spark_brings_the_archive(archive, tmp_path, cells)
         check_that_every_backend_trains_and_is_closed_to_others(tmp_path, cells)
+        check_that_a_run_survives_a_host_that_is_cut_off(tmp_path, data_config)
 
 
 def check_that_every_service_answers(folder: Path) -> None:
@@ -226,7 +230,7 @@ def check_that_every_backend_trains_and_is_closed_to_others(folder: Path, cells:
 
 
 def check_that_spark_brings_the_archive(archive: Path, folder: Path, cells: Path) -> None:
-    options = ["--environment", "archive", "--environment-archive", str(archive)]
+    options = ["--environment", "archive", "--environment-archive", str(archive), "--workers", "1"]
     (record,) = train(
         folder, "--data", str(cells), "--backend", "spark_tensorflow_distributor", *options
     )
@@ -237,7 +241,7 @@ def check_that_spark_brings_the_archive(archive: Path, folder: Path, cells: Path
 
 def check_that_another_environment_is_told_before_training(folder: Path, cells: Path) -> None:
     """The hosts' system Python is another version, or has no packages, or is not there."""
-    options = ["--set", "spark.environment_python=/usr/bin/python3"]
+    options = ["--set", "spark.environment_python=/usr/bin/python3", "--workers", "1"]
     (record,) = train(
         folder, "--data", str(cells), "--backend", "spark_tensorflow_distributor", *options
     )
@@ -247,6 +251,34 @@ def check_that_another_environment_is_told_before_training(folder: Path, cells: 
     if "other packages" in record["reason"]:
         assert "\n  tensorflow-cpu: 2.19.1 here, missing on 10." in record["reason"]
     assert "time.fit_s" not in record["metrics"]
+
+
+def check_that_a_run_survives_a_host_that_is_cut_off(folder: Path, data: DataConfig) -> None:
+    """``python -m experiments chaos --cluster`` tries all faults with all backends."""
+    from experiments.chaos import Conditions, campaign
+    from experiments.chaos.hosts import read_hosts
+    from experiments.chaos.outcome import Verdict
+    from experiments.loading import load
+
+    hosts = read_hosts(folder)
+    overrides = {"data": data.model_dump(mode="json"), "epochs": 8, "batch_size": 16}
+    (found,) = campaign(
+        load("synthetic", overrides | hosts.overrides),
+        ["elephas"],
+        ["network-cut"],
+        folder / "chaos",
+        conditions=Conditions(cut_s=5),
+        hosts=hosts,
+    )
+    assert found.verdict == Verdict.RECOVERED, found
+    assert "was cut off for 5 s" in found.struck
+    assert found.cost is not None
+    assert found.cost.images_missing == 0
+    assert found.cost.difference == pytest.approx(0, abs=1e-4)
+    for host in hosts.workers:
+        namespace = known_state(folder).network.namespace(host)
+        routes = subprocess.check_output(["ip", "-n", namespace, "route"], text=True)
+        assert routes.startswith("default via")
 
 
 def test_cluster_that_ended_by_itself_is_cleared_away(tmp_path: Path) -> None:
