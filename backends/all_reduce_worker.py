@@ -155,6 +155,8 @@ class _Replica:
         self.validation = ShardReader(job.validation[rank]) if rank < len(job.validation) else None
         self.step, self.reduce, self.forward = self._traced()
         self.last_progress = 0.0
+        #: Whether a batch has come already.
+        self.warm = False
 
     @property
     def images(self) -> int:
@@ -223,7 +225,8 @@ class _Replica:
         own_sum, steps = 0.0, 0
         batches = iter(self._prefetched(epoch))
         # What the very first batch waits for, a cold reader or feed, is not training.
-        ready = list(islice(batches, 1 if epoch == 1 else 0))
+        ready = list(islice(batches, 0 if self.warm else 1))
+        self.warm = True
         started = time.perf_counter()
         for pixels, labels in chain(ready, batches):
             own_sum += float(self.step(pixels, labels))

@@ -17,7 +17,15 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Client, Connection, Listener, wait
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import (
+    Client,
+    Connection,
+    Listener,
+    answer_challenge,
+    deliver_challenge,
+    wait,
+)
 from typing import Any
 
 import numpy as np
@@ -58,7 +66,7 @@ class DriverEnd:
 
     def __init__(self, bind: str, host: str, workers: int) -> None:
         self._key = secrets.token_bytes(32)
-        self._listener = Listener((bind, 0), backlog=workers, authkey=self._key)
+        self._listener = Listener((bind, 0), backlog=workers)
         self.address = Address(host, int(self._listener.address[1]), self._key)
         self._lock = threading.Lock()
         self._new: list[Connection] = []
@@ -103,19 +111,25 @@ class DriverEnd:
         yield Message(rank, kind, content, _unpack(body))
 
     def _accept(self) -> None:
-        """Take calls until the listener closes; strangers, who do not know the key, are refused."""
-        from multiprocessing import AuthenticationError
-
+        """Take calls until the listener closes, each in a thread: strangers may say nothing."""
         while True:
             try:
                 line = self._listener.accept()
-                _watch_link(line)
-            except (AuthenticationError, EOFError, ConnectionError):
-                continue
             except OSError:
                 return
-            with self._lock:
-                self._new.append(line)
+            threading.Thread(target=self._admit, args=[line], daemon=True).start()
+
+    def _admit(self, line: Any) -> None:
+        """Let in who knows the key, and hang up on everybody else."""
+        try:
+            deliver_challenge(line, self._key)
+            answer_challenge(line, self._key)
+            _watch_link(line)
+        except (AuthenticationError, EOFError, OSError):
+            line.close()
+            return
+        with self._lock:
+            self._new.append(line)
 
 
 class WorkerEnd:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import socket
 import time
 from multiprocessing.connection import Client
 from pathlib import Path
@@ -115,6 +116,14 @@ def test_stranger_without_the_key_is_refused(channel: DriverEnd) -> None:
         Client((LOOPBACK, channel.address.port), authkey=b"a guess")
     start(speak, channel)
     assert {message.rank for message in everything(channel, "done")} == {1}
+
+
+def test_strangers_who_say_nothing_or_nonsense_keep_no_worker_out(channel: DriverEnd) -> None:
+    at = (LOOPBACK, channel.address.port)
+    with socket.create_connection(at), socket.create_connection(at) as nonsense:
+        nonsense.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        start(speak, channel)
+        assert {message.rank for message in everything(channel, "done")} == {1}
 
 
 def test_key_is_not_printed(channel: DriverEnd) -> None:
