@@ -314,7 +314,10 @@ def _ended_by(number: int) -> str:
     """Return the reason of a run whose driver was ended by a signal, unless it left a result."""
     name = signal.Signals(number).name
     short = " (is the machine short of memory? See its kernel's log)" if name == "SIGKILL" else ""
-    return f"the driver process was ended by {name}{short}; '--resume' goes on after the last epoch that was kept"
+    return (
+        f"the driver process was ended by {name}{short}; '--resume' goes on after the last epoch "
+        "that was kept"
+    )
 
 
 def _last_line(path: Path) -> str:
