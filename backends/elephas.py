@@ -240,7 +240,7 @@ def _fit_with_server(task: TrainingTask, context: RunContext) -> FitResult:
         notes.append("With frequency 'batch' Elephas tells no training loss.")
     if repeated.value or executors.lost(context.spark.sparkContext, present):
         notes.append(
-            "A worker failed or was lost: its images were trained on again from the start, on top "
+            "An executor was lost or failed: its images were trained on again from the start, on top "
             "of whatever updates it had sent before."
         )
     if task.imbalance == "sampling":
