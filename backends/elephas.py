@@ -240,8 +240,8 @@ def _fit_with_server(task: TrainingTask, context: RunContext) -> FitResult:
         notes.append("With frequency 'batch' Elephas tells no training loss.")
     if repeated.value or executors.lost(context.spark.sparkContext, present):
         notes.append(
-            "An executor was lost or failed: its images were trained on again from the start, on top "
-            "of whatever updates it had sent before."
+            "An executor was lost or failed: its images were trained on again from the start, on "
+            "top of whatever updates it had sent before."
         )
     if task.imbalance == "sampling":
         notes.append("Images are drawn once, for all epochs.")
