@@ -153,7 +153,7 @@ def _recorder(parcel: Parcel) -> Recorder:
 
 def _put_down(parcel: Parcel, artifacts: Path, outbox: Path) -> Path:
     """Keep the parcel in ``outbox``, whole or not at all."""
-    name = parcel.run_id or (parcel.opening.token if parcel.opening else "")
+    name = parcel.run_id or (parcel.opening.identity if parcel.opening else "")
     place, unfinished = outbox / name, outbox / f".{name}.unfinished"
     for folder in (place, unfinished):
         shutil.rmtree(folder, ignore_errors=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PARENT = "mlflow.parentRunId"
 
 _RUNNING = "RUNNING"
-_TOKEN = "run.token"
+_IDENTITY = "run.identity"
 #: Settings of MLflow that a user's own come before. A server that goes away must not hold up a run
 #: for MLflow's default of many minutes.
 _SETTINGS = {
@@ -108,7 +108,7 @@ class Opening(BaseModel):
     #: Where a new experiment keeps what its runs leave; None leaves it to the server.
     artifacts: str | None = None
     #: By which the run is found when the answer to its making was lost.
-    token: str
+    identity: str
     name: str
     params: dict[str, str]
     tags: dict[str, str]
@@ -145,7 +145,7 @@ class Recorder:
         return Opening(
             experiment=self.experiment,
             artifacts=self._artifacts,
-            token=uuid4().hex,
+            identity=uuid4().hex,
             name=name,
             params=dict(params),
             tags={**tags, **({PARENT: parent} if parent else {})},
@@ -169,21 +169,21 @@ class Recorder:
         """
         from mlflow.entities import Param
 
-        found = self.runs({_TOKEN: opening.token})
+        found = self.runs({_IDENTITY: opening.identity})
         if found:
-            identity = str(found[0].info.run_id)
+            run_id = str(found[0].info.run_id)
         else:
-            tags = {**opening.tags, _TOKEN: opening.token}
+            tags = {**opening.tags, _IDENTITY: opening.identity}
             run = self.client.create_run(
                 self.experiment_id,
                 opening.started_ms,
                 {key: value[:_TAG_LENGTH] for key, value in tags.items()},
                 opening.name,
             )
-            identity = str(run.info.run_id)
+            run_id = str(run.info.run_id)
         params = [Param(key, value) for key, value in opening.params.items()]
-        self.client.log_batch(identity, params=params)
-        return identity
+        self.client.log_batch(run_id, params=params)
+        return run_id
 
     def runs(self, tags: Mapping[str, str]) -> "list[Run]":
         """Return the runs with these tags, the newest first."""
