@@ -47,7 +47,9 @@ def embedded_cluster(workers: int, memory_mb: int, folder: Path) -> Iterator[Clu
     ExperimentError
         When a daemon does not come up.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    # Of two workers that make the same folder at once, one believes that it cannot, and starts no
+    # executor ever after.
+    _local(folder).mkdir(parents=True, exist_ok=True)
     processes: list[subprocess.Popen] = []
     try:
         master_log = folder / "master.log"
@@ -91,11 +93,15 @@ def spark_environment(address: str | None = LOOPBACK) -> dict[str, str]:
     }
 
 
+def _local(folder: Path) -> Path:
+    return folder / "local"
+
+
 def _daemon(kind: str, arguments: list[str], log: Path, folder: Path) -> subprocess.Popen:
     environment = spark_environment()
     environment["SPARK_DAEMON_MEMORY"] = "256m"
     environment["SPARK_DAEMON_JAVA_OPTS"] = _DAEMON_JAVA_OPTIONS
-    environment["SPARK_LOCAL_DIRS"] = str(folder / "local")
+    environment["SPARK_LOCAL_DIRS"] = str(_local(folder))
     command = [
         f"{environment['SPARK_HOME']}/bin/spark-class",
         f"org.apache.spark.deploy.{kind}",

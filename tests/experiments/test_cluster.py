@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 def test_cluster_listens_on_loopback_only_and_leaves_nothing(tmp_path: Path) -> None:
     with embedded_cluster(2, 512, tmp_path) as cluster:
         assert urlparse(cluster.master).hostname == "127.0.0.1"
+        assert (tmp_path / "local").is_dir(), "workers that make it at once hinder each other"
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             text = "".join(log.read_text() for log in tmp_path.glob("worker-*.log"))
