@@ -15,6 +15,7 @@ class RunRecord(BaseModel):
     seed: int
     #: Cores that the run kept.
     workers: int = 1
+    #: Empty where the server was away from the run's beginning: it is made when its record is sent.
     run_id: str
     tracking_uri: str
     #: FINISHED, FAILED or KILLED.

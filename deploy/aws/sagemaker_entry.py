@@ -81,11 +81,19 @@ def command(root: Path, record: Path) -> list[str]:
 
 
 def keep_models(records: Path, folder: Path) -> None:
-    """Copy the network of every run that finished to ``folder/<backend>-seed<seed>``."""
+    """Copy the network of every run that finished to ``folder/<backend>-seed<seed>``.
+
+    A run whose MLflow server was away has its network in the record that waits.
+    """
     for line in records.read_text().splitlines():
         run = json.loads(line)
-        if run["status"] == "FINISHED" and run["tags"].get("initial_weights.checksum"):
-            _download(run, folder / f"{run['backend']}-seed{run['seed']}")
+        if run["status"] != "FINISHED" or not run["tags"].get("initial_weights.checksum"):
+            continue
+        name = f"{run['backend']}-seed{run['seed']}"
+        try:
+            _download(run, folder / name)
+        except Exception as error:  # the run itself went well, and the others have networks too
+            sys.stderr.write(f"warning: no network of {name} in model.tar.gz: {error}\n")
 
 
 def _download(run: dict[str, Any], target: Path) -> None:

@@ -184,7 +184,7 @@ class Campaign:
         import pandas as pd
 
         record = diary.record
-        if record is None or record.status != FINISHED:
+        if record is None or record.status != FINISHED or not record.run_id:
             return None
         paths = [*self.folder.rglob(f"{record.run_id}/artifacts/predictions.parquet")]
         if not paths:
