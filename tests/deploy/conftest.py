@@ -1,11 +1,13 @@
 import fcntl
 import hashlib
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from experiments.locked import needed_versions
+from tests.deploy.aws import BUCKET, REGION, Sent, aws, small_archive
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,3 +29,29 @@ def archive() -> Path:
         if not path.exists():
             pack_environment(path)
     return path
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
+    """AWS as moto plays it; what was sent to it."""
+    with aws(monkeypatch) as noted:
+        yield noted
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Path:
+    """An archive that EMR's machines can run."""
+    return small_archive(tmp_path / "environment.tar.gz", "glibc-2.34")
+
+
+@pytest.fixture
+def asked(tmp_path: Path, environment: Path) -> list[str]:
+    """A request to EMR for a run called ``first``."""
+    options = {
+        "--bucket": BUCKET,
+        "--region": REGION,
+        "--name": "first",
+        "--environment-archive": str(environment),
+        "--output": str(tmp_path / "record"),
+    }
+    return ["emr", *[word for pair in options.items() for word in pair]]

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
@@ -13,16 +12,10 @@ import pytest
 from deploy.aws.c_library import of_file
 from deploy.packing import c_library, manifest
 from deploy.packing.archive import Entry, new_archive
-from tests.deploy.aws import BUCKET, REGION, Sent, aws, call, on_pause, put, shown, small_archive
+from tests.deploy.aws import BUCKET, REGION, Sent, call, on_pause, put, shown, small_archive
 from tests.deploy.test_emr import RUN, operations, succeed
 
 PROGRAM = Path(sys.executable).resolve()
-
-
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
-    with aws(monkeypatch) as noted:
-        yield noted
 
 
 def asked(archive: Path | str, output: Path) -> list[str]:

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -18,39 +17,13 @@ from tests.deploy.aws import (
     REGION,
     SECRET,
     Sent,
-    aws,
     call,
     on_pause,
     put,
     shown,
-    small_archive,
 )
 
 RUN = ["--", "--backend", "elephas", "--workers", "4", "--batch-size", "64"]
-
-
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
-    with aws(monkeypatch) as noted:
-        yield noted
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> Path:
-    return small_archive(tmp_path / "environment.tar.gz", "glibc-2.34")
-
-
-@pytest.fixture
-def asked(tmp_path: Path, environment: Path) -> list[str]:
-    """A request for a run called ``first``."""
-    options = {
-        "--bucket": BUCKET,
-        "--region": REGION,
-        "--name": "first",
-        "--environment-archive": str(environment),
-        "--output": str(tmp_path / "record"),
-    }
-    return ["emr", *[word for pair in options.items() for word in pair]]
 
 
 def cluster():

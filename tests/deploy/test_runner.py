@@ -2,36 +2,17 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
-from tests.deploy.aws import BUCKET, REGION, Sent, aws, call, on_pause, put, small_archive, trouble
+from tests.deploy.aws import REGION, Sent, call, on_pause, put, trouble
 from tests.deploy.test_emr import RUN, cluster, operations, steps, succeed
 
 Send = Callable[[], Any]
-
-
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
-    with aws(monkeypatch) as noted:
-        yield noted
-
-
-@pytest.fixture
-def asked(tmp_path: Path) -> list[str]:
-    environment = small_archive(tmp_path / "environment.tar.gz", "glibc-2.34")
-    options = {
-        "--bucket": BUCKET,
-        "--region": REGION,
-        "--name": "first",
-        "--environment-archive": str(environment),
-        "--output": str(tmp_path / "record"),
-    }
-    return ["emr", *[word for pair in options.items() for word in pair]]
 
 
 def cut_off(_: Send) -> None:
