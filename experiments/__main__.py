@@ -34,11 +34,11 @@ def send(
 ) -> None:
     """Send the records that wait because their MLflow server was away."""
     with plain_errors(debug=False):
-        from experiments.outbox import OUTBOX, send_waiting, waiting
+        from experiments.outbox import OUTBOX, count, send_waiting
 
         sent = send_waiting(work / OUTBOX)
-        left = waiting(work / OUTBOX)
-        typer.echo(f"sent {len(sent)}, still waiting {len(left)}")
+        left = count(work / OUTBOX)
+        typer.echo(f"sent {len(sent)}, still waiting {left}")
         if left:
             raise typer.Exit(FAILED_STATUS)
 

@@ -96,14 +96,21 @@ def waiting(outbox: Path) -> list[tuple[Parcel, Path]]:
     One that cannot be read stays where it is, with a warning.
     """
     found = []
-    for path in outbox.glob(f"[!.]*/{_CONTENT}"):
+    for path in _contents(outbox):
         try:
             found.append((Parcel.model_validate_json(path.read_text()), path.parent))
         except FileNotFoundError:  # sent by another process meanwhile
             continue
-        except (OSError, ValidationError) as error:
-            _log.warning("%s cannot be read: %s", path, str(error).splitlines()[0])
+        except OSError as error:
+            _log.warning("%s cannot be read: %s", path, error.strerror)
+        except ValidationError as error:
+            _log.warning("%s cannot be read: %s", path, error.errors()[0]["msg"])
     return sorted(found, key=lambda one: one[0].ended_ms)
+
+
+def count(outbox: Path) -> int:
+    """Return how many parcels are in ``outbox``, those that cannot be read included."""
+    return len([*_contents(outbox)])
 
 
 def send_waiting(outbox: Path) -> list[str]:
@@ -125,6 +132,10 @@ def send_waiting(outbox: Path) -> list[str]:
             shutil.rmtree(folder, ignore_errors=True)
         sent.append(folder.name)
     return sent
+
+
+def _contents(outbox: Path) -> Iterator[Path]:
+    return outbox.glob(f"[!.]*/{_CONTENT}")
 
 
 @contextmanager

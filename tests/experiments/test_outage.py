@@ -178,18 +178,20 @@ def test_who_is_interrupted_while_the_server_is_away_keeps_the_record(
     assert (folder / "artifacts" / "plan.json").exists()
 
 
-def test_parcel_that_cannot_be_read_holds_up_no_other(
+def test_parcel_that_cannot_be_read_holds_up_no_other_and_still_waits(
     tmp_path: Path, tracking_uri: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "parcel.json").write_text("")
-    (tmp_path / "whole").mkdir()
+    outbox = tmp_path / "outbox"
+    (outbox / "broken").mkdir(parents=True)
+    (outbox / "broken" / "parcel.json").write_text("")
+    (outbox / "whole").mkdir()
     run_id = Recorder(tracking_uri, "beside").open("run", {}, {})
     whole = Parcel(tracking_uri=tracking_uri, run_id=run_id, status=FINISHED, ended_ms=now_ms())
-    (tmp_path / "whole" / "parcel.json").write_text(whole.model_dump_json())
-    assert send_waiting(tmp_path) == ["whole"]
-    assert "broken/parcel.json cannot be read" in caplog.text
-    assert (tmp_path / "broken").exists()
+    (outbox / "whole" / "parcel.json").write_text(whole.model_dump_json())
+    told = CliRunner().invoke(app, ["send", "--work", str(tmp_path)])
+    assert (told.exit_code, last_line(told.stdout)) == (1, "sent 1, still waiting 1")
+    assert "broken/parcel.json cannot be read: Invalid JSON" in caplog.text
+    assert [path.name for path in outbox.iterdir()] == ["broken"]
 
 
 def test_run_is_opened_once_however_often_it_is_tried(tracking_uri: str) -> None:
