@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from experiments.cli import FAILED_STATUS, assignments, end_in_order, plain_errors
-from experiments.config import DEFAULT_URI
+from experiments.cli import FAILED_STATUS, assignments, plain_errors
+from experiments.store_address import usual_uri
 
 #: Seconds; above every time limit of a framework's own, the longest of which is five minutes.
 _TIME_LIMIT = 600.0
@@ -47,13 +47,12 @@ def chaos(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any key of the experiment, with dots."),
     ] = None,
-    tracking_uri: Annotated[str, typer.Option(help="Where the tables are recorded.")] = DEFAULT_URI,
+    tracking_uri: Annotated[str | None, typer.Option(help="Where the tables are recorded.")] = None,
     output: Annotated[
         Path, typer.Option(help="New folder for tables, and records and logs of all runs.")
     ] = Path("chaos"),
 ) -> None:
     """Break something in a run of every backend and tell what became of it."""
-    end_in_order()
     with plain_errors(debug=False):
         from rich.console import Console
 
@@ -82,7 +81,8 @@ def chaos(
         overrides = {key: value for key, value in options.items() if value is not None}
         overrides |= assignments(set_ or []) | (hosts.overrides if hosts else {})
         plan = load(experiment, overrides)
-        check_reachable(tracking_uri)
+        store = tracking_uri or usual_uri()
+        check_reachable(store)
         console = Console(highlight=False)
         outcomes = room.campaign(
             plan,
@@ -94,7 +94,7 @@ def chaos(
             tell=console.print,
             keep=lambda known: write_tables(known, output),
         )
-        record_tables(plan, outcomes, output, tracking_uri)
+        record_tables(plan, outcomes, output, store)
         console.print(terminal(outcomes))
         console.print(f"tables, records and logs: {output}")
         if any(one.bad for one in outcomes):

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import IO, Any, cast
 
 from rich import box
 from rich.console import Console as RichConsole
@@ -11,9 +11,11 @@ from rich.table import Table
 
 from data.prepared import PreparedData
 from data.schema import SPLITS
-from experiments.config import DEFAULT_URI, Experiment, RunPlan
+from experiments.config import Experiment, RunPlan
 from experiments.observer import Observer
 from experiments.records import FINISHED, RunRecord
+from experiments.steady_output import SteadyOutput
+from experiments.store_address import DEFAULT_URI, is_server
 
 #: More runs than this stand below each other: their columns would not fit 80 characters.
 _SIDE_BY_SIDE = 3
@@ -29,7 +31,8 @@ class Console(Observer):
     """Prints steps, a progress line for training, and a table at the end."""
 
     def __init__(self, *, quiet_stdout: bool = False) -> None:
-        self._out = RichConsole(file=sys.stderr if quiet_stdout else sys.stdout, highlight=False)
+        output = SteadyOutput(sys.stderr if quiet_stdout else sys.stdout)
+        self._out = RichConsole(file=cast(IO[str], output), highlight=False)
         self._experiment: Experiment | None = None
         self._progress: Progress | None = None
         self._images = 0
@@ -47,6 +50,8 @@ class Console(Observer):
             f"{_count(experiment.workers, 'worker')}, {_count(runs, 'run')} "
             f"({', '.join(experiment.backends)})"
         )
+        for note in notes:
+            self._out.print(f"note: {note}")
         self._open_progress("preparing the data")
 
     def data_progress(self, done: int, total: int) -> None:
@@ -215,7 +220,7 @@ def _count(number: int, what: str) -> str:
 
 def how_to_open(tracking_uri: str) -> str:
     """Return the line that tells where the record can be looked at."""
-    if tracking_uri.startswith("http"):
+    if is_server(tracking_uri):
         return f"record: {tracking_uri}"
     return (
         f"record: uv run mlflow ui --backend-store-uri {tracking_uri}\n"

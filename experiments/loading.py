@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from experiments.config import Experiment
 from experiments.errors import ExperimentError
+from experiments.store_address import DEFAULT_URI, VARIABLE, is_from_variable, usual_uri
 
 FOLDER = Path(__file__).parent
 
@@ -47,6 +48,9 @@ def load(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Expe
     if not isinstance(content, dict):
         raise ExperimentError(f"{path}: an experiment is a mapping of keys to values")
     overrides = dict(overrides or {})
+    if (uri := usual_uri()) != DEFAULT_URI:
+        # As everywhere with MLflow: what the command says, then the variable, then the file.
+        overrides = {"tracking_uri": uri, **overrides}
     for key, value in overrides.items():
         _assign(content, key.split("."), value)
     try:
@@ -85,7 +89,9 @@ def _explain(
         keys = [str(key) for key in problem["loc"]]
         dotted = ".".join(keys)
         place = (
-            f"--set {dotted}"
+            VARIABLE
+            if dotted == "tracking_uri" and is_from_variable(str(problem["input"]))
+            else f"--set {dotted}"
             if any(dotted.startswith(name) for name in overrides)
             else f"{path}{_line(root, keys)}"
         )

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from experiments.cli import assignments, plain_errors
-from experiments.config import DEFAULT_URI
 
 
 def scale(
@@ -27,7 +26,7 @@ def scale(
     ] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Repeat it for several runs.")] = None,
     master: Annotated[str | None, typer.Option(help="Spark URL.")] = None,
-    tracking_uri: Annotated[str, typer.Option(help="MLflow database or server.")] = DEFAULT_URI,
+    tracking_uri: Annotated[str | None, typer.Option(help="MLflow database or server.")] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any key of the experiment, with dots."),

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from experiments.cli import FAILED_STATUS, plain_errors
-from experiments.config import DEFAULT_URI
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -48,7 +47,7 @@ def tune(
         typer.Option("--set", metavar="KEY=VALUE", help="Any key of the experiment."),
     ] = None,
     master: Annotated[str | None, typer.Option(help="Spark URL.")] = None,
-    tracking_uri: Annotated[str, typer.Option(help="MLflow database or server.")] = DEFAULT_URI,
+    tracking_uri: Annotated[str | None, typer.Option(help="MLflow database or server.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the study of the same name.")
     ] = False,
