@@ -15,6 +15,7 @@ from experiments import energy
 from experiments.cluster import spark_environment
 from experiments.config import Experiment
 from experiments.errors import ExperimentError
+from experiments.isolation import check_private
 from experiments.observer import Observer
 from experiments.outbox import OUTBOX, send_waiting
 from experiments.preparation import PreparationJob, prepared_folder
@@ -57,6 +58,7 @@ def opened(experiment: Experiment, work: Path, observer: Observer, records: str)
     if experiment.energy.country:
         energy.check_installed()
     check_archive(experiment.spark)
+    check_private(experiment, experiment.prepared or str(work))
     check_reachable(experiment.tracking_uri)
     observer.experiment_starts(experiment, [])
     recording = _Recording(lambda: Recorder(experiment.tracking_uri, records, experiment.artifacts))
