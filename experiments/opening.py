@@ -17,6 +17,7 @@ from experiments.abandoned import tidy
 from experiments.cluster import spark_environment
 from experiments.config import Experiment
 from experiments.errors import ExperimentError
+from experiments.isolation import check_private
 from experiments.observer import Observer
 from experiments.outage import first_line
 from experiments.outbox import OUTBOX, send_waiting
@@ -64,6 +65,7 @@ def opened(experiment: Experiment, work: Path, observer: Observer, records: str)
     if experiment.energy.country:
         energy.check_installed()
     check_archive(experiment.spark)
+    check_private(experiment, experiment.prepared or str(work))
     check_reachable(experiment.tracking_uri)
     observer.experiment_starts(experiment, _notes(experiment))
     recording = _Recording(lambda: Recorder(experiment.tracking_uri, records, experiment.artifacts))
