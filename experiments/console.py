@@ -47,6 +47,8 @@ class Console(Observer):
             f"{_count(experiment.workers, 'worker')}, {_count(runs, 'run')} "
             f"({', '.join(experiment.backends)})"
         )
+        for note in notes:
+            self._out.print(f"note: {note}")
         self._open_progress("preparing the data")
 
     def data_progress(self, done: int, total: int) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from backends import Backend, create
+from data import limits, process_environment
 from data.errors import DataError
 from data.prepared import PreparedData, open_prepared
 from experiments import energy
-from experiments.cluster import spark_environment
 from experiments.config import Experiment
 from experiments.errors import ExperimentError
 from experiments.observer import Observer
@@ -49,6 +49,7 @@ def opened(experiment: Experiment, work: Path, observer: Observer, records: str)
     ExperimentError, DataError, BackendError
         When the request is wrong, before any training.
     """
+    limits.check()
     backends = {name: create(name) for name in experiment.backends}
     _check_options(experiment, backends)
     backbone = experiment.model.backbone
@@ -58,7 +59,8 @@ def opened(experiment: Experiment, work: Path, observer: Observer, records: str)
         energy.check_installed()
     check_archive(experiment.spark)
     check_reachable(experiment.tracking_uri)
-    observer.experiment_starts(experiment, [])
+    set_aside = process_environment.note(here=not experiment.spark.has_own_executors)
+    observer.experiment_starts(experiment, [set_aside] if set_aside else [])
     recording = _Recording(lambda: Recorder(experiment.tracking_uri, records, experiment.artifacts))
     data = _prepare(experiment, work, observer)
     if experiment.positive_class not in data.class_names:
@@ -136,7 +138,7 @@ def _prepare(experiment: Experiment, work: Path, observer: Observer) -> Prepared
             status = supervise(
                 "experiments.preparation",
                 folder,
-                environment=spark_environment(),
+                environment=process_environment.for_spark(),
                 time_limit=experiment.time_limit,
                 on_event=tell,
             )
