@@ -36,6 +36,12 @@ _REFUSAL = re.compile(
     r"|.*Failed to (?:create|map|reserve|start).*)$",
     re.M,
 )
+_TOO_MANY_PROCESSES = (
+    "unable to create native thread",
+    "failed to create thread",
+    "fork: resource temporarily unavailable",
+    "cannot fork",
+)
 _LONGEST = 400
 
 
@@ -98,11 +104,11 @@ def _advice(text: str) -> str:
     lower = text.lower()
     if "too many open files" in lower:
         return "; raise the limit of open files ('ulimit -n')"
-    if any(sign in lower for sign in ("unable to create native thread", "cannot fork")):
+    if any(sign in lower for sign in _TOO_MANY_PROCESSES):
         return "; raise the limit of processes ('ulimit -u') or of memory"
     if "no space left" in lower:
         return "; free space there, or name another folder in TMPDIR"
-    if (options := os.environ.get("JDK_JAVA_OPTIONS")) is not None:
+    if "java virtual machine" in lower and (options := os.environ.get("JDK_JAVA_OPTIONS")):
         return f"; JDK_JAVA_OPTIONS is '{options}'"
     return ""
 
