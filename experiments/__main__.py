@@ -1,5 +1,14 @@
 """``python -m experiments``: what people do with experiments beside running one."""
 
+import sys
+
+if __name__ == "__main__":
+    # ``python -m`` looks into the working folder first, and it may hold a data.py.
+    sys.path.insert(0, __file__.rsplit("/", 2)[0])
+    from data.import_path import settle
+
+    settle()
+
 from pathlib import Path
 from typing import Annotated
 

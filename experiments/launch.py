@@ -11,8 +11,9 @@ import psutil
 
 from backends import Backend
 from data.prepared import PreparedData
+from data.process_environment import for_spark
 from experiments.addresses import driver_address
-from experiments.cluster import embedded_cluster, spark_environment
+from experiments.cluster import Cluster, embedded_cluster
 from experiments.config import EMBEDDED, RunPlan
 from experiments.energy import EnergyMeter
 from experiments.errors import ExperimentError
@@ -55,6 +56,8 @@ class Launch:
     network: str = "host"
     #: What a user should know of how the run was made, one sentence each.
     notes: list[str] = field(default_factory=list)
+    #: Of the run's own, when it has started.
+    cluster: Cluster | None = None
     #: Exit status of the driver; below zero the signal that ended it, None while it is not known.
     status: int | None = None
 
@@ -87,7 +90,7 @@ class Launch:
         # Frameworks' servers on the driver take their address from it, as Spark's own do.
         address = spark.conf.get("spark.driver.host") or driver_address(spark.master)
         environment = {
-            **spark_environment(address),
+            **for_spark(address, here=not spark.has_own_executors),
             "TF_NUM_INTRAOP_THREADS": threads,
             "OMP_NUM_THREADS": threads,
             "TF_CPP_MIN_LOG_LEVEL": "2",
@@ -116,10 +119,15 @@ class Launch:
                 time_limit=self.plan.experiment.time_limit,
                 on_start=self._watch_driver,
                 on_event=on_event,
-                on_look=on_look,
+                on_look=lambda: self._look(on_look),
                 before_end=self.monitor.sample,
                 network=network,
             )
+
+    def _look(self, on_look: Callable[[], None]) -> None:
+        if self.cluster is not None:
+            self.cluster.check()
+        on_look()
 
     def _stop_clock(self, began: float) -> None:
         self.seconds = perf_counter() - began
@@ -181,7 +189,7 @@ class Launch:
         conf = self.backend.spark_conf(task_of(self.plan, self.data, self.backend)) | spark.conf
         memory = _megabytes(conf.get("spark.executor.memory", spark.executor_memory))
         self._check_memory(memory)
-        cluster = stack.enter_context(
+        self.cluster = cluster = stack.enter_context(
             embedded_cluster(
                 self.plan.experiment.workers,
                 memory + _EXECUTOR_OVERHEAD_MB,

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from backends import Backend, create
+from data import limits, process_environment
 from data.errors import DataError
 from data.own_folders import temporary_folder
 from data.prepared import PreparedData, open_prepared
 from experiments import energy
 from experiments.abandoned import tidy
-from experiments.cluster import spark_environment
 from experiments.config import Experiment
 from experiments.errors import ExperimentError
 from experiments.isolation import check_private
@@ -57,6 +57,7 @@ def opened(experiment: Experiment, work: Path, observer: Observer, records: str)
     ExperimentError, DataError, BackendError
         When the request is wrong, before any training.
     """
+    limits.check()
     backends = {name: create(name) for name in experiment.backends}
     _check_options(experiment, backends)
     backbone = experiment.model.backbone
@@ -138,7 +139,8 @@ def _check_options(experiment: Experiment, backends: dict[str, Backend]) -> None
 
 def _notes(experiment: Experiment) -> list[str]:
     """Return what a user should know of the record before anything starts."""
-    notes = []
+    set_aside = process_environment.note(here=not experiment.spark.has_own_executors)
+    notes = [set_aside] if set_aside else []
     if experiment.tracking_uri != DEFAULT_URI:
         source = f" ({VARIABLE})" if is_from_variable(experiment.tracking_uri) else ""
         notes.append(f"recorded in {experiment.tracking_uri}{source}")
@@ -171,7 +173,7 @@ def _prepare(
             status = supervise(
                 "experiments.preparation",
                 folder,
-                environment=spark_environment(),
+                environment=process_environment.for_spark(),
                 time_limit=experiment.time_limit,
                 on_event=tell,
                 on_look=on_look,

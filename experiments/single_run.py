@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from backends import Backend, BackendError, Epoch
+from data import process_environment
 from data.errors import DataError
 from data.own_folders import temporary_folder
 from data.prepared import PreparedData
@@ -231,6 +232,7 @@ class SingleRun:
         return self.backend.needs_spark and self.plan.experiment.spark.has_own_executors
 
     def _tags(self) -> dict[str, str]:
+        here = not self.plan.experiment.spark.has_own_executors
         return {
             "backend": self.plan.backend,
             "synchronisation": self.backend.synchronisation(self.task),
@@ -240,6 +242,7 @@ class SingleRun:
             "synthetic": str(self.data.summary.synthetic).lower(),
             "platform": self.plan.experiment.platform,
             "effective_batch_size": str(self.task.worker_batch_size * self.task.workers),
+            "environment.set_aside": "; ".join(process_environment.overridden(here=here)) or "none",
             **self.tags,
             **{
                 f"versions.{name}": version

@@ -18,7 +18,6 @@ _LOOK = 0.1
 #: Seconds that a child may take to end after it has told its result: servers and JVMs that a
 #: library left behind do not hold up the harness.
 _GRACE_AFTER_RESULT = 15.0
-ROOT = Path(__file__).parent.parent
 #: How the reason of a run begins that was ended for its time.
 TIME_LIMIT_REASON = "did not end within the time limit"
 
@@ -70,7 +69,7 @@ def supervise(
     """
     reader = EventReader(folder / "events.jsonl")
     command = [sys.executable, "-m", module, str(folder)]
-    child = start(command, folder / "worker.log", _with_path(environment), network)
+    child = start(command, folder / "worker.log", environment, network)
     on_start(child.pid)
     deadline, ended = time.monotonic() + time_limit, None
     try:
@@ -103,8 +102,3 @@ def _interrupt(child: subprocess.Popen) -> None:
         child.wait(3)
     except (ProcessLookupError, subprocess.TimeoutExpired):
         return
-
-
-def _with_path(environment: Mapping[str, str]) -> dict[str, str]:
-    path = [str(ROOT), *filter(None, [environment.get("PYTHONPATH")])]
-    return {**environment, "PYTHONPATH": os.pathsep.join(path)}
