@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from backends.registry import known
-from data.config import DataConfig
+from backends.registry import check_names, known
+from data.config import DataConfig, Seed
 from data.imbalance import Imbalance
 from data.object_store import holds_credentials, is_object
 from models import ModelConfig, OptimizerConfig
@@ -24,7 +24,7 @@ _REFERENCE = re.compile(r"\.secretKeyRef\.|\.secrets\.")
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SparkConfig(_Frozen):
@@ -113,7 +113,7 @@ class Experiment(_Frozen):
     imbalance: Imbalance = "none"
     #: Executors of one core; the threads of a backend without Spark.
     workers: Annotated[int, Field(ge=1)] = 2
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     backends: Annotated[tuple[str, ...], Field(min_length=1)] = ("keras_local", "elephas")
     #: Options of a backend's own, by backend.
     backend_options: dict[str, dict[str, Any]] = {}
@@ -135,10 +135,15 @@ class Experiment(_Frozen):
     price: PriceConfig = PriceConfig()
     energy: EnergyConfig = EnergyConfig()
 
-    @field_validator("seeds", "backends")
+    @field_validator("seeds")
     @classmethod
-    def _without_repeats(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _without_repeats(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(dict.fromkeys(value))
+
+    @field_validator("backends")
+    @classmethod
+    def _known_backends(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return check_names(value)
 
     @field_validator("prepared", "artifacts")
     @classmethod
@@ -185,7 +190,7 @@ class RunPlan(_Frozen):
 
     experiment: Experiment
     backend: str
-    seed: int
+    seed: Seed
     #: Whose images are predicted and scored. With ``validation`` the test images stay unread.
     judged: Literal["test", "validation"] = "test"
 
