@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from backends.registry import check_names, known
 from data.config import DataConfig, Seed
 from data.imbalance import Imbalance
+from data.names import visible
 from data.object_store import holds_credentials, is_object
+from experiments.record_names import key_parts
 from models import ModelConfig, OptimizerConfig
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -17,6 +19,8 @@ DEFAULT_URI = "sqlite:///mlflow.db"
 EMBEDDED = "embedded"
 #: Where the project's container image has its Python.
 IMAGE_PYTHON = "/opt/sparkdl/bin/python"
+#: Characters of an experiment's name, with which those of models and folders begin.
+_LONGEST_NAME = 150
 #: Names of Spark's settings whose values are secrets.
 _SECRET = re.compile(r"(secret|password|token|(secret|access)[._]?key)$", re.IGNORECASE)
 #: Settings that hold the name of a secret instead.
@@ -95,7 +99,7 @@ class EnergyConfig(_Frozen):
 class Experiment(_Frozen):
     """The content of an experiment file. Every key may be overridden on the command line."""
 
-    name: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME)]
     description: str = ""
     data: DataConfig = DataConfig()
     #: The class that F1, sensitivity and ROC AUC are about.
@@ -134,6 +138,13 @@ class Experiment(_Frozen):
     platform: Annotated[str, Field(min_length=1)] = "here"
     price: PriceConfig = PriceConfig()
     energy: EnergyConfig = EnergyConfig()
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if visible(value) != value or any(part in ("", ".", "..") for part in value.split("/")):
+            raise ValueError(f"'{visible(value)}' is no name: MLflow and folders are called by it")
+        return value
 
     @field_validator("seeds")
     @classmethod
@@ -209,7 +220,8 @@ class RunPlan(_Frozen):
 
 def _flatten(value: Any, prefix: str, into: dict[str, str]) -> None:
     if isinstance(value, dict) and value:
+        parts = key_parts(value)
         for key, item in value.items():
-            _flatten(item, f"{prefix}{key}.", into)
+            _flatten(item, f"{prefix}{parts[key]}.", into)
     else:
         into[prefix.rstrip(".")] = str(value)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from data.drawing import font_note
 from data.prepared import PreparedData
 from experiments.config import RunPlan
 from experiments.figures import confusion_matrix, learning_curve
@@ -45,4 +46,5 @@ def judge(
     )
     learning_curve(result.epochs, title, stamp, artifacts / "learning_curve.png")
     write_thumbnails(predictions, data, artifacts / THUMBNAILS)
-    return Judgement(metrics, list(scores.notes))
+    unwritten = font_note(data.class_names)
+    return Judgement(metrics, [*scores.notes, *([unwritten] if unwritten else [])])

@@ -24,6 +24,7 @@ _RULES = {
     "finite_number": "must be a finite number",
     "literal_error": "must be {expected}",
     "string_type": "must be a text",
+    "string_too_long": "must have {max_length} characters or fewer",
     "string_pattern_mismatch": "must fit the pattern {pattern}",
     **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false"),
     **dict.fromkeys(

@@ -32,7 +32,7 @@ def test_unknown_key_is_answered_with_line_and_nearest_key(tmp_path: Path) -> No
         ({"--workers": 0}, [], "--workers must be 1 or more, not 0"),
         ({"--epochs": -1}, [], "--epochs must be 1 or more, not -1"),
         ({}, ["epochs=1e3"], "--set epochs must be a whole number, not '1e3'"),
-        ({"--learning-rate": math.nan}, [], "--learning-rate must be more than 0, not nan"),
+        ({"--learning-rate": math.nan}, [], "--learning-rate must be a finite number, not nan"),
         ({"--learning-rate": math.inf}, [], "--learning-rate must be a finite number, not inf"),
         ({"--time-limit": math.inf}, [], "--time-limit must be a finite number, not inf"),
         ({"--price-core-hour": -1.0}, [], "--price-core-hour must be 0 or more, not -1"),
