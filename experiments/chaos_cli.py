@@ -1,5 +1,6 @@
 """``python -m experiments chaos``."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,12 +56,11 @@ def chaos(
     """Break something in a run of every backend and tell what became of it."""
     end_in_order()
     with plain_errors(debug=False):
-        from rich.console import Console
-
         from experiments import chaos as room
         from experiments.chaos.hosts import read_hosts
         from experiments.chaos.record import record_tables
         from experiments.chaos.table import terminal, write_tables
+        from experiments.console import plain_console
         from experiments.errors import ExperimentError
         from experiments.loading import load
         from experiments.overrides import given
@@ -82,7 +82,7 @@ def chaos(
         }
         plan = load(experiment, overrides)
         check_reachable(tracking_uri)
-        console = Console(highlight=False)
+        console = plain_console(sys.stdout)
         outcomes = room.campaign(
             plan,
             plan.backends,

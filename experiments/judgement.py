@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from data.drawing import font_note
 from data.prepared import PreparedData
 from experiments.config import RunPlan
 from experiments.figures import confusion_matrix, learning_curve
@@ -46,5 +45,4 @@ def judge(
     )
     learning_curve(result.epochs, title, stamp, artifacts / "learning_curve.png")
     write_thumbnails(predictions, data, artifacts / THUMBNAILS)
-    unwritten = font_note(data.class_names)
-    return Judgement(metrics, [*scores.notes, *([unwritten] if unwritten else [])])
+    return Judgement(metrics, list(scores.notes))

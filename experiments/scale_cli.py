@@ -1,5 +1,6 @@
 """``python -m experiments scale``."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -39,10 +40,8 @@ def scale(
 ) -> None:
     """Run backends with more and more workers and images; say where each stops paying."""
     with plain_errors(debug=False):
-        from rich.console import Console as RichConsole
-
         from experiments import scaling
-        from experiments.console import Console
+        from experiments.console import Console, plain_console
         from experiments.errors import ExperimentError
         from experiments.overrides import given
         from experiments.scaling.study import points
@@ -72,7 +71,7 @@ def scale(
         )
         found = scaling.results(runs)
         output.mkdir(parents=True, exist_ok=True)
-        console = RichConsole(highlight=False)
+        console = plain_console(sys.stdout)
         for name, table in (("workers", found.workers), ("images", found.images)):
             if len(table):
                 table.to_csv(output / f"{name}.csv", index=False)

@@ -1,5 +1,6 @@
 """``python -m experiments tune``."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,10 +61,8 @@ def tune(
 ) -> None:
     """Search for good settings of one backend on the validation patients; no test image is read."""
     with plain_errors(debug=False):
-        from rich.console import Console as RichConsole
-
         from experiments import tuning
-        from experiments.console import Console
+        from experiments.console import Console, plain_console
         from experiments.errors import ExperimentError
         from experiments.overrides import given
         from experiments.tuning.space import parse_space
@@ -91,7 +90,7 @@ def tune(
             prune=prune,
             study=study,
         )
-        console = RichConsole(highlight=False)
+        console = plain_console(sys.stdout)
         found = tuning.run_search(
             asked,
             work=work,
