@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from data.entry import begin
 from experiments.chaos_cli import chaos
 from experiments.cli import FAILED_STATUS, plain_errors, run
 from experiments.compare_cli import compare, dashboard
@@ -35,8 +36,11 @@ def send(
 ) -> None:
     """Send the records that wait because their MLflow server was away."""
     with plain_errors(debug=False):
+        from data.own_folders import remove_abandoned, remove_abandoned_temporary
         from experiments.outbox import OUTBOX, count, send_waiting
 
+        remove_abandoned_temporary()
+        remove_abandoned(work / OUTBOX)
         sent = send_waiting(work / OUTBOX)
         left = count(work / OUTBOX)
         typer.echo(f"sent {len(sent)}, still waiting {left}")
@@ -93,4 +97,5 @@ def benchmark(
 
 
 if __name__ == "__main__":
+    begin()
     app()

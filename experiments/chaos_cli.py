@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from experiments.cli import FAILED_STATUS, end_in_order, plain_errors
-from experiments.config import DEFAULT_URI
+from experiments.cli import FAILED_STATUS, plain_errors
+from experiments.store_address import usual_uri
 
 #: Seconds; above every time limit of a framework's own, the longest of which is five minutes.
 _TIME_LIMIT = 600.0
@@ -48,13 +48,12 @@ def chaos(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any key of the experiment, with dots."),
     ] = None,
-    tracking_uri: Annotated[str, typer.Option(help="Where the tables are recorded.")] = DEFAULT_URI,
+    tracking_uri: Annotated[str | None, typer.Option(help="Where the tables are recorded.")] = None,
     output: Annotated[
         Path, typer.Option(help="New folder for tables, and records and logs of all runs.")
     ] = Path("chaos"),
 ) -> None:
     """Break something in a run of every backend and tell what became of it."""
-    end_in_order()
     with plain_errors(debug=False):
         from experiments import chaos as room
         from experiments.chaos.hosts import read_hosts
@@ -81,7 +80,8 @@ def chaos(
             **(hosts.overrides if hosts else {}),
         }
         plan = load(experiment, overrides)
-        check_reachable(tracking_uri)
+        store = tracking_uri or usual_uri()
+        check_reachable(store)
         console = plain_console(sys.stdout)
         outcomes = room.campaign(
             plan,
@@ -93,7 +93,7 @@ def chaos(
             tell=console.print,
             keep=lambda known: write_tables(known, output),
         )
-        record_tables(plan, outcomes, output, tracking_uri)
+        record_tables(plan, outcomes, output, store)
         console.print(terminal(outcomes))
         console.print(f"tables, records and logs: {output}")
         if any(one.bad for one in outcomes):

@@ -1,15 +1,15 @@
 """The command line of ``run_experiment.py``: a thin layer over :func:`experiments.run`."""
 
-import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 
 from data import object_store
+from data.entry import begin
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
@@ -196,22 +196,8 @@ def run(
 
 def main() -> None:
     """Entry point."""
-    end_in_order()
+    begin()
     app()
-
-
-def end_in_order() -> None:
-    """Let Ctrl-C and ``kill`` end this process through its ``finally`` clauses.
-
-    A shell starts background jobs deaf to Ctrl-C, and a run must always be closed by it.
-    """
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, _terminated)
-
-
-def _terminated(number: int, _: Any) -> NoReturn:
-    """End as Ctrl-C does, so that records are closed and children stopped."""
-    raise SystemExit(128 + number)
 
 
 @contextmanager
@@ -229,11 +215,21 @@ def plain_errors(debug: bool) -> Iterator[None]:
             raise
         sys.stderr.write(f"error: {error}\n")
         raise typer.Exit(WRONG_REQUEST_STATUS) from None
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         if debug:
             raise
-        sys.stderr.write("\ninterrupted: a run under way is recorded as KILLED\n")
+        _say_what_was_closed("interrupted", interrupt)
         raise typer.Exit(_INTERRUPTED_STATUS) from None
+    except SystemExit as ended:
+        _say_what_was_closed("ended from outside", ended)
+        raise
+
+
+def _say_what_was_closed(how: str, ended: BaseException) -> None:
+    """Say what became of the runs under way, which is noted at ``ended``."""
+    notes = [f"{how}: {note}" for note in getattr(ended, "__notes__", [])]
+    with suppress(OSError):  # the terminal may be closed
+        sys.stderr.write("\n" + "\n".join(notes or [how]) + "\n")
 
 
 def _status(runs: list[tuple[str, bool]]) -> int:

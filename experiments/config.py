@@ -12,9 +12,9 @@ from data.imbalance import Imbalance
 from data.names import visible
 from data.object_store import holds_credentials, is_object
 from experiments.record_names import key_parts
+from experiments.store_address import DEFAULT_URI
 from models import ModelConfig, OptimizerConfig
 
-DEFAULT_URI = "sqlite:///mlflow.db"
 #: A cluster started for the run on this machine.
 EMBEDDED = "embedded"
 #: Where the project's container image has its Python.

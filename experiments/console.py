@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TextIO
+from typing import IO, Any, cast
 
 from rich import box
 from rich.console import Console as RichConsole
@@ -14,9 +14,11 @@ from data.drawing import font_note
 from data.names import visible
 from data.prepared import PreparedData
 from data.schema import SPLITS
-from experiments.config import DEFAULT_URI, Experiment, RunPlan
+from experiments.config import Experiment, RunPlan
 from experiments.observer import Observer
 from experiments.records import FINISHED, RunRecord
+from experiments.steady_output import SteadyOutput
+from experiments.store_address import DEFAULT_URI, is_server
 
 #: More runs than this stand below each other: their columns would not fit 80 characters.
 _SIDE_BY_SIDE = 3
@@ -28,7 +30,7 @@ _PHASES = {
 }
 
 
-def plain_console(file: TextIO) -> RichConsole:
+def plain_console(file: IO[str]) -> RichConsole:
     """Return a console that prints texts as they are: names may hold what rich takes for markup."""
     return RichConsole(file=file, highlight=False, markup=False, emoji=False)
 
@@ -37,7 +39,8 @@ class Console(Observer):
     """Prints steps, a progress line for training, and a table at the end."""
 
     def __init__(self, *, quiet_stdout: bool = False) -> None:
-        self._out = plain_console(sys.stderr if quiet_stdout else sys.stdout)
+        output = SteadyOutput(sys.stderr if quiet_stdout else sys.stdout)
+        self._out = plain_console(cast(IO[str], output))
         self._experiment: Experiment | None = None
         self._progress: Progress | None = None
         self._images = 0
@@ -56,6 +59,8 @@ class Console(Observer):
             f"{_count(experiment.workers, 'worker')}, {_count(runs, 'run')} "
             f"({', '.join(experiment.backends)})",
         )
+        for note in notes:
+            self._say(f"note: {note}")
         self._open_progress("preparing the data")
 
     def data_progress(self, done: int, total: int) -> None:
@@ -227,7 +232,7 @@ def _count(number: int, what: str) -> str:
 
 def how_to_open(tracking_uri: str) -> str:
     """Return the line that tells where the record can be looked at."""
-    if tracking_uri.startswith("http"):
+    if is_server(tracking_uri):
         return f"record: {tracking_uri}"
     return (
         f"record: uv run mlflow ui --backend-store-uri {tracking_uri}\n"

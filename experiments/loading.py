@@ -13,6 +13,7 @@ from experiments.config import Experiment
 from experiments.errors import ExperimentError
 from experiments.overrides import Given
 from experiments.schema_yaml import compose, field_type, read, read_text
+from experiments.store_address import DEFAULT_URI, VARIABLE, usual_uri
 from experiments.validation import explain
 
 FOLDER = Path(__file__).parent
@@ -50,6 +51,9 @@ def load(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Expe
         raise ExperimentError(f"{path} cannot be read: {error.strerror}") from error
     if not isinstance(content, dict):
         raise ExperimentError(f"{path}: an experiment is a mapping of keys to values")
+    if (uri := usual_uri()) != DEFAULT_URI:
+        # As everywhere with MLflow: what the command says, then the variable, then the file.
+        overrides = {"tracking_uri": Given(VARIABLE, uri), **(overrides or {})}
     places = {}
     for key, value in (overrides or {}).items():
         keys = tuple(key.split("."))
