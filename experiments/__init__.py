@@ -56,14 +56,13 @@ def run(
     ExperimentError, DataError, BackendError
         For a request that cannot be carried out. A run that fails is a record with status FAILED.
     """
-    from backends.registry import check_names
     from data.entry import private_files
     from experiments.loading import load
     from experiments.runner import run_experiment
 
     changed = {**(overrides or {}), **values}
     if backends is not None:
-        changed["backends"] = list(check_names(backends))
+        changed["backends"] = list(backends)
     if seeds is not None:
         changed["seeds"] = list(seeds)
     with private_files():

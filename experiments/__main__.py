@@ -72,17 +72,17 @@ def benchmark(
     """Measure what the project claims of itself, as ratios side by side on this machine."""
     with plain_errors(debug=False):
         from rich import box
-        from rich.console import Console
         from rich.table import Table
 
         from experiments import benchmark as measure
+        from experiments.console import plain_console
 
         unknown = set(part or ()) - set(measure.PARTS)
         if unknown:
             raise ExperimentError(
                 f"unknown part '{min(unknown)}' (parts: {', '.join(measure.PARTS)})"
             )
-        console = Console(highlight=False)
+        console = plain_console(sys.stdout)
         console.print(measure.machine())
         table = Table(box=box.SIMPLE_HEAD)
         for column in ("figure", "median", "target", "reached", "measured"):

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -148,34 +148,34 @@ def run(
     ] = False,
 ) -> None:
     """Train the same CNN on the same patients through one or several Spark backends."""
-    options: dict[str, Any] = {
-        "data.source": data,
-        "data.split.by": split_by,
-        "model.name": model,
-        "workers": workers,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "optimizer.learning_rate": learning_rate,
-        "seeds": seed or None,
-        "spark.master": master,
-        "spark.environment": environment,
-        "spark.environment_archive": environment_archive,
-        "tracking_uri": tracking_uri,
-        "time_limit": time_limit,
-        "prepared": prepared,
-        "artifacts": artifacts,
-        "platform": platform,
-        "price.core_hour": price_core_hour,
-        "price.gb_hour": price_gb_hour,
-    }
-    overrides = {key: value for key, value in options.items() if value is not None}
     with plain_errors(debug):
-        object_store.use_endpoint(s3_endpoint)
-        overrides |= assignments(set_ or [])
-        from backends.registry import check_names
+        from experiments.overrides import given
 
-        if backend:
-            overrides["backends"] = list(check_names(backend))
+        overrides = given(
+            {
+                "--backend": backend,
+                "--data": data,
+                "--split-by": split_by,
+                "--model": model,
+                "--workers": workers,
+                "--epochs": epochs,
+                "--batch-size": batch_size,
+                "--learning-rate": learning_rate,
+                "--seed": seed,
+                "--master": master,
+                "--environment": environment,
+                "--environment-archive": environment_archive,
+                "--tracking-uri": tracking_uri,
+                "--time-limit": time_limit,
+                "--prepared": prepared,
+                "--artifacts": artifacts,
+                "--platform": platform,
+                "--price-core-hour": price_core_hour,
+                "--price-gb-hour": price_gb_hour,
+            },
+            set_,
+        )
+        object_store.use_endpoint(s3_endpoint)
         from experiments.loading import load
 
         plan = load(experiment, overrides)
@@ -230,24 +230,6 @@ def _say_what_was_closed(how: str, ended: BaseException) -> None:
     notes = [f"{how}: {note}" for note in getattr(ended, "__notes__", [])]
     with suppress(OSError):  # the terminal may be closed
         sys.stderr.write("\n" + "\n".join(notes or [how]) + "\n")
-
-
-def assignments(pairs: list[str]) -> dict[str, Any]:
-    """Return ``key=value`` pairs with their values read as YAML."""
-    import yaml
-
-    from experiments.errors import ExperimentError
-
-    values = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise ExperimentError(f"--set {pair}: write it as key=value")
-        try:
-            values[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ExperimentError(f"--set {pair}: the value is not YAML") from error
-    return values
 
 
 def _status(runs: list[tuple[str, bool]]) -> int:

@@ -35,18 +35,17 @@ def compare(
     Without --experiment and --run, the newest comparison is taken.
     """
     with plain_errors(debug=False), temporary_folder("compare") as folder:
-        from rich.console import Console
-
         from experiments import comparison
         from experiments.abandoned import tidy
         from experiments.comparison import tables
+        from experiments.console import plain_console
 
         uris = tracking_uri or [usual_uri()]
         for uri in uris:
             tidy(uri)
         found = comparison.find_runs(uris, folder, experiment or (), run or ())
         findings = comparison.compare(found, baseline)
-        console = Console(highlight=False, file=sys.stdout)
+        console = plain_console(sys.stdout)
         console.print(tables.terminal(findings))
         for text in [*findings.sentences, *findings.notes]:
             console.print(f"- {text}")
