@@ -4,8 +4,8 @@
 Keras 3 does not work under that strategy. Keras's optimiser sums the gradients over all workers,
 so each worker divides its loss by the global batch.
 
-TensorFlow's own servers, one in each worker, have no password and listen on all addresses of their
-machine (TensorFlow 2.19 has no option for it): keep executors in a private network.
+TensorFlow's own servers, one in each worker, have no password: on one machine they are closed to
+others, else keep executors in a private network.
 """
 
 import time
@@ -23,6 +23,7 @@ from backends.checkpoints import Checkpoint
 from backends.epoch import Epoch
 from backends.inference import BATCH, EPSILON
 from backends.keras_state import OPTIMIZER, RANDOM, assign, generators, values_of
+from backends.tensorflow_network import private_network
 from backends.worker_channel import LINK_LIMIT, Address, WorkerEnd
 from data.shards import Shard, ShardReader
 from models import checksum, loss, optimizer
@@ -140,7 +141,8 @@ class _Replica:
             timeout_seconds=COLLECTIVE_LIMIT,
         )
         _wait_for_heartbeats()
-        self.strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+        with private_network():
+            self.strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
         found = self.strategy.num_replicas_in_sync
         if found != job.task.workers:
             raise RuntimeError(

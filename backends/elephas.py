@@ -15,6 +15,7 @@ What its code does, and this module handles or records (Elephas 7.3):
 """
 
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -26,7 +27,7 @@ from backends import executors, inference
 from backends.base import Backend, FitResult, Options, RunContext, TrainingTask
 from backends.epoch import Epoch
 from backends.keras_state import set_random_starts
-from backends.ports import free_port, is_free
+from backends.ports import is_free
 from backends.search import Choices, Values
 from data.shards import Shard, ShardReader
 
@@ -190,20 +191,23 @@ def _fit_with_server(task: TrainingTask, context: RunContext) -> FitResult:
     present = executors.alive(context.spark.sparkContext)
     from elephas.spark_model import AsynchronousSparkModel
 
-    from backends.elephas_server import ParameterServer
+    from backends.elephas_server import ParameterClient, ParameterServer
 
     options = _options(task)
     model = task.compiled_model()
     context.verify_initial_weights(model.get_weights())
-    port = options.port or free_port(address)
     spark_model = AsynchronousSparkModel(
         model,
         mode=options.mode,
         frequency=options.frequency,
         parameter_server_mode="http",  # the socket server burns a core and hung once
-        port=port,
     )
-    spark_model.parameter_server = ParameterServer(spark_model.serialized_model, port, options.mode)
+    secret = secrets.token_hex(32)
+    server = ParameterServer(
+        spark_model.serialized_model, (address, options.port or 0), options.mode, secret
+    )
+    spark_model.parameter_server = server
+    spark_model.client = ParameterClient(server.port, secret)
     losses = context.spark.sparkContext.accumulator([], _list_parameter())
     repeated = context.spark.sparkContext.accumulator(0)
     shard_rows = [shard.rows for shard in task.data.shards("train", task.workers)]
@@ -252,8 +256,7 @@ def _fit_with_server(task: TrainingTask, context: RunContext) -> FitResult:
 def _listen_on_driver_address(context: RunContext) -> str:
     """Let the parameter server listen where the driver does, and nowhere else; return the address.
 
-    It takes updates from whoever connects. Elephas reads the variable for the server and for the
-    address that it gives to the workers.
+    Elephas reads the variable for the address that it gives to the workers.
     """
     address = str(context.spark.sparkContext.getConf().get("spark.driver.host"))
     os.environ["SPARK_LOCAL_IP"] = address

@@ -10,8 +10,10 @@ What its code does, and this module handles or records (TensorFlowOnSpark 2.2):
   batch.
 - The queue has no bound: with ``input_mode`` "spark" a worker's images of one epoch lie in the
   memory of its executor's machine.
-- Its reservation server reads pickles from whoever connects, on every address of the machine: here
-  it listens on the driver's alone, loopback or the cluster's network.
+- Its reservation server reads pickles from whoever connects, on every address of the machine: see
+  ``reservation_server``.
+- The queues of a worker are a server of ``multiprocessing`` on a socket in the file system, in a
+  folder that is the user's alone, with a random key.
 """
 
 import os
@@ -96,18 +98,24 @@ def _launch(
                 master_node="chief",  # without one, TF_CONFIG is not set
                 reservation_timeout=int(all_reduce.START_LIMIT),
             )
-        epoch = job.first_epoch
-        continues = feeds and follower.continues_after(epoch - 1)
-        while continues:
-            cluster.train(_epoch_rdd(spark, job, epoch), 1, feed_timeout=_FEED_TIMEOUT)
-            continues = follower.continues_after(epoch)
-            epoch += 1
-        follower.wait_until_done()
-        _wait_for_jobs(spark)
-        cluster.shutdown(timeout=-1)  # its alarm works in the main thread only
+            if feeds:
+                _feed(spark, job, follower, cluster)
+            follower.wait_until_done()
+            _wait_for_jobs(spark)
+            cluster.shutdown(timeout=-1)  # its alarm works in the main thread only
     except SystemExit as error:
         reason = TFCluster.tf_status.get("error", "it gave no reason")
         raise BackendError(f"TensorFlowOnSpark ended the process: {reason}") from error
+
+
+def _feed(
+    spark: "SparkContext", job: WorkerJob, follower: all_reduce.Follower, cluster: Any
+) -> None:
+    """Feed the workers of ``cluster`` epoch by epoch."""
+    epoch = job.first_epoch
+    while follower.continues_after(epoch - 1):
+        cluster.train(_epoch_rdd(spark, job, epoch), 1, feed_timeout=_FEED_TIMEOUT)
+        epoch += 1
 
 
 def _wait_for_jobs(spark: "SparkContext") -> None:

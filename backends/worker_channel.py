@@ -21,7 +21,6 @@ from multiprocessing import AuthenticationError
 from multiprocessing.connection import (
     Client,
     Connection,
-    Listener,
     answer_challenge,
     deliver_challenge,
     wait,
@@ -29,6 +28,8 @@ from multiprocessing.connection import (
 from typing import Any
 
 import numpy as np
+
+from backends.calls import answer_calls, hang_up, trust
 
 #: Seconds between two looks at things other than the lines.
 LOOK = 0.2
@@ -66,18 +67,18 @@ class DriverEnd:
 
     def __init__(self, bind: str, host: str, workers: int) -> None:
         self._key = secrets.token_bytes(32)
-        self._listener = Listener((bind, 0), backlog=workers)
-        self.address = Address(host, int(self._listener.address[1]), self._key)
+        self._listener = socket.create_server((bind, 0), backlog=workers)
+        self.address = Address(host, int(self._listener.getsockname()[1]), self._key)
         self._lock = threading.Lock()
         self._new: list[Connection] = []
         self._lines: dict[Any, int | None] = {}
-        threading.Thread(target=self._accept, name="worker-channel", daemon=True).start()
+        answer_calls(self._listener, self._admit, "worker-channel")
 
     def __enter__(self) -> "DriverEnd":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._listener.close()
+        hang_up(self._listener)
         for line in [*self._lines, *self._new]:
             line.close()
 
@@ -110,24 +111,18 @@ class DriverEnd:
             line.close()
         yield Message(rank, kind, content, _unpack(body))
 
-    def _accept(self) -> None:
-        """Take calls until the listener closes, each in a thread: strangers may say nothing."""
-        while True:
-            try:
-                line = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._admit, args=[line], daemon=True).start()
-
-    def _admit(self, line: Any) -> None:
+    def _admit(self, caller: socket.socket) -> None:
         """Let in who knows the key, and hang up on everybody else."""
-        try:
-            deliver_challenge(line, self._key)
-            answer_challenge(line, self._key)
-            _watch_link(line)
-        except (AuthenticationError, EOFError, OSError):
-            line.close()
-            return
+        with caller:
+            line = Connection(os.dup(caller.fileno()))
+            try:
+                deliver_challenge(line, self._key)
+                answer_challenge(line, self._key)
+                trust(caller)
+                _watch_link(line)
+            except (AuthenticationError, EOFError, OSError):
+                line.close()
+                return
         with self._lock:
             self._new.append(line)
 

@@ -20,9 +20,10 @@ def chaos(
     fault: Annotated[
         list[str] | None,
         typer.Option(
-            help="executor-killed, host-gone, driver-killed, harness-killed, straggler, "
-            "network-cut, tracking-down, disk-full, corrupt-row or corrupt-file; repeat it for "
-            "several. By default all."
+            help="executor-killed, python-worker-killed, executor-paused, host-gone, "
+            "driver-killed, driver-jvm-killed, harness-killed, hangup, straggler, network-cut, "
+            "tracking-down, disk-full, corrupt-row or corrupt-file; repeat it for several. By "
+            "default all."
         ),
     ] = None,
     experiment: Annotated[str, typer.Option(help="Experiment file or shipped name.")] = "synthetic",
@@ -40,6 +41,9 @@ def chaos(
     ] = 60.0,
     cut_seconds: Annotated[
         float, typer.Option(min=0, help="For which a host is cut off the network.")
+    ] = 20.0,
+    pause_seconds: Annotated[
+        float, typer.Option(min=0, help="For which an executor is stopped.")
     ] = 20.0,
     time_limit: Annotated[
         float, typer.Option(min=1, help="Seconds after which a run is taken to hang.")
@@ -88,7 +92,9 @@ def chaos(
             plan.backends,
             list(dict.fromkeys(faults)),
             output,
-            conditions=room.Conditions(outage_s=outage_seconds, cut_s=cut_seconds),
+            conditions=room.Conditions(
+                outage_s=outage_seconds, cut_s=cut_seconds, pause_s=pause_seconds
+            ),
             hosts=hosts,
             tell=console.print,
             keep=lambda known: write_tables(known, output),

@@ -13,7 +13,8 @@ from typing import Any
 
 from data.entry import begin
 from experiments.chaos.diary import DIARY, Moment
-from experiments.chaos.faults import FAULTS, Fault
+from experiments.chaos.fault import Fault
+from experiments.chaos.faults import FAULTS
 from experiments.chaos.hosts import read_hosts
 from experiments.chaos.job import JOB, AttemptJob
 from experiments.chaos.scene import Scene

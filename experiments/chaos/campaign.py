@@ -11,7 +11,8 @@ import numpy as np
 from backends import create
 from data.process_environment import for_spark
 from experiments.chaos.diary import Diary, Moment, read_diary
-from experiments.chaos.faults import FAULTS, Fault
+from experiments.chaos.fault import Fault
+from experiments.chaos.faults import FAULTS
 from experiments.chaos.hosts import Hosts
 from experiments.chaos.job import JOB, AttemptJob
 from experiments.chaos.leftovers import Leftovers
@@ -79,7 +80,11 @@ class Campaign:
         attempt = self._attempt(place, backend, fault, reference.middle, reference)
         resumed = None
         struck = attempt.diary.struck is not None
-        if struck and attempt.ended and fault.resumes and not attempt.finished:
+        # --resume would close what the command itself should have closed.
+        left_open = fault.closes_record and any(
+            run.left_open for run in self._stored(place, backend, fault)
+        )
+        if struck and attempt.ended and fault.resumes and not attempt.finished and not left_open:
             self.tell(f"{backend}: {fault.title}, --resume")
             resumed = self._attempt(place, backend, fault, None, reference)
         stored = self._stored(place, backend, fault)

@@ -2,80 +2,33 @@
 
 import resource
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any
 
 import psutil
 
 from backends import Backend
 from data.prepared import PreparedData
 from experiments.chaos import damage
+from experiments.chaos.fault import Fault
 from experiments.chaos.hosts import Hosts
-from experiments.chaos.scene import Scene, kill, kill_this_process
+from experiments.chaos.scene import Scene, kill
 from experiments.chaos.server import Server
+from experiments.chaos.signals import (
+    DriverJvmKilled,
+    DriverKilled,
+    ExecutorKilled,
+    ExecutorPaused,
+    Hangup,
+    HarnessKilled,
+    PythonWorkerKilled,
+)
 from experiments.chaos.slowing import Slowing
 from experiments.config import Experiment
 from experiments.processes import tree
 
-NO_HOSTS = "needs a cluster of several hosts (--cluster)"
-NO_EXECUTORS = "trains without executors"
 NO_PIXELS = "looks at no pixel"
-
-
-class Fault(ABC):
-    """Something that breaks during a run. Made anew for each run, in the process that makes it."""
-
-    #: As in ``--fault``.
-    name: ClassVar[str]
-    #: In tables.
-    title: ClassVar[str]
-    #: What is done, for a reader of the report.
-    how: ClassVar[str]
-    needs_executors: ClassVar[bool] = False
-    needs_hosts: ClassVar[bool] = False
-    #: Whether it strikes in the middle of an epoch; else it is there from the start.
-    strikes: ClassVar[bool] = True
-    #: Whether training that was done can be lost by it, without the run failing.
-    costs_work: ClassVar[bool] = False
-    #: Whether a run that it ended is worth going on with as it is.
-    resumes: ClassVar[bool] = True
-    #: Whether nobody is left to close the record, but the one who goes on.
-    ends_harness: ClassVar[bool] = False
-    #: Whether the records of its runs are in the run's own folder.
-    has_own_records: ClassVar[bool] = False
-
-    def misfit(self, backend: Backend, hosts: Hosts | None) -> str:
-        """Return why it cannot be tried on ``backend``, or an empty text."""
-        if self.needs_executors and not backend.needs_spark:
-            return NO_EXECUTORS
-        return NO_HOSTS if self.needs_hosts and hosts is None else ""
-
-    def prepare(self, scene: Scene, experiment: Experiment) -> Mapping[str, Any]:
-        """Make ready before the run; return the keys of the experiment that change."""
-        return {}
-
-    @abstractmethod
-    def strike(self, scene: Scene) -> str:
-        """Do it; return what was done. Runs in a thread of its own and may take its time."""
-
-    def finish(self, scene: Scene) -> None:
-        """Take back what would outlive the run."""
-
-
-class ExecutorKilled(Fault):
-    """As the kernel does with a container that is over its memory."""
-
-    name, title = "executor-killed", "executor killed"
-    how = "SIGKILL to the Java process of one executor and to its Python workers"
-    needs_executors = costs_work = True
-
-    def strike(self, scene: Scene) -> str:
-        """Kill one executor."""
-        executor = scene.an_executor()
-        kill(tree(executor.pid))
-        return f"killed executor {executor.pid}"
 
 
 class HostGone(Fault):
@@ -116,32 +69,6 @@ class NetworkCut(Fault):
         finally:
             scene.hosts.mend(host)
         return f"{host} was cut off for {seconds:g} s"
-
-
-class DriverKilled(Fault):
-    """As the kernel does when the driver's machine is short of memory."""
-
-    name, title = "driver-killed", "driver killed"
-    how = "SIGKILL to the process that drives Spark and trains; the harness above it lives"
-
-    def strike(self, scene: Scene) -> str:
-        """Kill the driver alone: what is below it must end by itself."""
-        driver = scene.driver()
-        kill([driver])
-        return f"killed driver {driver.pid}"
-
-
-class HarnessKilled(Fault):
-    """As a login session that is ended hard."""
-
-    name, title = "harness-killed", "run_experiment killed"
-    how = "SIGKILL to the whole command; then the same command with --resume"
-    ends_harness = True
-
-    def strike(self, scene: Scene) -> str:
-        """Return never."""
-        kill_this_process()
-        return "killed"
 
 
 class Straggler(Fault):
@@ -269,9 +196,13 @@ FAULTS: dict[str, type[Fault]] = {
     fault.name: fault
     for fault in (
         ExecutorKilled,
+        PythonWorkerKilled,
+        ExecutorPaused,
         HostGone,
         DriverKilled,
+        DriverJvmKilled,
         HarnessKilled,
+        Hangup,
         Straggler,
         NetworkCut,
         TrackingDown,

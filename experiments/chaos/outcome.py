@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from experiments.chaos.diary import Diary
-from experiments.chaos.faults import Fault
+from experiments.chaos.fault import Fault
 from experiments.records import FINISHED, RunRecord
 from experiments.supervision import TIME_LIMIT_REASON
 
@@ -43,12 +43,16 @@ class StoredRun:
     """A run as it stands in MLflow."""
 
     run_id: str
-    #: RUNNING where nobody has closed it.
     status: str
     reason: str
     metrics: dict[str, float]
     #: Numbers of the epochs whose seconds it has, in the order in which they were written.
     epochs: tuple[int, ...] = ()
+
+    @property
+    def left_open(self) -> bool:
+        """Whether nobody has closed it."""
+        return self.status == "RUNNING"
 
 
 @dataclass(frozen=True)
@@ -202,7 +206,7 @@ def _wrong_with(run: StoredRun, attempt: Attempt | None) -> str:
     found = ""
     told = attempt.record if attempt else None
     missing = sorted(told.metrics.keys() - run.metrics.keys()) if told else []
-    if run.status == "RUNNING":
+    if run.left_open:
         found = "seems to run still"
     elif not run.reason:
         found = "does not say how it ended"

@@ -1,6 +1,7 @@
 """Who is there to be struck: the processes of the run under way."""
 
 import os
+import signal
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from experiments.chaos.hosts import Hosts
 from experiments.errors import ExperimentError
 
 _EXECUTOR, _DRIVER = "CoarseGrainedExecutorBackend", "experiments.worker"
+_DRIVER_JVM, _PYTHON_WORKERS = "SparkSubmit", "pyspark.daemon"
 
 
 class Conditions(BaseModel):
@@ -22,6 +24,8 @@ class Conditions(BaseModel):
     outage_s: float = 60.0
     #: Seconds for which a host is cut off.
     cut_s: float = 20.0
+    #: Seconds for which an executor is stopped.
+    pause_s: float = 20.0
     #: Of its speed, what a straggler keeps.
     straggler_share: float = 0.2
 
@@ -74,6 +78,33 @@ class Scene:
                 return one
         raise ExperimentError("no driver was there to be struck")
 
+    def driver_jvm(self) -> psutil.Process:
+        """Return the Java process through which the driver speaks to Spark.
+
+        Raises
+        ------
+        ExperimentError
+            When there is none.
+        """
+        for one in self.driver().children(recursive=True):
+            if _DRIVER_JVM in _command(one) and _is_java(one):
+                return one
+        raise ExperimentError("no driver's JVM was there to be struck")
+
+    def a_python_worker(self) -> psutil.Process:
+        """Return the process that has computed most below the executor that is struck.
+
+        Raises
+        ------
+        ExperimentError
+            When the executor has no Python process at this moment.
+        """
+        forks = [one for one in self.an_executor().children() if _PYTHON_WORKERS in _command(one)]
+        found = [worker for one in forks for worker in one.children(recursive=True)]
+        if not found:
+            raise ExperimentError("no Python worker was there to be struck")
+        return max(found, key=_processor_seconds)
+
 
 def kill(processes: Iterable[psutil.Process]) -> None:
     """End ``processes`` at once, as the kernel does when memory is short."""
@@ -82,9 +113,17 @@ def kill(processes: Iterable[psutil.Process]) -> None:
             process.kill()
 
 
-def kill_this_process() -> None:
-    """End this process without a word."""
-    os.kill(os.getpid(), 9)
+def signal_this_process(number: signal.Signals) -> None:
+    """Do to this process what somebody outside does."""
+    os.kill(os.getpid(), number)
+
+
+def _processor_seconds(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
 
 
 def _command(process: psutil.Process) -> str:

@@ -2,8 +2,8 @@
 
 import signal
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import psutil
 
@@ -29,14 +29,23 @@ class Slowing:
 
     def _run(self) -> None:
         while self._root.is_running() and not self._ended.is_set():
-            members = tree(self._root.pid)
-            _each(members, lambda one: one.send_signal(signal.SIGSTOP))
-            self._ended.wait(_PERIOD * (1 - self._share))
-            _each(members, lambda one: one.send_signal(signal.SIGCONT))
+            with stopped(self._root):
+                self._ended.wait(_PERIOD * (1 - self._share))
             self._ended.wait(_PERIOD * self._share)
 
 
-def _each(processes: list[psutil.Process], act: Callable[[psutil.Process], None]) -> None:
+@contextmanager
+def stopped(root: psutil.Process) -> Iterator[None]:
+    """Stop the tree of ``root`` as long as this lasts."""
+    members = tree(root.pid)
+    _each(members, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        _each(members, signal.SIGCONT)
+
+
+def _each(processes: list[psutil.Process], number: signal.Signals) -> None:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
-            act(process)
+            process.send_signal(number)

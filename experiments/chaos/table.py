@@ -8,7 +8,8 @@ import pandas as pd
 from rich import box
 from rich.table import Table
 
-from experiments.chaos.faults import FAULTS, NO_HOSTS
+from experiments.chaos.fault import NO_HOSTS
+from experiments.chaos.faults import FAULTS
 from experiments.chaos.outcome import SAME, Cost, Outcome, Verdict
 
 #: Files of :func:`write_tables`.

@@ -1,25 +1,35 @@
-"""A driver that serves weights: ``python -m tests.backends.elephas_serving PORT``.
+"""A driver that serves weights: ``python -m tests.backends.elephas_serving``.
 
-Prints the process id of the server and waits to be killed.
+Prints the process id and the port of the server when a worker of the run has read and changed the
+weights, and waits to be killed.
 """
 
-import sys
 import time
 
+import numpy as np
 
-def main(port: int) -> None:
+#: A test knows it too.
+SECRET = "of this run"
+
+
+def main() -> None:
     """Serve the weights of a small network."""
     from elephas.utils.serialization import model_to_dict
 
-    from backends.elephas_server import ParameterServer
+    from backends.elephas_server import ParameterClient, ParameterServer
+    from backends.ports import LOOPBACK
     from models import ModelConfig, build
 
     network = build(ModelConfig(), (16, 16, 3), 2, seed=0)
-    server = ParameterServer(model_to_dict(network), port, "asynchronous")
+    server = ParameterServer(model_to_dict(network), (LOOPBACK, 0), "asynchronous", SECRET)
     server.start()
-    print(server.server.pid, flush=True)
+    worker = ParameterClient(server.port, SECRET)
+    worker.update_parameters([np.ones_like(weight) for weight in network.get_weights()])
+    for found, before in zip(worker.get_parameters(), network.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, before - 1)
+    print(server.server.pid, server.port, flush=True)
     time.sleep(600)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main()

@@ -1,22 +1,25 @@
 """The worker's line to the driver, and what the driver makes of it. No Spark here."""
 
+import json
 import multiprocessing
 import os
 import socket
 import time
 from multiprocessing.connection import Client
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
 import pytest
 
-from backends import all_reduce
+from backends import all_reduce, calls
 from backends.all_reduce_worker import WorkerJob
 from backends.base import RunContext, TrainingTask
 from backends.checkpoints import CheckpointFolder
 from backends.epoch import Epoch
 from backends.errors import BackendError
+from backends.tensorflow_network import private_network
 from backends.worker_channel import Address, DriverEnd, Message, WorkerEnd
 from data.prepared import PreparedData
 from models import ModelConfig, OptimizerConfig
@@ -124,6 +127,53 @@ def test_strangers_who_say_nothing_or_nonsense_keep_no_worker_out(channel: Drive
         nonsense.sendall(b"GET / HTTP/1.1\r\n\r\n")
         start(speak, channel)
         assert {message.rank for message in everything(channel, "done")} == {1}
+
+
+def test_stranger_who_says_nothing_is_hung_up_on(
+    channel: DriverEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "STRANGER_LIMIT", 1)
+    with socket.create_connection((LOOPBACK, channel.address.port), timeout=10) as stranger:
+        while stranger.recv(64):  # the challenge
+            pass
+    worker = start(wait_forever, channel)
+    everything(channel, "hello")
+    time.sleep(1.5)
+    assert not channel.messages(), "a worker may say nothing"
+    worker.kill()
+
+
+def test_calls_are_taken_again_when_files_are_free_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = Event()
+    listener = socket.create_server((LOOPBACK, 0))
+    refusals = iter([OSError(24, "Too many open files")] * 3)
+    real = socket.socket.accept
+
+    def accept(self: socket.socket) -> Any:
+        for refusal in refusals:
+            raise refusal
+        return real(self)
+
+    monkeypatch.setattr(socket.socket, "accept", accept)
+    calls.answer_calls(listener, lambda _: answered.set(), "test")
+    with socket.create_connection(listener.getsockname()):
+        assert answered.wait(10)
+    calls.hang_up(listener)
+
+
+@pytest.mark.parametrize(("host", "device"), [(LOOPBACK, b"lo\0"), ("192.0.2.7", b"")])
+def test_server_of_tensorflow_is_closed_to_other_machines_on_one_machine(
+    host: str, device: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {"cluster": {"chief": [f"{LOOPBACK}:1"], "worker": [f"{host}:2"]}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    monkeypatch.setenv("TF_GRPC_DEFAULT_OPTIONS", "")
+    with private_network():
+        server = socket.create_server(("", 0))
+        assert os.environ["TF_GRPC_DEFAULT_OPTIONS"] == "grpc.enable_http_proxy=0"
+    with server, socket.create_connection((LOOPBACK, server.getsockname()[1])):
+        found = server.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16)
+    assert found == device
 
 
 def test_key_is_not_printed(channel: DriverEnd) -> None:

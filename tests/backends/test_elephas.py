@@ -1,10 +1,11 @@
 import os
+import pickle
 import socket
 import subprocess
 import sys
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import numpy as np
 import psutil
@@ -17,7 +18,9 @@ from backends.ports import LOOPBACK, free_port
 from data.prepared import PreparedData
 from models import ModelConfig, OptimizerConfig
 from tests.backends.conformance import BackendConformance, Harness, harness
+from tests.backends.elephas_serving import SECRET
 from tests.backends.fit_process import fit_all
+from tests.bomb import Bomb
 from tests.listening import listening
 
 __all__ = ["harness"]
@@ -111,25 +114,40 @@ def test_parameter_server_trains_on_loopback_alone(
     assert all(told) if frequency == "epoch" else told == [None] * 4
 
 
-def test_parameter_server_outlives_a_lost_worker_and_ends_with_a_killed_driver() -> None:
-    port = free_port()
-    command = [sys.executable, "-m", "tests.backends.elephas_serving", str(port)]
-    environment = {**os.environ, "SPARK_LOCAL_IP": LOOPBACK}
+def say(port: int, path: str, body: bytes = b"", secret: str = SECRET) -> tuple[int, bytes]:
+    """Return what the parameter server answers: its status and the rest."""
+    connection = HTTPConnection(LOOPBACK, port, timeout=20)
+    connection.request("POST" if body else "GET", path, body, {"X-Run-Secret": secret})
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def test_parameter_server_knows_its_workers_and_ends_with_a_killed_driver(tmp_path: Path) -> None:
+    """It gives nobody else the weights, takes no update of theirs, and waits for no lost worker.
+
+    Its clients do not ask the proxy of a hospital for it.
+    """
+    command = [sys.executable, "-m", "tests.backends.elephas_serving"]
+    nobody = f"http://{LOOPBACK}:9"
+    environment = {**os.environ, "SPARK_LOCAL_IP": LOOPBACK, "http_proxy": nobody, "no_proxy": ""}
     driver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT)
     try:
         assert driver.stdout is not None
-        # Flask says something of its own before.
-        told = (line.strip() for line in driver.stdout)
-        server = psutil.Process(next(int(line) for line in told if line.isdigit()))
+        pid, port = next(map(int, line.split()) for line in driver.stdout if line[:1].isdigit())
+        status, weights = say(port, "/parameters")
+        assert (status, len(weights) > 1000) == (200, True)
+        for guess in ("", "of another run", "\xe9"):
+            for path, body in [("/", b""), ("/parameters", b""), ("/update", weights)]:
+                assert say(port, path, body, guess)[0] == 403
+        assert say(port, "/update", pickle.dumps(Bomb(tmp_path)))[0] == 500
+        assert say(port, "/update", weights + b"more")[0] == 413
         with socket.create_connection((LOOPBACK, port), timeout=20) as worker:
-            worker.sendall(b"POST /update HTTP/1.1\r\nContent-Length: 100\r\n\r\n too little")
-        with socket.create_connection((LOOPBACK, port), timeout=20) as other:
-            other.sendall(b"POST /update HTTP/1.1\r\nContent-Length: 4\r\n\r\n bad")
-            assert b" 500 " in other.recv(64)
-        with urlopen(f"http://{LOOPBACK}:{port}/parameters", timeout=20) as weights:
-            assert len(weights.read()) > 1000
+            head = f"POST /update HTTP/1.1\r\nX-Run-Secret: {SECRET}\r\nContent-Length: 100\r\n"
+            worker.sendall(f"{head}\r\n too little".encode())
+        assert say(port, "/parameters") == (200, weights)
+        assert not [*tmp_path.iterdir()]
         driver.kill()
-        server.wait(10)
+        psutil.Process(pid).wait(10)
     finally:
         driver.kill()
         driver.wait()

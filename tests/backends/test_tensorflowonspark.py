@@ -1,10 +1,14 @@
+import pickle
+import socket
+import struct
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 
-from backends.ports import free_port
+from backends.ports import LOOPBACK, free_port
+from backends.reservation_server import reservations_on
 from backends.tensorflowonspark import TensorFlowOnSparkOptions
 from data.prepared import PreparedData
 from experiments.cluster import Cluster
@@ -20,6 +24,7 @@ from tests.backends.all_reduce_checks import (
 )
 from tests.backends.conformance import BackendConformance, harness
 from tests.backends.fit_process import executors, fit
+from tests.bomb import Bomb
 from tests.listening import listening
 
 __all__ = ["even", "harness"]
@@ -45,10 +50,12 @@ def test_fed_worker_trains_as_a_reading_one(
 ) -> None:
     """Same images in the same order, whoever reads them, with the best epoch kept.
 
-    The reservation server, which believes whoever connects, is on loopback alone.
+    The reservation server is on loopback alone, and TensorFlow's clients ask no proxy for others.
     """
     port = free_port()
     monkeypatch.setenv("TFOS_SERVER_PORT", str(port))
+    monkeypatch.setenv("grpc_proxy", f"http://{LOOPBACK}:9")
+    monkeypatch.setenv("no_grpc_proxy", "elsewhere")
     values = {"epochs": 4, "optimizer": OptimizerConfig(name="adam", learning_rate=0.05)}
     with listening(port) as addresses:
         reading, fed = (
@@ -63,7 +70,7 @@ def test_fed_worker_trains_as_a_reading_one(
             )
             for mode in ("tensorflow", "spark")
         )
-    assert addresses == {"127.0.0.1"}
+    assert addresses == {LOOPBACK}
     for one, other in zip(reading.weights, fed.weights, strict=True):
         np.testing.assert_array_equal(one, other)
     assert reading.notes == fed.notes
@@ -71,6 +78,49 @@ def test_fed_worker_trains_as_a_reading_one(
     best = int(np.argmin(losses)) + 1
     assert len(losses) == min(best + 1, 4)
     assert f"The weights are those of epoch {best}, the best one." in fed.notes
+
+
+def test_reservations_are_made_by_who_knows_the_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that a stranger sends is unpickled, and none keeps a worker waiting."""
+    from tensorflowonspark import reservation
+
+    monkeypatch.setenv("TFOS_SERVER_HOST", LOOPBACK)
+    bomb = pickle.dumps(Bomb(tmp_path))
+    length = struct.pack(">I", len(bomb))
+    with reservations_on(LOOPBACK):
+        server = reservation.Server(1)
+        address = server.start()
+        with socket.create_connection(address), socket.create_connection(address) as slow:
+            slow.sendall(length)
+            for message in (length + bomb * 2, length + bytes(32) + bomb, b"\xff" * 40):
+                with socket.create_connection(address, timeout=20) as stranger:
+                    stranger.sendall(message)
+                    assert stranger.recv(64) == b""
+            worker = reservation.Client(address)
+            assert worker.register({"host": LOOPBACK, "authkey": b"key"}) == "OK"
+            assert worker.await_reservations() == [{"host": LOOPBACK, "authkey": b"key"}]
+            worker.close()
+        server.stop()
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(address)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_worker_unpickles_no_answer_of_a_stranger(tmp_path: Path) -> None:
+    from tensorflowonspark import reservation
+
+    with socket.create_server((LOOPBACK, 0)) as impostor, reservations_on(LOOPBACK):
+        worker = reservation.Client(impostor.getsockname())
+        line, _ = impostor.accept()
+        with line:
+            bomb = pickle.dumps(Bomb(tmp_path))
+            line.sendall(struct.pack(">I", len(bomb)) + bytes(32) + bomb)
+            with pytest.raises(ConnectionError, match="without the seal"):
+                worker.get_reservations()
+        worker.close()
+    assert not [*tmp_path.iterdir()]
 
 
 def test_manager_of_tensorflowonspark_is_no_network_server() -> None:

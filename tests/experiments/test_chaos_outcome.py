@@ -7,18 +7,10 @@ import pytest
 
 from backends import create
 from experiments.chaos.diary import Diary, Moment
-from experiments.chaos.faults import (
-    NO_HOSTS,
-    NO_PIXELS,
-    CorruptRow,
-    DriverKilled,
-    ExecutorKilled,
-    Fault,
-    HarnessKilled,
-    HostGone,
-    Straggler,
-)
+from experiments.chaos.fault import NO_HOSTS, Fault
+from experiments.chaos.faults import NO_PIXELS, CorruptRow, HostGone, Straggler
 from experiments.chaos.outcome import Attempt, Outcome, StoredRun, Verdict, judge
+from experiments.chaos.signals import DriverKilled, ExecutorKilled, HarnessKilled
 from experiments.chaos.table import details, markdown, overview, raw
 from experiments.records import RunRecord
 

@@ -1,0 +1,61 @@
+"""How TensorFlow's workers reach each other; it has no options for this (TensorFlow 2.19).
+
+Each worker has a server that knows no password and listens on every address of its machine, and
+clients of the others' servers.
+"""
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psutil
+
+from backends.ports import LOOPBACK
+
+_ANY = ("0.0.0.0", "::")
+_LOOPBACK_DEVICE = b"lo\0"
+#: Seconds between two looks at the sockets of this process.
+_LOOK = 0.05
+
+
+@contextmanager
+def private_network() -> Iterator[None]:
+    """Keep strangers out as far as the kernel lets it, while workers find each other.
+
+    Clients ask no proxy: gRPC looks at ``http_proxy`` also for addresses of a cluster's network.
+    Where ``TF_CONFIG`` has loopback addresses alone, the server is closed to other machines, which
+    nobody need be root for from Linux 5.7 on.
+    """
+    os.environ["TF_GRPC_DEFAULT_OPTIONS"] = "grpc.enable_http_proxy=0"
+    if not _on_one_machine():
+        yield
+        return
+    ended = threading.Event()
+    # The server listens long before the last worker is found.
+    thread = threading.Thread(target=_close_to_others, args=[ended], daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _on_one_machine() -> bool:
+    cluster = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {})
+    addresses = [address for group in cluster.values() for address in group]
+    return all(address.startswith(f"{LOOPBACK}:") for address in addresses)
+
+
+def _close_to_others(ended: threading.Event) -> None:
+    """Bind whatever this process listens with on all addresses to loopback, until ``ended``."""
+    last = False
+    while not last:
+        last = ended.wait(_LOOK)
+        for one in psutil.Process().net_connections("tcp"):
+            if one.status == psutil.CONN_LISTEN and one.laddr.ip in _ANY:
+                with suppress(OSError), socket.socket(fileno=os.dup(one.fd)) as listener:
+                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, _LOOPBACK_DEVICE)

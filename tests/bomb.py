@@ -1,0 +1,14 @@
+"""What a stranger sends where pickles are read."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+
+class Bomb:
+    """Leaves a file in ``folder`` when its pickle is read."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "exploded"
+
+    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
+        return Path.touch, (self._file,)
