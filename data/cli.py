@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from data.config import DataConfig, ImageConfig, LayoutName, SplitConfig
-from data.errors import DataError
+from data.errors import DataError, SparkStartError
 from data.object_store import use_endpoint
 
 app = typer.Typer(
@@ -79,7 +79,8 @@ def _plain_errors(command: Callable[..., None]) -> Callable[..., None]:
             if options["debug"]:
                 traceback.print_exc()
             typer.echo(f"error: {_message(error)}", err=True)
-            code = FAILED if isinstance(error, OSError) else WRONG_REQUEST
+            failed = isinstance(error, (OSError, SparkStartError))
+            code = FAILED if failed else WRONG_REQUEST
             raise typer.Exit(code) from None
 
     return run
@@ -151,8 +152,11 @@ def prepare(
     )
     from data.describe import describe as count
     from data.ingest import prepare as ingest
+    from data.process_environment import note
     from data.tables import print_description
 
+    if set_aside := note(here=True):
+        typer.echo(f"note: {set_aside}", err=True)
     with _progress() as report:
         prepared = ingest(config, output, workers=workers, progress=report)
     print_description(Console(), count(DataConfig(source=prepared.uri)))
@@ -272,10 +276,10 @@ def synthesize(
         float | None, typer.Option(help="With --like: share of everybody's images.")
     ] = None,
     patients: Annotated[
-        int | None, typer.Option(help="Half of them in each class; 40 when not given.")
+        int | None, typer.Option(help="Half of them in each class; 80 when not given.")
     ] = None,
     cells_per_patient: Annotated[
-        int | None, typer.Option(help="Cells of a patient, on average; 40 when not given.")
+        int | None, typer.Option(help="Cells of a patient, on average; 20 when not given.")
     ] = None,
     size: Annotated[
         int | None,

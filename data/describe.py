@@ -19,6 +19,7 @@ from data.oddities import oddities
 from data.prepared import DATASET_FILE, REJECTS_FILE, open_prepared
 from data.schema import SPLITS
 from data.shards import pixels_of
+from data.spellings import notes_on_spelling
 from data.splitting import SplitManifest, regroup
 from data.storage import exists, locate, read_bytes
 from data.synthetic import NOTICE_FILE
@@ -159,7 +160,7 @@ def _describe_index(
         total=_count(table, ALL_CLASSES, index.layout),
         splits=_count_splits(parts, class_names, index.layout),
         rejects=index.rejects,
-        notes=(*notes, *oddities(index)),
+        notes=(*notes, *notes_on_spelling(table), *oddities(index)),
         table=table,
     )
 

@@ -35,6 +35,21 @@ def find_java() -> Path:
     )
 
 
+def passed_over() -> str | None:
+    """Return ``JAVA_HOME`` and what is used instead where Spark does not run on it, or None.
+
+    Raises
+    ------
+    DataError
+        When there is no other Java.
+    """
+    if not (named := os.environ.get("JAVA_HOME")) or (used := find_java()) == Path(named):
+        return None
+    version = java_version(Path(named))
+    found = f"is Java {version}" if version else "is of an unknown version"
+    return f"JAVA_HOME ({found}; Java {java_version(used)} in {used} is used)"
+
+
 def java_version(home: Path) -> int | None:
     """Return the major version that ``<home>/release`` states, without starting Java."""
     if not (home / "bin" / "java").exists():

@@ -3,17 +3,17 @@
 import contextlib
 import os
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.java import find_java
+from data import limits
+from data.jvm import spark_jvm, temporary_option
+from data.process_environment import LOOPBACK, for_spark
 
 if TYPE_CHECKING:
     from pyspark import SparkConf, SparkContext
 
-LOOPBACK = "127.0.0.1"
 #: The JVM only passes names and digests on; Spark refuses to start with much less.
 DRIVER_MEMORY = "768m"
 #: A JVM whose input was closed ends by itself; this is how long it may take.
@@ -39,9 +39,11 @@ def local_context(workers: int, name: str) -> Iterator["SparkContext"]:
     if running is not None:
         yield running
         return
+    limits.check()
     first_of_process = SparkContext._gateway is None
-    with _environment():
-        context = SparkContext(conf=_configuration(workers, name))
+    conf, environment = _configuration(workers, name), for_spark()
+    with _set(environment), spark_jvm(conf, environment):
+        context = SparkContext(conf=conf)
     try:
         yield context
     finally:
@@ -58,9 +60,14 @@ def _configuration(workers: int, name: str) -> "SparkConf":
         "spark.driver.bindAddress": LOOPBACK,
         "spark.driver.memory": DRIVER_MEMORY,
         "spark.driver.extraJavaOptions": (
-            f"-Dlog4j2.configurationFile={_LOG_SETTINGS.as_uri()} {_JVM_OPTIONS}"
+            f"{temporary_option()} -Dlog4j2.configurationFile={_LOG_SETTINGS.as_uri()} "
+            f"{_JVM_OPTIONS}"
         ),
         "spark.executorEnv.PYTHONPATH": str(_PROJECT),
+        # Spark draws the secret itself, as its threads are in one process.
+        "spark.authenticate": "true",
+        "spark.network.crypto.enabled": "true",
+        "spark.network.crypto.saslFallback": "false",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }
@@ -69,23 +76,16 @@ def _configuration(workers: int, name: str) -> "SparkConf":
 
 
 @contextlib.contextmanager
-def _environment() -> Iterator[None]:
-    """What Spark's start script reads from the environment, set while it runs."""
-    changes = {
-        "JAVA_HOME": str(find_java()),
-        "SPARK_LOCAL_IP": LOOPBACK,
-        "PYSPARK_PYTHON": sys.executable,
-    }
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
+def _set(environment: Mapping[str, str]) -> Iterator[None]:
+    """Set this process's environment, which PySpark reads, for the time of a block."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(environment)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _end_jvm() -> None:

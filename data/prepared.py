@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict
 
 from data.errors import DataError
 from data.imbalance import Draws, class_weights
+from data.names import one_spelling
 from data.schema import SPLITS
 from data.shards import Dtype, Piece, Shard, cut
 from data.splitting import SplitManifest
@@ -226,7 +227,7 @@ def _check_rows(prepared: PreparedData) -> None:
                     f"{prepared.uri}: group {group} stands in '{split}' and the manifest says "
                     f"'{expected}'; prepare the data again"
                 )
-            side = sides.setdefault(patient, split)
+            side = sides.setdefault(one_spelling(patient), split)
             if side != split and prepared.manifest.by == "patient":
                 raise DataError(
                     f"{prepared.uri}: patient {patient} stands in '{side}' and in '{split}'; "

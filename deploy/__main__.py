@@ -1,5 +1,16 @@
 """``python -m deploy``."""
 
+import sys
+
+if __name__ == "__main__":
+    # ``python -m`` looks into the working folder first, and it may hold a data.py.
+    sys.path.insert(0, __file__.rsplit("/", 2)[0])
+    from data.import_path import settle
+
+    settle()
+
+from data.entry import begin
 from deploy.cli import app
 
+begin()
 app(prog_name="python -m deploy")

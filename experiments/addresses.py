@@ -3,7 +3,7 @@
 import re
 import socket
 
-from experiments.cluster import LOOPBACK
+from data.process_environment import LOOPBACK
 from experiments.errors import ExperimentError
 
 _HOST = re.compile(r"^(?:spark://)?\[?([^\]]+?)\]?:(\d+)$")

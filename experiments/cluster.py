@@ -1,22 +1,22 @@
 """A standalone Spark cluster on loopback: one master, one-core workers, gone with the run."""
 
-import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.java import find_java
+from data.jvm_start import StartWatch, reader
+from data.process_environment import LOOPBACK, for_spark
 from experiments.errors import ExperimentError
+from experiments.private_network import PrivateNetwork
 from experiments.processes import start, stop
+from experiments.spark_secret import authentication, write_daemon_settings, write_settings
 
-LOOPBACK = "127.0.0.1"
-#: Seconds within which a master or worker JVM must be up; it takes about two on a quiet machine.
-START_LIMIT = 90
+#: What a worker writes when it is up.
+_REGISTERED = "Successfully registered with master"
 #: The daemons only keep books: a small heap and a compiler that starts fast.
 _DAEMON_JAVA_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto"
 
@@ -27,11 +27,41 @@ class Cluster:
 
     master: str
     processes: tuple[subprocess.Popen, ...]
+    #: Folder for ``SPARK_CONF_DIR`` of a driver, with the secret without which the cluster does
+    #: not talk to it.
+    conf: Path
+    #: In which a driver must be to reach the cluster; None is this process's own.
+    network: PrivateNetwork | None = None
+    #: Workers that may not be up yet: their logs, and who watches them.
+    starting: dict[Path, StartWatch] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a driver's environment needs beside :func:`data.process_environment.for_spark`."""
+        return {"SPARK_CONF_DIR": str(self.conf)}
+
+    def check(self) -> None:
+        """Look at the workers that are starting; to be called from time to time.
+
+        Raises
+        ------
+        ExperimentError
+            When one will not be up.
+        """
+        for log, watch in [*self.starting.items()]:
+            if _REGISTERED in log.read_text(errors="replace"):
+                del self.starting[log]
+            elif problem := watch.problem():
+                raise ExperimentError(f"a worker of the run's cluster did not start: {problem}")
 
 
 @contextmanager
-def embedded_cluster(workers: int, memory_mb: int, folder: Path) -> Iterator[Cluster]:
+def embedded_cluster(
+    workers: int, memory_mb: int, folder: Path, network: PrivateNetwork | None = None
+) -> Iterator[Cluster]:
     """Start a master and ``workers`` workers of one core, and take them down at the end.
+
+    They talk only to who knows their secret, which is drawn anew each time.
 
     Parameters
     ----------
@@ -40,7 +70,9 @@ def embedded_cluster(workers: int, memory_mb: int, folder: Path) -> Iterator[Clu
     memory_mb
         What each worker offers to its executor, in MiB.
     folder
-        Where logs and the executors' working folders go.
+        Where logs, the secret and the executors' working folders go.
+    network
+        In which the cluster listens; None is this process's own.
 
     Raises
     ------
@@ -50,77 +82,61 @@ def embedded_cluster(workers: int, memory_mb: int, folder: Path) -> Iterator[Clu
     # Of two workers that make the same folder at once, one believes that it cannot, and starts no
     # executor ever after.
     _local(folder).mkdir(parents=True, exist_ok=True)
+    conf, settings = folder / "conf", authentication()
+    write_settings(conf, settings)
+    daemons = _Daemons(folder, write_daemon_settings(conf, settings), network)
     processes: list[subprocess.Popen] = []
     try:
         master_log = folder / "master.log"
-        processes.append(
-            _daemon("master.Master", ["--port", "0", "--webui-port", "0"], master_log, folder)
-        )
+        processes.append(daemons.start("master.Master", ["--port", "0"], master_log))
         master = _wait_for(r"Starting Spark master at (spark://\S+)", master_log, processes[0])
-        logs = []
+        starting = {}
         for number in range(workers):
-            logs.append(folder / f"worker-{number}.log")
+            log = folder / f"worker-{number}.log"
             work = folder / f"worker-{number}"
-            arguments = ["--cores", "1", "--memory", f"{memory_mb}m", "--webui-port", "0"]
+            arguments = ["--cores", "1", "--memory", f"{memory_mb}m"]
             arguments += ["--work-dir", str(work), master]
-            processes.append(_daemon("worker.Worker", arguments, logs[-1], folder))
-        yield Cluster(master, tuple(processes))
+            processes.append(daemons.start("worker.Worker", arguments, log))
+            starting[log] = StartWatch(processes[-1], reader(log))
+        yield Cluster(master, tuple(processes), conf, network, starting)
     finally:
         stop(processes)
-
-
-def spark_environment(address: str | None = LOOPBACK) -> dict[str, str]:
-    """Return the environment in which Spark's Java processes start on this machine.
-
-    Parameters
-    ----------
-    address
-        Where they listen; None leaves it to Spark.
-    """
-    import importlib.util
-
-    specification = importlib.util.find_spec("pyspark")
-    if specification is None or specification.origin is None:
-        raise ExperimentError("pyspark is not installed: run 'uv sync'")
-    own = {"SPARK_LOCAL_IP": address, "SPARK_LOCAL_HOSTNAME": address} if address else {}
-    return {
-        **os.environ,
-        **own,
-        "JAVA_HOME": str(find_java()),
-        "SPARK_HOME": str(Path(specification.origin).parent),
-        "PYSPARK_PYTHON": sys.executable,
-        "PYSPARK_DRIVER_PYTHON": sys.executable,
-    }
 
 
 def _local(folder: Path) -> Path:
     return folder / "local"
 
 
-def _daemon(kind: str, arguments: list[str], log: Path, folder: Path) -> subprocess.Popen:
-    environment = spark_environment()
-    environment["SPARK_DAEMON_MEMORY"] = "256m"
-    environment["SPARK_DAEMON_JAVA_OPTS"] = _DAEMON_JAVA_OPTIONS
-    environment["SPARK_LOCAL_DIRS"] = str(_local(folder))
-    command = [
-        f"{environment['SPARK_HOME']}/bin/spark-class",
-        f"org.apache.spark.deploy.{kind}",
-        "--host",
-        LOOPBACK,
-        *arguments,
-    ]
-    return start(command, log, environment)
+@dataclass(frozen=True)
+class _Daemons:
+    """Starts the daemons of a cluster, all in the same way."""
+
+    folder: Path
+    settings: Path
+    network: PrivateNetwork | None
+
+    def start(self, kind: str, arguments: list[str], log: Path) -> subprocess.Popen:
+        environment = for_spark()
+        environment["SPARK_DAEMON_MEMORY"] = "256m"
+        environment["SPARK_DAEMON_JAVA_OPTS"] = _DAEMON_JAVA_OPTIONS
+        environment["SPARK_LOCAL_DIRS"] = str(_local(self.folder))
+        # Executors inherit it; another Spark's settings are not theirs.
+        environment["SPARK_CONF_DIR"] = str(self.settings.parent)
+        command = [
+            f"{environment['SPARK_HOME']}/bin/spark-class",
+            f"org.apache.spark.deploy.{kind}",
+            *("--host", LOOPBACK),
+            *("--webui-port", "0"),
+            *("--properties-file", str(self.settings)),
+            *arguments,
+        ]
+        return start(command, log, environment, self.network)
 
 
 def _wait_for(pattern: str, log: Path, process: subprocess.Popen) -> str:
-    deadline = time.monotonic() + START_LIMIT
-    while time.monotonic() < deadline:
-        text = log.read_text(errors="replace")
-        if found := re.search(pattern, text):
-            return found[1]
-        if process.poll() is not None:
-            raise ExperimentError(
-                f"a Spark daemon ended at once: {(text.strip().splitlines() or ['no output'])[-1]}"
-            )
+    watch = StartWatch(process, reader(log))
+    while not (found := re.search(pattern, log.read_text(errors="replace"))):
+        if problem := watch.problem():
+            raise ExperimentError(f"the master of the run's cluster did not start: {problem}")
         time.sleep(0.05)
-    raise ExperimentError(f"a Spark daemon did not start within {START_LIMIT} s; see {log}")
+    return found[1]

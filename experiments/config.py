@@ -6,17 +6,22 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from backends.registry import known
-from data.config import DataConfig
+from backends.registry import check_names, known
+from data.config import DataConfig, Seed
 from data.imbalance import Imbalance
+from data.names import visible
 from data.object_store import holds_credentials, is_object
+from experiments.record_names import key_parts
+from experiments.spark_secret import check_own
+from experiments.store_address import DEFAULT_URI
 from models import ModelConfig, OptimizerConfig
 
-DEFAULT_URI = "sqlite:///mlflow.db"
 #: A cluster started for the run on this machine.
 EMBEDDED = "embedded"
 #: Where the project's container image has its Python.
 IMAGE_PYTHON = "/opt/sparkdl/bin/python"
+#: Characters of an experiment's name, with which those of models and folders begin.
+_LONGEST_NAME = 150
 #: Names of Spark's settings whose values are secrets.
 _SECRET = re.compile(r"(secret|password|token|(secret|access)[._]?key)$", re.IGNORECASE)
 #: Settings that hold the name of a secret instead.
@@ -24,7 +29,7 @@ _REFERENCE = re.compile(r"\.secretKeyRef\.|\.secrets\.")
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SparkConfig(_Frozen):
@@ -42,6 +47,11 @@ class SparkConfig(_Frozen):
     environment_archive: str | None = None
     #: Path of Python in the executors' image.
     environment_python: str = IMAGE_PYTHON
+    #: What a cluster that is started for the run, its executors and the driver can reach.
+    #: ``private``: one another alone, on a loopback of their own that no other account of the
+    #: machine reaches; ``host``: what every program of this machine reaches; ``auto``: ``private``
+    #: where the kernel allows it and no part of the run needs more.
+    network: Literal["auto", "private", "host"] = "auto"
     #: Settings for Spark as they are, stronger than the harness's and the backend's own.
     conf: dict[str, str] = {}
 
@@ -68,6 +78,13 @@ class SparkConfig(_Frozen):
                 f"environment '{self.environment}' is for executors elsewhere; those of "
                 f"'{self.master}' run this machine's Python: name a cluster with --master"
             )
+        if self.network == "private" and self.has_own_executors:
+            raise ValueError(
+                f"network 'private' is for a cluster that is started for the run; '{self.master}' "
+                "has its own network"
+            )
+        if not self.has_own_executors:
+            check_own(self.conf)
         return self
 
     @property
@@ -95,7 +112,7 @@ class EnergyConfig(_Frozen):
 class Experiment(_Frozen):
     """The content of an experiment file. Every key may be overridden on the command line."""
 
-    name: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME)]
     description: str = ""
     data: DataConfig = DataConfig()
     #: The class that F1, sensitivity and ROC AUC are about.
@@ -113,7 +130,7 @@ class Experiment(_Frozen):
     imbalance: Imbalance = "none"
     #: Executors of one core; the threads of a backend without Spark.
     workers: Annotated[int, Field(ge=1)] = 2
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     backends: Annotated[tuple[str, ...], Field(min_length=1)] = ("keras_local", "elephas")
     #: Options of a backend's own, by backend.
     backend_options: dict[str, dict[str, Any]] = {}
@@ -135,10 +152,22 @@ class Experiment(_Frozen):
     price: PriceConfig = PriceConfig()
     energy: EnergyConfig = EnergyConfig()
 
-    @field_validator("seeds", "backends")
+    @field_validator("name")
     @classmethod
-    def _without_repeats(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _plain_name(cls, value: str) -> str:
+        if visible(value) != value or any(part in ("", ".", "..") for part in value.split("/")):
+            raise ValueError(f"'{visible(value)}' is no name: MLflow and folders are called by it")
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _without_repeats(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(dict.fromkeys(value))
+
+    @field_validator("backends")
+    @classmethod
+    def _known_backends(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return check_names(value)
 
     @field_validator("prepared", "artifacts")
     @classmethod
@@ -185,7 +214,7 @@ class RunPlan(_Frozen):
 
     experiment: Experiment
     backend: str
-    seed: int
+    seed: Seed
     #: Whose images are predicted and scored. With ``validation`` the test images stay unread.
     judged: Literal["test", "validation"] = "test"
 
@@ -204,7 +233,8 @@ class RunPlan(_Frozen):
 
 def _flatten(value: Any, prefix: str, into: dict[str, str]) -> None:
     if isinstance(value, dict) and value:
+        parts = key_parts(value)
         for key, item in value.items():
-            _flatten(item, f"{prefix}{key}.", into)
+            _flatten(item, f"{prefix}{parts[key]}.", into)
     else:
         into[prefix.rstrip(".")] = str(value)

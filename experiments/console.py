@@ -2,18 +2,24 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import IO, Any, cast
 
 from rich import box
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
+from data.drawing import font_note
+from data.names import visible
 from data.prepared import PreparedData
 from data.schema import SPLITS
-from experiments.config import DEFAULT_URI, Experiment, RunPlan
+from experiments.config import Experiment, RunPlan
 from experiments.observer import Observer
 from experiments.records import FINISHED, RunRecord
+from experiments.steady_output import SteadyOutput
+from experiments.store_address import DEFAULT_URI, is_server
+from experiments.uncertainty import RELIABLE_PATIENTS, Interval
 
 #: More runs than this stand below each other: their columns would not fit 80 characters.
 _SIDE_BY_SIDE = 3
@@ -25,28 +31,39 @@ _PHASES = {
 }
 
 
+def plain_console(file: IO[str]) -> RichConsole:
+    """Return a console that prints texts as they are: names may hold what rich takes for markup."""
+    return RichConsole(file=file, highlight=False, markup=False, emoji=False)
+
+
 class Console(Observer):
     """Prints steps, a progress line for training, and a table at the end."""
 
     def __init__(self, *, quiet_stdout: bool = False) -> None:
-        self._out = RichConsole(file=sys.stderr if quiet_stdout else sys.stdout, highlight=False)
+        output = SteadyOutput(sys.stderr if quiet_stdout else sys.stdout)
+        self._out = plain_console(cast(IO[str], output))
         self._experiment: Experiment | None = None
         self._progress: Progress | None = None
         self._images = 0
         self._several = False
         self._phase_of_epoch = 0
         self._synthetic = False
+        self._noted: set[str] = set()
+        self._test_patients: int | None = None
 
     def experiment_starts(self, experiment: Experiment, notes: list[str]) -> None:
         """Say what will be done."""
         self._experiment = experiment
         runs = len(experiment.backends) * len(experiment.seeds)
-        self._out.print(
-            f"[bold]{experiment.name}[/]: {experiment.model.name}, "
+        self._say(
+            (experiment.name, "bold"),
+            f": {experiment.model.name}, "
             f"{_count(experiment.epochs, 'epoch')}, global batch {experiment.batch_size}, "
             f"{_count(experiment.workers, 'worker')}, {_count(runs, 'run')} "
-            f"({', '.join(experiment.backends)})"
+            f"({', '.join(experiment.backends)})",
         )
+        for note in notes:
+            self._say(f"note: {note}")
         self._open_progress("preparing the data")
 
     def data_progress(self, done: int, total: int) -> None:
@@ -62,31 +79,32 @@ class Console(Observer):
         for split in SPLITS:
             patients = len(set(prepared.index(split).column("patient_id").to_pylist()))
             parts.append(f"{prepared.rows(split):,} {split} ({patients} patients)")
+            if split == "test":
+                self._test_patients = patients
         height, width, channels = prepared.image_shape
         content = f"{height} x {width} x {channels}"
         if prepared.dtype == "float32":
             content = f"features of length {channels}"
-        self._out.print(
+        self._say(
             f"data: {', '.join(parts)}; {content}; "
-            f"classes {', '.join(prepared.class_names)}"
-            + ("; [bold]SYNTHETIC[/] cells, not patients" if summary.synthetic else "")
+            f"classes {', '.join(map(visible, prepared.class_names))}",
+            *(("; ", ("SYNTHETIC", "bold"), " cells, not patients") if summary.synthetic else ()),
         )
         if summary.rejects:
-            self._out.print(
-                f"{summary.rejects:,} files were not taken: {prepared.uri}/rejects.parquet"
-            )
-        for note in summary.notes:
-            self._out.print(f"note: {note}")
+            self._say(f"{summary.rejects:,} files were not taken: {prepared.uri}/rejects.parquet")
+        unwritten = font_note(prepared.class_names)
+        for note in (*summary.notes, *([unwritten] if unwritten else [])):
+            self._say(f"note: {note}")
 
     def comparison_starts(self, plans: Sequence[RunPlan], kept: Sequence[RunRecord]) -> None:
         """Say in which order, and what is there already."""
         self._several = True
         names = [f"{plan.backend} {plan.seed}" for plan in plans]
-        self._out.print(f"order drawn from the seeds: {', '.join(names)}")
+        self._say(f"order drawn from the seeds: {', '.join(names)}")
         if kept:
-            self._out.print(f"kept from before: {_count(len(kept), 'finished run')}")
+            self._say(f"kept from before: {_count(len(kept), 'finished run')}")
         if plans[0].experiment.warm_up and len(plans) - len(kept) > 1:
-            self._out.print("warming up: every backend starts once, which is not counted")
+            self._say("warming up: every backend starts once, which is not counted")
 
     def comparison_ends(self, records: Sequence[RunRecord]) -> None:
         """Show the table."""
@@ -94,12 +112,12 @@ class Console(Observer):
         if self._experiment:
             uri = self._experiment.tracking_uri
             store = "" if uri == DEFAULT_URI else f" --tracking-uri {uri}"
-            self._out.print(f"report: uv run python -m experiments compare{store}")
+            self._say(f"report: uv run python -m experiments compare{store}")
 
     def run_starts(self, backend: str, seed: int, synchronisation: str, images: int) -> None:
         """Name the run."""
         self._images = images
-        self._out.print(f"[bold]{backend}[/], seed {seed}: {synchronisation}")
+        self._say((backend, "bold"), f", seed {seed}: {synchronisation}")
         self._open_progress("starting")
 
     def event(self, event: dict[str, Any]) -> None:
@@ -119,37 +137,51 @@ class Console(Observer):
                 if event[key] is not None
             ]
             text = ", ".join([*texts, f"{rate:,.0f} images/s"])
-            self._out.print(f"  epoch {event['number']}/{epochs}: {text}")
+            self._say(f"  epoch {event['number']}/{epochs}: {text}")
             self._describe(f"epoch {min(event['number'] + 1, epochs)}/{epochs}")
             self._update(event["number"] * self._images, epochs * self._images, text)
 
     def record_waits(self, text: str) -> None:
         """Say that the record's server is away."""
-        self._out.print(f"note: {text}")
+        self._say(f"note: {text}")
+
+    def note(self, text: str) -> None:
+        """Show a note of the record at once."""
+        self._noted.add(text)
+        self._say(f"  note: {text}")
 
     def run_ends(self, record: RunRecord) -> None:
         """Say how it ended; show the table after the last run."""
         self._close_progress()
         if record.status != FINISHED:
             style = "yellow" if record.refused else "red"
-            self._out.print(f"[{style}]{record.backend}: {record.status}[/]: {record.reason}")
+            self._say((f"{record.backend}: {record.status}", style), f": {record.reason}")
         for note in record.notes:
-            self._out.print(f"  note: {note}")
+            if note not in self._noted:
+                self._say(f"  note: {note}")
+        self._noted.clear()
         if not self._several:
             self._show([record])
 
+    def _say(self, *parts: str | tuple[str, str]) -> None:
+        """Print parts as a line that a terminal wraps, so that paths can be copied from it."""
+        self._out.print(Text.assemble(*parts), soft_wrap=True)
+
     def _show(self, records: list[RunRecord]) -> None:
         headline = self._experiment.headline if self._experiment else "f1"
-        self._out.print(result_table(records, synthetic=self._synthetic, headline=headline))
+        table = result_table(
+            records, synthetic=self._synthetic, headline=headline, patients=self._test_patients
+        )
+        self._out.print(table)
         if self._experiment:
-            self._out.print(how_to_open(self._experiment.tracking_uri))
+            self._say(how_to_open(self._experiment.tracking_uri))
 
     def _open_progress(self, description: str) -> None:
         self._close_progress()
         self._progress = Progress(
-            TextColumn("  {task.description}"),
+            TextColumn("  {task.description}", markup=False),
             BarColumn(bar_width=28),
-            TextColumn("{task.fields[text]}"),
+            TextColumn("{task.fields[text]}", markup=False),
             TimeElapsedColumn(),
             console=self._out,
             transient=True,
@@ -173,11 +205,18 @@ class Console(Observer):
             self._progress = None
 
 
-def result_table(records: list[RunRecord], *, synthetic: bool, headline: str = "f1") -> Table:
+def result_table(
+    records: list[RunRecord],
+    *,
+    synthetic: bool,
+    headline: str = "f1",
+    patients: int | None = None,
+) -> Table:
     """Return the figures of each run: side by side for a few runs, else one row for each.
 
     ``headline`` names the score that comes first; another than F1 takes ROC AUC's place where
-    there is little room.
+    there is little room. ``patients`` is the number of test patients: with few of them, a line
+    below the table says that the intervals are not reliable.
     """
     figures, compact = _FIGURES, _COMPACT
     if headline in _HEADLINES:
@@ -191,7 +230,10 @@ def result_table(records: list[RunRecord], *, synthetic: bool, headline: str = "
         title_style="bold",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
+        caption_justify="left",
     )
+    if patients is not None and patients < RELIABLE_PATIENTS:
+        table.caption = f"Intervals are not reliable below {RELIABLE_PATIENTS} patients."
     if len(records) <= _SIDE_BY_SIDE:
         table.add_column("")
         for record in records:
@@ -215,7 +257,7 @@ def _count(number: int, what: str) -> str:
 
 def how_to_open(tracking_uri: str) -> str:
     """Return the line that tells where the record can be looked at."""
-    if tracking_uri.startswith("http"):
+    if is_server(tracking_uri):
         return f"record: {tracking_uri}"
     return (
         f"record: uv run mlflow ui --backend-store-uri {tracking_uri}\n"
@@ -229,7 +271,7 @@ def _f1(record: RunRecord) -> str:
     values = record.metrics
     if "test.f1_low" not in values:
         return f"{values['test.f1']:.3f}"
-    return f"{values['test.f1']:.3f} ({values['test.f1_low']:.3f}-{values['test.f1_high']:.3f})"
+    return str(Interval(values["test.f1"], values["test.f1_low"], values["test.f1_high"]))
 
 
 def _figure(name: str, form: str, unit: float = 1.0) -> Callable[[RunRecord], str]:

@@ -15,7 +15,7 @@ class Observer:
     """Listens to nothing; subclasses override what they show."""
 
     def experiment_starts(self, experiment: Experiment, notes: list[str]) -> None:
-        """The plan is valid and recording is possible."""
+        """The plan is valid and recording is possible; ``notes`` say what is unusual."""
 
     def data_progress(self, done: int, total: int) -> None:
         """``done`` of ``total`` images are prepared."""
@@ -31,6 +31,9 @@ class Observer:
 
     def run_starts(self, backend: str, seed: int, synchronisation: str, images: int) -> None:
         """A run begins; an epoch has ``images`` images."""
+
+    def note(self, text: str) -> None:
+        """A reader of the record should know ``text``, and it is known before the run ends."""
 
     def event(self, event: dict[str, Any]) -> None:
         """The worker process told something: a phase, a batch, an epoch."""

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import psutil
 
+from experiments.ending import undisturbed
+from experiments.private_network import PrivateNetwork
+
 #: Seconds between asking a process to end and forcing it.
 GRACE = 5.0
 #: A Unix socket's path has at most 107 bytes; frameworks put theirs two levels below.
@@ -18,8 +21,13 @@ _LONGEST_TEMPORARY = 60
 _LAUNCHER = Path(__file__).parent / "end_with_parent.py"
 
 
-def start(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen:
-    """Start ``command`` with its output in ``log``.
+def start(
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str],
+    network: PrivateNetwork | None = None,
+) -> subprocess.Popen:
+    """Start ``command`` with its output in ``log``, in ``network`` or in this process's own.
 
     The child gets a session of its own, so that Ctrl-C reaches the parent alone, which then ends
     its children in order; and the kernel terminates it should the parent be killed. Its temporary
@@ -29,7 +37,9 @@ def start(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> 
     if len(str(temporary)) <= _LONGEST_TEMPORARY:
         temporary.mkdir(exist_ok=True)
         environment = {**environment, "TMPDIR": str(temporary)}
-    launcher = [sys.executable, "-S", str(_LAUNCHER), str(os.getpid())]
+    namespaces = network.descriptors if network else ()
+    joined = ",".join(map(str, namespaces)) or "-"
+    launcher = [sys.executable, "-S", str(_LAUNCHER), str(os.getpid()), joined]
     with log.open("ab") as output:
         return subprocess.Popen(
             [*launcher, *command],
@@ -37,13 +47,18 @@ def start(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> 
             stdout=output,
             stderr=subprocess.STDOUT,
             env=dict(environment),
+            pass_fds=namespaces,
             start_new_session=True,
         )
 
 
 def stop(processes: Iterable[subprocess.Popen], grace: float = GRACE) -> None:
     """End ``processes`` of :func:`start` and all their descendants: terminate, wait, kill, reap."""
-    processes = list(processes)
+    with undisturbed(then_end=True):
+        _stop(list(processes), grace)
+
+
+def _stop(processes: Sequence[subprocess.Popen], grace: float) -> None:
     trees = [member for process in processes for member in tree(process.pid)]
     # Of one that has ended already: its descendants are nobody's children any more.
     trees += _of_sessions({process.pid for process in processes})

@@ -1,16 +1,16 @@
 """The Spark session of a run's driver."""
 
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data import object_store
+from data.jvm import spark_jvm, temporary_option
+from data.process_environment import KERAS_ON_EXECUTORS, LOOPBACK
 from experiments import environment, executor_use
 from experiments.addresses import driver_address, on_this_machine
-from experiments.cluster import LOOPBACK
 from experiments.config import SparkConfig
 from experiments.errors import ExperimentError
 from experiments.shipping import ROOT, archive_settings, executor_python, ship_code
@@ -114,7 +114,7 @@ def settings(
         "spark.executorEnv.TF_CPP_MIN_LOG_LEVEL": "2",
     }
     if on_this_machine(spark.master):
-        temporary = f"-Djava.io.tmpdir={tempfile.gettempdir()}"
+        temporary = temporary_option()
         conf |= {
             # Spark puts these before the others, which a backend may replace.
             "spark.driver.defaultJavaOptions": temporary,
@@ -127,24 +127,30 @@ def settings(
     conf |= archive_settings(spark, folder)
     if spark.has_own_executors:
         conf |= executor_use.SETTINGS
-        where = object_store.environment()
+        where = object_store.environment() | KERAS_ON_EXECUTORS
         conf |= {f"spark.executorEnv.{name}": value for name, value in where.items()}
     return {**conf, **backend, **spark.conf}
 
 
 def connect(master: str, conf: dict[str, str], driver_memory: str, python: str) -> "SparkSession":
     """Return a session on ``master``, whose executors may still be starting, with ``python``."""
+    from pyspark import SparkConf
     from pyspark.sql import SparkSession
 
+    from experiments.encrypted_broadcasts import allow_arrays
+
+    allow_arrays()
     # In a driver that is a Python process itself, Spark does not look at spark.pyspark.python.
     os.environ["PYSPARK_PYTHON"] = python
     # The heap of the driver's JVM is decided before any setting is read.
     os.environ["PYSPARK_SUBMIT_ARGS"] = f"--driver-memory {driver_memory} pyspark-shell"
     _join_driver()
-    builder = SparkSession.builder.master(master)
+    builder, settings = SparkSession.builder.master(master), SparkConf().setMaster(master)
     for key, value in conf.items():
         builder = builder.config(key, value)
-    session = builder.getOrCreate()
+        settings.set(key, value)
+    with spark_jvm(settings, os.environ, idle=not on_this_machine(master)):
+        session = builder.getOrCreate()
     session.sparkContext.setLogLevel("WARN")
     return session
 

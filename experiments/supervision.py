@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.events import EventReader
+from experiments.private_network import PrivateNetwork
 from experiments.processes import start, stop
 
 #: Seconds between two looks at a child.
@@ -17,7 +18,6 @@ _LOOK = 0.1
 #: Seconds that a child may take to end after it has told its result: servers and JVMs that a
 #: library left behind do not hold up the harness.
 _GRACE_AFTER_RESULT = 15.0
-ROOT = Path(__file__).parent.parent
 #: How the reason of a run begins that was ended for its time.
 TIME_LIMIT_REASON = "did not end within the time limit"
 
@@ -36,6 +36,7 @@ def supervise(
     on_event: Callable[[dict[str, Any]], None] = lambda _: None,
     on_look: Callable[[], None] = lambda: None,
     before_end: Callable[[], None] = lambda: None,
+    network: PrivateNetwork | None = None,
 ) -> int | None:
     """Run ``python -m <module> <folder>`` and pass on its events until it ends.
 
@@ -53,6 +54,8 @@ def supervise(
         Called ten times a second. What this or ``on_event`` raises ends the child.
     before_end
         Called when the child has told its result and its processes are still there.
+    network
+        In which the child runs; None is this process's own.
 
     Returns
     -------
@@ -66,7 +69,7 @@ def supervise(
     """
     reader = EventReader(folder / "events.jsonl")
     command = [sys.executable, "-m", module, str(folder)]
-    child = start(command, folder / "worker.log", _with_path(environment))
+    child = start(command, folder / "worker.log", environment, network)
     on_start(child.pid)
     deadline, ended = time.monotonic() + time_limit, None
     try:
@@ -99,8 +102,3 @@ def _interrupt(child: subprocess.Popen) -> None:
         child.wait(3)
     except (ProcessLookupError, subprocess.TimeoutExpired):
         return
-
-
-def _with_path(environment: Mapping[str, str]) -> dict[str, str]:
-    path = [str(ROOT), *filter(None, [environment.get("PYTHONPATH")])]
-    return {**environment, "PYTHONPATH": os.pathsep.join(path)}

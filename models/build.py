@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from models.config import ModelConfig, OptimizerConfig
+from models.defaults import keras_defaults
 from models.errors import ModelError
 from models.networks import build_network
 
@@ -53,6 +54,13 @@ def build(
     """
     if classes < 2:
         raise ModelError(f"a classifier needs at least 2 classes, not {classes}")
+    with keras_defaults():
+        return _built(config, image_shape, classes, seed)
+
+
+def _built(
+    config: ModelConfig, image_shape: tuple[int, int, int], classes: int, seed: int
+) -> "keras.Model":
     if config.name != "transfer":
         return build_network(config, image_shape, classes, seed)
     from models import transfer

@@ -11,7 +11,9 @@ NETWORK_NAMES: tuple[str, ...] = get_args(NetworkName)
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False
+    )
 
 
 class BackboneConfig(_Frozen):
@@ -47,6 +49,11 @@ class BackboneConfig(_Frozen):
     def is_file(self) -> bool:
         """Whether ``name`` is a path."""
         return self.name.endswith(".keras")
+
+    @property
+    def may_download(self) -> bool:
+        """Whether building it may ask the Internet for weights, which Keras keeps for later."""
+        return not self.is_file and self.name not in NETWORK_NAMES and self.weights != "none"
 
     @property
     def path(self) -> Path:

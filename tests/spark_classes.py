@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from experiments.cluster import spark_environment
+from data.process_environment import for_spark
 
 #: The compiler's first tier alone: these processes live for seconds.
 _QUICK = "-XX:TieredStopAtLevel=1"
@@ -36,7 +36,7 @@ def java_options(*, make: bool) -> str:
 
 
 def _path() -> Path:
-    environment = spark_environment()
+    environment = for_spark()
     made_of = [environment["JAVA_HOME"], environment["SPARK_HOME"], Path(__file__).read_text()]
     release = Path(environment["JAVA_HOME"]) / "release"
     made_of.append(release.read_text() if release.exists() else "")
@@ -46,7 +46,7 @@ def _path() -> Path:
 
 def _make(archive: Path) -> None:
     """List the classes that a small job loads, and write them into ``archive``."""
-    environment = spark_environment()
+    environment = for_spark()
     home = environment["SPARK_HOME"]
     with tempfile.TemporaryDirectory(prefix="sparkdl-classes-") as name:
         classes, unfinished = Path(name) / "classes.lst", Path(name) / "classes.jsa"

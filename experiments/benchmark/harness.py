@@ -13,9 +13,10 @@ from typing import Any
 
 import experiments
 from data.config import DataConfig, ImageConfig
+from data.process_environment import for_spark
 from experiments.benchmark.figures import Figure, listed
 from experiments.benchmark.side_by_side import ROOT, turn_about
-from experiments.cluster import embedded_cluster, spark_environment
+from experiments.cluster import embedded_cluster
 from experiments.errors import ExperimentError
 from experiments.processes import start, stop
 from experiments.records import FINISHED, RunRecord
@@ -171,8 +172,9 @@ def _bare(backend: str, folder: Path, shared: Path, data: DataConfig) -> list[fl
         prepared = prepared_folder(data, str(shared / "work" / "data"))
         command = [sys.executable, "-m", script, cluster.master]
         command += [prepared, str(_EPOCHS_COMPARED), str(output)]
-        environment = {**spark_environment(), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        child = start(command, folder / "log", {**environment, "TF_NUM_INTRAOP_THREADS": "1"})
+        environment = {**for_spark(), **cluster.environment, "PYTHONPATH": str(ROOT)}
+        environment |= {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
+        child = start(command, folder / "log", environment)
         try:
             child.wait(600)
         finally:

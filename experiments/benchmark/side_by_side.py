@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
+from data.process_environment import for_spark
 from experiments.benchmark.figures import Figure, listed
-from experiments.cluster import spark_environment
 from experiments.errors import ExperimentError
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,7 @@ def in_own_process(
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
-        env={**spark_environment(), **environment},
+        env={**for_spark(), **environment},
         capture_output=True,
         text=True,
         check=False,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from backends import create
+from data.process_environment import for_spark
 from experiments.chaos.diary import Diary, Moment, read_diary
 from experiments.chaos.fault import Fault
 from experiments.chaos.faults import FAULTS
@@ -18,7 +19,6 @@ from experiments.chaos.leftovers import Leftovers
 from experiments.chaos.outcome import Attempt, Outcome, StoredRun, Verdict, judge
 from experiments.chaos.scene import Conditions
 from experiments.chaos.server import store_of
-from experiments.cluster import spark_environment
 from experiments.config import Experiment
 from experiments.errors import ExperimentError
 from experiments.processes import start, stop
@@ -130,11 +130,7 @@ class Campaign:
         if self.hosts is not None:
             command = [*self.hosts.driver_command, *command]
         leftovers = Leftovers(self.hosts)
-        environment = {
-            **spark_environment(),
-            **leftovers.mark,
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-        }
+        environment = {**for_spark(), **leftovers.mark}
         child = start(command, folder / "attempt.log", environment)
         try:
             try:

@@ -12,7 +12,8 @@ from pyspark.sql import SparkSession
 import backends
 from backends.base import FitResult, RunContext, TrainingTask
 from backends.checkpoints import CheckpointFolder
-from experiments.cluster import Cluster, embedded_cluster, spark_environment
+from data.process_environment import for_spark
+from experiments.cluster import Cluster, embedded_cluster
 from experiments.events import EventWriter
 from experiments.failures import plain_reason
 from experiments.supervision import supervise
@@ -60,7 +61,7 @@ def fit_all(
     ``checkpoints`` are folders, one for each task.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    environment = {**spark_environment(), "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    environment = {**for_spark(), "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
     (workers,) = {task.workers for task in tasks}
     largest = max(tasks, key=lambda task: _executor_megabytes(backend, task))
     memory_mb = _executor_megabytes(backend, largest) + 512
@@ -72,7 +73,7 @@ def fit_all(
         supervise(
             __name__,
             folder,
-            environment=environment,
+            environment={**environment, **cluster.environment},
             time_limit=time_limit,
             on_event=lambda event: listeners.get(event["event"], _ignore)(cluster),
         )

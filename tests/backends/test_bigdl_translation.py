@@ -29,11 +29,11 @@ from tests.backends.bigdl_forward import (
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[Any, Outcome]:
     """What BigDL made of all cases, in both orderings."""
-    from experiments.cluster import spark_environment
+    from data.process_environment import for_spark
 
     target = tmp_path_factory.mktemp("bigdl") / "outcomes.pickle"
     command = [sys.executable, "-m", bigdl_forward.__name__, str(target)]
-    environment = {**spark_environment(), "OMP_NUM_THREADS": "1"}
+    environment = {**for_spark(), "OMP_NUM_THREADS": "1"}
     root = Path(__file__).parents[2]
     log = target.with_suffix(".log")
     with log.open("w") as output:

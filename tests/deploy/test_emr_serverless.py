@@ -9,8 +9,9 @@ import boto3
 import pytest
 from moto.emrserverless import models
 
+from data.process_environment import for_spark
 from deploy.aws import emr_serverless, storage
-from experiments.cluster import embedded_cluster, spark_environment
+from experiments.cluster import embedded_cluster
 from tests.deploy.aws import BUCKET, REGION, ROLE, Sent, aws, call, on_pause, put, shown
 from tests.s3_server import BUCKET as SERVER_BUCKET
 from tests.s3_server import ENVIRONMENT, client, keys, s3_server
@@ -143,7 +144,7 @@ def test_the_driver_that_spark_submit_starts_trains_on_its_own_executors(
     (tmp_path / "code").symlink_to(storage.ROOT)
     events = tmp_path / "events"
     events.mkdir()
-    home = spark_environment()
+    home = for_spark()
     options = ["--backend", "elephas", "--data", str(cells), "--epochs", "1", "--json"]
     options += ["--tracking-uri", "sqlite:///record/mlflow.db"]
     options += ["--set", "data.image.height=24", "--set", "data.image.width=24"]
@@ -160,7 +161,7 @@ def test_the_driver_that_spark_submit_starts_trains_on_its_own_executors(
                 *options,
             ],
             cwd=tmp_path,
-            env={**home, **ENVIRONMENT, "AWS_ENDPOINT_URL_S3": address},
+            env={**home, **cluster.environment, **ENVIRONMENT, "AWS_ENDPOINT_URL_S3": address},
             capture_output=True,
             text=True,
             timeout=240,

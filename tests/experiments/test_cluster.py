@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from experiments.cluster import embedded_cluster
+from experiments.errors import ExperimentError
 from experiments.processes import start, stop, tree
 
 ROOT = Path(__file__).parents[2]
@@ -73,3 +74,25 @@ def test_stop_kills_what_does_not_listen(tmp_path: Path) -> None:
         time.sleep(0.05)
     stop([child], grace=1)
     assert child.returncode == -signal.SIGKILL
+
+
+def test_worker_whose_java_dies_at_the_start_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "bin" / "spark-class"
+    script.parent.mkdir()
+    died = 'Exception in thread "main" java.lang.OutOfMemoryError: unable to create native thread'
+    script.write_text(
+        f"#!/bin/sh\ncase $1 in *Master) echo Starting Spark master at spark://x:1;;"
+        f" *) echo '{died}';; esac\nexec sleep 600\n"
+    )
+    script.chmod(0o755)
+    environment = {**os.environ, "SPARK_HOME": str(tmp_path)}
+    monkeypatch.setattr("experiments.cluster.for_spark", lambda: environment)
+    with embedded_cluster(1, 512, tmp_path / "cluster") as cluster:
+        (watch,) = cluster.starting.values()
+        deadline = time.monotonic() + 10
+        while not watch.problem() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        with pytest.raises(ExperimentError, match=r"worker.*create native thread.*ulimit -u"):
+            cluster.check()

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from keras import config
 
 from models import ModelConfig, ModelError, build, checksum
 
@@ -29,6 +30,24 @@ def test_initial_weights_are_the_same_on_every_machine() -> None:
     other = build(ModelConfig(), (50, 50, 1), 2, seed=1)
     assert checksum(again.get_weights()) == checksum(model.get_weights())
     assert checksum(other.get_weights()) != checksum(model.get_weights())
+
+
+def test_choices_of_the_process_change_no_network_and_are_kept() -> None:
+    expected = build(ModelConfig(), (50, 50, 1), 2, seed=0)
+    before = config.dtype_policy(), config.floatx(), config.image_data_format()
+    config.set_floatx("float16")
+    config.set_dtype_policy("mixed_float16")
+    config.set_image_data_format("channels_first")
+    try:
+        model = build(ModelConfig(), (50, 50, 1), 2, seed=0)
+        kept = config.floatx(), config.dtype_policy().name, config.image_data_format()
+    finally:
+        config.set_dtype_policy(before[0])
+        config.set_floatx(before[1])
+        config.set_image_data_format(before[2])
+    assert kept == ("float16", "mixed_float16", "channels_first")
+    assert model.get_config() == expected.get_config()
+    assert checksum(model.get_weights()) == checksum(expected.get_weights())
 
 
 def test_initial_kernels_follow_glorot() -> None:

@@ -1,0 +1,77 @@
+"""Keras without the settings in a user's ``keras.json``.
+
+``~/.keras/keras.json`` decides the float type, the order of an image's axes and the epsilon of
+every network that Keras builds. Networks of this project are float32 with channels last, so that a
+file that says otherwise is left aside; the downloaded weights beside it are still found.
+"""
+
+import atexit
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+#: What the project's networks are built with; Keras's own defaults.
+SETTINGS = {"floatx": "float32", "epsilon": 1e-07, "image_data_format": "channels_last"}
+_NAME = "keras.json"
+#: Where Keras keeps downloaded weights.
+_WEIGHTS = "models"
+
+
+def clean(environment: Mapping[str, str]) -> str | None:
+    """Return a folder for ``KERAS_HOME``, or None where the one that Keras takes does no harm."""
+    home = _taken(environment)
+    if home is None:
+        return _own(None)
+    return _own(home) if _differs(home / _NAME) else None
+
+
+def overridden(environment: Mapping[str, str]) -> str | None:
+    """Return the ``keras.json`` that is left aside, or None."""
+    home = _taken(environment)
+    return str(home / _NAME) if home is not None and _differs(home / _NAME) else None
+
+
+def _taken(environment: Mapping[str, str]) -> Path | None:
+    """Return the folder that Keras would take, or None where it would take a shared one."""
+    if "KERAS_HOME" in environment:
+        return Path(environment["KERAS_HOME"]).expanduser()
+    try:
+        user = Path.home()
+    except RuntimeError:  # an account without a name or a folder
+        return None
+    # Keras would go on to /tmp/.keras, where every account of the machine may put its settings.
+    return user / ".keras" if os.access(user, os.W_OK) else None
+
+
+def _differs(path: Path) -> bool:
+    if not path.exists():
+        return False
+    try:
+        found = json.loads(path.read_text())
+        # Its backend does not matter: KERAS_BACKEND is stronger.
+        return bool(found.get("nnx_enabled")) or any(
+            found.get(name, value) != value for name, value in SETTINGS.items()
+        )
+    except (OSError, ValueError, AttributeError):
+        return True
+
+
+@lru_cache
+def _own(home: Path | None) -> str:
+    """Make a folder with the project's settings for this process's time; weights stay in ``home``.
+
+    Without a ``home`` that can be written to, downloaded weights last as long as this process.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="sparkdl-keras-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / _NAME).write_text(json.dumps(SETTINGS))
+    if home is not None:
+        with suppress(OSError):
+            (home / _WEIGHTS).mkdir(parents=True, exist_ok=True)
+            (folder / _WEIGHTS).symlink_to((home / _WEIGHTS).absolute())
+    return str(folder)
