@@ -21,6 +21,8 @@ class AllReduceBackend(Backend):
     """Everything but ``fit``: how a framework starts the workers is its own."""
 
     options: ClassVar[type[AllReduceOptions]] = AllReduceOptions
+    #: TensorFlow's workers know no password, and listen on all addresses of their host.
+    listens_unprotected = True
 
     def synchronisation(self, task: TrainingTask) -> str:
         """Every step."""

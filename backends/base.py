@@ -210,6 +210,9 @@ class Backend(ABC):
     reproducible: ClassVar[bool] = True
     #: Distributions whose versions belong in the record.
     packages: ClassVar[tuple[str, ...]] = ("keras", "tensorflow-cpu")
+    #: Whether the framework opens servers, on executors or driver, to which anybody who reaches
+    #: them may talk. Such a run gets a network of its own where that can be; else it says so.
+    listens_unprotected: ClassVar[bool] = False
     #: Modules that the executors import before training starts.
     executor_modules: ClassVar[tuple[str, ...]] = ()
     #: Options of its own, given as ``--set backend_options.<name>.<option>=<value>``.

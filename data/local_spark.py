@@ -64,6 +64,10 @@ def _configuration(workers: int, name: str) -> "SparkConf":
             f"{_JVM_OPTIONS}"
         ),
         "spark.executorEnv.PYTHONPATH": str(_PROJECT),
+        # Spark draws the secret itself, as its threads are in one process.
+        "spark.authenticate": "true",
+        "spark.network.crypto.enabled": "true",
+        "spark.network.crypto.saslFallback": "false",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }

@@ -11,7 +11,9 @@ from pathlib import Path
 from data.jvm_start import StartWatch, reader
 from data.process_environment import LOOPBACK, for_spark
 from experiments.errors import ExperimentError
+from experiments.private_network import PrivateNetwork
 from experiments.processes import start, stop
+from experiments.spark_secret import authentication, write_daemon_settings, write_settings
 
 #: What a worker writes when it is up.
 _REGISTERED = "Successfully registered with master"
@@ -25,8 +27,18 @@ class Cluster:
 
     master: str
     processes: tuple[subprocess.Popen, ...]
+    #: Folder for ``SPARK_CONF_DIR`` of a driver, with the secret without which the cluster does
+    #: not talk to it.
+    conf: Path
+    #: In which a driver must be to reach the cluster; None is this process's own.
+    network: PrivateNetwork | None = None
     #: Workers that may not be up yet: their logs, and who watches them.
     starting: dict[Path, StartWatch] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a driver's environment needs beside :func:`for_spark`."""
+        return {"SPARK_CONF_DIR": str(self.conf)}
 
     def check(self) -> None:
         """Look at the workers that are starting; to be called from time to time.
@@ -44,8 +56,12 @@ class Cluster:
 
 
 @contextmanager
-def embedded_cluster(workers: int, memory_mb: int, folder: Path) -> Iterator[Cluster]:
+def embedded_cluster(
+    workers: int, memory_mb: int, folder: Path, network: PrivateNetwork | None = None
+) -> Iterator[Cluster]:
     """Start a master and ``workers`` workers of one core, and take them down at the end.
+
+    They talk only to who knows their secret, which is drawn anew each time.
 
     Parameters
     ----------
@@ -54,7 +70,9 @@ def embedded_cluster(workers: int, memory_mb: int, folder: Path) -> Iterator[Clu
     memory_mb
         What each worker offers to its executor, in MiB.
     folder
-        Where logs and the executors' working folders go.
+        Where logs, the secret and the executors' working folders go.
+    network
+        In which the cluster listens; None is this process's own.
 
     Raises
     ------
@@ -64,22 +82,23 @@ def embedded_cluster(workers: int, memory_mb: int, folder: Path) -> Iterator[Clu
     # Of two workers that make the same folder at once, one believes that it cannot, and starts no
     # executor ever after.
     _local(folder).mkdir(parents=True, exist_ok=True)
+    conf, settings = folder / "conf", authentication()
+    write_settings(conf, settings)
+    daemons = _Daemons(folder, write_daemon_settings(conf, settings), network)
     processes: list[subprocess.Popen] = []
     try:
         master_log = folder / "master.log"
-        processes.append(
-            _daemon("master.Master", ["--port", "0", "--webui-port", "0"], master_log, folder)
-        )
+        processes.append(daemons.start("master.Master", ["--port", "0"], master_log))
         master = _wait_for(r"Starting Spark master at (spark://\S+)", master_log, processes[0])
         starting = {}
         for number in range(workers):
             log = folder / f"worker-{number}.log"
             work = folder / f"worker-{number}"
-            arguments = ["--cores", "1", "--memory", f"{memory_mb}m", "--webui-port", "0"]
+            arguments = ["--cores", "1", "--memory", f"{memory_mb}m"]
             arguments += ["--work-dir", str(work), master]
-            processes.append(_daemon("worker.Worker", arguments, log, folder))
+            processes.append(daemons.start("worker.Worker", arguments, log))
             starting[log] = StartWatch(processes[-1], reader(log))
-        yield Cluster(master, tuple(processes), starting)
+        yield Cluster(master, tuple(processes), conf, network, starting)
     finally:
         stop(processes)
 
@@ -88,19 +107,30 @@ def _local(folder: Path) -> Path:
     return folder / "local"
 
 
-def _daemon(kind: str, arguments: list[str], log: Path, folder: Path) -> subprocess.Popen:
-    environment = for_spark()
-    environment["SPARK_DAEMON_MEMORY"] = "256m"
-    environment["SPARK_DAEMON_JAVA_OPTS"] = _DAEMON_JAVA_OPTIONS
-    environment["SPARK_LOCAL_DIRS"] = str(_local(folder))
-    command = [
-        f"{environment['SPARK_HOME']}/bin/spark-class",
-        f"org.apache.spark.deploy.{kind}",
-        "--host",
-        LOOPBACK,
-        *arguments,
-    ]
-    return start(command, log, environment)
+@dataclass(frozen=True)
+class _Daemons:
+    """Starts the daemons of a cluster, all in the same way."""
+
+    folder: Path
+    settings: Path
+    network: PrivateNetwork | None
+
+    def start(self, kind: str, arguments: list[str], log: Path) -> subprocess.Popen:
+        environment = for_spark()
+        environment["SPARK_DAEMON_MEMORY"] = "256m"
+        environment["SPARK_DAEMON_JAVA_OPTS"] = _DAEMON_JAVA_OPTIONS
+        environment["SPARK_LOCAL_DIRS"] = str(_local(self.folder))
+        # Executors inherit it; another Spark's settings are not theirs.
+        environment["SPARK_CONF_DIR"] = str(self.settings.parent)
+        command = [
+            f"{environment['SPARK_HOME']}/bin/spark-class",
+            f"org.apache.spark.deploy.{kind}",
+            *("--host", LOOPBACK),
+            *("--webui-port", "0"),
+            *("--properties-file", str(self.settings)),
+            *arguments,
+        ]
+        return start(command, log, environment, self.network)
 
 
 def _wait_for(pattern: str, log: Path, process: subprocess.Popen) -> str:

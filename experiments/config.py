@@ -10,6 +10,7 @@ from backends.registry import known
 from data.config import DataConfig
 from data.imbalance import Imbalance
 from data.object_store import holds_credentials, is_object
+from experiments.spark_secret import check_own
 from models import ModelConfig, OptimizerConfig
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -42,6 +43,11 @@ class SparkConfig(_Frozen):
     environment_archive: str | None = None
     #: Path of Python in the executors' image.
     environment_python: str = IMAGE_PYTHON
+    #: What a cluster that is started for the run, its executors and the driver can reach.
+    #: ``private``: one another alone, on a loopback of their own that no other account of the
+    #: machine reaches; ``host``: what every program of this machine reaches; ``auto``: ``private``
+    #: where the kernel allows it and no part of the run needs more.
+    network: Literal["auto", "private", "host"] = "auto"
     #: Settings for Spark as they are, stronger than the harness's and the backend's own.
     conf: dict[str, str] = {}
 
@@ -68,6 +74,13 @@ class SparkConfig(_Frozen):
                 f"environment '{self.environment}' is for executors elsewhere; those of "
                 f"'{self.master}' run this machine's Python: name a cluster with --master"
             )
+        if self.network == "private" and self.has_own_executors:
+            raise ValueError(
+                f"network 'private' is for a cluster that is started for the run; '{self.master}' "
+                "has its own network"
+            )
+        if not self.has_own_executors:
+            check_own(self.conf)
         return self
 
     @property

@@ -36,6 +36,7 @@ class Console(Observer):
         self._several = False
         self._phase_of_epoch = 0
         self._synthetic = False
+        self._noted: set[str] = set()
 
     def experiment_starts(self, experiment: Experiment, notes: list[str]) -> None:
         """Say what will be done."""
@@ -129,6 +130,11 @@ class Console(Observer):
         """Say that the record's server is away."""
         self._out.print(f"note: {text}")
 
+    def note(self, text: str) -> None:
+        """Show a note of the record at once."""
+        self._noted.add(text)
+        self._out.print(f"  note: {text}")
+
     def run_ends(self, record: RunRecord) -> None:
         """Say how it ended; show the table after the last run."""
         self._close_progress()
@@ -136,7 +142,9 @@ class Console(Observer):
             style = "yellow" if record.refused else "red"
             self._out.print(f"[{style}]{record.backend}: {record.status}[/]: {record.reason}")
         for note in record.notes:
-            self._out.print(f"  note: {note}")
+            if note not in self._noted:
+                self._out.print(f"  note: {note}")
+        self._noted.clear()
         if not self._several:
             self._show([record])
 

@@ -18,7 +18,14 @@ from experiments.config import EMBEDDED, RunPlan
 from experiments.energy import EnergyMeter
 from experiments.errors import ExperimentError
 from experiments.gpu import gpu_sampler
+from experiments.isolation import exposure, needs_network
+from experiments.private_network import (
+    NoPrivateNetworkError,
+    PrivateNetwork,
+    private_network,
+)
 from experiments.resources import ResourceMonitor
+from experiments.spark_secret import authentication, write_settings
 from experiments.supervision import supervise
 from experiments.worker import Job, task_of
 
@@ -36,6 +43,8 @@ class Launch:
     folder: Path
     #: For what is kept of each epoch; None keeps nothing.
     checkpoints: Path | None = None
+    #: Called with each of :attr:`notes` before anything starts.
+    on_note: Callable[[str], None] = lambda _: None
     monitor: ResourceMonitor = field(default_factory=lambda: ResourceMonitor(gpu=gpu_sampler()))
     #: Of energy, where the plan asks for it.
     meter: EnergyMeter | None = None
@@ -45,6 +54,10 @@ class Launch:
     drivers: list[int] = field(default_factory=list)
     #: Of the run's own, when it has started.
     cluster: Cluster | None = None
+    #: ``private`` or ``host``: what the run's processes could reach, and be reached from.
+    network: str = "host"
+    #: What a user should know of how the run was made, one sentence each.
+    notes: list[str] = field(default_factory=list)
     #: Exit status of the driver; below zero the signal that ended it, None while it is not known.
     status: int | None = None
 
@@ -89,7 +102,8 @@ class Launch:
             stack.enter_context(self.monitor)
             # Last, so that it ends the time after the cluster's end and before the meter's.
             stack.callback(self._stop_clock, perf_counter())
-            master = self._cluster(stack)
+            network = self._network(stack)
+            master = self._cluster(stack, network, environment)
             job = Job(
                 plan=self.plan,
                 data=self.data.uri,
@@ -107,6 +121,7 @@ class Launch:
                 on_event=on_event,
                 on_look=lambda: self._look(on_look),
                 before_end=self.monitor.sample,
+                network=network,
             )
 
     def _look(self, on_look: Callable[[], None]) -> None:
@@ -131,12 +146,45 @@ class Launch:
         """How the figures of :meth:`resources` were taken."""
         return self.monitor.method + (self.meter.method if self.meter else "")
 
-    def _cluster(self, stack: ExitStack) -> str | None:
-        """Return the Spark URL, of a cluster that ends with ``stack`` if none is given."""
+    def _network(self, stack: ExitStack) -> PrivateNetwork | None:
+        """Return a network of the run's own that ends with ``stack``, where it can have one."""
+        spark = self.plan.experiment.spark
+        if not self.backend.needs_spark:
+            return None
+        reason = "it trains on a cluster that was there before"
+        if not spark.has_own_executors:
+            reason = "spark.network is 'host'"
+            if spark.network == "auto":
+                reason = needs_network(self.plan, task_of(self.plan, self.data, self.backend))
+        if spark.network == "private" or not reason:
+            try:
+                network = stack.enter_context(private_network())
+            except NoPrivateNetworkError as error:
+                if spark.network == "private":
+                    raise
+                reason = f"this machine gives none ({error})"
+            else:
+                self.network = "private"
+                return network
+        if note := exposure(self.backend, spark.master, reason):
+            self.notes.append(note)
+            self.on_note(note)
+        return None
+
+    def _cluster(
+        self, stack: ExitStack, network: PrivateNetwork | None, environment: dict[str, str]
+    ) -> str | None:
+        """Return the Spark URL, of a cluster that ends with ``stack`` if none is given.
+
+        Adds to ``environment`` what a driver needs beside it.
+        """
         spark = self.plan.experiment.spark
         if not self.backend.needs_spark:
             return None
         if spark.master != EMBEDDED:
+            if not spark.has_own_executors:
+                write_settings(self.folder / "conf", authentication())
+                environment["SPARK_CONF_DIR"] = str(self.folder / "conf")
             return spark.master
         conf = self.backend.spark_conf(task_of(self.plan, self.data, self.backend)) | spark.conf
         memory = _megabytes(conf.get("spark.executor.memory", spark.executor_memory))
@@ -146,10 +194,12 @@ class Launch:
                 self.plan.experiment.workers,
                 memory + _EXECUTOR_OVERHEAD_MB,
                 self.folder / "cluster",
+                network,
             )
         )
         for process in cluster.processes:
             self.monitor.watch(process.pid)
+        environment |= cluster.environment
         return cluster.master
 
     def _check_memory(self, executor_mb: int) -> None:

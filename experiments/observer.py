@@ -32,6 +32,9 @@ class Observer:
     def run_starts(self, backend: str, seed: int, synchronisation: str, images: int) -> None:
         """A run begins; an epoch has ``images`` images."""
 
+    def note(self, text: str) -> None:
+        """A reader of the record should know ``text``, and it is known before the run ends."""
+
     def event(self, event: dict[str, Any]) -> None:
         """The worker process told something: a phase, a batch, an epoch."""
 

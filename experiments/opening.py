@@ -15,6 +15,7 @@ from data.prepared import PreparedData, open_prepared
 from experiments import energy
 from experiments.config import Experiment
 from experiments.errors import ExperimentError
+from experiments.isolation import check_private
 from experiments.observer import Observer
 from experiments.outbox import OUTBOX, send_waiting
 from experiments.preparation import PreparationJob, prepared_folder
@@ -58,6 +59,7 @@ def opened(experiment: Experiment, work: Path, observer: Observer, records: str)
     if experiment.energy.country:
         energy.check_installed()
     check_archive(experiment.spark)
+    check_private(experiment, experiment.prepared or str(work))
     check_reachable(experiment.tracking_uri)
     set_aside = process_environment.note(here=not experiment.spark.has_own_executors)
     observer.experiment_starts(experiment, [set_aside] if set_aside else [])

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from experiments.private_network import PrivateNetwork
+
 #: Seconds between asking a process to end and forcing it.
 GRACE = 5.0
 #: A Unix socket's path has at most 107 bytes; frameworks put theirs two levels below.
@@ -18,8 +20,13 @@ _LONGEST_TEMPORARY = 60
 _LAUNCHER = Path(__file__).parent / "end_with_parent.py"
 
 
-def start(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen:
-    """Start ``command`` with its output in ``log``.
+def start(
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str],
+    network: PrivateNetwork | None = None,
+) -> subprocess.Popen:
+    """Start ``command`` with its output in ``log``, in ``network`` or in this process's own.
 
     The child gets a session of its own, so that Ctrl-C reaches the parent alone, which then ends
     its children in order; and the kernel terminates it should the parent be killed. Its temporary
@@ -29,7 +36,9 @@ def start(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> 
     if len(str(temporary)) <= _LONGEST_TEMPORARY:
         temporary.mkdir(exist_ok=True)
         environment = {**environment, "TMPDIR": str(temporary)}
-    launcher = [sys.executable, "-S", str(_LAUNCHER), str(os.getpid())]
+    namespaces = network.descriptors if network else ()
+    joined = ",".join(map(str, namespaces)) or "-"
+    launcher = [sys.executable, "-S", str(_LAUNCHER), str(os.getpid()), joined]
     with log.open("ab") as output:
         return subprocess.Popen(
             [*launcher, *command],
@@ -37,6 +46,7 @@ def start(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> 
             stdout=output,
             stderr=subprocess.STDOUT,
             env=dict(environment),
+            pass_fds=namespaces,
             start_new_session=True,
         )
 

@@ -137,6 +137,9 @@ def connect(master: str, conf: dict[str, str], driver_memory: str, python: str) 
     from pyspark import SparkConf
     from pyspark.sql import SparkSession
 
+    from experiments.encrypted_broadcasts import allow_arrays
+
+    allow_arrays()
     # In a driver that is a Python process itself, Spark does not look at spark.pyspark.python.
     os.environ["PYSPARK_PYTHON"] = python
     # The heap of the driver's JVM is decided before any setting is read.

@@ -156,7 +156,9 @@ class SingleRun:
 
     def _train(self, folder: Path) -> None:
         """Start cluster and worker process, watch them, take them down."""
-        launch = Launch(self.plan, self.backend, self.data, folder, self.checkpoints)
+        launch = Launch(
+            self.plan, self.backend, self.data, folder, self.checkpoints, self.observer.note
+        )
         try:
             launch.run(self._hear, on_look=self.observer.look)
         except TimeLimitError as error:
@@ -169,6 +171,8 @@ class SingleRun:
             self.outcome.metrics |= launch.resources()
             cluster = executor_use.METHOD if self._on_cluster else ""
             self.outcome.tags["resources.method"] = launch.method + cluster
+            self.outcome.tags["network"] = launch.network
+            self.outcome.notes += launch.notes
             self.outcome.samples = launch.monitor.samples
 
     def _hear(self, event: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.events import EventReader
+from experiments.private_network import PrivateNetwork
 from experiments.processes import start, stop
 
 #: Seconds between two looks at a child.
@@ -35,6 +36,7 @@ def supervise(
     on_event: Callable[[dict[str, Any]], None] = lambda _: None,
     on_look: Callable[[], None] = lambda: None,
     before_end: Callable[[], None] = lambda: None,
+    network: PrivateNetwork | None = None,
 ) -> int | None:
     """Run ``python -m <module> <folder>`` and pass on its events until it ends.
 
@@ -52,6 +54,8 @@ def supervise(
         Called ten times a second. What this or ``on_event`` raises ends the child.
     before_end
         Called when the child has told its result and its processes are still there.
+    network
+        In which the child runs; None is this process's own.
 
     Returns
     -------
@@ -65,7 +69,7 @@ def supervise(
     """
     reader = EventReader(folder / "events.jsonl")
     command = [sys.executable, "-m", module, str(folder)]
-    child = start(command, folder / "worker.log", environment)
+    child = start(command, folder / "worker.log", environment, network)
     on_start(child.pid)
     deadline, ended = time.monotonic() + time_limit, None
     try:

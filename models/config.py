@@ -49,6 +49,11 @@ class BackboneConfig(_Frozen):
         return self.name.endswith(".keras")
 
     @property
+    def may_download(self) -> bool:
+        """Whether building it may ask the Internet for weights, which Keras keeps for later."""
+        return not self.is_file and self.name not in NETWORK_NAMES and self.weights != "none"
+
+    @property
     def path(self) -> Path:
         """The file that ``name`` names."""
         return Path(self.name).expanduser()

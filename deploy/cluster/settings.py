@@ -1,9 +1,11 @@
 """Settings and secrets of a cluster, in files that only their owner can read."""
 
-import os
 import secrets
 import shlex
 from pathlib import Path
+
+from experiments.private_file import write_private
+from experiments.spark_secret import authentication, write_settings
 
 REGION = "us-east-1"
 _SECRET_BYTES = 32
@@ -15,11 +17,9 @@ def write_spark_settings(folder: Path) -> Path:
     Daemons and drivers read them from there: on a command line everybody could see the secret.
     """
     conf, events = folder / "conf", folder / "events"
-    conf.mkdir(mode=0o700, exist_ok=True)
     events.mkdir(exist_ok=True)
     lines = {
-        "spark.authenticate": "true",
-        "spark.authenticate.secret": secrets.token_hex(_SECRET_BYTES),
+        **authentication(),
         "spark.eventLog.enabled": "true",
         "spark.eventLog.dir": events.as_uri(),
         "spark.history.fs.logDirectory": events.as_uri(),
@@ -29,8 +29,7 @@ def write_spark_settings(folder: Path) -> Path:
         "spark.worker.cleanup.interval": "60",
         "spark.worker.cleanup.appDataTtl": "60",
     }
-    content = "".join(f"{key} {value}\n" for key, value in lines.items())
-    _write_private(conf / "spark-defaults.conf", content)
+    write_settings(conf, lines)
     return conf
 
 
@@ -48,7 +47,7 @@ def write_driver_environment(folder: Path, variables: dict[str, str]) -> Path:
     """Write what a shell should set before a run; return the file."""
     path = folder / "driver.env"
     lines = [f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()]
-    _write_private(path, "".join(lines))
+    write_private(path, "".join(lines))
     return path
 
 
@@ -56,10 +55,3 @@ def remove(folder: Path) -> None:
     """Remove the secrets of a cluster that has ended."""
     for path in (folder / "conf" / "spark-defaults.conf", folder / "driver.env"):
         path.unlink(missing_ok=True)
-
-
-def _write_private(path: Path, content: str) -> None:
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(content)

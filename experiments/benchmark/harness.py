@@ -172,8 +172,9 @@ def _bare(backend: str, folder: Path, shared: Path, data: DataConfig) -> list[fl
         prepared = prepared_folder(data, str(shared / "work" / "data"))
         command = [sys.executable, "-m", script, cluster.master]
         command += [prepared, str(_EPOCHS_COMPARED), str(output)]
-        environment = {**for_spark(), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        child = start(command, folder / "log", {**environment, "TF_NUM_INTRAOP_THREADS": "1"})
+        environment = {**for_spark(), **cluster.environment, "PYTHONPATH": str(ROOT)}
+        environment |= {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
+        child = start(command, folder / "log", environment)
         try:
             child.wait(600)
         finally:

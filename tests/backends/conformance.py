@@ -4,6 +4,7 @@ Everything goes through the harness, in a worker process on an embedded cluster,
 does: some of these frameworks exit the process or leave servers behind.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,16 +15,20 @@ import pytest
 from mlflow import MlflowClient
 
 import experiments
+from backends import create
 from data.config import DataConfig
 from data.prepared import PreparedData
 from experiments.model_record import NETWORK
+from experiments.observer import Observer
 from experiments.records import FINISHED, RunRecord
 from models import ModelConfig, build, checksum
+from tests.intruder import Intruder
 
 #: A learning rate that moves no float32 weight: what is predicted then is the untrained network.
 STANDSTILL = 1e-30
 
 Harness = Callable[..., RunRecord]
+_THREE_EPOCHS = {"epochs": 3, "optimizer": {"name": "adam", "learning_rate": 2e-3}}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +38,7 @@ def harness(
     """Run one backend on the small data set."""
     work = tmp_path_factory.mktemp("work")
 
-    def run(backend: str, **values: Any) -> RunRecord:
+    def run(backend: str, observer: Observer | None = None, **values: Any) -> RunRecord:
         overrides = {
             "name": "conformance",
             "data": data_config.model_dump(mode="json"),
@@ -44,7 +49,9 @@ def harness(
             "time_limit": 400,
             **values,
         }
-        (record,) = experiments.run("synthetic", backends=[backend], overrides=overrides, work=work)
+        (record,) = experiments.run(
+            "synthetic", backends=[backend], overrides=overrides, work=work, observer=observer
+        )
         assert record.status == FINISHED, f"{record.reason}\n{record.traceback}"
         return record
 
@@ -84,6 +91,13 @@ class BackendConformance:
     def run(self, harness: Harness, **values: Any) -> RunRecord:
         return harness(self.name, backend_options={self.name: self.options}, **values)
 
+    @pytest.fixture(scope="class")
+    def attacked(self, harness: Harness) -> tuple[RunRecord, Intruder]:
+        """Three epochs, which another account attacks where this one may act as another."""
+        intruder = Intruder()
+        observer = intruder if os.geteuid() == 0 else None
+        return self.run(harness, observer=observer, **_THREE_EPOCHS), intruder
+
     def test_untrained_network_is_keras(
         self, harness: Harness, prepared: PreparedData, tmp_path: Path
     ) -> None:
@@ -102,12 +116,29 @@ class BackendConformance:
         for one, other in zip(kept, model.get_weights(), strict=True):
             np.testing.assert_allclose(one, other, rtol=0, atol=STANDSTILL)
 
+    def test_no_other_account_gets_at_a_run_while_it_trains(
+        self, attacked: tuple[RunRecord, Intruder]
+    ) -> None:
+        """No server of it can be reached, no file of it read, and no secret is in sight."""
+        if os.geteuid() != 0:
+            pytest.skip("acts as another account, which root alone can do")
+        record, intruder = attacked
+        assert intruder.processes, "no epoch was told, so nothing was tried"
+        assert intruder.got_in == []
+        assert [listener for listener in intruder.listeners if listener.shared] == []
+        if create(self.name).needs_spark:
+            assert intruder.listeners, "the servers of Spark were not found"
+            assert record.tags["network"] == "private"
+
     def test_training_learns_counts_and_repeats(
-        self, harness: Harness, prepared: PreparedData, tmp_path: Path
+        self,
+        attacked: tuple[RunRecord, Intruder],
+        harness: Harness,
+        prepared: PreparedData,
+        tmp_path: Path,
     ) -> None:
         """Losses fall, no sample is lost without a word, the same seed gives the same model."""
-        values = {"epochs": 3, "optimizer": {"name": "adam", "learning_rate": 2e-3}}
-        first = self.run(harness, **values)
+        first, _ = attacked
         losses = [epoch["loss"] for epoch in first.epochs]
         assert losses[-1] < losses[0]
         assert first.epochs[-1]["validation_loss"] < np.log(2)
@@ -115,7 +146,7 @@ class BackendConformance:
         if first.metrics["train.samples_seen"] != whole:
             assert first.notes, "samples were left out and nothing says so"
             assert first.metrics["train.samples_seen"] > 0.7 * whole
-        second = self.run(harness, **values)
+        second = self.run(harness, **_THREE_EPOCHS)
         one, two = (probabilities(record, tmp_path) for record in (first, second))
         if self.reproducible:
             np.testing.assert_array_equal(one, two)

@@ -73,7 +73,7 @@ def fit_all(
         supervise(
             __name__,
             folder,
-            environment=environment,
+            environment={**environment, **cluster.environment},
             time_limit=time_limit,
             on_event=lambda event: listeners.get(event["event"], _ignore)(cluster),
         )

@@ -102,7 +102,8 @@ def test_parameter_server_trains_on_loopback_alone(
     port = free_port()
     options = {"elephas": {"mode": mode, "frequency": frequency, "port": port}}
     with listening(port) as found:
-        record = harness("elephas", backend_options=options, epochs=4)
+        # In a network of its own, no other address could be tried.
+        record = harness("elephas", backend_options=options, epochs=4, spark={"network": "host"})
     assert found == {"127.0.0.1"}
     assert frequency in record.tags["synchronisation"]
     assert record.epochs[-1]["validation_loss"] < np.log(2)

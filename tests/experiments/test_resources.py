@@ -161,10 +161,13 @@ def test_missing_codecarbon_is_said_before_anything_starts(
 
 
 @pytest.mark.spark
-def test_executors_of_a_cluster_tell_what_they_have_used(run: Run, tmp_path) -> None:
+def test_executors_of_a_cluster_tell_what_they_have_used(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = "tests.experiments.misbehaving:Burning"
     settings = {"spark.executor.memory": "512m", "spark.executorEnv.PYTHONPATH": str(ROOT)}
     with embedded_cluster(2, 1024, tmp_path / "cluster") as cluster:
+        monkeypatch.setenv("SPARK_CONF_DIR", cluster.environment["SPARK_CONF_DIR"])
         (record,) = run(name, name="burning", spark={"master": cluster.master, "conf": settings})
     assert record.status == "FINISHED", record.reason
     used = {
