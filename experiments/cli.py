@@ -215,6 +215,13 @@ def plain_errors(debug: bool) -> Iterator[None]:
             raise
         sys.stderr.write(f"error: {error}\n")
         raise typer.Exit(WRONG_REQUEST_STATUS) from None
+    except BrokenPipeError:
+        raise  # click ends in silence when nobody reads on
+    except OSError as error:
+        if debug:
+            raise
+        sys.stderr.write(f"error: {error}\n")
+        raise typer.Exit(FAILED_STATUS) from None
     except KeyboardInterrupt as interrupt:
         if debug:
             raise
