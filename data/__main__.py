@@ -6,5 +6,7 @@ if __name__ == "__main__":
     settle()
 
 from data.cli import app
+from data.entry import begin
 
+begin()
 app(prog_name="python -m data")

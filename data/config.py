@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+#: What NumPy and Keras take for a seed.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 LayoutName = Literal["c-nmc", "ham10000", "malaria", "folders", "csv"]
 
 
@@ -31,7 +33,7 @@ class SplitConfig(_Frozen):
     method: Literal["stratified", "folds"] = "stratified"
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.15
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    seed: int = 0
+    seed: Seed = 0
     #: With ``method: folds``: the publisher's folds that become test and validation. Without
     #: validation folds, validation patients are drawn from the remaining ones.
     test_folds: tuple[str, ...] = ()

@@ -9,6 +9,8 @@ if __name__ == "__main__":
 
     settle()
 
+from data.entry import begin
 from deploy.cli import app
 
+begin()
 app(prog_name="python -m deploy")

@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from data.drawing import drawing, label, png
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _RESOLUTION = 150  # dots per inch
+#: Inches that counts and share of a class need.
+_CLASS_SIDE = 0.6
+#: Classes, and characters of their names, that stand side by side without touching.
+_FEW, _SHORT = 3, 12
 #: Blue and orange of M. Okabe and K. Ito, "Color Universal Design", 2008.
 _BLUE, _ORANGE = "#0072B2", "#E69F00"
 
 
+@drawing()
 def confusion_matrix(
     predictions: pd.DataFrame, class_names: Sequence[str], title: str, stamp: str, path: Path
 ) -> None:
@@ -24,7 +31,8 @@ def confusion_matrix(
     counts = np.zeros((len(class_names), len(class_names)), int)
     np.add.at(counts, (predictions["label"].to_numpy(), predicted), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = _figure(4.2, 3.8)
+    side = max(3.8, _CLASS_SIDE * len(class_names))
+    figure = _figure(side + 0.4, side)
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(counts.shape):
@@ -36,25 +44,29 @@ def confusion_matrix(
             va="center",
             color="white" if shares[row, column] > 0.55 else "black",
         )
-    axes.set_xticks(range(len(class_names)), class_names)
-    axes.set_yticks(range(len(class_names)), class_names)
+    names = [label(name) for name in class_names]
+    axes.set_xticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), names)
+    if len(names) > _FEW or max(map(len, names)) > _SHORT:
+        axes.tick_params(axis="x", rotation=45)
     axes.set(xlabel="predicted", ylabel="true", title=title)
     _save(figure, stamp, path)
 
 
+@drawing()
 def learning_curve(epochs: Sequence[dict[str, Any]], title: str, stamp: str, path: Path) -> None:
     """Draw training and validation loss by epoch."""
     from matplotlib.ticker import MaxNLocator
 
     figure = _figure(5.0, 3.4)
     axes = figure.add_subplot()
-    for key, label, color, style in (
+    for key, name, color, style in (
         ("loss", "training", _BLUE, "o-"),
         ("validation_loss", "validation", _ORANGE, "s--"),
     ):
         points = [(e["number"], e[key]) for e in epochs if e[key] is not None]
         if points:
-            axes.plot(*zip(*points, strict=True), style, color=color, label=label)
+            axes.plot(*zip(*points, strict=True), style, color=color, label=name)
     if axes.lines:
         axes.legend(frameon=False)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -75,4 +87,4 @@ def _figure(width: float, height: float) -> "Figure":
 def _save(figure: "Figure", stamp: str, path: Path) -> None:
     if stamp:
         figure.supxlabel(stamp.upper(), fontsize=7, color="0.35")
-    figure.savefig(path, dpi=_RESOLUTION)
+    path.write_bytes(png(figure, _RESOLUTION))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from experiments.ending import undisturbed
 from experiments.private_network import PrivateNetwork
 
 #: Seconds between asking a process to end and forcing it.
@@ -53,7 +54,11 @@ def start(
 
 def stop(processes: Iterable[subprocess.Popen], grace: float = GRACE) -> None:
     """End ``processes`` of :func:`start` and all their descendants: terminate, wait, kill, reap."""
-    processes = list(processes)
+    with undisturbed(then_end=True):
+        _stop(list(processes), grace)
+
+
+def _stop(processes: Sequence[subprocess.Popen], grace: float) -> None:
     trees = [member for process in processes for member in tree(process.pid)]
     # Of one that has ended already: its descendants are nobody's children any more.
     trees += _of_sessions({process.pid for process in processes})

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from data.drawing import label
 from experiments.comparison.canvas import Style, canvas, legend
 from experiments.comparison.findings import Findings, Row
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLUMNS = 3
+_LONGEST_NAME = 12  # characters
 
 
 def f1_intervals(findings: Findings, style: Style) -> "Figure":
@@ -57,7 +59,7 @@ def confusion_matrices(findings: Findings) -> "Figure":
     count = ceil(len(findings.rows) / _COLUMNS)
     figure, axes = canvas(count, _COLUMNS, height=2.7)
     names = findings.rows[0].runs[0].class_names
-    short = [name if len(name) <= 12 else f"{name[:11]}…" for name in names]
+    short = [label(name, _LONGEST_NAME) for name in names]
     for one, row in zip(axes, findings.rows, strict=False):
         shares = _confusion(row, len(names))
         one.imshow(shares, cmap="Blues", vmin=0, vmax=1)
