@@ -204,7 +204,7 @@ def main() -> None:
 def plain_errors(debug: bool) -> Iterator[None]:
     """Turn the project's errors into a line and an exit status; with ``debug`` let them through."""
     from backends.errors import BackendError
-    from data.errors import DataError
+    from data.errors import DataError, SparkStartError
     from experiments.errors import ExperimentError
     from models.errors import ModelError
 
@@ -214,7 +214,15 @@ def plain_errors(debug: bool) -> Iterator[None]:
         if debug:
             raise
         sys.stderr.write(f"error: {error}\n")
-        raise typer.Exit(WRONG_REQUEST_STATUS) from None
+        failed = isinstance(error, SparkStartError)
+        raise typer.Exit(FAILED_STATUS if failed else WRONG_REQUEST_STATUS) from None
+    except BrokenPipeError:
+        raise  # click ends in silence when nobody reads on
+    except OSError as error:
+        if debug:
+            raise
+        sys.stderr.write(f"error: {error}\n")
+        raise typer.Exit(FAILED_STATUS) from None
     except KeyboardInterrupt as interrupt:
         if debug:
             raise

@@ -28,6 +28,15 @@ _SECRET = re.compile(r"(secret|password|token|(secret|access)[._]?key)$", re.IGN
 _REFERENCE = re.compile(r"\.secretKeyRef\.|\.secrets\.")
 
 
+#: Masters that Spark knows, those of platforms that bring their own (``custom:name``) included.
+_MASTER = re.compile(
+    r"embedded|yarn|local(-cluster)?(\[[^\]]+\])?|spark://[^\s/,]+(,[^\s/,]+)*|k8s://\S+"
+    r"|[a-z][\w-]*:[^/\s]\S*"
+)
+#: Numbers that end up in Java, which has none that are larger.
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -54,6 +63,16 @@ class SparkConfig(_Frozen):
     network: Literal["auto", "private", "host"] = "auto"
     #: Settings for Spark as they are, stronger than the harness's and the backend's own.
     conf: dict[str, str] = {}
+
+    @field_validator("master")
+    @classmethod
+    def _known_master(cls, value: str) -> str:
+        if _MASTER.fullmatch(value) is None:
+            raise ValueError(
+                f"'{value}' is no cluster: write {EMBEDDED}, local[2], spark://host:7077, yarn or "
+                "k8s://https://host:6443"
+            )
+        return value
 
     @field_validator("conf")
     @classmethod
@@ -121,15 +140,15 @@ class Experiment(_Frozen):
     headline: Literal["f1", "weighted_f1", "macro_f1"] = "f1"
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
-    epochs: Annotated[int, Field(ge=1)] = 5
+    epochs: Count = 5
     #: Images per optimiser step over all workers together.
-    batch_size: Annotated[int, Field(ge=1)] = 64
+    batch_size: Count = 64
     #: What is done about classes of unequal size, the same way for every backend: ``weights`` lets
     #: an image count as its class is rare, ``sampling`` draws equally many images of each class.
     #: Scores are of the images as they are, and so is the validation loss.
     imbalance: Imbalance = "none"
     #: Executors of one core; the threads of a backend without Spark.
-    workers: Annotated[int, Field(ge=1)] = 2
+    workers: Count = 2
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     backends: Annotated[tuple[str, ...], Field(min_length=1)] = ("keras_local", "elephas")
     #: Options of a backend's own, by backend.
@@ -137,7 +156,7 @@ class Experiment(_Frozen):
     spark: SparkConfig = SparkConfig()
     #: Seconds that one run may take, start of Spark included.
     time_limit: Annotated[float, Field(gt=0)] = 3600
-    tracking_uri: str = DEFAULT_URI
+    tracking_uri: Annotated[str, Field(min_length=1)] = DEFAULT_URI
     #: Folder or ``s3://`` prefix for prepared data, which executors must reach; None takes the
     #: folder of ``--work``.
     prepared: str | None = None

@@ -10,7 +10,7 @@ from typing import Any
 
 from backends import Backend, create
 from data import limits, process_environment
-from data.errors import DataError
+from data.errors import DataError, SparkStartError
 from data.own_folders import temporary_folder
 from data.prepared import PreparedData, open_prepared
 from experiments import energy
@@ -29,6 +29,9 @@ from experiments.tracking import Recorder, check_reachable
 
 #: MLflow's variable for where networks are registered.
 _REGISTRY = "MLFLOW_REGISTRY_URI"
+
+#: Letters of a log's end that are shown with an error.
+_LONGEST_LOG = 3000
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ def _check_options(experiment: Experiment, backends: dict[str, Backend]) -> None
 
 
 def _notes(experiment: Experiment) -> list[str]:
-    """Return what a user should know of the record before anything starts."""
+    """Return what a user should know of the run and its record before anything starts."""
     set_aside = process_environment.note(here=not experiment.spark.has_own_executors)
     notes = [set_aside] if set_aside else []
     if experiment.tracking_uri != DEFAULT_URI:
@@ -189,11 +192,16 @@ def _prepare(
 
 
 def _preparation_error(folder: Path) -> Exception:
-    failure = folder / "failure.json"
+    """Return the error of the process in ``folder``, in one line; its log is for --debug."""
+    kinds = {kind.__name__: kind for kind in (DataError, SparkStartError)}
+    failure, log = folder / "failure.json", (folder / "worker.log").read_text(errors="replace")
     if failure.exists():
         content = json.loads(failure.read_text())
         if content["kind"]:
-            kind = DataError if content["kind"] == "DataError" else ExperimentError
-            return kind(content["message"])
-    log = (folder / "worker.log").read_text(errors="replace")
-    return ExperimentError(f"preparing the data failed:\n{log[-3000:]}")
+            return kinds.get(content["kind"], ExperimentError)(content["message"])
+        reason = content["message"]
+    else:
+        reason = (log.strip().splitlines() or ["its process ended without a word"])[-1]
+    error = ExperimentError(f"preparing the data failed: {reason}")
+    error.add_note(log[-_LONGEST_LOG:])
+    return error
