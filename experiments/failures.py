@@ -1,6 +1,9 @@
 """The one line of an error that a person needs."""
 
 import re
+import signal
+import subprocess
+import sys
 
 from experiments.environment import EnvironmentDifferenceError
 
@@ -12,6 +15,8 @@ _JAVA_ERROR = re.compile(r"^(?:: |Caused by: )(?:[\w$]+\.)+(\w+(?:: .+)?)$", re.
 _PLACE = re.compile(r"\((\S+) executor \w+\)")
 _DISK_ERRORS = ("No space left on device", "File too large", "Disk quota exceeded")
 _LONGEST = 500
+#: Seconds within which a Java process is gone whose end was noticed by what it did not answer.
+_JAVA_ENDS = 1.0
 
 
 def plain_reason(error: BaseException) -> str:
@@ -19,6 +24,8 @@ def plain_reason(error: BaseException) -> str:
     text = str(error)
     if isinstance(error, EnvironmentDifferenceError):
         return text  # a list, whose every line is needed
+    if (status := _java_status()) is not None:
+        return ended_by("the driver's Java process", status)  # the rest is its consequence
     if type(error).__module__.startswith(("py4j", "pyspark")):
         inner = [
             match
@@ -32,6 +39,37 @@ def plain_reason(error: BaseException) -> str:
             return f"in Spark: {causes[-1]}{_advice(text, causes[-1])}"[:_LONGEST]
     first = text.strip().splitlines()[0] if text.strip() else "no message"
     return f"{type(error).__name__}: {first}"[:_LONGEST]
+
+
+def ended_by(process: str, status: int) -> str:
+    """Return the reason of a run in the middle of which ``process`` has ended.
+
+    Parameters
+    ----------
+    process
+        Which it was, in a few words.
+    status
+        As :attr:`subprocess.Popen.returncode`: the negative number of a signal.
+    """
+    end = f"ended with status {status}"
+    if status < 0:
+        end = f"was ended by {signal.Signals(-status).name}"
+    if status == -signal.SIGKILL:
+        end += " (is the machine short of memory? See its kernel's log)"
+    return f"{process} {end}; '--resume' goes on after the last epoch that was kept"
+
+
+def _java_status() -> int | None:
+    """Return how the Java process of this process's Spark has ended, or None if it has not."""
+    if "pyspark" not in sys.modules:
+        return None
+    from pyspark import SparkContext
+
+    process = getattr(SparkContext._gateway, "proc", None)
+    try:
+        return int(process.wait(_JAVA_ENDS)) if process else None
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def _advice(text: str, cause: str) -> str:

@@ -1,7 +1,6 @@
 """One backend and one seed: from an open record to a closed one."""
 
 import shutil
-import signal
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
@@ -19,6 +18,7 @@ from experiments.config import RunPlan
 from experiments.ending import undisturbed
 from experiments.errors import ExperimentError
 from experiments.executor_use import ExecutorUse
+from experiments.failures import ended_by
 from experiments.judgement import judge
 from experiments.launch import Launch
 from experiments.model_record import MODEL, NETWORK, data_entry, save_model
@@ -176,7 +176,7 @@ class SingleRun:
             self.outcome.reason = str(error)
         else:
             if launch.status is not None and launch.status < 0:
-                self.outcome.reason = _ended_by(-launch.status)
+                self.outcome.reason = ended_by("the driver process", launch.status)
         finally:
             self.outcome.metrics["time.total_s"] = launch.seconds
             self.outcome.metrics |= launch.resources()
@@ -341,16 +341,6 @@ class SingleRun:
             model=MODEL,
             ended_ms=now_ms(),
         )
-
-
-def _ended_by(number: int) -> str:
-    """Return the reason of a run whose driver was ended by a signal, unless it left a result."""
-    name = signal.Signals(number).name
-    short = " (is the machine short of memory? See its kernel's log)" if name == "SIGKILL" else ""
-    return (
-        f"the driver process was ended by {name}{short}; '--resume' goes on after the last epoch "
-        "that was kept"
-    )
 
 
 def _last_line(path: Path) -> str:

@@ -1,3 +1,8 @@
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+
 from experiments.failures import plain_reason
 
 
@@ -42,3 +47,19 @@ def test_full_disk_is_told_with_whose_it_is() -> None:
         "in Spark: IOException: No space left on device: free the disk of worker 10.1.2.3, or give "
         "it another in SPARK_LOCAL_DIRS"
     )
+
+
+def test_end_of_the_java_process_is_told_whatever_it_has_caused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from pyspark import SparkContext
+
+    with subprocess.Popen(["sleep", "60"]) as java:
+        monkeypatch.setattr(SparkContext, "_gateway", SimpleNamespace(proc=java))
+        lost = RuntimeError("worker 1 died")
+        assert plain_reason(lost) == "RuntimeError: worker 1 died"
+        java.kill()
+        assert plain_reason(lost).startswith("the driver's Java process was ended by SIGKILL (is")
+    with subprocess.Popen(["false"]) as java:
+        monkeypatch.setattr(SparkContext, "_gateway", SimpleNamespace(proc=java))
+        assert "process ended with status 1; '--resume'" in plain_reason(lost)
