@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+from data.entry import private_files
 from experiments.comparison import charts_scores, charts_time, tables
 from experiments.comparison.canvas import Style, embedded, png
 from experiments.comparison.findings import Findings
@@ -23,6 +24,7 @@ _CAPTIONS = {
 }
 
 
+@private_files()
 def write_report(findings: Findings, folder: Path) -> Path:
     """Write report, pictures and tables; return the path of ``report.html``."""
     folder.mkdir(parents=True, exist_ok=True)
