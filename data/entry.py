@@ -63,6 +63,11 @@ def _terminated(number: int, _: Any) -> NoReturn:
     raise SystemExit(128 + number)
 
 
+def is_private() -> bool:
+    """Tell whether nobody was let in who is not the user."""
+    return not os.environ.get(SHARE, "").strip()
+
+
 def _umask() -> int:
     share = os.environ.get(SHARE, "").strip()
     if share not in _HIDDEN:

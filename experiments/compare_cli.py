@@ -42,7 +42,8 @@ def compare(
 
         uris = tracking_uri or [usual_uri()]
         for uri in uris:
-            tidy(uri)
+            for sentence in tidy(uri):
+                typer.echo(f"note: {sentence}", err=True)
         found = comparison.find_runs(uris, folder, experiment or (), run or ())
         findings = comparison.compare(found, baseline)
         console = plain_console(sys.stdout)

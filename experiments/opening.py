@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from backends import Backend, create
+from data.entry import SHARE, is_private
 from data.errors import DataError
+from data.object_store import is_object
 from data.own_folders import temporary_folder
 from data.prepared import PreparedData, open_prepared
 from experiments import energy
@@ -140,6 +142,12 @@ def _notes(experiment: Experiment) -> list[str]:
     if experiment.tracking_uri != DEFAULT_URI:
         source = f" ({VARIABLE})" if is_from_variable(experiment.tracking_uri) else ""
         notes.append(f"recorded in {experiment.tracking_uri}{source}")
+    shared = experiment.prepared if experiment.spark.has_own_executors else None
+    if shared and not is_object(shared) and is_private():
+        notes.append(
+            f"prepared images can be read by executors of this user alone: for others, set "
+            f"{SHARE}=group or {SHARE}=all"
+        )
     if os.environ.get(_REGISTRY):
         notes.append(f"{_REGISTRY} is not used: networks are registered where runs are recorded")
     return notes

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.entry import private_files
 from experiments.comparison_run import comparison_key
 from experiments.config import Experiment, RunPlan
 from experiments.ending import undisturbed
@@ -92,6 +93,7 @@ class Found:
         return self.search.experiment(self.study.best_trial.params)
 
 
+@private_files()
 def run_search(
     search: Search,
     *,

@@ -172,3 +172,19 @@ def test_reference_to_a_secret_is_no_secret() -> None:
     name = "spark.kubernetes.executor.secretKeyRef.AWS_SECRET_ACCESS_KEY"
     conf = load("synthetic", {"spark.conf": {name: "store:secret-key"}}).spark.conf
     assert conf == {name: "store:secret-key"}
+
+
+def test_record_goes_where_the_command_says_then_mlflows_variable_then_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text("name: own\npositive_class: all\ntracking_uri: sqlite:///file.db\n")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert load(file).tracking_uri == "sqlite:///file.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///variable.db")
+    assert load(file).tracking_uri == "sqlite:///variable.db"
+    said = load(file, {"tracking_uri": "sqlite:///mlflow.db"})
+    assert said.tracking_uri == "sqlite:///mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@host:5000")
+    with pytest.raises(ExperimentError, match=r"^MLFLOW_TRACKING_URI: .* holds a password"):
+        load(file)
