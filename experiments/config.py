@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from backends.registry import known
-from data.config import DataConfig
+from data.config import Address, DataConfig
 from data.imbalance import Imbalance
 from data.object_store import holds_credentials, is_object
 from models import ModelConfig, OptimizerConfig
@@ -123,10 +123,10 @@ class Experiment(_Frozen):
     tracking_uri: str = DEFAULT_URI
     #: Folder or ``s3://`` prefix for prepared data, which executors must reach; None takes the
     #: folder of ``--work``.
-    prepared: str | None = None
+    prepared: Address | None = None
     #: Folder or ``s3://`` prefix for what runs leave, where MLflow makes the experiment anew; None
     #: leaves it to MLflow.
-    artifacts: str | None = None
+    artifacts: Address | None = None
     #: Before the first of several runs, start every backend once without training: the first one
     #: would otherwise pay for files that are not in memory yet.
     warm_up: bool = True
