@@ -26,4 +26,6 @@ if __name__ == "__main__":
         from experiments.cli import main
     except ModuleNotFoundError as error:
         sys.exit("error: no package " + str(error.name) + ": use 'uv run run_experiment.py'")
+    except KeyboardInterrupt:
+        sys.exit(130)
     main()

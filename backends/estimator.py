@@ -21,6 +21,7 @@ from backends.estimator_data import write_prepared
 from backends.estimator_model import BackendModel, ImageColumns
 from backends.registry import create
 from data.errors import DataError
+from data.own_folders import temporary_folder
 from models import ModelConfig, OptimizerConfig
 
 if TYPE_CHECKING:
@@ -94,8 +95,8 @@ class BackendEstimator(ImageColumns, Estimator, DefaultParamsReadable, DefaultPa
     def _fit(self, dataset: "DataFrame") -> BackendModel:
         if self.getOrDefault("folder"):
             return self._fit_in(dataset, self.getOrDefault("folder"))
-        with tempfile.TemporaryDirectory(prefix="sparkdl-estimator-") as folder:
-            return self._fit_in(dataset, folder)
+        with temporary_folder("estimator") as folder:
+            return self._fit_in(dataset, str(folder))
 
     def _fit_in(self, dataset: "DataFrame", folder: str) -> BackendModel:
         value = self.getOrDefault

@@ -1,7 +1,5 @@
 """Pictures of a description: counts by class, images per patient, sample images."""
 
-import io
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.describe import Description
-from data.names import visible
+from data.drawing import drawing, label, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,9 +19,9 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#00
 #: Beside the colour, so that bars can be told apart on a black-and-white print.
 HATCHES = ("", "//", "..", "xx", "\\\\", "++", "oo")
 DOTS_PER_INCH = 150
-_LONGEST_LABEL = 24  # characters
 
 
+@drawing()
 def class_bars(description: Description) -> "Figure":
     """Draw images and patients of each class, and photographs where the names tell."""
     group = description.group_word
@@ -53,6 +51,7 @@ def class_bars(description: Description) -> "Figure":
     return figure
 
 
+@drawing()
 def images_per_patient(description: Description) -> "Figure":
     """Draw how many patients of each class have how many images, classes below each other."""
     one = description.group_word.removesuffix("s")
@@ -80,6 +79,7 @@ def images_per_patient(description: Description) -> "Figure":
     return figure
 
 
+@drawing()
 def sample_sheet(description: Description, samples: Mapping[str, Sequence[np.ndarray]]) -> "Figure":
     """Draw the images of `data.describe.sample_images`, one row for each class."""
     columns = max(1, *(len(images) for images in samples.values()))
@@ -108,18 +108,8 @@ def save_plots(
         "samples.png": sample_sheet(description, samples),
     }
     for name, figure in figures.items():
-        (target / name).write_bytes(png(figure))
+        (target / name).write_bytes(png(figure, DOTS_PER_INCH))
     return [target / name for name in figures]
-
-
-def png(figure: "Figure") -> bytes:
-    """Return a figure as PNG."""
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        # Names may be of an alphabet that the font lacks: boxes in a picture, and no more.
-        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
-        figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
-    return buffer.getvalue()
 
 
 def new_figure(description: Description, width: float, height: float) -> "Figure":
@@ -140,11 +130,3 @@ def plain(axis: "Axes") -> None:
 def cycle(values: Sequence[str], names: Sequence[object]) -> list[str]:
     """Return one of ``values`` for each of ``names``, from the start again where they run out."""
     return [values[place % len(values)] for place in range(len(names))]
-
-
-def label(name: str) -> str:
-    """Return a name as matplotlib can write it: short, and never taken for a formula."""
-    shown = visible(name)
-    if len(shown) > _LONGEST_LABEL:
-        shown = shown[: _LONGEST_LABEL - 1] + "…"
-    return shown.replace("$", r"\$")

@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data import own_folders
 from data.addresses import local_path
 from data.errors import DataError
 
@@ -106,11 +106,14 @@ def new_set(output: str | Path) -> Iterator[tuple[Path, Path]]:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(f"{target} is not empty: name a new folder for the synthetic cells")
     # Named by process: two that draw the same set at once do not write into each other's files.
-    unfinished = target.with_name(f"{target.name}.unfinished-{os.getpid()}")
+    unfinished = own_folders.unfinished(target)
+    own_folders.remove_abandoned_beside(target)
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        yield unfinished, target
-        _publish(unfinished, target)
+        unfinished.mkdir(parents=True)
+        with own_folders.held(unfinished):
+            yield unfinished, target
+            _publish(unfinished, target)
     except OSError as error:
         raise DataError(f"{target} cannot be written: {error.strerror or error}") from error
     finally:

@@ -48,20 +48,24 @@ def run(
     **values
         Keys of the experiment without dots, such as ``epochs=2``.
 
+    Files that are made meanwhile can be read by this user alone, unless SPARKDL_SHARE is ``group``
+    or ``all``.
+
     Raises
     ------
     ExperimentError, DataError, BackendError
         For a request that cannot be carried out. A run that fails is a record with status FAILED.
     """
-    from backends.registry import check_names
+    from data.entry import private_files
     from experiments.loading import load
     from experiments.runner import run_experiment
 
     changed = {**(overrides or {}), **values}
     if backends is not None:
-        changed["backends"] = list(check_names(backends))
+        changed["backends"] = list(backends)
     if seeds is not None:
         changed["seeds"] = list(seeds)
-    return run_experiment(
-        load(experiment, changed), work=Path(work), observer=observer, resume=resume
-    )
+    with private_files():
+        return run_experiment(
+            load(experiment, changed), work=Path(work), observer=observer, resume=resume
+        )

@@ -1,10 +1,12 @@
 """``python -m experiments``: what people do with experiments beside running one."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from data.entry import begin
 from experiments.chaos_cli import chaos
 from experiments.cli import FAILED_STATUS, plain_errors, run
 from experiments.compare_cli import compare, dashboard
@@ -34,8 +36,11 @@ def send(
 ) -> None:
     """Send the records that wait because their MLflow server was away."""
     with plain_errors(debug=False):
+        from data.own_folders import remove_abandoned, remove_abandoned_temporary
         from experiments.outbox import OUTBOX, count, send_waiting
 
+        remove_abandoned_temporary()
+        remove_abandoned(work / OUTBOX)
         sent = send_waiting(work / OUTBOX)
         left = count(work / OUTBOX)
         typer.echo(f"sent {len(sent)}, still waiting {left}")
@@ -59,17 +64,17 @@ def benchmark(
     """Measure what the project claims of itself, as ratios side by side on this machine."""
     with plain_errors(debug=False):
         from rich import box
-        from rich.console import Console
         from rich.table import Table
 
         from experiments import benchmark as measure
+        from experiments.console import plain_console
 
         unknown = set(part or ()) - set(measure.PARTS)
         if unknown:
             raise ExperimentError(
                 f"unknown part '{min(unknown)}' (parts: {', '.join(measure.PARTS)})"
             )
-        console = Console(highlight=False)
+        console = plain_console(sys.stdout)
         console.print(measure.machine())
         table = Table(box=box.SIMPLE_HEAD)
         for column in ("figure", "median", "target", "reached", "measured"):
@@ -92,4 +97,5 @@ def benchmark(
 
 
 if __name__ == "__main__":
+    begin()
     app()

@@ -1,12 +1,13 @@
 """``python -m experiments chaos``."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from experiments.cli import FAILED_STATUS, assignments, end_in_order, plain_errors
-from experiments.config import DEFAULT_URI
+from experiments.cli import FAILED_STATUS, plain_errors
+from experiments.store_address import usual_uri
 
 #: Seconds; above every time limit of a framework's own, the longest of which is five minutes.
 _TIME_LIMIT = 600.0
@@ -47,23 +48,21 @@ def chaos(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any key of the experiment, with dots."),
     ] = None,
-    tracking_uri: Annotated[str, typer.Option(help="Where the tables are recorded.")] = DEFAULT_URI,
+    tracking_uri: Annotated[str | None, typer.Option(help="Where the tables are recorded.")] = None,
     output: Annotated[
         Path, typer.Option(help="New folder for tables, and records and logs of all runs.")
     ] = Path("chaos"),
 ) -> None:
     """Break something in a run of every backend and tell what became of it."""
-    end_in_order()
     with plain_errors(debug=False):
-        from rich.console import Console
-
-        from backends.registry import check_names
         from experiments import chaos as room
         from experiments.chaos.hosts import read_hosts
         from experiments.chaos.record import record_tables
         from experiments.chaos.table import terminal, write_tables
+        from experiments.console import plain_console
         from experiments.errors import ExperimentError
         from experiments.loading import load
+        from experiments.overrides import given
         from experiments.tracking import check_reachable
 
         faults = fault or list(room.fault_names())
@@ -72,18 +71,18 @@ def chaos(
                 f"unknown fault '{unknown[0]}' (faults: {', '.join(room.FAULTS)})"
             )
         hosts = read_hosts(cluster) if cluster else None
-        options: dict[str, Any] = {
-            "data.source": data and str(Path(data).absolute()),
+        chosen = given({"--data": data and str(Path(data).absolute()), "--workers": workers}, set_)
+        overrides: dict[str, Any] = {
             "epochs": epochs,
-            "workers": workers,
             "time_limit": time_limit,
-            "backends": list(check_names(backend or ["all"])),
+            "backends": backend or ["all"],
+            **chosen,
+            **(hosts.overrides if hosts else {}),
         }
-        overrides = {key: value for key, value in options.items() if value is not None}
-        overrides |= assignments(set_ or []) | (hosts.overrides if hosts else {})
         plan = load(experiment, overrides)
-        check_reachable(tracking_uri)
-        console = Console(highlight=False)
+        store = tracking_uri or usual_uri()
+        check_reachable(store)
+        console = plain_console(sys.stdout)
         outcomes = room.campaign(
             plan,
             plan.backends,
@@ -94,7 +93,7 @@ def chaos(
             tell=console.print,
             keep=lambda known: write_tables(known, output),
         )
-        record_tables(plan, outcomes, output, tracking_uri)
+        record_tables(plan, outcomes, output, store)
         console.print(terminal(outcomes))
         console.print(f"tables, records and logs: {output}")
         if any(one.bad for one in outcomes):

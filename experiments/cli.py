@@ -1,15 +1,15 @@
 """The command line of ``run_experiment.py``: a thin layer over :func:`experiments.run`."""
 
-import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 
 from data import object_store
+from data.entry import begin
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
@@ -148,34 +148,34 @@ def run(
     ] = False,
 ) -> None:
     """Train the same CNN on the same patients through one or several Spark backends."""
-    options: dict[str, Any] = {
-        "data.source": data,
-        "data.split.by": split_by,
-        "model.name": model,
-        "workers": workers,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "optimizer.learning_rate": learning_rate,
-        "seeds": seed or None,
-        "spark.master": master,
-        "spark.environment": environment,
-        "spark.environment_archive": environment_archive,
-        "tracking_uri": tracking_uri,
-        "time_limit": time_limit,
-        "prepared": prepared,
-        "artifacts": artifacts,
-        "platform": platform,
-        "price.core_hour": price_core_hour,
-        "price.gb_hour": price_gb_hour,
-    }
-    overrides = {key: value for key, value in options.items() if value is not None}
     with plain_errors(debug):
-        object_store.use_endpoint(s3_endpoint)
-        overrides |= assignments(set_ or [])
-        from backends.registry import check_names
+        from experiments.overrides import given
 
-        if backend:
-            overrides["backends"] = list(check_names(backend))
+        overrides = given(
+            {
+                "--backend": backend,
+                "--data": data,
+                "--split-by": split_by,
+                "--model": model,
+                "--workers": workers,
+                "--epochs": epochs,
+                "--batch-size": batch_size,
+                "--learning-rate": learning_rate,
+                "--seed": seed,
+                "--master": master,
+                "--environment": environment,
+                "--environment-archive": environment_archive,
+                "--tracking-uri": tracking_uri,
+                "--time-limit": time_limit,
+                "--prepared": prepared,
+                "--artifacts": artifacts,
+                "--platform": platform,
+                "--price-core-hour": price_core_hour,
+                "--price-gb-hour": price_gb_hour,
+            },
+            set_,
+        )
+        object_store.use_endpoint(s3_endpoint)
         from experiments.loading import load
 
         plan = load(experiment, overrides)
@@ -196,22 +196,8 @@ def run(
 
 def main() -> None:
     """Entry point."""
-    end_in_order()
+    begin()
     app()
-
-
-def end_in_order() -> None:
-    """Let Ctrl-C and ``kill`` end this process through its ``finally`` clauses.
-
-    A shell starts background jobs deaf to Ctrl-C, and a run must always be closed by it.
-    """
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, _terminated)
-
-
-def _terminated(number: int, _: Any) -> NoReturn:
-    """End as Ctrl-C does, so that records are closed and children stopped."""
-    raise SystemExit(128 + number)
 
 
 @contextmanager
@@ -229,29 +215,28 @@ def plain_errors(debug: bool) -> Iterator[None]:
             raise
         sys.stderr.write(f"error: {error}\n")
         raise typer.Exit(WRONG_REQUEST_STATUS) from None
-    except KeyboardInterrupt:
+    except BrokenPipeError:
+        raise  # click ends in silence when nobody reads on
+    except OSError as error:
         if debug:
             raise
-        sys.stderr.write("\ninterrupted: a run under way is recorded as KILLED\n")
+        sys.stderr.write(f"error: {error}\n")
+        raise typer.Exit(FAILED_STATUS) from None
+    except KeyboardInterrupt as interrupt:
+        if debug:
+            raise
+        _say_what_was_closed("interrupted", interrupt)
         raise typer.Exit(_INTERRUPTED_STATUS) from None
+    except SystemExit as ended:
+        _say_what_was_closed("ended from outside", ended)
+        raise
 
 
-def assignments(pairs: list[str]) -> dict[str, Any]:
-    """Return ``key=value`` pairs with their values read as YAML."""
-    import yaml
-
-    from experiments.errors import ExperimentError
-
-    values = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise ExperimentError(f"--set {pair}: write it as key=value")
-        try:
-            values[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ExperimentError(f"--set {pair}: the value is not YAML") from error
-    return values
+def _say_what_was_closed(how: str, ended: BaseException) -> None:
+    """Say what became of the runs under way, which is noted at ``ended``."""
+    notes = [f"{how}: {note}" for note in getattr(ended, "__notes__", [])]
+    with suppress(OSError):  # the terminal may be closed
+        sys.stderr.write("\n" + "\n".join(notes or [how]) + "\n")
 
 
 def _status(runs: list[tuple[str, bool]]) -> int:

@@ -1,14 +1,14 @@
 """``python -m experiments compare`` and ``dashboard``: looking at what was recorded."""
 
 import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from data.own_folders import temporary_folder
 from experiments.cli import plain_errors
-from experiments.config import DEFAULT_URI
+from experiments.store_address import usual_uri
 
 
 def compare(
@@ -34,16 +34,18 @@ def compare(
 
     Without --experiment and --run, the newest comparison is taken.
     """
-    with plain_errors(debug=False), tempfile.TemporaryDirectory(prefix="sparkdl-") as folder:
-        from rich.console import Console
-
+    with plain_errors(debug=False), temporary_folder("compare") as folder:
         from experiments import comparison
+        from experiments.abandoned import tidy
         from experiments.comparison import tables
+        from experiments.console import plain_console
 
-        uris = tracking_uri or [DEFAULT_URI]
-        found = comparison.find_runs(uris, Path(folder), experiment or (), run or ())
+        uris = tracking_uri or [usual_uri()]
+        for uri in uris:
+            tidy(uri)
+        found = comparison.find_runs(uris, folder, experiment or (), run or ())
         findings = comparison.compare(found, baseline)
-        console = Console(highlight=False, file=sys.stdout)
+        console = plain_console(sys.stdout)
         console.print(tables.terminal(findings))
         for text in [*findings.sentences, *findings.notes]:
             console.print(f"- {text}")
@@ -54,7 +56,7 @@ def compare(
 
 
 def dashboard(
-    tracking_uri: Annotated[str, typer.Option(help="MLflow database.")] = DEFAULT_URI,
+    tracking_uri: Annotated[str | None, typer.Option(help="MLflow database.")] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on loopback.")] = 5000,
 ) -> None:
     """Start MLflow's user interface on loopback and print where it is; Ctrl-C ends it."""
@@ -62,8 +64,8 @@ def dashboard(
 
     with (
         plain_errors(debug=False),
-        tempfile.TemporaryDirectory(prefix="sparkdl-") as folder,
-        Dashboard(tracking_uri, port, Path(folder)) as board,
+        temporary_folder("dashboard") as folder,
+        Dashboard(tracking_uri or usual_uri(), port, folder) as board,
     ):
         for name, address in board.pages().items():
             typer.echo(f"{name}: {address}")

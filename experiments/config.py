@@ -6,25 +6,37 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from backends.registry import known
-from data.config import Address, DataConfig
+from backends.registry import check_names, known
+from data.config import Address, DataConfig, Seed
 from data.imbalance import Imbalance
-from data.object_store import holds_credentials, is_object
+from data.names import visible
+from experiments.record_names import key_parts
+from experiments.store_address import DEFAULT_URI
 from models import ModelConfig, OptimizerConfig
 
-DEFAULT_URI = "sqlite:///mlflow.db"
 #: A cluster started for the run on this machine.
 EMBEDDED = "embedded"
 #: Where the project's container image has its Python.
 IMAGE_PYTHON = "/opt/sparkdl/bin/python"
+#: Characters of an experiment's name, with which those of models and folders begin.
+_LONGEST_NAME = 150
 #: Names of Spark's settings whose values are secrets.
 _SECRET = re.compile(r"(secret|password|token|(secret|access)[._]?key)$", re.IGNORECASE)
 #: Settings that hold the name of a secret instead.
 _REFERENCE = re.compile(r"\.secretKeyRef\.|\.secrets\.")
 
 
+#: Masters that Spark knows, those of platforms that bring their own (``custom:name``) included.
+_MASTER = re.compile(
+    r"embedded|yarn|local(-cluster)?(\[[^\]]+\])?|spark://[^\s/,]+(,[^\s/,]+)*|k8s://\S+"
+    r"|[a-z][\w-]*:[^/\s]\S*"
+)
+#: Numbers that end up in Java, which has none that are larger.
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+
+
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SparkConfig(_Frozen):
@@ -44,6 +56,16 @@ class SparkConfig(_Frozen):
     environment_python: str = IMAGE_PYTHON
     #: Settings for Spark as they are, stronger than the harness's and the backend's own.
     conf: dict[str, str] = {}
+
+    @field_validator("master")
+    @classmethod
+    def _known_master(cls, value: str) -> str:
+        if _MASTER.fullmatch(value) is None:
+            raise ValueError(
+                f"'{value}' is no cluster: write {EMBEDDED}, local[2], spark://host:7077, yarn or "
+                "k8s://https://host:6443"
+            )
+        return value
 
     @field_validator("conf")
     @classmethod
@@ -95,7 +117,7 @@ class EnergyConfig(_Frozen):
 class Experiment(_Frozen):
     """The content of an experiment file. Every key may be overridden on the command line."""
 
-    name: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME)]
     description: str = ""
     data: DataConfig = DataConfig()
     #: The class that F1, sensitivity and ROC AUC are about.
@@ -104,23 +126,23 @@ class Experiment(_Frozen):
     headline: Literal["f1", "weighted_f1", "macro_f1"] = "f1"
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
-    epochs: Annotated[int, Field(ge=1)] = 5
+    epochs: Count = 5
     #: Images per optimiser step over all workers together.
-    batch_size: Annotated[int, Field(ge=1)] = 64
+    batch_size: Count = 64
     #: What is done about classes of unequal size, the same way for every backend: ``weights`` lets
     #: an image count as its class is rare, ``sampling`` draws equally many images of each class.
     #: Scores are of the images as they are, and so is the validation loss.
     imbalance: Imbalance = "none"
     #: Executors of one core; the threads of a backend without Spark.
-    workers: Annotated[int, Field(ge=1)] = 2
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    workers: Count = 2
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     backends: Annotated[tuple[str, ...], Field(min_length=1)] = ("keras_local", "elephas")
     #: Options of a backend's own, by backend.
     backend_options: dict[str, dict[str, Any]] = {}
     spark: SparkConfig = SparkConfig()
     #: Seconds that one run may take, start of Spark included.
     time_limit: Annotated[float, Field(gt=0)] = 3600
-    tracking_uri: str = DEFAULT_URI
+    tracking_uri: Annotated[str, Field(min_length=1)] = DEFAULT_URI
     #: Folder or ``s3://`` prefix for prepared data, which executors must reach; None takes the
     #: folder of ``--work``.
     prepared: Address | None = None
@@ -135,20 +157,22 @@ class Experiment(_Frozen):
     price: PriceConfig = PriceConfig()
     energy: EnergyConfig = EnergyConfig()
 
-    @field_validator("seeds", "backends")
+    @field_validator("name")
     @classmethod
-    def _without_repeats(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _plain_name(cls, value: str) -> str:
+        if visible(value) != value or any(part in ("", ".", "..") for part in value.split("/")):
+            raise ValueError(f"'{visible(value)}' is no name: MLflow and folders are called by it")
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _without_repeats(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(dict.fromkeys(value))
 
-    @field_validator("prepared", "artifacts")
+    @field_validator("backends")
     @classmethod
-    def _without_credentials(cls, value: str | None) -> str | None:
-        if value is not None and is_object(value) and holds_credentials(value):
-            raise ValueError(
-                "an address holds bucket and prefix alone; credentials belong in "
-                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE"
-            )
-        return value
+    def _known_backends(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return check_names(value)
 
     @field_validator("tracking_uri")
     @classmethod
@@ -185,7 +209,7 @@ class RunPlan(_Frozen):
 
     experiment: Experiment
     backend: str
-    seed: int
+    seed: Seed
     #: Whose images are predicted and scored. With ``validation`` the test images stay unread.
     judged: Literal["test", "validation"] = "test"
 
@@ -204,7 +228,8 @@ class RunPlan(_Frozen):
 
 def _flatten(value: Any, prefix: str, into: dict[str, str]) -> None:
     if isinstance(value, dict) and value:
+        parts = key_parts(value)
         for key, item in value.items():
-            _flatten(item, f"{prefix}{key}.", into)
+            _flatten(item, f"{prefix}{parts[key]}.", into)
     else:
         into[prefix.rstrip(".")] = str(value)

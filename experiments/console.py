@@ -2,18 +2,23 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import IO, Any, cast
 
 from rich import box
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
+from data.drawing import font_note
+from data.names import visible
 from data.prepared import PreparedData
 from data.schema import SPLITS
-from experiments.config import DEFAULT_URI, Experiment, RunPlan
+from experiments.config import Experiment, RunPlan
 from experiments.observer import Observer
 from experiments.records import FINISHED, RunRecord
+from experiments.steady_output import SteadyOutput
+from experiments.store_address import DEFAULT_URI, is_server
 
 #: More runs than this stand below each other: their columns would not fit 80 characters.
 _SIDE_BY_SIDE = 3
@@ -25,11 +30,17 @@ _PHASES = {
 }
 
 
+def plain_console(file: IO[str]) -> RichConsole:
+    """Return a console that prints texts as they are: names may hold what rich takes for markup."""
+    return RichConsole(file=file, highlight=False, markup=False, emoji=False)
+
+
 class Console(Observer):
     """Prints steps, a progress line for training, and a table at the end."""
 
     def __init__(self, *, quiet_stdout: bool = False) -> None:
-        self._out = RichConsole(file=sys.stderr if quiet_stdout else sys.stdout, highlight=False)
+        output = SteadyOutput(sys.stderr if quiet_stdout else sys.stdout)
+        self._out = plain_console(cast(IO[str], output))
         self._experiment: Experiment | None = None
         self._progress: Progress | None = None
         self._images = 0
@@ -41,12 +52,15 @@ class Console(Observer):
         """Say what will be done."""
         self._experiment = experiment
         runs = len(experiment.backends) * len(experiment.seeds)
-        self._out.print(
-            f"[bold]{experiment.name}[/]: {experiment.model.name}, "
+        self._say(
+            (experiment.name, "bold"),
+            f": {experiment.model.name}, "
             f"{_count(experiment.epochs, 'epoch')}, global batch {experiment.batch_size}, "
             f"{_count(experiment.workers, 'worker')}, {_count(runs, 'run')} "
-            f"({', '.join(experiment.backends)})"
+            f"({', '.join(experiment.backends)})",
         )
+        for note in notes:
+            self._say(f"note: {note}")
         self._open_progress("preparing the data")
 
     def data_progress(self, done: int, total: int) -> None:
@@ -66,27 +80,26 @@ class Console(Observer):
         content = f"{height} x {width} x {channels}"
         if prepared.dtype == "float32":
             content = f"features of length {channels}"
-        self._out.print(
+        self._say(
             f"data: {', '.join(parts)}; {content}; "
-            f"classes {', '.join(prepared.class_names)}"
-            + ("; [bold]SYNTHETIC[/] cells, not patients" if summary.synthetic else "")
+            f"classes {', '.join(map(visible, prepared.class_names))}",
+            *(("; ", ("SYNTHETIC", "bold"), " cells, not patients") if summary.synthetic else ()),
         )
         if summary.rejects:
-            self._out.print(
-                f"{summary.rejects:,} files were not taken: {prepared.uri}/rejects.parquet"
-            )
-        for note in summary.notes:
-            self._out.print(f"note: {note}")
+            self._say(f"{summary.rejects:,} files were not taken: {prepared.uri}/rejects.parquet")
+        unwritten = font_note(prepared.class_names)
+        for note in (*summary.notes, *([unwritten] if unwritten else [])):
+            self._say(f"note: {note}")
 
     def comparison_starts(self, plans: Sequence[RunPlan], kept: Sequence[RunRecord]) -> None:
         """Say in which order, and what is there already."""
         self._several = True
         names = [f"{plan.backend} {plan.seed}" for plan in plans]
-        self._out.print(f"order drawn from the seeds: {', '.join(names)}")
+        self._say(f"order drawn from the seeds: {', '.join(names)}")
         if kept:
-            self._out.print(f"kept from before: {_count(len(kept), 'finished run')}")
+            self._say(f"kept from before: {_count(len(kept), 'finished run')}")
         if plans[0].experiment.warm_up and len(plans) - len(kept) > 1:
-            self._out.print("warming up: every backend starts once, which is not counted")
+            self._say("warming up: every backend starts once, which is not counted")
 
     def comparison_ends(self, records: Sequence[RunRecord]) -> None:
         """Show the table."""
@@ -94,12 +107,12 @@ class Console(Observer):
         if self._experiment:
             uri = self._experiment.tracking_uri
             store = "" if uri == DEFAULT_URI else f" --tracking-uri {uri}"
-            self._out.print(f"report: uv run python -m experiments compare{store}")
+            self._say(f"report: uv run python -m experiments compare{store}")
 
     def run_starts(self, backend: str, seed: int, synchronisation: str, images: int) -> None:
         """Name the run."""
         self._images = images
-        self._out.print(f"[bold]{backend}[/], seed {seed}: {synchronisation}")
+        self._say((backend, "bold"), f", seed {seed}: {synchronisation}")
         self._open_progress("starting")
 
     def event(self, event: dict[str, Any]) -> None:
@@ -119,37 +132,41 @@ class Console(Observer):
                 if event[key] is not None
             ]
             text = ", ".join([*texts, f"{rate:,.0f} images/s"])
-            self._out.print(f"  epoch {event['number']}/{epochs}: {text}")
+            self._say(f"  epoch {event['number']}/{epochs}: {text}")
             self._describe(f"epoch {min(event['number'] + 1, epochs)}/{epochs}")
             self._update(event["number"] * self._images, epochs * self._images, text)
 
     def record_waits(self, text: str) -> None:
         """Say that the record's server is away."""
-        self._out.print(f"note: {text}")
+        self._say(f"note: {text}")
 
     def run_ends(self, record: RunRecord) -> None:
         """Say how it ended; show the table after the last run."""
         self._close_progress()
         if record.status != FINISHED:
             style = "yellow" if record.refused else "red"
-            self._out.print(f"[{style}]{record.backend}: {record.status}[/]: {record.reason}")
+            self._say((f"{record.backend}: {record.status}", style), f": {record.reason}")
         for note in record.notes:
-            self._out.print(f"  note: {note}")
+            self._say(f"  note: {note}")
         if not self._several:
             self._show([record])
+
+    def _say(self, *parts: str | tuple[str, str]) -> None:
+        """Print parts as a line that a terminal wraps, so that paths can be copied from it."""
+        self._out.print(Text.assemble(*parts), soft_wrap=True)
 
     def _show(self, records: list[RunRecord]) -> None:
         headline = self._experiment.headline if self._experiment else "f1"
         self._out.print(result_table(records, synthetic=self._synthetic, headline=headline))
         if self._experiment:
-            self._out.print(how_to_open(self._experiment.tracking_uri))
+            self._say(how_to_open(self._experiment.tracking_uri))
 
     def _open_progress(self, description: str) -> None:
         self._close_progress()
         self._progress = Progress(
-            TextColumn("  {task.description}"),
+            TextColumn("  {task.description}", markup=False),
             BarColumn(bar_width=28),
-            TextColumn("{task.fields[text]}"),
+            TextColumn("{task.fields[text]}", markup=False),
             TimeElapsedColumn(),
             console=self._out,
             transient=True,
@@ -215,7 +232,7 @@ def _count(number: int, what: str) -> str:
 
 def how_to_open(tracking_uri: str) -> str:
     """Return the line that tells where the record can be looked at."""
-    if tracking_uri.startswith("http"):
+    if is_server(tracking_uri):
         return f"record: {tracking_uri}"
     return (
         f"record: uv run mlflow ui --backend-store-uri {tracking_uri}\n"

@@ -11,8 +11,11 @@ from urllib.parse import quote, urlencode
 from urllib.request import urlopen
 
 from backends.ports import LOOPBACK, is_free
+from experiments.abandoned import tidy
 from experiments.errors import ExperimentError
 from experiments.processes import start, stop
+from experiments.store import check_database
+from experiments.store_address import sqlite_path, sqlite_uri
 from experiments.tracking import client_of
 
 #: MLflow's tag for a view that its "share" button writes; the address names the view.
@@ -52,17 +55,21 @@ class Dashboard:
     """An MLflow server for one record; ends with the block that it is used in."""
 
     def __init__(self, tracking_uri: str, port: int, folder: Path) -> None:
-        if not tracking_uri.startswith("sqlite:///"):
+        path = sqlite_path(tracking_uri)
+        if path is None:
             raise ExperimentError(
                 f"{tracking_uri} is a server already: open it in a browser, or name a database "
                 "such as sqlite:///mlflow.db"
             )
-        if not Path(tracking_uri.removeprefix("sqlite:///")).exists():
+        if not path.exists():
             raise ExperimentError(f"there is no record {tracking_uri}: make a run first")
+        check_database(path, tracking_uri, reading=True)
         if not is_free(port):
             raise ExperimentError(f"port {port} is taken: choose another one with --port")
         self.address = f"http://{LOOPBACK}:{port}"
-        self._uri, self._port, self._log = tracking_uri, port, folder / "mlflow.log"
+        self._uri, self._port, self._log = sqlite_uri(path), port, folder / "mlflow.log"
+        self._writable = os.access(path, os.W_OK)
+        tidy(self._uri)
         self._process: subprocess.Popen | None = None
 
     def __enter__(self) -> "Dashboard":
@@ -91,13 +98,12 @@ class Dashboard:
     def pages(self) -> dict[str, str]:
         """Return the address of each experiment's charts, with its runs grouped by backend."""
         # A record that cannot be written to is shown with MLflow's own columns.
-        writable = os.access(self._uri.removeprefix("sqlite:///"), os.W_OK)
         client, found = client_of(self._uri), {}
         for experiment in client.search_experiments():
             if not client.search_runs([experiment.experiment_id], max_results=1):
                 continue
             view = {"compareRunsMode": "CHART"}
-            if writable:
+            if self._writable:
                 client.set_experiment_tag(
                     experiment.experiment_id, _VIEW_TAG + _VIEW, json.dumps(_STATE)
                 )

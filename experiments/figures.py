@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from data.drawing import drawing, label, png
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _RESOLUTION = 150  # dots per inch
+#: Inches that counts and share of a class need.
+_CLASS_SIDE = 0.6
+#: Classes whose names stand side by side, of so many characters each.
+_FEW, _LONGEST_NAME = 3, 12
 #: Blue and orange of M. Okabe and K. Ito, "Color Universal Design", 2008.
 _BLUE, _ORANGE = "#0072B2", "#E69F00"
 
 
+@drawing()
 def confusion_matrix(
     predictions: pd.DataFrame, class_names: Sequence[str], title: str, stamp: str, path: Path
 ) -> None:
@@ -24,7 +31,9 @@ def confusion_matrix(
     counts = np.zeros((len(class_names), len(class_names)), int)
     np.add.at(counts, (predictions["label"].to_numpy(), predicted), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = _figure(4.2, 3.8)
+    crowded = len(class_names) > _FEW
+    side = 1.2 + _CLASS_SIDE * len(class_names) if crowded else 3.8
+    figure = _figure(side + 0.4, side)
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(counts.shape):
@@ -34,27 +43,32 @@ def confusion_matrix(
             f"{counts[row, column]:,}\n{shares[row, column]:.0%}",
             ha="center",
             va="center",
+            fontsize=7 if crowded else 10,
             color="white" if shares[row, column] > 0.55 else "black",
         )
-    axes.set_xticks(range(len(class_names)), class_names)
-    axes.set_yticks(range(len(class_names)), class_names)
+    names = [label(name, _LONGEST_NAME) for name in class_names]
+    axes.set_xticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), names)
+    if crowded:
+        axes.tick_params(axis="x", rotation=90)
     axes.set(xlabel="predicted", ylabel="true", title=title)
     _save(figure, stamp, path)
 
 
+@drawing()
 def learning_curve(epochs: Sequence[dict[str, Any]], title: str, stamp: str, path: Path) -> None:
     """Draw training and validation loss by epoch."""
     from matplotlib.ticker import MaxNLocator
 
     figure = _figure(5.0, 3.4)
     axes = figure.add_subplot()
-    for key, label, color, style in (
+    for key, name, color, style in (
         ("loss", "training", _BLUE, "o-"),
         ("validation_loss", "validation", _ORANGE, "s--"),
     ):
         points = [(e["number"], e[key]) for e in epochs if e[key] is not None]
         if points:
-            axes.plot(*zip(*points, strict=True), style, color=color, label=label)
+            axes.plot(*zip(*points, strict=True), style, color=color, label=name)
     if axes.lines:
         axes.legend(frameon=False)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -75,4 +89,4 @@ def _figure(width: float, height: float) -> "Figure":
 def _save(figure: "Figure", stamp: str, path: Path) -> None:
     if stamp:
         figure.supxlabel(stamp.upper(), fontsize=7, color="0.35")
-    figure.savefig(path, dpi=_RESOLUTION)
+    path.write_bytes(png(figure, _RESOLUTION))

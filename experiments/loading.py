@@ -1,15 +1,20 @@
 """Experiment files: YAML read, overridden, validated; errors that say where."""
 
+import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from experiments.config import Experiment
 from experiments.errors import ExperimentError
+from experiments.overrides import Given
+from experiments.schema_yaml import compose, field_type, read, read_text
+from experiments.store_address import DEFAULT_URI, VARIABLE, usual_uri
+from experiments.validation import explain, shown
 
 FOLDER = Path(__file__).parent
 
@@ -27,40 +32,48 @@ def load(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Expe
     source
         A YAML file, or the name of a shipped experiment.
     overrides
-        Values by dotted key, for example ``{"optimizer.learning_rate": 0.01}``.
+        Values by dotted key, for example ``{"optimizer.learning_rate": 0.01}``; a
+        :class:`~experiments.overrides.Given` also says what the user wrote.
 
     Raises
     ------
     ExperimentError
         When the file is missing, is no YAML, or holds an unknown key or a wrong value; the
-        message has the file, the line and the nearest key that exists.
+        message names the option, or the file, the line and the nearest key that exists.
     """
     path = _find(source)
     try:
-        text = path.read_text(encoding="utf-8")
-        root = yaml.compose(text, yaml.SafeLoader)
-        content = yaml.safe_load(text)
+        root = compose(path.read_text(encoding="utf-8"))
+        content = None if root is None else read(root, Experiment)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ExperimentError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     except OSError as error:
         raise ExperimentError(f"{path} cannot be read: {error.strerror}") from error
     if not isinstance(content, dict):
         raise ExperimentError(f"{path}: an experiment is a mapping of keys to values")
-    overrides = dict(overrides or {})
-    for key, value in overrides.items():
-        _assign(content, key.split("."), value)
+    if (uri := usual_uri()) != DEFAULT_URI:
+        # As everywhere with MLflow: what the command says, then the variable, then the file.
+        overrides = {"tracking_uri": Given(VARIABLE, uri), **(overrides or {})}
+    places = {}
+    for key, value in (overrides or {}).items():
+        keys = tuple(key.split("."))
+        places[keys] = value.place if isinstance(value, Given) else key
+        _assign(content, keys, _value(value, keys))
     try:
         return Experiment.model_validate(content)
     except ValidationError as error:
-        raise ExperimentError(_explain(error, path, root, set(overrides))) from error
+        raise ExperimentError(explain(error, path, root, places)) from error
 
 
 def _find(source: str | Path) -> Path:
-    path = Path(source)
-    if path.is_file():
+    path = Path(os.path.expanduser(source))  # noqa: PTH111 - Path raises for a user who is unknown
+    # A name may be too long to be asked about.
+    if os.access(path, os.F_OK) and not path.is_dir():
         return path
     if str(source) in shipped():
         return FOLDER / f"{source}.yaml"
+    if os.access(path, os.F_OK) and str(source):
+        raise ExperimentError(f"--experiment {source} is a folder; name a YAML file in it")
     near = get_close_matches(path.stem, shipped(), n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     raise ExperimentError(
@@ -68,62 +81,24 @@ def _find(source: str | Path) -> Path:
     )
 
 
-def _assign(content: dict[str, Any], keys: list[str], value: Any) -> None:
+def _value(value: Any, keys: tuple[str, ...]) -> Any:
+    """Return an override as the experiment takes it."""
+    if not isinstance(value, Given):
+        return value
+    if not value.is_text:
+        return value.value
+    try:
+        return read_text(value.value, field_type(Experiment, list(keys)))
+    except yaml.YAMLError as error:
+        raise ExperimentError(
+            f"{value.place}: {shown(value.value)} is not YAML; names with characters such as "
+            ", : # [ { stand in quotes"
+        ) from error
+
+
+def _assign(content: dict[str, Any], keys: tuple[str, ...], value: Any) -> None:
     for key in keys[:-1]:
         inner = content.get(key)
         content[key] = inner = dict(inner) if isinstance(inner, dict) else {}
         content = inner
     content[keys[-1]] = value
-
-
-def _explain(
-    error: ValidationError, path: Path, root: yaml.Node | None, overrides: set[str]
-) -> str:
-    """Return one line for each problem, at most three."""
-    lines = []
-    for problem in error.errors()[:3]:
-        keys = [str(key) for key in problem["loc"]]
-        dotted = ".".join(keys)
-        place = (
-            f"--set {dotted}"
-            if any(dotted.startswith(name) for name in overrides)
-            else f"{path}{_line(root, keys)}"
-        )
-        if problem["type"] == "extra_forbidden":
-            fields = _fields_at(keys[:-1])
-            near = get_close_matches(keys[-1], fields, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"keys here: {', '.join(fields)}"
-            lines.append(f"{place}: there is no key '{dotted}'; {hint}")
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{place}: {f'{dotted}: ' if dotted else ''}{message}")
-    return "\n".join(lines)
-
-
-def _line(root: yaml.Node | None, keys: list[str]) -> str:
-    """Return ``, line N`` for the deepest of ``keys`` that stands in the file."""
-    node, line = root, 0
-    for key in keys:
-        if not isinstance(node, yaml.MappingNode):
-            break
-        found = [pair for pair in node.value if pair[0].value == key]
-        if not found:
-            break
-        line = found[0][0].start_mark.line + 1
-        node = found[0][1]
-    return f", line {line}" if line else ""
-
-
-def _fields_at(keys: list[str]) -> list[str]:
-    """Return the field names of the model that ``keys`` lead to from an experiment."""
-    model: type[BaseModel] = Experiment
-    for key in keys:
-        field = model.model_fields.get(key)
-        if field is None:
-            break
-        candidates = [field.annotation, *get_args(field.annotation)]
-        inner = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if not inner:
-            break
-        model = inner[0]
-    return list(model.model_fields)

@@ -1,18 +1,17 @@
 """Scores of a run, from its predictions alone; the same code judges every backend."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from experiments.record_names import key_parts
+
 #: Resamples for the intervals, and the seed that makes them repeatable.
 RESAMPLES = 2000
 BOOTSTRAP_SEED = 20
 CONFIDENCE = 0.95
-#: What MLflow takes in no name of a metric.
-_NOT_IN_NAMES = re.compile(r"[^\w .:/-]")
 
 
 @dataclass(frozen=True)
@@ -83,10 +82,9 @@ def _one_against_rest(
 
     if len(class_names) <= 2:
         return {}
+    parts = key_parts(class_names)
     return {
-        f"roc_auc.{_NOT_IN_NAMES.sub('_', name)}": float(
-            roc_auc_score(labels == number, probabilities[:, number])
-        )
+        f"roc_auc.{parts[name]}": float(roc_auc_score(labels == number, probabilities[:, number]))
         for number, name in enumerate(class_names)
         if 0 < (labels == number).sum() < len(labels)
     }

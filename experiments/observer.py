@@ -15,7 +15,7 @@ class Observer:
     """Listens to nothing; subclasses override what they show."""
 
     def experiment_starts(self, experiment: Experiment, notes: list[str]) -> None:
-        """The plan is valid and recording is possible."""
+        """The plan is valid and recording is possible; ``notes`` say what is unusual."""
 
     def data_progress(self, done: int, total: int) -> None:
         """``done`` of ``total`` images are prepared."""

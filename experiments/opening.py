@@ -1,7 +1,7 @@
 """From a validated experiment to open data and an open record."""
 
 import json
-import tempfile
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,17 +10,24 @@ from typing import Any
 
 from backends import Backend, create
 from data.errors import DataError
+from data.own_folders import temporary_folder
 from data.prepared import PreparedData, open_prepared
 from experiments import energy
+from experiments.abandoned import tidy
 from experiments.cluster import spark_environment
 from experiments.config import Experiment
 from experiments.errors import ExperimentError
 from experiments.observer import Observer
+from experiments.outage import first_line
 from experiments.outbox import OUTBOX, send_waiting
 from experiments.preparation import PreparationJob, prepared_folder
 from experiments.shipping import check_archive
+from experiments.store_address import DEFAULT_URI, VARIABLE, is_from_variable
 from experiments.supervision import TimeLimitError, supervise
 from experiments.tracking import Recorder, check_reachable
+
+#: MLflow's variable for where networks are registered.
+_REGISTRY = "MLFLOW_REGISTRY_URI"
 
 
 @dataclass(frozen=True)
@@ -58,9 +65,13 @@ def opened(experiment: Experiment, work: Path, observer: Observer, records: str)
         energy.check_installed()
     check_archive(experiment.spark)
     check_reachable(experiment.tracking_uri)
-    observer.experiment_starts(experiment, [])
+    observer.experiment_starts(experiment, _notes(experiment))
     recording = _Recording(lambda: Recorder(experiment.tracking_uri, records, experiment.artifacts))
-    data = _prepare(experiment, work, observer)
+    try:
+        data = _prepare(experiment, work, observer, recording.check)
+    except (KeyboardInterrupt, SystemExit) as ended:
+        ended.add_note("no run had begun and none is recorded")
+        raise
     if experiment.positive_class not in data.class_names:
         raise ExperimentError(
             f"positive_class '{experiment.positive_class}' is none of the data's classes: "
@@ -71,6 +82,8 @@ def opened(experiment: Experiment, work: Path, observer: Observer, records: str)
     outbox = work / OUTBOX
     if sent := send_waiting(outbox):
         observer.record_waits(f"sent {len(sent)} earlier records that waited for their server")
+    for sentence in tidy(experiment.tracking_uri, work, work / "data", outbox):
+        observer.record_waits(sentence)
     return Opened(backends, data, recorder, outbox)
 
 
@@ -87,9 +100,17 @@ class _Recording:
     def result(self) -> Recorder:
         """Return the recorder when it is there."""
         self._thread.join()
-        if self._failure:
-            raise ExperimentError(f"the record cannot be opened: {self._failure[0]}")
+        self.check()
         return self._made[0]
+
+    def check(self) -> None:
+        """Raise what has gone wrong until now."""
+        if not self._failure:
+            return
+        (error,) = self._failure
+        if isinstance(error, ExperimentError):
+            raise error
+        raise ExperimentError(f"the record cannot be opened: {first_line(error)}") from error
 
     def _run(self) -> None:
         try:
@@ -113,7 +134,20 @@ def _check_options(experiment: Experiment, backends: dict[str, Backend]) -> None
             ) from error
 
 
-def _prepare(experiment: Experiment, work: Path, observer: Observer) -> PreparedData:
+def _notes(experiment: Experiment) -> list[str]:
+    """Return what a user should know of the record before anything starts."""
+    notes = []
+    if experiment.tracking_uri != DEFAULT_URI:
+        source = f" ({VARIABLE})" if is_from_variable(experiment.tracking_uri) else ""
+        notes.append(f"recorded in {experiment.tracking_uri}{source}")
+    if os.environ.get(_REGISTRY):
+        notes.append(f"{_REGISTRY} is not used: networks are registered where runs are recorded")
+    return notes
+
+
+def _prepare(
+    experiment: Experiment, work: Path, observer: Observer, on_look: Callable[[], None]
+) -> PreparedData:
     """Prepare the data in a process of its own and open it."""
     output = prepared_folder(experiment.data, experiment.prepared or str(work / "data"))
     work.mkdir(parents=True, exist_ok=True)
@@ -125,8 +159,7 @@ def _prepare(experiment: Experiment, work: Path, observer: Observer) -> Prepared
         seed=experiment.seeds[0],
         drawings=str((work / "data").absolute()),
     )
-    with tempfile.TemporaryDirectory(prefix="sparkdl-prepare-") as name:
-        folder = Path(name)
+    with temporary_folder("prepare") as folder:
         (folder / "job.json").write_text(job.model_dump_json())
 
         def tell(event: dict[str, Any]) -> None:
@@ -139,6 +172,7 @@ def _prepare(experiment: Experiment, work: Path, observer: Observer) -> Prepared
                 environment=spark_environment(),
                 time_limit=experiment.time_limit,
                 on_event=tell,
+                on_look=on_look,
             )
         except TimeLimitError as error:
             raise ExperimentError(

@@ -4,7 +4,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from experiments.ending import end_if_asked
 from experiments.errors import ExperimentError
+from experiments.store_address import described, is_server
 from experiments.tracking import check_reachable
 
 #: Seconds that a server may be away before one goes on without it.
@@ -50,10 +52,11 @@ def patiently(
             if not trouble:
                 raise
             if time.monotonic() > deadline:
-                raise ServerAwayError(f"the MLflow server {uri} {trouble}") from error
+                raise ServerAwayError(f"{described(uri)} {trouble}") from error
             if not told:
-                on_wait(f"the MLflow server {uri} {trouble}: trying for {patience:g} s")
+                on_wait(f"{described(uri)} {trouble}: trying for {patience:g} s")
                 told = True
+            end_if_asked()
             time.sleep(_RETRY_SECONDS)
 
 
@@ -65,14 +68,15 @@ def _trouble(error: Exception, uri: str) -> str:
 
     try:
         check_reachable(uri)
-    except ExperimentError:
-        return "does not answer"
+    except ExperimentError as unreachable:
+        return "does not answer" if is_server(uri) else f"cannot be written to ({unreachable})"
     # It may have come back between the call and the question.
     passing = isinstance(error, (BotoCoreError, RequestException, ConnectionError, TimeoutError))
     if isinstance(error, MlflowException):
         passing = error.error_code in _PASSING
-    return f"answers with an error ({_first_line(error)})" if passing else ""
+    return f"answers with an error ({first_line(error)})" if passing else ""
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of what ``error`` says, or its kind where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

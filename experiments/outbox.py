@@ -11,9 +11,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from data import own_folders
 from experiments.errors import ExperimentError
 from experiments.outage import ServerAwayError, patiently
 from experiments.parcel import Parcel, send
+from experiments.store_address import absolute_uri, sqlite_path, sqlite_uri
 from experiments.tracking import Recorder, check_reachable, now_ms
 
 #: Folder for parcels that wait, below the folder of prepared data.
@@ -84,7 +86,11 @@ def close_run(
 ) -> None:
     """End a run that has nothing but its status to tell, as :func:`deliver` does."""
     parcel = Parcel(
-        tracking_uri=recorder.uri, run_id=run_id, status=status, reason=reason, ended_ms=now_ms()
+        tracking_uri=absolute_uri(recorder.uri),
+        run_id=run_id,
+        status=status,
+        reason=reason,
+        ended_ms=now_ms(),
     )
     if waits := deliver(parcel, outbox / "nothing", recorder, outbox, on_wait):
         on_wait(waits)
@@ -124,8 +130,9 @@ def send_waiting(outbox: Path) -> list[str]:
             if not ours:
                 continue
             try:
-                check_reachable(parcel.tracking_uri)
-                send(parcel, folder / _ARTIFACTS, _recorder(parcel))
+                uri = _store_of(parcel, folder)
+                check_reachable(uri)
+                send(parcel, folder / _ARTIFACTS, _recorder(parcel, uri))
             except Exception as error:  # one that fails must not hold up the others
                 _log.warning("the record in %s was not sent: %s", folder, error)
                 continue
@@ -155,25 +162,56 @@ def _held(place: Path) -> Iterator[bool]:
         yield (place / _CONTENT).exists()
 
 
-def _recorder(parcel: Parcel) -> Recorder:
+def _store_of(parcel: Parcel, folder: Path) -> str:
+    """Return where the parcel that waits in ``folder`` is sent.
+
+    Raises
+    ------
+    ExperimentError
+        When its database is there no more: a new one would not have its run.
+    """
+    path = sqlite_path(parcel.tracking_uri)
+    if path is None:
+        return parcel.tracking_uri
+    if parcel.tracking_uri != absolute_uri(parcel.tracking_uri):
+        # As version 0.1.0 wrote it: below the folder of the call, as a rule that of --work.
+        path = (
+            folder.parent.parent.parent / parcel.tracking_uri.removeprefix("sqlite:///")
+        ).resolve()
+    moved = (folder / parcel.database).resolve() if parcel.database else path
+    for place in (path, moved):
+        if place.is_file():
+            return sqlite_uri(place)
+    raise ExperimentError(
+        f"its database {path} is there no more: bring it back, write its new place to tracking_uri "
+        f"in {folder / _CONTENT}, or delete {folder}"
+    )
+
+
+def _recorder(parcel: Parcel, uri: str) -> Recorder:
     opening = parcel.opening
     if parcel.run_id or opening is None:
-        return Recorder(parcel.tracking_uri)
-    return Recorder(parcel.tracking_uri, opening.experiment, opening.artifacts)
+        return Recorder(uri)
+    return Recorder(uri, opening.experiment, opening.artifacts)
 
 
 def _put_down(parcel: Parcel, artifacts: Path, outbox: Path) -> Path:
     """Keep the parcel in ``outbox``, whole or not at all."""
     name = parcel.run_id or (parcel.opening.identity if parcel.opening else "")
-    place, unfinished = outbox / name, outbox / f".{name}.unfinished"
+    place = outbox / name
+    unfinished = own_folders.unfinished(outbox / f".{name}")
     for folder in (place, unfinished):
         shutil.rmtree(folder, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    with (unfinished / _CONTENT).open("w") as content:
-        json.dump(parcel.model_dump(), content, indent=1)
-        content.flush()
-        os.fsync(content.fileno())
-    if artifacts.is_dir():
-        shutil.move(artifacts, unfinished / _ARTIFACTS)
-    unfinished.rename(place)
+    if database := sqlite_path(parcel.tracking_uri):
+        beside = os.path.relpath(database.resolve(), place.resolve())
+        parcel = parcel.model_copy(update={"database": beside})
+    with own_folders.held(unfinished):
+        with (unfinished / _CONTENT).open("w") as content:
+            json.dump(parcel.model_dump(), content, indent=1)
+            content.flush()
+            os.fsync(content.fileno())
+        if artifacts.is_dir():
+            shutil.move(artifacts, unfinished / _ARTIFACTS)
+        unfinished.rename(place)
     return place

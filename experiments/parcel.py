@@ -25,7 +25,10 @@ class DataEntry(BaseModel):
 class Parcel(BaseModel):
     """The end of one run. Sending it twice leaves the same record as sending it once."""
 
+    #: With an absolute path: it may be sent from another working folder.
     tracking_uri: str
+    #: Path of the database from the folder where the parcel waits: both may be moved together.
+    database: str = ""
     #: Empty where the server was away when the run began.
     run_id: str
     #: With which the run is opened if it is not there yet.

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from experiments.ending import undisturbed
+
 #: Seconds between asking a process to end and forcing it.
 GRACE = 5.0
 #: A Unix socket's path has at most 107 bytes; frameworks put theirs two levels below.
@@ -43,7 +45,11 @@ def start(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> 
 
 def stop(processes: Iterable[subprocess.Popen], grace: float = GRACE) -> None:
     """End ``processes`` of :func:`start` and all their descendants: terminate, wait, kill, reap."""
-    processes = list(processes)
+    with undisturbed(then_end=True):
+        _stop(list(processes), grace)
+
+
+def _stop(processes: Sequence[subprocess.Popen], grace: float) -> None:
     trees = [member for process in processes for member in tree(process.pid)]
     # Of one that has ended already: its descendants are nobody's children any more.
     trees += _of_sessions({process.pid for process in processes})

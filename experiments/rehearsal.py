@@ -1,10 +1,9 @@
 """A start of every backend that is not counted."""
 
-import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 
 from backends import Backend
+from data.own_folders import temporary_folder
 from data.prepared import PreparedData
 from experiments.config import RunPlan
 from experiments.errors import ExperimentError
@@ -24,8 +23,8 @@ def rehearse(plans: Iterable[RunPlan], backends: dict[str, Backend], data: Prepa
         backend = backends[name]
         if backend.unsupported(task_of(plan, data, backend)) is not None:
             continue
-        with tempfile.TemporaryDirectory(prefix="sparkdl-warm-up-") as folder:
+        with temporary_folder("warm-up") as folder:
             try:
-                Launch(plan, backend, data, Path(folder)).run(rehearsal=True)
+                Launch(plan, backend, data, folder).run(rehearsal=True)
             except (TimeLimitError, ExperimentError, OSError):
                 continue

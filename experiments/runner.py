@@ -1,11 +1,11 @@
 """Runs of an experiment, one after the other, on data that is prepared once."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from backends import Backend
+from data.own_folders import temporary_folder
 from data.prepared import PreparedData
 from experiments.comparison_run import (
     ComparisonRun,
@@ -14,6 +14,7 @@ from experiments.comparison_run import (
     plans_in_order,
 )
 from experiments.config import Experiment, RunPlan
+from experiments.ending import undisturbed
 from experiments.observer import Observer
 from experiments.opening import opened
 from experiments.outage import ServerAwayError, patiently
@@ -125,7 +126,8 @@ def _compare(plans: Sequence[RunPlan], maker: _Maker) -> list[RunRecord]:
         raise
     finally:
         above = comparison.recorder, comparison.run_id
-        close_run(*above, status, reason, maker.outbox, observer.record_waits)
+        with undisturbed():
+            close_run(*above, status, reason, maker.outbox, observer.record_waits)
     experiment = plans[0].experiment
     records = [done[name, seed] for seed in experiment.seeds for name in experiment.backends]
     observer.comparison_ends(records)
@@ -136,8 +138,7 @@ def _report(comparison: ComparisonRun) -> None:
     """Keep the report with the run above, where there is something to report."""
     from experiments.comparison import compare, find_runs, write_report
 
-    with tempfile.TemporaryDirectory(prefix="sparkdl-report-") as name:
-        folder = Path(name)
+    with temporary_folder("report") as folder:
         runs = find_runs([comparison.recorder.uri], folder / "runs", ids=[comparison.run_id])
         if any(run.finished for run in runs):
             write_report(compare(runs), folder / REPORT)

@@ -1,12 +1,12 @@
 """``python -m experiments scale``."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from experiments.cli import assignments, plain_errors
-from experiments.config import DEFAULT_URI
+from experiments.cli import plain_errors
 
 
 def scale(
@@ -27,7 +27,7 @@ def scale(
     ] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Repeat it for several runs.")] = None,
     master: Annotated[str | None, typer.Option(help="Spark URL.")] = None,
-    tracking_uri: Annotated[str, typer.Option(help="MLflow database or server.")] = DEFAULT_URI,
+    tracking_uri: Annotated[str | None, typer.Option(help="MLflow database or server.")] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any key of the experiment, with dots."),
@@ -40,26 +40,26 @@ def scale(
 ) -> None:
     """Run backends with more and more workers and images; say where each stops paying."""
     with plain_errors(debug=False):
-        from rich.console import Console as RichConsole
-
         from experiments import scaling
-        from experiments.console import Console
+        from experiments.console import Console, plain_console
         from experiments.errors import ExperimentError
+        from experiments.overrides import given
         from experiments.scaling.study import points
 
         asked = points(workers or [], images or [])
         if not asked:
             raise ExperimentError("nothing to scale: give --workers 1 --workers 2, or --images 200")
-        options = {
-            "data.source": data,
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "seeds": seed,
-            "spark.master": master,
-            "tracking_uri": tracking_uri,
-        }
-        overrides = {key: value for key, value in options.items() if value}
-        overrides |= assignments(set_ or [])
+        overrides = given(
+            {
+                "--data": data,
+                "--epochs": epochs,
+                "--batch-size": batch_size,
+                "--seed": seed,
+                "--master": master,
+                "--tracking-uri": tracking_uri,
+            },
+            set_,
+        )
         runs = scaling.run_study(
             experiment,
             backend or ["keras_local", "elephas"],
@@ -71,7 +71,7 @@ def scale(
         )
         found = scaling.results(runs)
         output.mkdir(parents=True, exist_ok=True)
-        console = RichConsole(highlight=False)
+        console = plain_console(sys.stdout)
         for name, table in (("workers", found.workers), ("images", found.images)):
             if len(table):
                 table.to_csv(output / f"{name}.csv", index=False)

@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
@@ -12,9 +11,11 @@ from typing import Any
 
 from backends import Backend, BackendError, Epoch
 from data.errors import DataError
+from data.own_folders import temporary_folder
 from data.prepared import PreparedData
 from experiments import executor_use, provenance
 from experiments.config import RunPlan
+from experiments.ending import undisturbed
 from experiments.errors import ExperimentError
 from experiments.executor_use import ExecutorUse
 from experiments.judgement import judge
@@ -26,6 +27,7 @@ from experiments.outbox import deliver
 from experiments.parcel import Parcel, model_name
 from experiments.records import FAILED, FINISHED, KILLED, RunRecord
 from experiments.resources import SERIES, Sample, write_series
+from experiments.store_address import absolute_uri
 from experiments.supervision import TimeLimitError
 from experiments.tracking import Opening, Recorder, now_ms
 from experiments.worker import Result, task_of
@@ -91,20 +93,24 @@ class SingleRun:
         self.task = task_of(plan, data, backend)
         self.outcome = _Outcome()
         self.run_id = ""
+        #: What must be said of the record when it could not be closed as it should.
+        self.kept = ""
         #: Of a run whose server was away when it began.
         self.opening: Opening | None = None
 
     def run(self) -> RunRecord:
         """Open the record, train, judge, close the record whatever happened."""
-        self._open()
-        with tempfile.TemporaryDirectory(prefix="sparkdl-run-") as name:
-            folder, artifacts = Path(name) / "work", Path(name) / "artifacts"
+        with temporary_folder("run") as own:
+            folder, artifacts = own / "work", own / "artifacts"
             folder.mkdir()
             artifacts.mkdir()
+            interrupt: BaseException | None = None
             try:
+                self._open()
                 self._attempt(folder, artifacts)
-            except (KeyboardInterrupt, SystemExit):
+            except (KeyboardInterrupt, SystemExit) as ended:
                 self.outcome.status, self.outcome.reason = KILLED, "interrupted by the user"
+                interrupt = ended
                 raise
             except RunStoppedError as stopped:
                 self.outcome.status, self.outcome.reason = KILLED, str(stopped)
@@ -114,7 +120,10 @@ class SingleRun:
                 if not isinstance(error, (ExperimentError, BackendError, DataError)):
                     raise
             finally:
-                record = self._close(folder, artifacts)
+                with undisturbed(then_end=interrupt is None):
+                    record = self._close(folder, artifacts)
+                    if interrupt is not None:
+                        interrupt.add_note(self._closed())
         self.observer.run_ends(record)
         return record
 
@@ -122,11 +131,13 @@ class SingleRun:
         """Open the record; with the server away too long, the run goes on and is opened later."""
         opening = self.recorder.opening(self.name, self.plan.flat(), self._tags(), self.parent)
         try:
-            self.run_id = patiently(
-                lambda: self.recorder.open_once(opening),
-                self.recorder.uri,
-                self.observer.record_waits,
-            )
+            # A run that was made and whose id is not known here could not be closed.
+            with undisturbed(then_end=True):
+                self.run_id = patiently(
+                    lambda: self.recorder.open_once(opening),
+                    self.recorder.uri,
+                    self.observer.record_waits,
+                )
         except ServerAwayError as away:
             self.opening = opening
             self.observer.record_waits(f"{away}: the run starts without it")
@@ -248,16 +259,20 @@ class SingleRun:
             "notes": "\n".join(outcome.notes),
         }
         try:
-            self._gather(result, folder, artifacts)
-            parcel = self._parcel(result, tags, (artifacts / MODEL).exists())
-            waits = deliver(parcel, artifacts, recorder, self.outbox, self.observer.record_waits)
-            outcome.notes += [waits] if waits else []
+            if self._is_opened:
+                self._gather(result, folder, artifacts)
+                parcel = self._parcel(result, tags, (artifacts / MODEL).exists())
+                wait = self.observer.record_waits
+                self.kept = deliver(parcel, artifacts, recorder, self.outbox, wait)
+                outcome.notes += [self.kept] if self.kept else []
         except Exception as error:  # a full disk, a server that does not take the record
             if outcome.status == FINISHED:
                 outcome.status = FAILED
                 outcome.reason = f"the record is incomplete: {error}"
-            with suppress(Exception):  # the first error says what there is to say
-                recorder.close(self.run_id, outcome.status, outcome.reason)
+            self.kept = f"the record is incomplete: {error}"
+            if self.run_id:
+                with suppress(Exception):  # the first error says what there is to say
+                    recorder.close(self.run_id, outcome.status, outcome.reason)
         return RunRecord(
             experiment=self.plan.experiment.name,
             backend=self.plan.backend,
@@ -274,6 +289,17 @@ class SingleRun:
             notes=outcome.notes,
             traceback=result.traceback,
         )
+
+    def _closed(self) -> str:
+        """Return what has become of the record, for whoever has interrupted the run."""
+        usual = f"recorded as {self.outcome.status}"
+        what = self.kept or (usual if self._is_opened else "stopped before it was recorded")
+        return f"{self.plan.backend}, seed {self.plan.seed}: {what}"
+
+    @property
+    def _is_opened(self) -> bool:
+        """Whether there is a record to close, be it one that its server does not have yet."""
+        return bool(self.run_id) or self.opening is not None
 
     def _gather(self, result: Result, folder: Path, artifacts: Path) -> None:
         """Put into ``artifacts`` what the record keeps of the run's ``folder``."""
@@ -292,7 +318,7 @@ class SingleRun:
     def _parcel(self, result: Result, tags: dict[str, str], model: bool) -> Parcel:
         outcome, experiment = self.outcome, self.plan.experiment
         return Parcel(
-            tracking_uri=self.recorder.uri,
+            tracking_uri=absolute_uri(self.recorder.uri),
             run_id=self.run_id,
             opening=self.opening,
             status=outcome.status,

@@ -1,8 +1,10 @@
 """The record in MLflow. A run is opened before training starts and closed in every case."""
 
+import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
@@ -14,7 +16,18 @@ from pydantic import BaseModel
 
 from data import object_store
 from experiments.errors import ExperimentError
+from experiments.process_mark import State, own_mark, state_of
 from experiments.records import KILLED
+from experiments.store import check_database, make_ready
+from experiments.store_address import (
+    DEFAULT_URI,
+    VARIABLE,
+    absolute_uri,
+    is_from_variable,
+    is_server,
+    named,
+    sqlite_path,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -22,6 +35,10 @@ if TYPE_CHECKING:
 
 #: MLflow's own tag for the run above a run.
 PARENT = "mlflow.parentRunId"
+#: Tag with the process that has a run under way (:mod:`experiments.process_mark`).
+PROCESS = "run.process"
+#: Reason of a run whose process has died.
+LEFT_OPEN = "its process ended without closing the record"
 
 _RUNNING = "RUNNING"
 _IDENTITY = "run.identity"
@@ -35,7 +52,11 @@ _SETTINGS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # A uv.lock in the folder of the call is none of the record's, and names download hosts.
     "MLFLOW_UV_AUTO_DETECT": "false",
+    # It would report to its makers, from machines that hold patients' images.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+#: Databases on servers that MLflow keeps records in.
+_DATABASES = {"postgresql", "mysql", "mssql"}
 #: MLflow's limit for one batch of metrics.
 _BATCH = 1000
 #: MLflow's limit for the length of a tag.
@@ -50,39 +71,35 @@ def check_reachable(uri: str, *, reading: bool = False) -> None:
     ExperimentError
         When the server does not answer, or the database or its folder cannot be written to.
     """
-    parts = urlparse(uri)
-    if parts.scheme in ("http", "https"):
+    if is_server(uri):
         try:
             with urlopen(f"{uri.rstrip('/')}/health", timeout=10):
                 return
         except (URLError, OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise ExperimentError(
-                f"the MLflow server {uri} does not answer ({reason}): start it, or leave "
-                "--tracking-uri away to record in mlflow.db here"
+                f"the MLflow server {uri} does not answer ({reason}): start it, or "
+                f"{_instead(uri)} to record in mlflow.db here"
             ) from error
-    if parts.scheme == "sqlite":
-        _check_database(Path(uri.removeprefix("sqlite:///")).expanduser().absolute(), uri, reading)
-    elif not parts.scheme or parts.scheme == "file":
+    path = sqlite_path(uri)
+    if path is not None and path.name != ":memory:":
+        check_database(path, uri, reading=reading)
+    elif not _is_store(urlparse(uri).scheme):
         raise ExperimentError(
-            f"--tracking-uri {uri}: MLflow keeps records in a database or on a server; use for "
-            "example sqlite:///mlflow.db"
+            f"{named(uri)}: MLflow keeps records in a database or on a server; use for example "
+            f"{DEFAULT_URI}"
         )
 
 
-def _check_database(path: Path, uri: str, reading: bool) -> None:
-    if reading:
-        if not path.is_file():
-            raise ExperimentError(f"there is no record {uri}: name one with --tracking-uri")
-        return
-    if not path.parent.is_dir():
-        raise ExperimentError(f"--tracking-uri {uri}: there is no folder {path.parent}")
-    for place in (path.parent, path):
-        if place.exists() and not os.access(place, os.W_OK):
-            raise ExperimentError(
-                f"--tracking-uri {uri}: {place} is read-only; a run cannot be recorded there, "
-                "name another database or server"
-            )
+def _is_store(scheme: str) -> bool:
+    """Tell whether MLflow, or a plugin of it, knows stores with this scheme, SQLite's apart."""
+    return scheme.partition("+")[0] in _DATABASES or bool(
+        entry_points(group="mlflow.tracking_store", name=scheme)
+    )
+
+
+def _instead(uri: str) -> str:
+    return f"unset {VARIABLE}" if is_from_variable(uri) else "leave --tracking-uri away"
 
 
 def now_ms() -> int:
@@ -91,14 +108,37 @@ def now_ms() -> int:
 
 
 def client_of(uri: str) -> "MlflowClient":
-    """Return a client that gives up in seconds and draws no progress bars."""
+    """Return a client that gives up in seconds and draws no progress bars.
+
+    A database is made or brought up to date first. Networks are registered in the same store:
+    where MLFLOW_REGISTRY_URI names another one, that has no access to the artifacts of this one.
+
+    Raises
+    ------
+    ExperimentError
+        When the database cannot be used.
+    """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     if endpoint := object_store.endpoint():
         os.environ.setdefault("MLFLOW_S3_ENDPOINT_URL", endpoint)
+    # Creating the tables of a new database is no news for a user.
+    for name in ("alembic", "mlflow.store.db.utils"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=uri)
+    make_ready(uri)
+    # MLflow keeps a store for each address, and the working folder of a notebook may change.
+    store = absolute_uri(uri)
+    return MlflowClient(tracking_uri=store, registry_uri=store)
+
+
+def close(
+    client: "MlflowClient", run: str, status: str, reason: str, ended_ms: int | None = None
+) -> None:
+    """End a run as FINISHED, FAILED or KILLED, with the reason in its own words."""
+    client.set_tag(run, "status_reason", (reason or "finished")[:_TAG_LENGTH], synchronous=True)
+    client.set_terminated(run, status, ended_ms)
 
 
 class Opening(BaseModel):
@@ -123,11 +163,6 @@ class Recorder:
         self, uri: str, experiment: str | None = None, artifacts: str | None = None
     ) -> None:
         """Open ``experiment``; a new one keeps what its runs leave in ``artifacts``."""
-        import logging
-
-        # Creating the tables of a new database is no news for a user.
-        for name in ("alembic", "mlflow.store.db.utils"):
-            logging.getLogger(name).setLevel(logging.WARNING)
         self.uri = uri
         self.experiment = experiment or ""
         self._artifacts = artifacts
@@ -148,7 +183,7 @@ class Recorder:
             identity=uuid4().hex,
             name=name,
             params=dict(params),
-            tags={**tags, **({PARENT: parent} if parent else {})},
+            tags={**tags, PROCESS: own_mark(), **({PARENT: parent} if parent else {})},
             started_ms=now_ms(),
         )
 
@@ -182,7 +217,7 @@ class Recorder:
             )
             run_id = str(run.info.run_id)
         params = [Param(key, value) for key, value in opening.params.items()]
-        self.client.log_batch(run_id, params=params)
+        self.client.log_batch(run_id, params=params, synchronous=True)
         return run_id
 
     def runs(self, tags: Mapping[str, str]) -> "list[Run]":
@@ -198,15 +233,38 @@ class Recorder:
         """Set a run that had ended to running, and close those below it that still seem to run.
 
         An end without warning, of the machine or by ``kill -9``, leaves them open.
+
+        Raises
+        ------
+        ExperimentError
+            When another process has the run under way.
         """
+        self._check_left(self.client.get_run(run))
         self.close_left_open({PARENT: run})
+        self.tag(run, {PROCESS: own_mark()})
         self.client.update_run(run, status=_RUNNING)
 
     def close_left_open(self, tags: Mapping[str, str]) -> None:
-        """Close the runs with these tags that seem to run and of which no process is left."""
+        """Close the runs with these tags that seem to run.
+
+        Raises
+        ------
+        ExperimentError
+            When another process has one of them under way.
+        """
         for run in self.runs(tags):
             if run.info.status == _RUNNING:
-                self.close(run.info.run_id, KILLED, "ended without a word")
+                self._check_left(run)
+                self.close(run.info.run_id, KILLED, LEFT_OPEN)
+
+    def _check_left(self, run: "Run") -> None:
+        mark = run.data.tags.get(PROCESS, "")
+        under_way = run.info.status == _RUNNING and state_of(mark) is State.ALIVE
+        if under_way and mark != own_mark():
+            raise ExperimentError(
+                f"{run.info.run_name} is under way in another process: wait for its end, or leave "
+                "--resume out"
+            )
 
     def steps(self, run: str, metric: str) -> tuple[int, ...]:
         """Return the steps for which a run has ``metric``, in their order."""
@@ -219,7 +277,7 @@ class Recorder:
     def tag(self, run: str, tags: Mapping[str, str]) -> None:
         """Write tags."""
         for key, value in tags.items():
-            self.client.set_tag(run, key, value[:_TAG_LENGTH])
+            self.client.set_tag(run, key, value[:_TAG_LENGTH], synchronous=True)
 
     def artifacts(self, run: str, folder: Path, place: str | None = None) -> None:
         """Upload every file of ``folder``, to the folder ``place`` of the run's artifacts."""
@@ -227,14 +285,22 @@ class Recorder:
 
     def close(self, run: str, status: str, reason: str, ended_ms: int | None = None) -> None:
         """End a run as FINISHED, FAILED or KILLED, with the reason in its own words."""
-        self.client.set_tag(run, "status_reason", (reason or "finished")[:_TAG_LENGTH])
-        self.client.set_terminated(run, status, ended_ms)
+        close(self.client, run, status, reason, ended_ms)
 
     def _experiment(self, name: str, artifacts: str | None) -> str:
+        from mlflow.exceptions import MlflowException
+
         found = self.client.get_experiment_by_name(name)
         if found is None:
             place = artifacts and f"{artifacts.rstrip('/')}/{name}"
-            return str(self.client.create_experiment(name, place))
+            try:
+                return str(self.client.create_experiment(name, place))
+            except MlflowException as error:  # another process made it just now
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                found = self.client.get_experiment_by_name(name)
+        if found is None:
+            raise ExperimentError(f"the MLflow experiment '{name}' cannot be read back")
         if found.lifecycle_stage != "active":
             raise ExperimentError(
                 f"the MLflow experiment '{name}' was deleted: restore it, or give --set name=…"
@@ -247,4 +313,5 @@ class Recorder:
 
         entities: list[Any] = [Metric(name, value, moment_ms, step) for name, value, step in rows]
         for start in range(0, len(entities), _BATCH):
-            self.client.log_batch(run, metrics=entities[start : start + _BATCH])
+            batch = entities[start : start + _BATCH]
+            self.client.log_batch(run, metrics=batch, synchronous=True)

@@ -1,12 +1,12 @@
 """``python -m experiments tune``."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from experiments.cli import FAILED_STATUS, plain_errors
-from experiments.config import DEFAULT_URI
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -48,7 +48,7 @@ def tune(
         typer.Option("--set", metavar="KEY=VALUE", help="Any key of the experiment."),
     ] = None,
     master: Annotated[str | None, typer.Option(help="Spark URL.")] = None,
-    tracking_uri: Annotated[str, typer.Option(help="MLflow database or server.")] = DEFAULT_URI,
+    tracking_uri: Annotated[str | None, typer.Option(help="MLflow database or server.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the study of the same name.")
     ] = False,
@@ -61,28 +61,28 @@ def tune(
 ) -> None:
     """Search for good settings of one backend on the validation patients; no test image is read."""
     with plain_errors(debug=False):
-        from rich.console import Console as RichConsole
-
         from experiments import tuning
-        from experiments.cli import assignments
-        from experiments.console import Console
+        from experiments.console import Console, plain_console
         from experiments.errors import ExperimentError
+        from experiments.overrides import given
         from experiments.tuning.space import parse_space
 
-        options = {
-            "data.source": data,
-            "model.name": model,
-            "workers": workers,
-            "epochs": epochs,
-            "seeds": None if seed is None else [seed],
-            "spark.master": master,
-            "tracking_uri": tracking_uri,
-        }
-        overrides = {key: value for key, value in options.items() if value is not None}
+        overrides = given(
+            {
+                "--data": data,
+                "--model": model,
+                "--workers": workers,
+                "--epochs": epochs,
+                "--seed": None if seed is None else [seed],
+                "--master": master,
+                "--tracking-uri": tracking_uri,
+            },
+            set_,
+        )
         asked = tuning.Search(
             backend=backend,
             source=experiment,
-            overrides={**overrides, **assignments(set_ or [])},
+            overrides=overrides,
             trials=trials,
             space=parse_space(search or []),
             objective=objective,
@@ -90,7 +90,7 @@ def tune(
             prune=prune,
             study=study,
         )
-        console = RichConsole(highlight=False)
+        console = plain_console(sys.stdout)
         found = tuning.run_search(
             asked,
             work=work,

@@ -12,7 +12,9 @@ NETWORK_NAMES: tuple[str, ...] = get_args(NetworkName)
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False
+    )
 
 
 class BackboneConfig(_Frozen):

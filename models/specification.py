@@ -1,5 +1,6 @@
 """What another process needs to build a network."""
 
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ class NetworkSpec:
             return build(self.config, self.image_shape, self.classes, seed)
         import keras
 
-        with tempfile.TemporaryDirectory(prefix="sparkdl-network-") as folder:
+        with tempfile.TemporaryDirectory(prefix=_prefix()) as folder:
             path = Path(folder) / "network.keras"
             path.write_bytes(self.archive)
             return keras.models.load_model(path, compile=False, safe_mode=True)
@@ -46,7 +47,12 @@ class NetworkSpec:
 
 def archive(model: "keras.Model") -> bytes:
     """Return ``model`` as the content of a ``.keras`` file."""
-    with tempfile.TemporaryDirectory(prefix="sparkdl-network-") as folder:
+    with tempfile.TemporaryDirectory(prefix=_prefix()) as folder:
         path = Path(folder) / "network.keras"
         model.save(path)
         return path.read_bytes()
+
+
+def _prefix() -> str:
+    """Return how the names of this process's temporary folders begin (``data.own_folders``)."""
+    return f"sparkdl-network-{os.getpid()}-"

@@ -8,14 +8,16 @@ A split's folder gets its name when it is complete: a folder that is there is wh
 """
 
 import hashlib
-import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyarrow import fs
 
 from backends.errors import BackendError
+from data import own_folders
 from data.prepared import PreparedData
 from data.storage import exists, locate
 
@@ -55,23 +57,26 @@ class FeatureCache:
         """
         filesystem, target = fs.LocalFileSystem(), self._path(key, data, split)
         # Named by process: two runs at once do not write into each other's files.
-        unfinished = f"{target}.unfinished-{os.getpid()}"
+        unfinished = own_folders.unfinished(target)
+        own_folders.remove_abandoned_beside(Path(target))
         try:
-            filesystem.create_dir(target.rpartition("/")[0])
-            make().write.mode("overwrite").parquet(f"file://{unfinished}")
-            if not exists(filesystem, f"{unfinished}/_SUCCESS"):
-                raise BackendError(
-                    f"cache {self.folder}: what the executors write does not arrive here; name a "
-                    "folder that all machines share, or leave the cache out"
-                )
-            self._publish(unfinished, target)
+            unfinished.mkdir(parents=True, exist_ok=True)
+            with own_folders.held(unfinished):
+                # Below the folder that is held: Spark makes the one that it overwrites anew.
+                features = str(unfinished / "features")
+                make().write.mode("overwrite").parquet(f"file://{features}")
+                if not exists(filesystem, f"{features}/_SUCCESS"):
+                    raise BackendError(
+                        f"cache {self.folder}: what the executors write does not arrive here; name "
+                        "a folder that all machines share, or leave the cache out"
+                    )
+                self._publish(features, target)
         except OSError as error:
             raise BackendError(
                 f"cache {self.folder} cannot be written: {error.strerror or error}"
             ) from error
         finally:
-            if exists(filesystem, unfinished):
-                filesystem.delete_dir(unfinished)
+            shutil.rmtree(unfinished, ignore_errors=True)
 
     def _publish(self, unfinished: str, target: str) -> None:
         try:

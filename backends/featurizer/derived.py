@@ -7,7 +7,6 @@ trains a new last layer on it as it would train a whole network on pixels.
 import hashlib
 import json
 import pickle
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -24,6 +23,7 @@ from backends.featurizer.features import loaded
 from backends.featurizer.pixels import passes
 from backends.featurizer.programs import Program
 from data.output import OutputFolder
+from data.own_folders import temporary_folder
 from data.prepared import PreparedData, Summary, open_prepared
 from data.schema import IMAGE_SCHEMA, REJECT_SCHEMA
 from data.spark_job import run_tasks
@@ -110,8 +110,8 @@ def derive(
     folder.start()
     started = perf_counter()
     try:
-        with tempfile.TemporaryDirectory(prefix="sparkdl-features-") as shared:
-            program = Path(shared) / "program.pickle"
+        with temporary_folder("features") as shared:
+            program = shared / "program.pickle"
             program.write_bytes(pickle.dumps(choice.program))
             tasks = [
                 _File(data.uri, folder.uri, part.name, program)

@@ -7,15 +7,14 @@ import takes four to twelve seconds of a core, and its process a gigabyte.
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from backends.errors import BackendError
+from data.own_folders import temporary_folder
 from models.backbones import Backbone
 
 EngineName = Literal["keras", "openvino"]
@@ -104,8 +103,8 @@ def openvino_precision() -> Precision:
 
 
 def _export_keras(backbone: Backbone) -> tuple[bytes, bytes]:
-    with tempfile.TemporaryDirectory(prefix="sparkdl-backbone-") as folder:
-        path = Path(folder) / "backbone.keras"
+    with temporary_folder("backbone") as folder:
+        path = folder / "backbone.keras"
         backbone.model.save(path)
         return path.read_bytes(), b""
 
@@ -120,8 +119,8 @@ def _export_openvino(backbone: Backbone) -> tuple[bytes, bytes]:
         raise BackendError(
             f"OpenVINO cannot express this backbone ({reason}): use engine keras"
         ) from error
-    with tempfile.TemporaryDirectory(prefix="sparkdl-backbone-") as folder:
-        structure, weights = Path(folder) / "backbone.xml", Path(folder) / "backbone.bin"
+    with temporary_folder("backbone") as folder:
+        structure, weights = folder / "backbone.xml", folder / "backbone.bin"
         openvino.serialize(converted, structure, weights)
         return structure.read_bytes(), weights.read_bytes()
 
@@ -142,8 +141,8 @@ def _load_keras(program: Program) -> Forward:
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(THREADS))
     import keras
 
-    with tempfile.TemporaryDirectory(prefix="sparkdl-backbone-") as folder:
-        path = Path(folder) / "backbone.keras"
+    with temporary_folder("backbone") as folder:
+        path = folder / "backbone.keras"
         path.write_bytes(program.structure)
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     forward = traced_forward(model, program.input_shape)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.describe import Description
+from data.drawing import drawing, label
 from data.exploration.colour import FarPatient, is_grey
-from data.plots import COLORS, cycle, label, new_figure, plain
+from data.plots import COLORS, cycle, new_figure, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +25,7 @@ _NAMED_IN_PICTURE = 8
 _WIDTH = 9.6  # inches
 
 
+@drawing()
 def size_histograms(description: Description, table: "pd.DataFrame") -> "Figure":
     """Draw how many images have which width and height, classes above each other."""
     figure = new_figure(description, _WIDTH, 2.8)
@@ -47,6 +49,7 @@ def size_histograms(description: Description, table: "pd.DataFrame") -> "Figure"
     return figure
 
 
+@drawing()
 def brightness_by_patient(
     description: Description,
     images: "pd.DataFrame",
@@ -120,6 +123,7 @@ def _brightness_boxes(description: Description, images: "pd.DataFrame") -> "Figu
     return figure
 
 
+@drawing()
 def colour_by_patient(
     description: Description,
     images: "pd.DataFrame",

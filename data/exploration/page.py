@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pyarrow import fs
 
 from data.describe import Description
+from data.drawing import png
 from data.exploration import charts, kinds, sheets
 from data.exploration.colour import can_judge
 from data.exploration.findings import Findings, reasons, rule
@@ -14,7 +15,7 @@ from data.exploration.measure import SIDE
 from data.exploration.similar import MOST_IMAGES
 from data.exploration.thumbnails import thumbnails
 from data.names import visible
-from data.plots import class_bars, images_per_patient, png
+from data.plots import DOTS_PER_INCH, class_bars, images_per_patient
 from data.storage import locate, write_bytes
 
 if TYPE_CHECKING:
@@ -133,5 +134,5 @@ def _class_figures(description: Description, findings: Findings) -> list[dict[st
 
 
 def _embedded(figure: "Figure") -> Picture:
-    address = f"data:image/png;base64,{base64.b64encode(png(figure)).decode()}"
+    address = f"data:image/png;base64,{base64.b64encode(png(figure, DOTS_PER_INCH)).decode()}"
     return Picture(address, round(figure.get_figwidth() * _CSS_INCH))

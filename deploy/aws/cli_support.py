@@ -26,6 +26,8 @@ def ended_in_every_case() -> Iterator[None]:
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminated)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+        signal.signal(signal.SIGHUP, _terminated)
     try:
         yield
     except InterruptedRunError as error:

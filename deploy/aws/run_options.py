@@ -115,27 +115,17 @@ def _given(arguments: Sequence[str]) -> dict[str, Any]:
     return dict(context.params)
 
 
-def _experiment(given: Mapping[str, Any]) -> Any:
+def _experiment(values: Mapping[str, Any]) -> Any:
     """Return the experiment that the options come to."""
     from backends.errors import BackendError
-    from backends.registry import check_names
-    from experiments.cli import assignments
     from experiments.errors import ExperimentError
     from experiments.loading import load
+    from experiments.overrides import given
 
-    named = {
-        "data.source": given.get("data"),
-        "workers": given.get("workers"),
-        "batch_size": given.get("batch_size"),
-        "seeds": given.get("seed") or None,
-        "prepared": given.get("prepared"),
-    }
-    overrides = {key: value for key, value in named.items() if value is not None}
+    named = ("backend", "data", "workers", "batch_size", "seed", "prepared")
+    options = {f"--{name.replace('_', '-')}": values.get(name) for name in named}
     try:
-        overrides |= assignments(given.get("set_") or [])
-        if given.get("backend"):
-            overrides["backends"] = list(check_names(given["backend"]))
-        return load(str(given["experiment"]), overrides)
+        return load(str(values["experiment"]), given(options, values.get("set_")))
     except (BackendError, ExperimentError) as error:
         raise DeployError(f"after --: {error}") from error
 

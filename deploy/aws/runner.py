@@ -7,9 +7,9 @@ from time import monotonic, sleep
 from typing import Any, TypeVar
 
 from deploy.aws.client import ATTEMPTS, Aws, NotReachedError, ThrottledError
-from deploy.aws.ending import undisturbed
 from deploy.aws.plan import Lost, Plan, Request, Until, look_up
 from deploy.errors import DeployError
+from experiments.ending import undisturbed
 
 #: Seconds between two looks; AWS throttles impatient ones.
 PAUSE = 15.0

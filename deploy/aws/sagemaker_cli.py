@@ -174,6 +174,12 @@ def _print_request(service: str, operation: str, parameters: dict[str, Any]) -> 
 def _use_store(uri: str | None) -> None:
     import mlflow
 
-    from experiments.config import DEFAULT_URI
+    from experiments.store_address import absolute_uri, usual_uri
+    from experiments.tracking import check_reachable, client_of
 
-    mlflow.set_tracking_uri(uri or DEFAULT_URI)
+    uri = uri or usual_uri()
+    check_reachable(uri, reading=True)
+    client_of(uri)
+    mlflow.set_tracking_uri(absolute_uri(uri))
+    # Networks are registered where they are recorded.
+    mlflow.set_registry_uri(absolute_uri(uri))

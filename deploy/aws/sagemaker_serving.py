@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from deploy.aws import prices
 from deploy.aws.client import Aws, plain_errors
-from deploy.aws.ending import undisturbed
 from deploy.aws.job import TAG
 from deploy.aws.plan import Request
 from deploy.errors import DeployError
+from experiments.ending import undisturbed
 
 #: What policies know the project's endpoints by: MLflow derives all other names from it.
 PREFIX = "sparkdl-bench-"

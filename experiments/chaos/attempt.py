@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from data.entry import begin
 from experiments.chaos.diary import DIARY, Moment
 from experiments.chaos.faults import FAULTS, Fault
 from experiments.chaos.hosts import read_hosts
 from experiments.chaos.job import JOB, AttemptJob
 from experiments.chaos.scene import Scene
-from experiments.cli import end_in_order
 from experiments.config import Experiment
 from experiments.events import EventWriter
 from experiments.observer import Observer
@@ -100,5 +100,5 @@ def run(folder: Path) -> Sequence[RunRecord]:
 
 
 if __name__ == "__main__":
-    end_in_order()
+    begin()
     run(Path(sys.argv[1]))

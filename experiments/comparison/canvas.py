@@ -1,7 +1,6 @@
 """What all pictures of a comparison share: size, colours, markers."""
 
 import base64
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ _MARKERS = "osD^vP*X"
 _DASHES = ("-", "--", "-.", ":")
 HATCHES = ("", "///", "...", "xxx", "\\\\\\")
 WIDTH = 8.0  # inches
-_RESOLUTION = 110  # dots per inch
+RESOLUTION = 110  # dots per inch
 
 
 class Style:
@@ -59,13 +58,6 @@ def legend(figure: "Figure", axes: "Axes") -> None:
         figure.legend(
             handles, labels, loc="outside upper center", ncols=4, frameon=False, fontsize=8
         )
-
-
-def png(figure: "Figure") -> bytes:
-    """Return a figure as PNG."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_RESOLUTION)
-    return buffer.getvalue()
 
 
 def embedded(content: bytes) -> str:

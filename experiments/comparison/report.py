@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+from data.drawing import drawing, png
 from experiments.comparison import charts_scores, charts_time, tables
-from experiments.comparison.canvas import Style, embedded, png
+from experiments.comparison.canvas import RESOLUTION, Style, embedded
 from experiments.comparison.findings import Findings
 from experiments.comparison.hard_patients import hard_patients
 from experiments.comparison.leak_audit import leak_audit
@@ -37,6 +38,7 @@ def write_report(findings: Findings, folder: Path) -> Path:
     return path
 
 
+@drawing()
 def draw(findings: Findings) -> dict[str, bytes]:
     """Return all pictures as PNG, by name."""
     style = Style([row.label for row in findings.rows])
@@ -49,7 +51,7 @@ def draw(findings: Findings) -> dict[str, bytes]:
         "curves": charts_scores.curves(findings, style),
         "confusion": charts_scores.confusion_matrices(findings),
     }
-    return {name: png(figure) for name, figure in figures.items()}
+    return {name: png(figure, RESOLUTION) for name, figure in figures.items()}
 
 
 def page(findings: Findings, pictures: dict[str, bytes]) -> str:

@@ -92,10 +92,7 @@ def markdown(findings: Findings) -> str:
 
 def latex(findings: Findings) -> str:
     """Return the whole table as a LaTeX ``tabular`` for the package booktabs."""
-    table = texts(findings).replace({"±": r"$\\pm$"}, regex=True)
-    table.columns = [name.replace("±", r"$\pm$").replace("%", r"\%") for name in table.columns]
-    table = table.map(lambda text: text.replace("_", r"\_"))
-    return table.to_latex(index=False, escape=False)
+    return texts(findings).to_latex(index=False, escape=True).replace("±", r"$\pm$")
 
 
 def raw(findings: Findings) -> pd.DataFrame:

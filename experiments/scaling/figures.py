@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.comparison.canvas import Style, canvas, legend, png
+from data.drawing import drawing, png
+from experiments.comparison.canvas import RESOLUTION, Style, canvas, legend
 from experiments.scaling.results import Scaling
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@drawing()
 def draw_scaling(scaling: Scaling, folder: Path) -> list[Path]:
     """Write ``workers.png`` and ``images.png``, those for which there are runs."""
     labels = sorted({*scaling.workers["backend"], *scaling.images["backend"]})
@@ -33,7 +35,7 @@ def draw_scaling(scaling: Scaling, folder: Path) -> list[Path]:
         axes[1].axhline(1, color="0.7", linewidth=1, zorder=0)
         legend(figure, axes[0])
         written.append(folder / "workers.png")
-        written[-1].write_bytes(png(figure))
+        written[-1].write_bytes(png(figure, RESOLUTION))
     if len(scaling.images):
         figure, axes = canvas(columns=2)
         _lines(axes[0], scaling.images, "images", "total_s", style)
@@ -45,7 +47,7 @@ def draw_scaling(scaling: Scaling, folder: Path) -> list[Path]:
             _plain_ticks(one, sorted(scaling.images["images"].unique()))
         legend(figure, axes[0])
         written.append(folder / "images.png")
-        written[-1].write_bytes(png(figure))
+        written[-1].write_bytes(png(figure, RESOLUTION))
     return written
 
 

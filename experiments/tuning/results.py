@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import yaml
 
+from data.drawing import drawing, png
 from experiments.tuning.search import REASON, REFUSED, RUN_ID, Found
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 BEST, TRIALS = "best.yaml", "trials.csv"
 #: Trials below which the importance of a setting means nothing.
 _FOR_IMPORTANCE = 4
+_RESOLUTION = 150  # dots per inch
 
 
 def trial_table(study: "Study", objective: str) -> pd.DataFrame:
@@ -61,11 +63,14 @@ def write_results(found: Found, folder: Path) -> list[Path]:
     return written
 
 
+@drawing()
 def _draw(found: Found, folder: Path) -> list[Path]:
     import matplotlib.pyplot as plt
     import optuna.visualization.matplotlib as pictures
     from optuna.exceptions import ExperimentalWarning
 
+    # Optuna draws with pyplot, which may have been set to open windows.
+    plt.switch_backend("agg")
     objective = f"validation {found.search.objective}"
     written = []
     with warnings.catch_warnings():
@@ -85,5 +90,5 @@ def _draw(found: Found, folder: Path) -> list[Path]:
 def _saved(axes: object, path: Path) -> Path:
     figure = axes.get_figure()  # type: ignore[attr-defined]
     figure.set_size_inches(8, 4.5)
-    figure.savefig(path, dpi=150, bbox_inches="tight")
+    path.write_bytes(png(figure, _RESOLUTION))
     return path

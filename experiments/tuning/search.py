@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.comparison_run import comparison_key
 from experiments.config import Experiment, RunPlan
+from experiments.ending import undisturbed
 from experiments.errors import ExperimentError
 from experiments.loading import load
 from experiments.observer import Observer
@@ -19,7 +20,7 @@ from experiments.outbox import close_run
 from experiments.records import FAILED, FINISHED, KILLED, RunRecord
 from experiments.single_run import SingleRun
 from experiments.tuning.space import Space, default_space, suggest
-from experiments.tuning.storage import PARENT_RUN, Direction, open_study
+from experiments.tuning.storage import PARENT_RUN, Direction, check_study_file, open_study
 from experiments.tuning.watching import TrialObserver
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ def run_search(
     experiment = search.experiment({})
     if len(experiment.seeds) > 1:
         raise ExperimentError("a search trains with one seed: give --seed once")
+    check_study_file(work / "tuning.db")
     ready = opened(experiment, work, observer or Observer(), f"{experiment.name}-tuning")
     (backend,) = ready.backends.values()
     space = search.space or default_space(experiment, backend)
@@ -151,9 +153,13 @@ def run_search(
     except Exception as error:
         status, reason = FAILED, f"{type(error).__name__}: {error}"
         raise
+    except BaseException as ended:
+        ended.add_note("the search and its trials under way are recorded as KILLED")
+        raise
     finally:
         on_wait = (observer or Observer()).record_waits
-        close_run(recorder, run_id, status, reason, ready.outbox, on_wait)
+        with undisturbed():
+            close_run(recorder, run_id, status, reason, ready.outbox, on_wait)
     return Found(study, search, run_id, ready)
 
 

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from experiments import sqlite_file
 from experiments.errors import ExperimentError
+from experiments.store_address import sqlite_uri
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.storages import RDBStorage
 
 Direction = Literal["maximize", "minimize"]
 #: Attributes of a study.
@@ -48,9 +51,12 @@ def open_study(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{path.absolute()}")
+    path = path.absolute()
+    storage = _storage(path)
     there = name in optuna.get_all_study_names(storage)
+    if there and _is_half_made(optuna.load_study(study_name=name, storage=storage)):
+        optuna.delete_study(study_name=name, storage=storage)
+        there = False
     if there and not resume:
         raise ExperimentError(
             f"{path} holds a study '{name}': go on with --resume, or name another with --study"
@@ -83,6 +89,33 @@ def open_study(
         )
     _repeat_unfinished(study)
     return study
+
+
+def check_study_file(path: Path) -> None:
+    """Find out in no time whether ``path`` can hold studies.
+
+    Raises
+    ------
+    ExperimentError
+        When it is something else than a database of Optuna's, or nothing.
+    """
+    names = sqlite_file.tables(path)
+    if names and "studies" not in names and "version_info" not in names:
+        raise ExperimentError(f"{path} is a database of another program: name another --work")
+
+
+def _storage(path: Path) -> "RDBStorage":
+    """Open the file, and make its tables if they are not all there: two processes may be at it."""
+    import optuna
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with sqlite_file.locked(path):
+        return optuna.storages.RDBStorage(sqlite_uri(path))
+
+
+def _is_half_made(study: "Study") -> bool:
+    """Tell whether the process that made ``study`` was stopped before it was whole."""
+    return PARENT_RUN not in study.user_attrs and not study.get_trials(deepcopy=False)
 
 
 def _repeat_unfinished(study: "Study") -> None:

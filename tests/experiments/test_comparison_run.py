@@ -68,7 +68,7 @@ def test_resumed_comparison_repeats_nothing_that_is_finished(run: Run, tracking_
     assert {above(record) for record in second} == {above(first[0])}
     stored = MlflowClient(tracking_uri).get_run(left)
     assert (stored.info.status, len(second)) == (KILLED, 4)
-    assert stored.data.tags["status_reason"] == "ended without a word"
+    assert stored.data.tags["status_reason"] == "its process ended without closing the record"
 
 
 @pytest.mark.parametrize("changed", [{"epochs": 2}, {"optimizer.learning_rate": 0.5}])

@@ -1,10 +1,13 @@
+import math
 from pathlib import Path
 
 import pytest
 
+import experiments
 from experiments.config import RunPlan
 from experiments.errors import ExperimentError
 from experiments.loading import load, shipped
+from experiments.overrides import given
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -19,9 +22,95 @@ def test_unknown_key_is_answered_with_line_and_nearest_key(tmp_path: Path) -> No
         load(file)
 
 
-def test_override_is_named_as_the_place_of_its_error() -> None:
-    with pytest.raises(ExperimentError, match=r"--set epochs: epochs: Input should be"):
-        load("synthetic", {"epochs": 0})
+@pytest.mark.parametrize(
+    ("options", "assignments", "message"),
+    [
+        ({"--seed": [0, -1]}, [], "--seed must be 0 or more, not -1"),
+        ({"--seed": [2**32]}, [], "--seed must be less than 4,294,967,296, not 4294967296"),
+        ({}, ["seeds=[0, -1]"], "--set seeds must be 0 or more, not '-1'"),
+        ({}, ["data.split.seed=4294967296"], "--set data.split.seed must be less than 4,294,96"),
+        ({"--workers": 0}, [], "--workers must be 1 or more, not 0"),
+        ({"--epochs": -1}, [], "--epochs must be 1 or more, not -1"),
+        ({}, ["epochs=1e3"], "--set epochs must be a whole number, not '1e3'"),
+        ({"--learning-rate": math.nan}, [], "--learning-rate must be a finite number, not nan"),
+        ({"--learning-rate": math.inf}, [], "--learning-rate must be a finite number, not inf"),
+        ({"--time-limit": math.inf}, [], "--time-limit must be a finite number, not inf"),
+        ({"--price-core-hour": -1.0}, [], "--price-core-hour must be 0 or more, not -1"),
+        ({}, ["data={image: {height: 0}}"], "--set data: image.height must be 8 or more, not '0'"),
+        ({}, ["data.classes=a"], "--set data.classes must be a mapping of keys to values or a lis"),
+        ({}, ["data.classes=[a, [b]]"], "--set data.classes must be a text, not"),
+        ({}, ["modle.name=x"], "--set modle.name: there is no key 'modle'; did you mean 'model'"),
+        ({"--epochs": 2}, ["epochs=3"], "--epochs and --set epochs: the value of 'epochs' can be"),
+        ({}, ["data.classes=&a [*a]"], "--set data.classes: '&a [*a]' is not YAML"),
+    ],
+)
+def test_what_was_typed_is_named_as_the_place_of_its_error(
+    options: dict[str, object], assignments: list[str], message: str
+) -> None:
+    with pytest.raises(ExperimentError) as error:
+        load("synthetic", given(options, assignments))
+    assert str(error.value).startswith(message)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_argument_of_python_is_named_as_it_is_called_there() -> None:
+    with pytest.raises(ExperimentError, match=r"^seeds must be 0 or more, not -1$"):
+        experiments.run("synthetic", backends=["majority"], seeds=[-1])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["1", "001", "1.0", "0x10", "1e3", "yes", "no", "on", "null", "~", "2020-01-01", "12:30"],
+)
+def test_class_is_called_as_it_was_written(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"name: mine\npositive_class: {name}\ndata: {{classes: [{name}, other]}}\n")
+    for plan in (
+        load(file),
+        load("synthetic", given({}, [f"positive_class={name}", f"data.classes=[{name}, other]"])),
+        load("synthetic", given({}, [f"data.classes={{{name}: [{name}], other: [b]}}"])),
+    ):
+        assert plan.positive_class in (name, "all")
+        assert list(plan.data.classes or ()) == [name, "other"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("a, b", "a, b"),
+        ("a: b", "a: b"),
+        ("a #b", "a #b"),
+        ("#1", "#1"),
+        ("'001'", "001"),
+        ('"x y"', "x y"),
+        ("'a", "'a"),
+        ("[a]", "[a]"),
+        ("@x", "@x"),
+    ],
+)
+def test_text_of_the_command_line_needs_no_yaml(typed: str, name: str) -> None:
+    assert load("synthetic", given({}, [f"positive_class={typed}"])).positive_class == name
+
+
+def test_null_is_nothing_where_a_key_may_be_left_out_and_options_keep_yaml_types() -> None:
+    plan = load(
+        "malaria",
+        given({}, ["data.layout=null", "backend_options.elephas={frequency: 3, merge: true}"]),
+    )
+    assert plan.data.layout is None
+    assert plan.backend_options == {"elephas": {"frequency": 3, "merge": True}}
+
+
+def test_key_that_stands_twice_in_a_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "twice.yaml"
+    file.write_text("name: a\npositive_class: x\nepochs: 2\nepochs: 3\n")
+    with pytest.raises(ExperimentError, match="key 'epochs' in line 4 stands there twice"):
+        load(file)
+
+
+def test_folder_in_place_of_an_experiment_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError, match="is a folder; name a YAML file in it"):
+        load(tmp_path)
 
 
 def test_batch_below_workers_is_refused() -> None:

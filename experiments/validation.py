@@ -1,0 +1,143 @@
+"""What is wrong with an experiment, in a line that names what the user wrote."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from experiments.config import Experiment
+from experiments.schema_yaml import field_type, models_in
+
+_EMPTY, _MISSING = ("string_too_short", "too_short"), "missing"
+#: Problems with nothing, which is not shown.
+_ABSENT = (*_EMPTY, _MISSING)
+_MUST = "must be "
+#: Problems of pydantic's in other words, with its figures.
+_RULES = {
+    "greater_than_equal": "must be {ge:,.12g} or more",
+    "greater_than": "must be more than {gt:,.12g}",
+    "less_than_equal": "must be {le:,.12g} or less",
+    "less_than": "must be less than {lt:,.12g}",
+    "finite_number": "must be a finite number",
+    "literal_error": "must be {expected}",
+    "string_type": "must be a text",
+    "string_too_long": "must have {max_length} characters or fewer",
+    "string_pattern_mismatch": "must fit the pattern {pattern}",
+    **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false"),
+    **dict.fromkeys(
+        ("int_parsing", "int_parsing_size", "int_type", "int_from_float"), "must be a whole number"
+    ),
+    **dict.fromkeys(("float_parsing", "float_type"), "must be a number"),
+    **dict.fromkeys(("tuple_type", "list_type"), "must be a list such as [a, b]"),
+    **dict.fromkeys(
+        ("dict_type", "model_type", "model_attributes_type"), "must be a mapping of keys to values"
+    ),
+    **dict.fromkeys(_EMPTY, "must not be empty"),
+    _MISSING: "is missing",
+}
+_LONGEST_VALUE = 60  # characters
+_MOST = 3
+
+
+def explain(
+    error: ValidationError,
+    path: Path,
+    root: yaml.Node | None,
+    places: Mapping[tuple[str, ...], str],
+) -> str:
+    """Return one line for each problem, at most three.
+
+    Parameters
+    ----------
+    path, root
+        The experiment file and its content.
+    places
+        What the user wrote to override a key, by its parts.
+    """
+    lines: dict[tuple[str, str], list[str]] = {}
+    for problem in _deepest(error.errors()):
+        said, rule, value = _parts(problem, path, root, places)
+        lines.setdefault((said, value), []).append(rule)
+    return "\n".join(
+        f"{said}{_either(rules)}{value}" for (said, value), rules in [*lines.items()][:_MOST]
+    )
+
+
+def _parts(
+    problem: Any, path: Path, root: yaml.Node | None, places: Mapping[tuple[str, ...], str]
+) -> tuple[str, str, str]:
+    """Return what is wrong: its place, the rule that it breaks, and the value that was found."""
+    loc = _keys(problem)
+    keys = tuple(str(key) for key in loc)
+    # A rule about several keys has the place of what holds them.
+    near = [part for part in places if keys and part[: len(keys)] == keys[: len(part)]]
+    if near:
+        place, below = places[near[0]], loc[len(near[0]) :]
+    elif keys or not places:
+        place, below = f"{path}{_line_number(root, keys)}", loc
+    else:  # what was overridden does not go with the file
+        place, below = "", []
+    named = ".".join(key for key in below if isinstance(key, str))
+    named = f": {named}" if named and place else named
+    if problem["type"] == "extra_forbidden":
+        return f"{place}: ", f"there is no key '{'.'.join(keys)}'; {_hint(keys)}", ""
+    rule = _RULES.get(problem["type"])
+    if rule is None:
+        message = problem["msg"].removeprefix("Value error, ")
+        return f"{place}{named}: " if place else "", message, ""
+    value = "" if problem["type"] in _ABSENT else f", not {shown(problem['input'])}"
+    return f"{place}{named} ", rule.format(**problem.get("ctx", {})), value
+
+
+def _deepest(problems: list[Any]) -> list[Any]:
+    """Leave out the problems of a key below which there is one too: it is the reason."""
+    places = [_keys(problem) for problem in problems]
+    return [
+        problem
+        for problem, keys in zip(problems, places, strict=True)
+        if not any(len(other) > len(keys) and other[: len(keys)] == keys for other in places)
+    ]
+
+
+def _keys(problem: Any) -> list[Any]:
+    return [key for key in problem["loc"] if not _is_branch(key)]
+
+
+def _is_branch(key: Any) -> bool:
+    """Tell whether a part of a place is pydantic's name for one of the types that a key takes."""
+    return isinstance(key, str) and key.startswith(("dict[", "tuple[", "list["))
+
+
+def _either(rules: list[str]) -> str:
+    first, *others = dict.fromkeys(rules)
+    return " or ".join([first, *(rule.removeprefix(_MUST) for rule in others)])
+
+
+def shown(value: Any) -> str:
+    """Return a value as a message names it: in few characters."""
+    text = f"'{value}'" if isinstance(value, str) else str(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
+
+
+def _hint(keys: tuple[str, ...]) -> str:
+    models = models_in(field_type(Experiment, list(keys[:-1]))) if keys[:-1] else [Experiment]
+    fields = [name for model in models for name in model.model_fields]
+    near = get_close_matches(keys[-1], fields, n=1)
+    return f"did you mean '{near[0]}'?" if near else f"keys here: {', '.join(fields)}"
+
+
+def _line_number(root: yaml.Node | None, keys: tuple[str, ...]) -> str:
+    """Return ``, line N`` for the deepest of ``keys`` that stands in the file."""
+    node, line = root, 0
+    for key in keys:
+        if not isinstance(node, yaml.MappingNode):
+            break
+        found = [pair for pair in node.value if pair[0].value == key]
+        if not found:
+            break
+        line = found[0][0].start_mark.line + 1
+        node = found[0][1]
+    return f", line {line}" if line else ""
