@@ -34,7 +34,9 @@ from data.schema import REJECT_SCHEMA, SPLITS
 from data.spark_job import run_tasks
 from data.spellings import notes_on_spelling
 from data.splitting import SplitManifest, make_split, regroup
-from data.synthetic import is_synthetic, synthetic_source
+from data.synthetic import synthetic_source
+from data.synthetic_mark import shows_synthetic
+from data.targets import refuse_inside
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -97,6 +99,7 @@ def prepare(
     """
     folder = OutputFolder(output)
     folder.check()
+    refuse_inside(folder.uri, config.source)
     source, index = _read_source(config, folder, drawings)
     digest = inputs_digest(index, config)
     if folder.is_finished() and folder.holds(config, digest):
@@ -151,7 +154,7 @@ def _plan(config: DataConfig, index: Index, before: SplitManifest | None) -> _Pl
         (*index.notes, *notes, *_note_on_split(manifest, before, config.split.by)),
         manifest,
         thin_training(order_rows(table, manifest, config.split.seed), config.split.train_images),
-        is_synthetic(index.root),
+        shows_synthetic(index),
     )
 
 

@@ -18,6 +18,7 @@ from data.delimited import Row, read_rows
 from data.errors import DataError
 from data.names import one_spelling
 from data.object_listing import objects_below
+from data.object_store import is_object
 from data.schema import INDEX_SCHEMA, REJECT_SCHEMA
 from data.storage import locate, read_bytes
 from data.walk import files_below
@@ -208,7 +209,7 @@ def list_source(uri: str) -> Listing:
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{uri} cannot be listed: {error}") from None
     folder = root
-    if "://" in uri:
+    if is_object(uri):
         folder = uri.rstrip("/").removesuffix(f"/{table}")
     return Listing(folder, filesystem, root, files, sizes, unusable, table)
 
