@@ -21,9 +21,9 @@ from pydantic import ValidationError
 
 from backends import create
 from data.prepared import PreparedData
+from data.process_environment import for_spark
 from experiments import isolation, launch, processes
 from experiments import private_network as private_network_module
-from experiments.cluster import spark_environment
 from experiments.config import Experiment, RunPlan, SparkConfig
 from experiments.errors import ExperimentError
 from experiments.isolation import check_private, exposure, needs_network, other_people
@@ -118,7 +118,7 @@ class _Launching(Intruder):
         lines = " ".join(" ".join(one.cmdline()) for one in processes if one.name() == "java")
         master = re.search(r"spark://127\.0\.0\.1:\d+", lines)
         assert master, lines
-        environment = spark_environment() | {"HOME": "/tmp"}
+        environment = for_spark() | {"HOME": "/tmp"}
         environment.pop("SPARK_CONF_DIR", None)
         program = [f"{environment['SPARK_HOME']}/bin/spark-class", "org.apache.spark.deploy.Client"]
         needed = [f"{environment['JAVA_HOME']}/bin/java", program[0]]
