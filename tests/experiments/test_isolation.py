@@ -184,6 +184,7 @@ _RESNET = {"name": "transfer", "backbone": "ResNet50", "trainable": True}
         ("elephas", {"spark": {"conf": {"spark.eventLog.dir": "hdfs://a/b"}}}, "eventLog.dir"),
         ("elephas", {"spark": {"conf": {"spark.eventLog.dir": "file:///b"}}}, ""),
         ("elephas", {"spark": {"conf": {"spark.ui.enabled": "true"}}}, "pages"),
+        ("elephas", {"spark": {"conf": {"spark.driver.host": "10.0.0.1"}}}, "driver.host names"),
     ],
 )
 def test_run_has_a_private_network_unless_it_needs_more(
