@@ -1,10 +1,11 @@
 """An experiment: everything that decides a run, frozen and validated before anything starts."""
 
+import os
 import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from backends.registry import check_names, known
 from data.config import Address, DataConfig, Seed
@@ -51,7 +52,7 @@ class SparkConfig(_Frozen):
     #: one that Spark sends them; ``image``: the one that their machines or containers come with.
     environment: Literal["path", "archive", "image"] = "path"
     #: File, or address that Spark or this machine reads, that ``python -m deploy pack`` has made.
-    environment_archive: str | None = None
+    environment_archive: Annotated[str, AfterValidator(os.path.expanduser)] | None = None
     #: Path of Python in the executors' image.
     environment_python: str = IMAGE_PYTHON
     #: Settings for Spark as they are, stronger than the harness's and the backend's own.
