@@ -11,12 +11,15 @@ import csv
 import gzip
 import itertools
 import math
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from data.addresses import local_path
+from data.delimited import decoded
 from data.errors import DataError
 from data.layouts.c_nmc import CLASS_OF_LABEL, parse_name
 
@@ -67,7 +70,7 @@ def people(file_list: str | Path | None, seed: int, share: float = 1.0) -> list[
     DataError
         When the list cannot be read or names no training image.
     """
-    paths = sorted(_made_up() if file_list is None else _listed(Path(file_list)))
+    paths = sorted(_made_up() if file_list is None else _listed(local_path(file_list)))
     training = [path for path in paths if "/fold_" in path]
     generator = np.random.default_rng([seed, len(paths)])
     preliminary = _divide(_below(paths, PRELIMINARY_FOLDER), _PRELIMINARY, generator)
@@ -90,20 +93,24 @@ def label_rows(everybody: Iterable[Person]) -> list[tuple[str, str, str]]:
 def _listed(file_list: Path) -> list[str]:
     """Read the publisher's names, which start below the folder that holds all."""
     try:
-        content = file_list.expanduser().read_bytes()
-        text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode()
+        content = file_list.read_bytes()
+        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
     except FileNotFoundError:
         raise DataError(f"{file_list}: there is no such list of files") from None
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{file_list} cannot be read as a list of files: {error}") from None
-    paths = [line.partition("\t")[0] for line in text.splitlines()]
+    paths = [line.partition("\t")[0] for line in decoded(content, str(file_list)).splitlines()]
     below = [path.partition("/")[2] for path in paths if path.lower().endswith(".bmp")]
+    for path in below:
+        # The images are drawn under these names, and nowhere but in the folder of the set.
+        if path.startswith("/") or ".." in PurePosixPath(path).parts:
+            raise DataError(f"{file_list} names a file outside its folder: {path}")
     if not any("/fold_" in path for path in below):
         raise DataError(
             f"{file_list} names no image of C-NMC; its lines are path, tab, size, for example "
             "C-NMC_Leukemia/training_data/fold_0/all/UID_1_1_1_all.bmp"
         )
-    return below
+    return [*dict.fromkeys(below)]
 
 
 def _made_up() -> list[str]:

@@ -19,9 +19,10 @@ from data.oddities import oddities
 from data.prepared import DATASET_FILE, REJECTS_FILE, open_prepared
 from data.schema import SPLITS
 from data.shards import pixels_of
+from data.spellings import notes_on_spelling
 from data.splitting import SplitManifest, regroup
 from data.storage import exists, locate, read_bytes
-from data.synthetic import NOTICE_FILE
+from data.synthetic_mark import shows_synthetic
 
 #: Name of the row that counts all classes together.
 ALL_CLASSES = "all classes"
@@ -152,14 +153,14 @@ def _describe_index(
     return Description(
         source=index.root,
         layout=index.layout,
-        synthetic=exists(*_below(index.root, NOTICE_FILE)),
+        synthetic=shows_synthetic(index),
         prepared=False,
         group_word=_group_word(index.layout),
         classes=_count_classes(table, class_names, index.layout),
         total=_count(table, ALL_CLASSES, index.layout),
         splits=_count_splits(parts, class_names, index.layout),
         rejects=index.rejects,
-        notes=(*notes, *oddities(index)),
+        notes=(*notes, *notes_on_spelling(table), *oddities(index)),
         table=table,
     )
 

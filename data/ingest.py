@@ -26,15 +26,17 @@ from data.duplicates import find_duplicates
 from data.errors import DataError
 from data.inputs import inputs_digest
 from data.layouts import Index, read_index
-from data.oddities import notes_on_case
 from data.output import OutputFolder, write_error
 from data.prepared import FilePart, PreparedData, Summary, open_prepared
 from data.reuse import PLACE_SCHEMA, with_places
 from data.row_order import order_rows, thin_training
 from data.schema import REJECT_SCHEMA, SPLITS
 from data.spark_job import run_tasks
+from data.spellings import notes_on_spelling
 from data.splitting import SplitManifest, make_split, regroup
-from data.synthetic import is_synthetic, synthetic_source
+from data.synthetic import synthetic_source
+from data.synthetic_mark import shows_synthetic
+from data.targets import refuse_inside
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -97,6 +99,7 @@ def prepare(
     """
     folder = OutputFolder(output)
     folder.check()
+    refuse_inside(folder.uri, config.source)
     source, index = _read_source(config, folder, drawings)
     digest = inputs_digest(index, config)
     if folder.is_finished() and folder.holds(config, digest):
@@ -144,14 +147,14 @@ def _plan(config: DataConfig, index: Index, before: SplitManifest | None) -> _Pl
     table, class_names, notes = select_classes(index, config.classes)
     table = regroup(table, config.split.by)
     manifest = make_split(table, config.split, before)
-    notes = (*notes, *notes_on_case(table))
+    notes = (*notes, *notes_on_spelling(table))
     return _Plan(
         index,
         class_names,
         (*index.notes, *notes, *_note_on_split(manifest, before, config.split.by)),
         manifest,
         thin_training(order_rows(table, manifest, config.split.seed), config.split.train_images),
-        is_synthetic(index.root),
+        shows_synthetic(index),
     )
 
 

@@ -12,7 +12,8 @@ from data.config import DataConfig
 from data.errors import DataError
 from data.prepared import DATASET_FILE, FORMAT, REJECTS_FILE, SPLIT_FILE, Summary
 from data.splitting import SplitManifest
-from data.storage import exists, locate, read_bytes, write_bytes
+from data.storage import absolute, exists, locate, read_bytes, write_bytes
+from data.targets import check_folder_target
 
 #: Stands in the folder from the first file to the last: its content may be removed.
 MARKER_FILE = "unfinished.txt"
@@ -40,7 +41,7 @@ class OutputFolder:
         self._filesystem, self.root = locate(uri)
         self.is_local = isinstance(self._filesystem, fs.LocalFileSystem)
         #: As it is handed to executors, whose working folder is another.
-        self.uri = uri if "://" in uri else self.root
+        self.uri = absolute(uri)
 
     def check(self) -> None:
         """Refuse a folder that holds anything but a data set or what is left of one.
@@ -50,8 +51,7 @@ class OutputFolder:
         DataError
             Naming what stands in the way.
         """
-        if self._filesystem.get_file_info(self.root).type == fs.FileType.File:
-            raise DataError(f"{self.uri} is a file; name a folder for the data set")
+        check_folder_target(self.uri)
         names = self._names()
         if not names or self._has(MARKER_FILE) or self.is_finished():
             foreign = [name for name in names if _OWN_NAME.fullmatch(name) is None]

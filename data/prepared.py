@@ -24,10 +24,11 @@ from pydantic import BaseModel, ConfigDict
 
 from data.errors import DataError
 from data.imbalance import Draws, class_weights
+from data.names import one_spelling
 from data.schema import SPLITS
 from data.shards import Dtype, Piece, Shard, cut
 from data.splitting import SplitManifest
-from data.storage import exists, locate, read_bytes
+from data.storage import absolute, exists, locate, read_bytes
 
 DATASET_FILE = "dataset.json"
 SPLIT_FILE = "split.json"
@@ -204,7 +205,7 @@ def open_prepared(uri: str | Path) -> PreparedData:
     if summary.format != FORMAT:
         raise DataError(f"{uri} has format {summary.format}, this version reads {FORMAT}")
     manifest = SplitManifest.from_json(read_bytes(filesystem, f"{root}/{SPLIT_FILE}").decode())
-    prepared = PreparedData(str(uri) if "://" in str(uri) else root, summary, manifest)
+    prepared = PreparedData(absolute(uri), summary, manifest)
     if manifest.checksum != summary.split_checksum:
         raise DataError(f"{uri}: {SPLIT_FILE} was changed after the data set was made")
     _check_rows(prepared)
@@ -226,7 +227,7 @@ def _check_rows(prepared: PreparedData) -> None:
                     f"{prepared.uri}: group {group} stands in '{split}' and the manifest says "
                     f"'{expected}'; prepare the data again"
                 )
-            side = sides.setdefault(patient, split)
+            side = sides.setdefault(one_spelling(patient), split)
             if side != split and prepared.manifest.by == "patient":
                 raise DataError(
                     f"{prepared.uri}: patient {patient} stands in '{side}' and in '{split}'; "

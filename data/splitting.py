@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from data.config import SplitConfig
 from data.errors import DataError
+from data.names import likeness, one_spelling
 from data.schema import SPLITS
 from data.split_search import draw
 from data.storage import locate, read_bytes, write_bytes
@@ -59,7 +60,7 @@ class SplitManifest:
         """
         try:
             content = json.loads(text, object_pairs_hook=_without_duplicates)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"the split manifest is not JSON: {error}") from None
         if not isinstance(content, dict) or content.keys() != _MANIFEST_KEYS:
             raise DataError(
@@ -69,6 +70,8 @@ class SplitManifest:
             raise DataError(
                 f"the split manifest divides by '{content['by']}', not patient or image"
             )
+        if type(content["seed"]) is not int:
+            raise DataError("the split manifest's seed must be a whole number")
         if not isinstance(content["assignments"], dict):
             raise DataError("the split manifest's assignments must map each group to a split")
         for group, split in content["assignments"].items():
@@ -96,7 +99,7 @@ class SplitManifest:
         """Read a manifest from ``path``; raise DataError naming the file when it is unusable."""
         filesystem, location = locate(path)
         try:
-            text = read_bytes(filesystem, location).decode()
+            text = read_bytes(filesystem, location).decode("utf-8-sig")
         except FileNotFoundError:
             raise DataError(f"{path}: there is no such split manifest") from None
         except (OSError, UnicodeDecodeError) as error:
@@ -176,6 +179,8 @@ def _given(table: pa.Table, config: SplitConfig) -> SplitManifest:
             f"{config.manifest} divides by {manifest.by} and by {config.by} was asked for; "
             f"ask for by {manifest.by} or make another manifest"
         )
+    if manifest.by == "patient":
+        manifest = replace(manifest, assignments=_in_one_spelling(manifest, str(config.manifest)))
     missing = sorted(set(table.column("group").to_pylist()) - manifest.assignments.keys())
     if missing:
         raise DataError(
@@ -183,6 +188,18 @@ def _given(table: pa.Table, config: SplitConfig) -> SplitManifest:
             f"({_some(missing)}); make a new one with 'python -m data split'"
         )
     return manifest
+
+
+def _in_one_spelling(manifest: SplitManifest, path: str) -> dict[str, str]:
+    """Return the assignments under the names that the groups have in an index."""
+    assignments: dict[str, str] = {}
+    for group, side in manifest.assignments.items():
+        if assignments.setdefault(one_spelling(group), side) != side:
+            raise DataError(
+                f"{path} puts the patient {one_spelling(group)}, whose name is encoded in two "
+                "ways, on two sides; make a new one with 'python -m data split'"
+            )
+    return assignments
 
 
 def _stratified(table: pa.Table, config: SplitConfig) -> dict[str, str]:
@@ -293,8 +310,16 @@ def _check_enough(counts: np.ndarray, class_names: list[str], by: str, parts: in
         if groups < parts:
             raise DataError(
                 f"class '{name}' has {groups} {what} to divide among {parts} parts, which need "
-                "at least one each; leave the class out or merge it with another"
+                f"at least one each; {_advice(name, class_names)}"
             )
+
+
+def _advice(name: str, class_names: Iterable[str]) -> str:
+    """Say what to do about a class that is too small, above all if it is another one misspelt."""
+    alike = [other for other in class_names if other != name and likeness(other) == likeness(name)]
+    if alike:
+        return f"if it is '{alike[0]}' written in another way, write both alike or merge them"
+    return "leave the class out or merge it with another"
 
 
 def _check_classes(table: pa.Table, manifest: SplitManifest) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from data.addresses import local_path
 from data.entry import begin
 from experiments.chaos_cli import chaos
 from experiments.cli import FAILED_STATUS, plain_errors, run
@@ -40,6 +41,7 @@ def send(
         from experiments.outbox import OUTBOX, count, send_waiting
 
         remove_abandoned_temporary()
+        work = local_path(work)
         remove_abandoned(work / OUTBOX)
         sent = send_waiting(work / OUTBOX)
         left = count(work / OUTBOX)

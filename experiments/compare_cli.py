@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from data.addresses import local_path
 from data.own_folders import temporary_folder
 from experiments.cli import plain_errors
 from experiments.store_address import usual_uri
@@ -35,6 +36,7 @@ def compare(
     Without --experiment and --run, the newest comparison is taken.
     """
     with plain_errors(debug=False), temporary_folder("compare") as folder:
+        output = local_path(output)
         from experiments import comparison
         from experiments.abandoned import tidy
         from experiments.comparison import tables

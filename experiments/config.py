@@ -1,16 +1,16 @@
 """An experiment: everything that decides a run, frozen and validated before anything starts."""
 
+import os
 import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from backends.registry import check_names, known
-from data.config import DataConfig, Seed
+from data.config import Address, DataConfig, Seed
 from data.imbalance import Imbalance
 from data.names import visible
-from data.object_store import holds_credentials, is_object
 from experiments.record_names import key_parts
 from experiments.store_address import DEFAULT_URI
 from models import ModelConfig, OptimizerConfig
@@ -52,7 +52,7 @@ class SparkConfig(_Frozen):
     #: one that Spark sends them; ``image``: the one that their machines or containers come with.
     environment: Literal["path", "archive", "image"] = "path"
     #: File, or address that Spark or this machine reads, that ``python -m deploy pack`` has made.
-    environment_archive: str | None = None
+    environment_archive: Annotated[str, AfterValidator(os.path.expanduser)] | None = None
     #: Path of Python in the executors' image.
     environment_python: str = IMAGE_PYTHON
     #: Settings for Spark as they are, stronger than the harness's and the backend's own.
@@ -146,10 +146,10 @@ class Experiment(_Frozen):
     tracking_uri: Annotated[str, Field(min_length=1)] = DEFAULT_URI
     #: Folder or ``s3://`` prefix for prepared data, which executors must reach; None takes the
     #: folder of ``--work``.
-    prepared: str | None = None
+    prepared: Address | None = None
     #: Folder or ``s3://`` prefix for what runs leave, where MLflow makes the experiment anew; None
     #: leaves it to MLflow.
-    artifacts: str | None = None
+    artifacts: Address | None = None
     #: Before the first of several runs, start every backend once without training: the first one
     #: would otherwise pay for files that are not in memory yet.
     warm_up: bool = True
@@ -174,16 +174,6 @@ class Experiment(_Frozen):
     @classmethod
     def _known_backends(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return check_names(value)
-
-    @field_validator("prepared", "artifacts")
-    @classmethod
-    def _without_credentials(cls, value: str | None) -> str | None:
-        if value is not None and is_object(value) and holds_credentials(value):
-            raise ValueError(
-                "an address holds bucket and prefix alone; credentials belong in "
-                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE"
-            )
-        return value
 
     @field_validator("tracking_uri")
     @classmethod

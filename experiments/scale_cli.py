@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from data.addresses import local_path
 from experiments.cli import plain_errors
 
 
@@ -40,6 +41,7 @@ def scale(
 ) -> None:
     """Run backends with more and more workers and images; say where each stops paying."""
     with plain_errors(debug=False):
+        work, output = local_path(work), local_path(output)
         from experiments import scaling
         from experiments.console import Console, plain_console
         from experiments.errors import ExperimentError

@@ -1,12 +1,10 @@
 """What every layout gets (a listing of names) and gives (an index of images)."""
 
-import csv
-import io
 import sys
 from array import array
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
 from typing import Protocol
 
@@ -16,8 +14,11 @@ import pyarrow.compute as pc
 from pyarrow import fs
 
 from data.config import DataConfig, LayoutName
+from data.delimited import Row, read_rows
 from data.errors import DataError
+from data.names import one_spelling
 from data.object_listing import objects_below
+from data.object_store import is_object
 from data.schema import INDEX_SCHEMA, REJECT_SCHEMA
 from data.storage import locate, read_bytes
 from data.walk import files_below
@@ -61,28 +62,16 @@ class Listing:
         """The CSV files."""
         return [path for path in self.files if path.lower().endswith(".csv")]
 
-    def read_rows(
-        self, path: str, columns: Collection[str], delimiter: str = ","
-    ) -> list[dict[str, str]]:
-        """Return the rows of a table below the folder; empty cells are empty strings.
+    def read_rows(self, path: str, columns: Collection[str], delimiter: str = ",") -> list[Row]:
+        """Return the rows of a table below the folder, as `data.delimited` reads them.
 
         Raises
         ------
         DataError
-            When it is not UTF-8 or lacks one of ``columns``.
+            When it is damaged or lacks one of ``columns``.
         """
-        try:
-            text = read_bytes(self.filesystem, f"{self.root}/{path}").decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise DataError(f"{self.uri}/{path} is not UTF-8 text; save it as UTF-8") from None
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-        found = reader.fieldnames or ()
-        if not set(found) >= set(columns):
-            raise DataError(
-                f"{self.uri}/{path} must have the columns {', '.join(columns)}; "
-                f"it has {', '.join(found) or 'none'}"
-            )
-        return [{name: (row[name] or "").strip() for name in columns} for row in reader]
+        content = read_bytes(self.filesystem, f"{self.root}/{path}")
+        return read_rows(content, f"{self.uri}/{path}", columns, delimiter)
 
 
 @dataclass(frozen=True)
@@ -140,14 +129,19 @@ class IndexBuilder:
     def add(
         self, path: str, *, image_id: str, class_name: str, patient_id: str, fold: str = ""
     ) -> None:
-        """Take an image."""
+        """Take an image; names of classes, patients and folds get their one spelling.
+
+        A class or a patient without a visible name is a reject.
+        """
+        names = tuple(map(_name, (class_name, patient_id, fold)))
+        if not all(names[:2]):
+            self.reject(path, f"has no name for its {'patient' if names[0] else 'class'}")
+            return
         place = self._places.setdefault(image_id, len(self._places))
         if place < len(self._columns["path"]):
             self.reject(path, f"has the same image name as {self._columns['path'][place]}")
             return
-        # The same few names occur again and again, each time as another object.
-        shared = (sys.intern(value) for value in (class_name, patient_id, fold))
-        for column, value in zip(self._columns.values(), (image_id, path, *shared), strict=True):
+        for column, value in zip(self._columns.values(), (image_id, path, *names), strict=True):
             column.append(value)
 
     def reject(self, path: str, reason: str) -> None:
@@ -215,7 +209,7 @@ def list_source(uri: str) -> Listing:
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{uri} cannot be listed: {error}") from None
     folder = root
-    if "://" in uri:
+    if is_object(uri):
         folder = uri.rstrip("/").removesuffix(f"/{table}")
     return Listing(folder, filesystem, root, files, sizes, unusable, table)
 
@@ -267,6 +261,12 @@ def _is_hidden(path: str) -> bool:
         return False
     parts = path.split("/")
     return any(part.startswith(".") or part == "__MACOSX" for part in parts)
+
+
+@lru_cache(maxsize=4096)
+def _name(name: str) -> str:
+    # The same few names occur again and again, each time as another object.
+    return sys.intern(one_spelling(name))
 
 
 def stem(path: str) -> str:

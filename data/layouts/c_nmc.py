@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from data.config import DataConfig, LayoutName
+from data.delimited import Row
+from data.errors import DataError
 from data.layouts.base import Index, IndexBuilder, Listing, stem
+from data.names import likeness, one_spelling
 
 PRELIMINARY = "preliminary"
 LABELS_COLUMNS = ("Patient_ID", "new_names", "labels")
@@ -34,7 +37,7 @@ def parse_name(name: str) -> Cell | None:
 
     A small h is the same patient as a capital one: one published copy mixes them.
     """
-    match = _NAME.fullmatch(stem(name))
+    match = _NAME.fullmatch(one_spelling(stem(name)))
     if match is None:
         return None
     return Cell(match["patient"].upper(), match["class_name"].lower())
@@ -50,7 +53,7 @@ def add_training(builder: IndexBuilder, root: str, paths: Iterable[str]) -> None
     """Add the images whose own name carries patient and class."""
     for path in paths:
         cell = parse_name(path)
-        folder = path.rpartition("/")[0].rpartition("/")[2].lower()
+        folder = one_spelling(path.rpartition("/")[0].rpartition("/")[2]).lower()
         if cell is None:
             builder.reject(path, "is not named UID_<patient>_<image>_<cell>_<all|hem>")
         elif folder in CLASS_OF_LABEL.values() and folder != cell.class_name:
@@ -66,7 +69,7 @@ def add_training(builder: IndexBuilder, root: str, paths: Iterable[str]) -> None
 
 
 def add_preliminary(
-    builder: IndexBuilder, labels: str, rows: Iterable[dict[str, str]], numbered: Iterable[str]
+    builder: IndexBuilder, labels: str, rows: Iterable[Row], numbered: Iterable[str]
 ) -> list[str]:
     """Add the images of the preliminary test; return the numbered images that are not in it.
 
@@ -88,16 +91,23 @@ def add_preliminary(
         # The final test set uses the same numbers and is published without labels.
         if "final" in path.lower() or not PurePosixPath(path).is_relative_to(folder):
             other.append(path)
-        elif (name := PurePosixPath(path).name) in path_of:
+        elif (name := one_spelling(PurePosixPath(path).name)) in path_of:
             builder.reject(path, f"has the same image name as {path_of[name]}")
         else:
             path_of[name] = path
+    said: dict[str, Row] = {}
     for row in rows:
-        found = path_of.pop(row["new_names"], None)
+        name = one_spelling(row["new_names"])
+        if said.setdefault(name, row) is not row:
+            _refuse_contradiction(labels, said[name], row)
+            builder.reject(f"{labels}, row {row.number}", "names an image a second time")
+            continue
+        found = path_of.pop(name, None)
         cell = parse_name(row["Patient_ID"])
         if found is None:
-            builder.reject(str(folder / row["new_names"]), f"is listed in {labels} and missing")
-        elif cell is None or cell.class_name != CLASS_OF_LABEL.get(row["labels"]):
+            builder.reject(str(folder / name), f"is listed in {labels} and missing")
+        # Spreadsheets make 1.0 of a label.
+        elif cell is None or cell.class_name != CLASS_OF_LABEL.get(likeness(row["labels"])):
             builder.reject(found, f"{labels} calls it {row['Patient_ID']}, label {row['labels']}")
         else:
             builder.add(
@@ -110,6 +120,14 @@ def add_preliminary(
     for path in path_of.values():
         builder.reject(path, f"has no row in {labels}")
     return other
+
+
+def _refuse_contradiction(labels: str, first: Row, row: Row) -> None:
+    if first.cells != row.cells:
+        raise DataError(
+            f"{labels} has two different rows for {row['new_names']}, {first.number} and "
+            f"{row.number}; keep the right one"
+        )
 
 
 def photograph_of(image_id: str) -> str:

@@ -1,15 +1,19 @@
 """A CSV file ``path,label,group``, for images that lie in no layout known here."""
 
-import csv
-import posixpath
-
-from pyarrow import fs
+from collections.abc import Sequence
 
 from data.config import DataConfig, LayoutName
+from data.delimited import Row, has_columns
 from data.errors import DataError
 from data.layouts.base import Index, IndexBuilder, Listing, without_suffix
+from data.layouts.table_files import TableFiles
+from data.names import one_spelling
 
 COLUMNS = ("path", "label", "group")
+#: Bytes of a table in which its header is looked for.
+_HEADER_BYTES = 4096
+#: Numbers of rows in a note.
+_ROWS_SHOWN = 5
 
 
 class CsvTable:
@@ -25,7 +29,8 @@ class CsvTable:
     def read(self, listing: Listing, config: DataConfig) -> Index:
         """Take every row whose image exists; paths start at the CSV file's folder.
 
-        An image below the folder that no row names is a reject, as is a row without an image.
+        An image below the folder that no row names is a reject, as is a row without an image. A
+        row that says nothing new of an image is a reject under its number.
         """
         tables = _fitting(listing) if listing.table is None else [listing.table]
         if len(tables) != 1:
@@ -35,39 +40,64 @@ class CsvTable:
                 f"found {found}"
             )
         table = tables[0]
-        rows = [(_relative(row["path"], listing), row) for row in listing.read_rows(table, COLUMNS)]
-        missing = _missing([path for path, _ in rows], listing)
-        _refuse_contradictions(f"{listing.uri}/{table}", rows)
-        builder = IndexBuilder()
-        for path, row in rows:
-            if not (row["path"] and row["label"] and row["group"]):
-                builder.reject(path, f"has a row in {table} without path, label or group")
-            elif path in missing:
-                builder.reject(path, f"is listed in {table} and was not found")
+        rows = listing.read_rows(table, COLUMNS)
+        files = TableFiles(listing)
+        path_of = files.find(row["path"] for row in rows)
+        placed = [(path_of.get(row["path"]), row) for row in rows]
+        _refuse_contradictions(f"{listing.uri}/{table}", placed)
+        builder, taken = IndexBuilder(), set[str]()
+        missing, incomplete = [], []
+        for path, row in placed:
+            if not all(row.cells.values()):
+                incomplete.append((path, row.number))
+            elif path is None:
+                builder.reject(
+                    files.relative(row["path"]), f"is listed in {table} and was not found"
+                )
+                missing.append(row.number)
+            elif path in taken:
+                builder.reject(f"{table}, row {row.number}", "names an image a second time")
             else:
+                taken.add(path)
                 builder.add(
                     path,
                     image_id=without_suffix(path),
                     class_name=row["label"],
                     patient_id=row["group"],
                 )
-        for path in sorted({*listing.images} - {path for path, _ in rows}):
+        for path, number in incomplete:
+            known = path is not None and path not in taken
+            builder.reject(
+                str(path) if known else f"{table}, row {number}",
+                f"has a row in {table} without label or group" if known else "is incomplete",
+            )
+            taken.add(str(path))
+        for path in sorted({*listing.images} - taken):
             builder.reject(path, f"has no row in {table}")
-        return builder.finish(self.name, listing)
+        return builder.finish(self.name, listing, _notes(table, missing))
 
 
-def _refuse_contradictions(table: str, rows: list[tuple[str, dict[str, str]]]) -> None:
+def _notes(table: str, missing: Sequence[int]) -> list[str]:
+    if not missing:
+        return []
+    shown = ", ".join(map(str, missing[:_ROWS_SHOWN]))
+    more = f" and {len(missing) - _ROWS_SHOWN:,} more" if len(missing) > _ROWS_SHOWN else ""
+    word = "row" if len(missing) == 1 else "rows"
+    return [f"Rows of {table} whose file is not there: {len(missing):,} ({word} {shown}{more})."]
+
+
+def _refuse_contradictions(table: str, placed: Sequence[tuple[str | None, Row]]) -> None:
     """Raise DataError for an image with two labels or patients: no program knows the true one."""
-    said: dict[str, tuple[str, str]] = {}
-    for path, row in rows:
-        found = row["label"], row["group"]
-        if not (path and all(found)):
+    said: dict[str, tuple[str, str, int]] = {}
+    for path, row in placed:
+        if not (path and all(row.cells.values())):
             continue  # a reject
-        first = said.setdefault(path, found)
-        if found != first:
+        found = one_spelling(row["label"]), one_spelling(row["group"])
+        *first, number = said.setdefault(path, (*found, row.number))
+        if [*found] != first:
             raise DataError(
-                f"{table} has two different rows for {path}: label and group "
-                f"{' and '.join(first)}, then {' and '.join(found)}; keep the right one"
+                f"{table} has two different rows for {path}, {number} and {row.number}: label and "
+                f"group {' and '.join(first)}, then {' and '.join(found)}; keep the right one"
             )
 
 
@@ -78,26 +108,6 @@ def _fitting(listing: Listing) -> list[str]:
         if "/" in path:
             continue
         with listing.filesystem.open_input_stream(f"{listing.root}/{path}") as stream:
-            first_line = stream.read(4096).decode("utf-8-sig", "replace").partition("\n")[0]
-        if set(next(csv.reader([first_line]), ())) >= set(COLUMNS):
-            found.append(path)
+            if has_columns(stream.read(_HEADER_BYTES), COLUMNS):
+                found.append(path)
     return found
-
-
-def _relative(path: str, listing: Listing) -> str:
-    """Return ``path`` from the listing's folder where it lies below it, else as it is."""
-    if not path:
-        return ""
-    if "://" not in path:
-        path = posixpath.normpath(posixpath.join(listing.root, path))
-        return path.removeprefix(f"{listing.root}/")
-    return path.removeprefix(f"{listing.uri}/")
-
-
-def _missing(paths: list[str], listing: Listing) -> set[str]:
-    """Return the paths without a file, asking the file system only for those not listed."""
-    unlisted = sorted({*paths} - {*listing.files} - {""})
-    infos = listing.filesystem.get_file_info([posixpath.join(listing.root, p) for p in unlisted])
-    return {
-        path for path, info in zip(unlisted, infos, strict=True) if info.type != fs.FileType.File
-    }

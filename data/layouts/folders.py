@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from data.config import DataConfig, LayoutName
 from data.errors import DataError
 from data.layouts.base import Index, IndexBuilder, Listing, without_suffix
+from data.names import one_spelling, plain_characters
 
 #: Folders above the classes that are a publisher's parts and not classes themselves.
 PART_NAMES = frozenset(
@@ -30,14 +31,15 @@ class Folders:
         """Take every image in a class folder whose path matches ``config.group_pattern``."""
         pattern = _compile(listing.uri, config.group_pattern)
         builder = IndexBuilder()
-        images = listing.images
+        images, unmatched = listing.images, []
         for path, (class_name, part) in zip(images, locate_classes(images), strict=True):
-            match = pattern.search(path)
+            match = pattern.search(plain_characters(path))
             patient = match and match["patient" if "patient" in pattern.groupindex else 1]
             if not class_name:
-                builder.reject(path, "does not stand in a class folder")
+                builder.reject(path, "does not stand in a class folder with a name")
             elif not patient:
-                builder.reject(path, f"does not match the group pattern {pattern.pattern}")
+                unmatched.append(path)
+                builder.reject(path, f"does not match the group pattern {config.group_pattern}")
             else:
                 builder.add(
                     path,
@@ -46,7 +48,16 @@ class Folders:
                     patient_id=patient,
                     fold=part,
                 )
-        return builder.finish(self.name, listing)
+        return builder.finish(self.name, listing, _notes(unmatched))
+
+
+def _notes(unmatched: Sequence[str]) -> list[str]:
+    if not unmatched:
+        return []
+    return [
+        f"Images left out because the group pattern finds no patient in their path: "
+        f"{len(unmatched):,} (for example {unmatched[0]!r})."
+    ]
 
 
 def locate_classes(paths: Sequence[str]) -> list[tuple[str, str]]:
@@ -57,7 +68,9 @@ def locate_classes(paths: Sequence[str]) -> list[tuple[str, str]]:
     """
     # A million paths lie in few folders: only these are taken apart.
     folders = [sys.intern(path.rpartition("/")[0]) for path in paths]
-    parts_of = {folder: PurePosixPath(folder).parts for folder in {*folders}}
+    parts_of = {
+        folder: tuple(map(one_spelling, PurePosixPath(folder).parts)) for folder in {*folders}
+    }
     every = [*parts_of.values()]
     depth = 0
     while len({parts[depth : depth + 1] for parts in every}) == 1 and every[0][depth:]:
@@ -83,8 +96,8 @@ def _compile(uri: str, group_pattern: str | None) -> re.Pattern[str]:
             r"the patient in parentheses, for example --group-pattern '(patient_\d+)'"
         )
     try:
-        pattern = re.compile(group_pattern)
-    except re.error as error:
+        pattern = re.compile(_plain_pattern(group_pattern))
+    except (re.error, OverflowError, RecursionError) as error:
         raise DataError(f"the group pattern {group_pattern} cannot be read: {error}") from None
     if not pattern.groups:
         raise DataError(
@@ -92,3 +105,14 @@ def _compile(uri: str, group_pattern: str | None) -> re.Pattern[str]:
             r"for example (patient_\d+)"
         )
     return pattern
+
+
+def _plain_pattern(pattern: str) -> str:
+    """Return ``pattern`` in the characters in which paths are searched."""
+    return plain_characters("".join(map(_plain_character, pattern)))
+
+
+def _plain_character(character: str) -> str:
+    # A full-width bracket is an ordinary one in the paths, and opens no group in the pattern.
+    ordinary = plain_characters(character)
+    return ordinary if ordinary == character or ordinary.isalnum() else re.escape(ordinary)

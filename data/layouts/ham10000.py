@@ -6,8 +6,10 @@ Several photographs show one lesion; which lesions are one patient's is not publ
 import re
 
 from data.config import DataConfig, LayoutName
+from data.delimited import Row
 from data.errors import DataError
 from data.layouts.base import Index, IndexBuilder, Listing, stem
+from data.names import one_spelling
 
 COLUMNS = ("lesion_id", "image_id", "dx")
 NOTE = (
@@ -41,19 +43,20 @@ class Ham10000:
         seen = set()
         for path in listing.images:
             name = stem(path)
-            row = rows.get(name)
+            row = rows.get(one_spelling(name))
             if name.endswith(_MASK):
                 continue
             if row is None:
                 builder.reject(path, f"has no row in {tables[0]}")
                 continue
-            seen.add(name)
+            seen.add(row["image_id"])
             if not row["dx"] or not row["lesion_id"]:
                 builder.reject(path, f"has no dx or no lesion_id in {tables[0]}")
             else:
                 builder.add(path, image_id=name, class_name=row["dx"], patient_id=row["lesion_id"])
-        for name in sorted(rows.keys() - seen):
-            builder.reject(name, f"has a row in {tables[0]} and no image")
+        for row in sorted(rows.values(), key=lambda row: row["image_id"]):
+            if row["image_id"] not in seen:
+                builder.reject(row["image_id"], f"has a row in {tables[0]} and no image")
         return builder.finish(self.name, listing, [NOTE])
 
 
@@ -61,14 +64,24 @@ def _metadata_files(listing: Listing) -> list[str]:
     return [path for path in listing.files if _METADATA.fullmatch(path)]
 
 
-def _read_rows(listing: Listing, table: str) -> dict[str, dict[str, str]]:
-    """Return the rows by image_id; raise DataError for other columns or a contradiction."""
+def _read_rows(listing: Listing, table: str) -> dict[str, Row]:
+    """Return the rows by the one spelling of image_id.
+
+    Raises
+    ------
+    DataError
+        When it has other columns, or rows that contradict each other.
+    """
     delimiter = "\t" if table.lower().endswith(".tab") else ","
-    rows: dict[str, dict[str, str]] = {}
+    rows: dict[str, Row] = {}
     for row in listing.read_rows(table, COLUMNS, delimiter):
-        first = rows.setdefault(row["image_id"], row)
-        if first != row:
+        place = f"{listing.uri}/{table}"
+        if not row["image_id"]:
+            raise DataError(f"{place}, row {row.number} has no image_id")
+        first = rows.setdefault(one_spelling(row["image_id"]), row)
+        if first.cells != row.cells:
             raise DataError(
-                f"{listing.uri}/{table} has two different rows for the image {row['image_id']}"
+                f"{place} has two different rows for the image {row['image_id']}: "
+                f"{first.number} and {row.number}"
             )
     return rows

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 from data.config import DataConfig, LayoutName
 from data.layouts.base import Index, IndexBuilder, Listing, stem
+from data.names import one_spelling
 
 CLASSES = {"parasitized": "Parasitized", "uninfected": "Uninfected"}
 
@@ -20,7 +21,7 @@ _NAME = re.compile(
 
 def parse_patient(name: str) -> str | None:
     """Return the patient (``C33``) from a cell's file name, or None for other names."""
-    match = _NAME.fullmatch(stem(name))
+    match = _match(name)
     return match["patient"].upper() if match else None
 
 
@@ -56,9 +57,13 @@ class Malaria:
 
 
 def _class_in_name(path: str) -> str | None:
-    match = _NAME.fullmatch(stem(path))
+    match = _match(path)
     return CLASSES.get((match["class_name"] or "").lower()) if match else None
 
 
+def _match(path: str) -> re.Match[str] | None:
+    return _NAME.fullmatch(one_spelling(stem(path)))
+
+
 def _class_of(path: str) -> str | None:
-    return CLASSES.get(PurePosixPath(path).parent.name.lower())
+    return CLASSES.get(one_spelling(PurePosixPath(path).parent.name).lower())

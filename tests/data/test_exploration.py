@@ -328,5 +328,5 @@ def test_oddities_of_names_and_sizes_are_told_without_reading(folder: Path) -> N
     assert not any("readme" in note for note in description.notes)
     (folder / "well/P0_x.png").write_bytes((folder / "well/p1_6.png").read_bytes())
     notes = describe(DataConfig(source=str(folder), group_pattern=r"(?i)(p\d+)_")).notes
-    assert any("'P0' and 'p0' differ in case only" in note for note in notes)
+    assert any("differ only in capitals" in n and "'P0' and 'p0'" in n for n in notes)
     assert "sick/p0_whole.svs" in list_source(str(folder)).files

@@ -158,7 +158,12 @@ def test_csv_paths_start_at_its_folder_or_at_the_root(tmp_path):
         assert sorted(column(index, "path")) == sorted(
             ["one/1.png", "2.png", f"{tmp_path}/elsewhere/3.png"]
         )
-        assert set(rejects(index)) == {"gone.png", "one/1.png", "2.png"}
+        assert rejects(index) == {
+            "gone.png": "is listed in images.csv and was not found",
+            "images.csv, row 6": "names an image a second time",
+            "images.csv, row 7": "is incomplete",
+        }
+        assert index.notes == ("Rows of images.csv whose file is not there: 1 (row 5).",)
 
 
 def test_csv_images_without_a_row_are_rejects(tmp_path):

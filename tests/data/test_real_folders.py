@@ -134,13 +134,14 @@ def test_name_that_is_no_text_is_a_reject(spark, folder: Path) -> None:
 
 
 @pytest.mark.spark
-def test_patients_that_differ_in_case_only_are_told(spark, folder: Path) -> None:
+def test_patients_that_differ_in_capitals_only_get_a_note(spark, folder: Path) -> None:
     for name in ("ab7", "AB7"):
         place = folder / "sick" / f"patient {name}"
         place.mkdir()
         picture(len(name) + ord(name[0])).save(place / f"{name}.png")
     notes = " ".join(prepared(folder).summary.notes)
-    assert "'AB7' and 'ab7' differ in case only and are taken for two patients" in notes
+    assert "2 patients have names that differ only in capitals" in notes
+    assert "count as 2 different ones: 'AB7' and 'ab7'." in notes
 
 
 @pytest.mark.spark

@@ -1,0 +1,196 @@
+"""Tables of text: read whole, or refused with the row that is wrong."""
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from data.errors import DataError
+from data.names import one_spelling, visible
+
+#: What separates cells, with the word for it.
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_SAVE_AGAIN = "save it as CSV in UTF-8"
+#: The line in which Excel is told what separates the cells.
+_HINT = re.compile(r"sep=.?", re.IGNORECASE)
+#: Characters of a name in a message.
+_LONGEST = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The cells of a row that were asked for."""
+
+    #: Line of the file on which the row starts; the header is on line 1 of most.
+    number: int
+    #: By the names that were asked for, without spaces around; an empty cell is an empty string.
+    cells: dict[str, str]
+
+    def __getitem__(self, column: str) -> str:
+        return self.cells[column]
+
+
+def decoded(content: bytes, name: str) -> str:
+    """Return the text of a file: UTF-8, or UTF-16 that says so in its first bytes.
+
+    Parameters
+    ----------
+    content
+        The file.
+    name
+        What messages call it.
+
+    Raises
+    ------
+    DataError
+        When it is another encoding or holds a NUL, with the line.
+    """
+    try:
+        text = content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{name}, line {line} is not UTF-8 text; {_SAVE_AGAIN}") from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DataError(
+            f"{name}, line {line} holds a NUL byte: the file is damaged or is UTF-16 text; "
+            f"{_SAVE_AGAIN}"
+        )
+    return text
+
+
+def read_rows(
+    content: bytes, name: str, columns: Collection[str], delimiter: str = ","
+) -> list[Row]:
+    """Return the rows of a table whose first row names its columns; empty rows are left out.
+
+    Names of columns are found whatever their capitals and the spaces around them.
+
+    Parameters
+    ----------
+    content
+        The file.
+    name
+        What messages call it.
+    columns
+        Those that are needed.
+    delimiter
+        Stands between cells.
+
+    Raises
+    ------
+    DataError
+        When a row cannot be told from the next one or has more cells than the header, when the
+        file is no text, or when it lacks one of ``columns`` or has it twice.
+    """
+    text = decoded(content, name)
+    records = _records(text, name, delimiter)
+    _, header = next(records, (1, []))
+    places = _places(header, columns, text, name, delimiter)
+    rows = []
+    for number, cells in records:
+        if any(map(str.strip, cells[len(header) :])):
+            raise DataError(
+                f"{name}, row {number} has {len(cells)} cells and the header {len(header)}: "
+                f"put a cell that holds '{delimiter}' in quotation marks"
+            )
+        found = (cells[place].strip() if place < len(cells) else "" for place in places)
+        rows.append(Row(number, dict(zip(columns, found, strict=True))))
+    return rows
+
+
+def has_columns(start: bytes, columns: Collection[str]) -> bool:
+    """Tell whether a file that begins with ``start`` has ``columns``, whatever separates them."""
+    text = start.decode("utf-16" if start.startswith(_UTF_16) else "utf-8-sig", "replace")
+    return any(_has(text, columns, delimiter) for delimiter in _SEPARATORS)
+
+
+def _has(text: str, columns: Collection[str], delimiter: str) -> bool:
+    lines = (line for line in text.splitlines() if line.strip() and not _HINT.fullmatch(line))
+    first = next(lines, "")
+    try:
+        cells = next(csv.reader([first], delimiter=delimiter), [])
+    except csv.Error:
+        return False
+    return {*map(_column, columns)} <= {*map(_column, cells)}
+
+
+def _column(name: str) -> str:
+    return one_spelling(name).casefold()
+
+
+def _records(text: str, name: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield line and cells of each row that is not empty."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    width = 0
+    while True:
+        number = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise DataError(f"{name}, row {number}: {_reason(error)}") from None
+        if reader.line_num > number and _holds_rows(cells, width, delimiter):
+            raise DataError(
+                f"{name}, row {number}: a quotation mark opens a cell that ends in line "
+                f"{reader.line_num} and takes in the rows between; remove it or close the cell"
+            )
+        if any(map(str.strip, cells)) and not (number == 1 and _HINT.fullmatch(",".join(cells))):
+            width = width or len(cells)
+            yield number, cells
+
+
+def _reason(error: csv.Error) -> str:
+    text = str(error)
+    if "end of data" in text:
+        return "a quotation mark opens a cell that is never closed; remove it or close the cell"
+    if "field limit" in text:
+        return (
+            f"a cell has more than {csv.field_size_limit():,} characters: the file is damaged, or "
+            "a quotation mark opens the cell and is never closed"
+        )
+    return f"a quotation mark within a quoted cell is not written twice ({text})"
+
+
+def _holds_rows(cells: list[str], width: int, delimiter: str) -> bool:
+    """Tell whether a line within a cell of several lines has as many cells as the table."""
+    return width > 1 and any(
+        line.count(delimiter) >= width - 1
+        for cell in cells
+        if "\n" in cell or "\r" in cell
+        for line in cell.splitlines()
+    )
+
+
+def _places(
+    header: list[str], columns: Collection[str], text: str, name: str, delimiter: str
+) -> list[int]:
+    """Return where each of ``columns`` stands in the header."""
+    found = [*map(_column, header)]
+    places = []
+    for column in columns:
+        count = found.count(_column(column))
+        if count > 1:
+            raise DataError(f"{name} has {count} columns '{column}'; keep the right one")
+        if not count:
+            raise DataError(_missing(header, columns, text, name, delimiter))
+        places.append(found.index(_column(column)))
+    return places
+
+
+def _missing(
+    header: list[str], columns: Collection[str], text: str, name: str, delimiter: str
+) -> str:
+    for other, word in _SEPARATORS.items():
+        if other != delimiter and _has(text, columns, other):
+            return (
+                f"{name}: its cells are separated by {word}, and {_SEPARATORS[delimiter]} are "
+                "read; save it again with those"
+            )
+    listed = visible(", ".join(cell.strip() for cell in header)) or "none"
+    shown = listed if len(listed) <= _LONGEST else f"{listed[: _LONGEST - 1]}…"
+    return f"{name} must have the columns {', '.join(columns)}; it has {shown}"

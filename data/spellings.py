@@ -1,0 +1,75 @@
+"""Patients and classes that may be the same one under two names, which no program can know."""
+
+import re
+from collections.abc import Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.names import likeness
+
+#: What a spreadsheet makes of a number of twelve digits or more.
+_ROUNDED = re.compile(r"\d([.,]\d+)?e\+\d+", re.IGNORECASE)
+#: Sets of names in a note.
+_SHOWN = 3
+#: Names of one set in a note.
+_SHOWN_OF_ONE = 4
+
+
+def notes_on_spelling(table: pa.Table) -> list[str]:
+    """Name patients, and classes, whose names may be of one, or of several.
+
+    Parameters
+    ----------
+    table
+        Columns ``patient_id`` and ``class_name``.
+
+    Returns
+    -------
+    list of str
+        At most one note of each kind: patients, and classes, whose names differ in capitals or in
+        how numbers are written; patients whose numbers a spreadsheet has rounded.
+    """
+    notes = _on_rounded(pc.unique(table.column("patient_id")).to_pylist())
+    for column, what in (("patient_id", "patients"), ("class_name", "classes")):
+        alike = _alike(pc.unique(table.column(column)).to_pylist())
+        if alike:
+            names = sum(map(len, alike))
+            notes.append(
+                f"{names:,} {what} have names that differ only in capitals, separators or the "
+                f"spelling of numbers, and count as {names:,} different ones: {_examples(alike)}. "
+                "Where they are the same, write them in one way."
+            )
+    return notes
+
+
+def _on_rounded(patients: Iterable[str]) -> list[str]:
+    rounded = sorted(filter(_ROUNDED.fullmatch, patients))
+    if not rounded:
+        return []
+    return [
+        f"{len(rounded):,} patients have rounded numbers for names, as spreadsheets show long ones "
+        f"(for example {rounded[0]!r}): several people may count as one. Export the column as text."
+    ]
+
+
+def _alike(names: Iterable[str]) -> list[list[str]]:
+    """Return the sets of names with one `likeness`, sorted."""
+    by_key: dict[str, list[str]] = {}
+    for name in names:
+        by_key.setdefault(likeness(name), []).append(name)
+    return sorted(sorted(found) for found in by_key.values() if len(found) > 1)
+
+
+def _examples(alike: list[list[str]]) -> str:
+    listed = "; ".join(_listed(names) for names in alike[:_SHOWN])
+    more = len(alike) - _SHOWN
+    return f"{listed} and {more:,} more such sets" if more > 0 else listed
+
+
+def _listed(names: list[str]) -> str:
+    shown = [*map(repr, names[:_SHOWN_OF_ONE])]
+    more = len(names) - _SHOWN_OF_ONE
+    if more > 0:
+        return f"{', '.join(shown)} and {more:,} more"
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"
