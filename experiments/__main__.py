@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from data.addresses import local_path
 from data.entry import begin
 from experiments.chaos_cli import chaos
 from experiments.cli import FAILED_STATUS, plain_errors, run
@@ -37,6 +36,7 @@ def send(
 ) -> None:
     """Send the records that wait because their MLflow server was away."""
     with plain_errors(debug=False):
+        from data.addresses import local_path
         from data.own_folders import remove_abandoned, remove_abandoned_temporary
         from experiments.outbox import OUTBOX, count, send_waiting
 

@@ -64,6 +64,7 @@ def chaos(
         from experiments.chaos.table import terminal, write_tables
         from experiments.console import plain_console
         from experiments.errors import ExperimentError
+        from experiments.folders import writable_folder
         from experiments.loading import load
         from experiments.overrides import given
         from experiments.tracking import check_reachable
@@ -73,6 +74,7 @@ def chaos(
             raise ExperimentError(
                 f"unknown fault '{unknown[0]}' (faults: {', '.join(room.FAULTS)})"
             )
+        output = writable_folder("--output", output)
         hosts = read_hosts(cluster) if cluster else None
         chosen = given({"--data": data and absolute(data), "--workers": workers}, set_)
         overrides: dict[str, Any] = {

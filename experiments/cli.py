@@ -180,6 +180,9 @@ def run(
         from experiments.loading import load
 
         plan = load(experiment, overrides)
+        from experiments.folders import writable_folder
+
+        work = writable_folder("--work", work)
         from experiments.console import Console
         from experiments.runner import run_experiment
 

@@ -41,7 +41,9 @@ def compare(
         from experiments.abandoned import tidy
         from experiments.comparison import tables
         from experiments.console import plain_console
+        from experiments.folders import writable_folder
 
+        output = writable_folder("--output", output)
         uris = tracking_uri or [usual_uri()]
         for uri in uris:
             for sentence in tidy(uri):

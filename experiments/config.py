@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from backends.registry import check_names, known
-from data.config import Address, DataConfig, Seed
+from data.config import Address, DataConfig, Name, Seed
 from data.imbalance import Imbalance
 from data.names import visible
 from experiments.record_names import key_parts
@@ -122,7 +122,7 @@ class Experiment(_Frozen):
     description: str = ""
     data: DataConfig = DataConfig()
     #: The class that F1, sensitivity and ROC AUC are about.
-    positive_class: str
+    positive_class: Name
     #: The score that stands first on the terminal; a challenge may rank by another than F1.
     headline: Literal["f1", "weighted_f1", "macro_f1"] = "f1"
     model: ModelConfig = ModelConfig()

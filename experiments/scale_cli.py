@@ -45,12 +45,14 @@ def scale(
         from experiments import scaling
         from experiments.console import Console, plain_console
         from experiments.errors import ExperimentError
+        from experiments.folders import writable_folder
         from experiments.overrides import given
         from experiments.scaling.study import points
 
         asked = points(workers or [], images or [])
         if not asked:
             raise ExperimentError("nothing to scale: give --workers 1 --workers 2, or --images 200")
+        work, output = writable_folder("--work", work), writable_folder("--output", output)
         overrides = given(
             {
                 "--data": data,

@@ -66,9 +66,11 @@ def tune(
         from experiments import tuning
         from experiments.console import Console, plain_console
         from experiments.errors import ExperimentError
+        from experiments.folders import writable_folder
         from experiments.overrides import given
         from experiments.tuning.space import parse_space
 
+        work, output = writable_folder("--work", work), writable_folder("--output", output)
         overrides = given(
             {
                 "--data": data,
