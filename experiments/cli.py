@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from data import object_store
+from data.addresses import local_path
 from data.entry import begin
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
@@ -179,11 +180,14 @@ def run(
         from experiments.loading import load
 
         plan = load(experiment, overrides)
+        from experiments.folders import writable_folder
+
+        work = writable_folder("--work", work)
         from experiments.console import Console
         from experiments.runner import run_experiment
 
         records = run_experiment(
-            plan, work=work, observer=Console(quiet_stdout=json), resume=resume
+            plan, work=local_path(work), observer=Console(quiet_stdout=json), resume=resume
         )
     if json:
         for record in records:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from data.addresses import local_path
 from data.own_folders import temporary_folder
 from experiments.cli import plain_errors
 from experiments.store_address import usual_uri
@@ -35,11 +36,14 @@ def compare(
     Without --experiment and --run, the newest comparison is taken.
     """
     with plain_errors(debug=False), temporary_folder("compare") as folder:
+        output = local_path(output)
         from experiments import comparison
         from experiments.abandoned import tidy
         from experiments.comparison import tables
         from experiments.console import plain_console
+        from experiments.folders import writable_folder
 
+        output = writable_folder("--output", output)
         uris = tracking_uri or [usual_uri()]
         for uri in uris:
             for sentence in tidy(uri):

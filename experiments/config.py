@@ -1,13 +1,14 @@
 """An experiment: everything that decides a run, frozen and validated before anything starts."""
 
+import os
 import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from backends.registry import check_names, known
-from data.config import Address, DataConfig, Seed
+from data.config import Address, DataConfig, Name, Seed
 from data.imbalance import Imbalance
 from data.names import visible
 from experiments.record_names import key_parts
@@ -52,7 +53,7 @@ class SparkConfig(_Frozen):
     #: one that Spark sends them; ``image``: the one that their machines or containers come with.
     environment: Literal["path", "archive", "image"] = "path"
     #: File, or address that Spark or this machine reads, that ``python -m deploy pack`` has made.
-    environment_archive: str | None = None
+    environment_archive: Annotated[str, AfterValidator(os.path.expanduser)] | None = None
     #: Path of Python in the executors' image.
     environment_python: str = IMAGE_PYTHON
     #: What a cluster that is started for the run, its executors and the driver can reach.
@@ -134,7 +135,7 @@ class Experiment(_Frozen):
     description: str = ""
     data: DataConfig = DataConfig()
     #: The class that F1, sensitivity and ROC AUC are about.
-    positive_class: str
+    positive_class: Name
     #: The score that stands first on the terminal; a challenge may rank by another than F1.
     headline: Literal["f1", "weighted_f1", "macro_f1"] = "f1"
     model: ModelConfig = ModelConfig()

@@ -66,7 +66,7 @@ def load(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Expe
 
 
 def _find(source: str | Path) -> Path:
-    path = Path(os.path.expanduser(source))  # noqa: PTH111 - Path raises for a user who is unknown
+    path = Path(os.path.expanduser(source))  # noqa: PTH111 - Path raises for unknown users
     # A name may be too long to be asked about.
     if os.access(path, os.F_OK) and not path.is_dir():
         return path

@@ -64,7 +64,7 @@ def opened(experiment: Experiment, work: Path, observer: Observer, records: str)
     """
     limits.check()
     backends = {name: create(name) for name in experiment.backends}
-    _check_options(experiment, backends)
+    check_options(experiment, backends)
     backbone = experiment.model.backbone
     if backbone is not None and backbone.is_file and not backbone.path.is_file():
         raise ExperimentError(f"there is no backbone file {backbone.name}")
@@ -127,7 +127,14 @@ class _Recording:
             self._failure.append(error)
 
 
-def _check_options(experiment: Experiment, backends: dict[str, Backend]) -> None:
+def check_options(experiment: Experiment, backends: dict[str, Backend]) -> None:
+    """Refuse options that a backend does not have, or values that they cannot have.
+
+    Raises
+    ------
+    ExperimentError
+        With the options that there are.
+    """
     from pydantic import ValidationError
 
     for name, backend in backends.items():

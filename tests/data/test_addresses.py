@@ -122,3 +122,16 @@ def test_commands_refuse_in_a_line_and_leave_nothing(cells, tmp_path, arguments,
     assert done.stdout == ""
     assert not [*tmp_path.iterdir()]
     assert sorted(path.name for path in cells.parent.rglob("*")) == there
+
+
+def test_commands_of_experiments_take_the_same_addresses(tmp_path, monkeypatch):
+    from experiments.config import Experiment
+    from experiments.loading import load
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    plan = load("synthetic", {"prepared": "~/p", "artifacts": "file:///a", "data.source": "~/d"})
+    assert (plan.prepared, plan.artifacts) == (f"{tmp_path}/p", "/a")
+    assert plan.data.source == f"{tmp_path}/d"
+    for key in ("prepared", "artifacts"):
+        with pytest.raises(ValueError, match="gs:// are not read"):
+            Experiment(positive_class="x", name="x", **{key: "gs://bucket/x"})
