@@ -68,8 +68,8 @@ def _own(home: Path | None) -> str:
     Without a ``home`` that can be written to, downloaded weights last as long as this process.
     """
     process = ExitStack()
-    atexit.register(process.close)
     folder = process.enter_context(temporary_folder("keras"))
+    atexit.register(process.close)
     (folder / _NAME).write_text(json.dumps(SETTINGS))
     if home is not None:
         with suppress(OSError):
