@@ -38,7 +38,7 @@ def scale(
     work: Annotated[Path, typer.Option(help="Folder for prepared data.")] = Path("work"),
     output: Annotated[Path, typer.Option(help="Folder for tables and curves.")] = Path("scaling"),
 ) -> None:
-    """Run backends with more and more workers and images; say where each stops paying."""
+    """Run backends with more and more workers and images; say where more workers stop helping."""
     with plain_errors(debug=False):
         from rich.console import Console as RichConsole
 
