@@ -1,9 +1,12 @@
 """Intervals and tests keep what they promise, in simulated experiments whose truth is known."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from statsmodels.stats.power import TTestPower
 
+from experiments.benchmark import statistics
 from experiments.benchmark.simulated import KINDS, Trial, draw, sample
 from experiments.uncertainty import (
     LEVEL,
@@ -96,3 +99,13 @@ def test_nothing_found_and_single_patients_have_no_false_precision() -> None:
     assert not Interval(*map(float, mean_interval(alone))).known
     no_positives = np.zeros((1, 2, 12))
     assert not Interval(*map(float, mean_interval(no_positives))).known
+
+
+def test_benchmark_repeats_these_simulations(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(statistics, "_EXPERIMENTS", 100)
+    monkeypatch.setattr(statistics, "_POPULATION", 10_000)
+    asked = [one for one in statistics.measure(tmp_path, None, 1) if one.target is not None]
+    assert [one.at_least for one in asked] == [False] * 2 + [True] * 5
+    assert all(0 <= one.value <= 100 for one in asked)
