@@ -124,6 +124,10 @@ def prepare(
         str | None, typer.Option(help="Manifest of 'split' to use instead of a new division.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Images decoded at the same time.")] = 2,
+    damaged: Annotated[
+        Literal["reject", "accept"],
+        typer.Option(help="Images whose damage a decoder repairs: 'accept' takes and notes them."),
+    ] = "reject",
     max_reject_share: Annotated[
         float, typer.Option(help="Share of unreadable images above which nothing is written.")
     ] = 0.05,
@@ -147,6 +151,7 @@ def prepare(
         classes=_parse_classes(classes),
         image=_image(size, height, width, color),
         split=division,
+        damaged=damaged,
         max_reject_share=max_reject_share,
     )
     from data.describe import describe as count

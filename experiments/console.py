@@ -71,10 +71,8 @@ class Console(Observer):
             f"classes {', '.join(prepared.class_names)}"
             + ("; [bold]SYNTHETIC[/] cells, not patients" if summary.synthetic else "")
         )
-        if summary.rejects:
-            self._out.print(
-                f"{summary.rejects:,} files were not taken: {prepared.uri}/rejects.parquet"
-            )
+        if summary.left_out:
+            self._out.print(f"{summary.left_out}: {prepared.uri}/rejects.parquet")
         for note in summary.notes:
             self._out.print(f"note: {note}")
 
