@@ -137,6 +137,10 @@ def prepare(
         str | None, typer.Option(help="Manifest of 'split' to use instead of a new division.")
     ] = None,
     workers: Annotated[int, typer.Option(help="Images decoded at the same time.")] = 2,
+    damaged: Annotated[
+        Literal["reject", "accept"],
+        typer.Option(help="Images whose damage a decoder repairs: 'accept' takes and notes them."),
+    ] = "reject",
     max_reject_share: Annotated[
         float, typer.Option(help="Share of unreadable images above which nothing is written.")
     ] = 0.05,
@@ -160,6 +164,7 @@ def prepare(
         classes=classes_of(classes),
         image=image_of(size, height, width, color),
         split=division,
+        damaged=damaged,
         max_reject_share=max_reject_share,
     )
     from data.describe import describe as count

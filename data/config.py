@@ -84,5 +84,10 @@ class DataConfig(_Frozen):
     classes: dict[Name, tuple[Name, ...]] | tuple[Name, ...] | None = None
     image: ImageConfig = ImageConfig()
     split: SplitConfig = SplitConfig()
-    #: Share of unreadable images above which an ingest stops.
+    #: What becomes of an image whose damage a decoder can repair (a wrong checksum): ``reject``
+    #: leaves it out, ``accept`` takes it with a note. What cannot be decoded is a reject either
+    #: way.
+    damaged: Literal["reject", "accept"] = "reject"
+    #: Share of unreadable images above which an ingest stops. Files that are no images, images of
+    #: formats that are not read and hidden files do not count.
     max_reject_share: Annotated[float, Field(ge=0, le=1)] = 0.05

@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import PurePosixPath
 from statistics import median
 
@@ -14,9 +13,11 @@ from pyarrow import fs
 
 from data.config import DataConfig
 from data.errors import DataError
+from data.images import UnreadableImage, decode_at_own_size
 from data.layouts import Index, c_nmc, malaria, read_index
 from data.oddities import oddities
 from data.prepared import DATASET_FILE, REJECTS_FILE, open_prepared
+from data.rejects import with_kinds
 from data.schema import SPLITS
 from data.shards import pixels_of
 from data.spellings import notes_on_spelling
@@ -77,7 +78,7 @@ class Description:
     total: Counts
     #: Split -> counts by class and together; empty for a source that is not divided yet.
     splits: dict[str, tuple[Counts, ...]]
-    #: Columns path and reason.
+    #: Columns of `data.schema.REJECT_SCHEMA`.
     rejects: pa.Table
     notes: tuple[str, ...]
     #: Columns image_id, path, class_name and patient_id of every image.
@@ -180,7 +181,7 @@ def _describe_prepared(uri: str) -> Description:
         classes=_count_classes(table, data.class_names, layout),
         total=_count(table, ALL_CLASSES, layout),
         splits=_count_splits(parts, data.class_names, layout),
-        rejects=pq.read_table(rejects, filesystem=filesystem),
+        rejects=with_kinds(pq.read_table(rejects, filesystem=filesystem)),
         notes=data.summary.notes,
         table=table,
     )
@@ -268,12 +269,11 @@ def _prepared_pixels(uri: str, chosen: dict[str, pa.Table]) -> dict[str, list[np
 
 def _decode(root: str, path: str) -> np.ndarray:
     """Return the image as uint8; raise DataError naming a file that cannot be decoded."""
-    from PIL import Image
-
     filesystem, folder = locate(root)
     try:
         content = read_bytes(filesystem, str(PurePosixPath(folder) / path))
-        with Image.open(BytesIO(content)) as image:
-            return np.asarray(image if image.mode == "L" else image.convert("RGB"))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        return decode_at_own_size(content)
+    except OSError as error:
         raise DataError(f"{root}/{path} cannot be shown: {error}") from None
+    except UnreadableImage as error:
+        raise DataError(f"{root}/{path} cannot be shown: {error.reason}") from None

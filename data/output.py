@@ -81,13 +81,23 @@ class OutputFolder:
             return False
         summary = Summary(**content)
         wanted = config.model_dump(mode="json")
-        different = [name for name in wanted if summary.config.get(name) != wanted[name]]
+        # What an earlier version could not be asked for is as it is by default.
+        made_of = DataConfig().model_dump(mode="json") | summary.config
+        different = [name for name in wanted if made_of[name] != wanted[name]]
         if different:
             raise DataError(
                 f"{self.uri} holds a data set of another configuration ({', '.join(different)} "
                 "differ); name another folder or delete it"
             )
         return summary.inputs_digest == inputs_digest
+
+    def decoding_rules(self) -> int | None:
+        """Return by which rules the finished data set was decoded, None where there is none."""
+        if not self.is_finished():
+            return None
+        content = json.loads(read_bytes(self._filesystem, f"{self.root}/{DATASET_FILE}"))
+        rules: int = content.get("decoding_rules", 1)
+        return rules
 
     def manifest(self) -> SplitManifest | None:
         """Return the split of the finished data set, or None where there is none to be read."""

@@ -5,7 +5,7 @@
     <folder>/
         dataset.json           written last: a folder without it is not a data set
         split.json             group -> split, with checksum
-        rejects.parquet        files that were not taken, with the reason
+        rejects.parquet        one row for each file that was not taken, with reason and kind
         train-00000.parquet    rows in the one order that every backend sees
         validation-00000.parquet
         test-00000.parquet
@@ -24,7 +24,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from data.errors import DataError
 from data.imbalance import Draws, class_weights
 from data.names import one_spelling
-from data.schema import SPLITS
+from data.rejects import in_words
+from data.schema import SPLITS, UNUSED
 from data.shards import Dtype, Piece, Shard, cut
 from data.splitting import SplitManifest
 from data.storage import absolute, exists, locate, read_bytes
@@ -62,13 +63,24 @@ class Summary(BaseModel):
     source: str
     layout: str
     files: dict[str, tuple[FilePart, ...]]
+    #: Files and rows that could have been images of the set, see `data.rejects.LOST`.
     rejects: int
+    #: Rows of ``rejects.parquet`` by kind.
+    reject_kinds: dict[str, int] = {}
+    #: Version of the rules by which images were decoded, see `data.images.DECODING_RULES`.
+    decoding_rules: int = 1
     #: Facts that a reader of a result should know, one sentence each.
     notes: tuple[str, ...] = ()
     #: The configuration that the data set was made from.
     config: dict[str, Any] = {}
     #: SHA-256 over names, classes, patients and file sizes of the source, to notice changes.
     inputs_digest: str = ""
+
+    @property
+    def left_out(self) -> str:
+        """The sentence of `data.rejects.in_words` on the files that were not taken."""
+        # Before there were kinds, files that are no images were not counted.
+        return in_words(self.reject_kinds or {UNUSED: self.rejects})
 
 
 @dataclass(frozen=True)

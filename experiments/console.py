@@ -90,8 +90,8 @@ class Console(Observer):
             f"classes {', '.join(map(visible, prepared.class_names))}",
             *(("; ", ("SYNTHETIC", "bold"), " cells, not patients") if summary.synthetic else ()),
         )
-        if summary.rejects:
-            self._say(f"{summary.rejects:,} files were not taken: {prepared.uri}/rejects.parquet")
+        if summary.left_out:
+            self._say(f"{summary.left_out}: {prepared.uri}/rejects.parquet")
         unwritten = font_note(prepared.class_names)
         for note in (*summary.notes, *([unwritten] if unwritten else [])):
             self._say(f"note: {note}")

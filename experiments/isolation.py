@@ -11,8 +11,8 @@ import psutil
 from backends import Backend, TrainingTask
 from backends.registry import known
 from data.object_store import is_object
+from data.process_environment import LOOPBACK
 from experiments.addresses import on_this_machine
-from experiments.cluster import LOOPBACK
 from experiments.config import Experiment, RunPlan
 from experiments.errors import ExperimentError
 from experiments.private_network import NoPrivateNetworkError, private_network

@@ -16,6 +16,7 @@ from data.exploration.similar import MOST_IMAGES
 from data.exploration.thumbnails import thumbnails
 from data.names import visible
 from data.plots import DOTS_PER_INCH, class_bars, images_per_patient
+from data.rejects import count_kinds, in_words
 from data.storage import locate, write_bytes
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def page(description: Description, findings: Findings) -> str:
         by_patient=by_patient,
         thumbnail=thumbnails(description, wanted).get,
         image_of={row["path"]: row["image_id"] for row in wanted}.get,
+        left_out=in_words(count_kinds(findings.rejects)).capitalize(),
         reasons=reasons(findings.rejects),
         rejects=findings.rejects.slice(0, REJECTS_SHOWN).to_pylist(),
         side=SIDE,
