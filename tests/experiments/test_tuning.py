@@ -226,3 +226,30 @@ def test_wrong_space_is_refused(text: str, words: str) -> None:
 def test_objective_must_be_known(search: Callable[..., Found]) -> None:
     with pytest.raises(ExperimentError, match=r"no objective 'luck' .*f1"):
         search("luck", objective="luck")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epochs=0..3", "--search epochs must be 1 or more, not 0"),
+        ("optimizer.name=[adam, foo]", "--search optimizer.name must be 'adam' or 'sgd'"),
+        ("optimizer.lr=[1, 2]", "--search optimizer.lr: there is no key 'optimizer.lr'"),
+        ("batch_size=[32, 33]", "batch_size 33 cannot be shared equally"),
+        ("backend_options.elephas.mode=[synchronous, foo]", "backend_options.elephas.mode: "),
+    ],
+)
+def test_value_of_a_search_that_cannot_be_is_refused_before_data_is_prepared(
+    text: str, message: str, tmp_path: Path
+) -> None:
+    asked = Search(
+        backend="elephas", source="synthetic", overrides={}, trials=1, space=parse_space([text])
+    )
+    with pytest.raises(ExperimentError) as error:
+        run_search(asked, work=tmp_path)
+    assert str(error.value).startswith(message)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_key_that_is_searched_twice_is_refused() -> None:
+    with pytest.raises(ExperimentError, match="--search epochs twice"):
+        parse_space(["epochs=1..2", "epochs=[4, 5]"])
