@@ -1,5 +1,6 @@
 """What a person sees of an experiment in a terminal."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import IO, Any, cast
@@ -33,7 +34,16 @@ _PHASES = {
 
 def plain_console(file: IO[str]) -> RichConsole:
     """Return a console that prints texts as they are: names may hold what rich takes for markup."""
-    return RichConsole(file=file, highlight=False, markup=False, emoji=False)
+    return _PlainConsole(file=file, highlight=False, markup=False, emoji=False)
+
+
+class _PlainConsole(RichConsole):
+    def on_broken_pipe(self) -> None:
+        """Go on without a reader: files are still to be written."""
+        self.quiet = True
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, self.file.fileno())
+        os.close(devnull)
 
 
 class Console(Observer):
