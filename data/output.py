@@ -95,8 +95,7 @@ class OutputFolder:
         """Return by which rules the finished data set was decoded, None where there is none."""
         if not self.is_finished():
             return None
-        content = json.loads(read_bytes(self._filesystem, f"{self.root}/{DATASET_FILE}"))
-        rules: int = content.get("decoding_rules", 1)
+        rules: int = self._content().get("decoding_rules", 1)
         return rules
 
     def manifest(self) -> SplitManifest | None:
