@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from data import synthetic, synthetic_cells
+from data.classes import select_classes
 from data.config import DataConfig, SplitConfig
 from data.errors import DataError
 from data.layouts import read_index
@@ -135,7 +136,8 @@ def test_the_default_set_is_small_and_drawn_once(tmp_path: Path, monkeypatch):
     source = synthetic_source(tmp_path / "prepared")
     assert source.parent == tmp_path
     assert sum(file.stat().st_size for file in source.rglob("*")) < 50e6
-    split = make_split(read_index(DataConfig(source=str(source))).table, SplitConfig())
+    table, *_ = select_classes(read_index(DataConfig(source=str(source))), None)
+    split = make_split(table, SplitConfig())
     sides = Counter(split.assignments.values())
     assert sides["test"] == 16, "an interval over patients needs 8 at least"
     monkeypatch.setattr(synthetic, "synthesize", lambda *_: pytest.fail("drawn again"))
