@@ -136,12 +136,12 @@ def decode_file(
 
 
 def decode_at_own_size(content: bytes) -> np.ndarray:
-    """Decode a whole image file in colour without scaling it, as `decode_file` would.
+    """Decode a whole image file without scaling it, otherwise as `decode_file` does.
 
     Returns
     -------
     numpy.ndarray
-        uint8, shape (height, width, 3).
+        uint8, shape (height, width) for grey and (height, width, 3) for colour.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def decode_at_own_size(content: bytes) -> np.ndarray:
         As `decode_file` does.
     """
     with _reasons(content):
-        return np.asarray(_File(content, "RGB", "reject").image(MAX_IMAGE_PIXELS))
+        return np.asarray(_File(content, None, "reject").image(MAX_IMAGE_PIXELS))
 
 
 @contextmanager
@@ -174,9 +174,12 @@ def _reasons(content: bytes) -> Iterator[None]:
 
 
 class _File:
-    """One image file on its way to an image of one mode, with what is noticed on the way."""
+    """One image file on its way to pixels, with what is noticed on the way.
 
-    def __init__(self, content: bytes, mode: str, damaged: OnDamage) -> None:
+    Without ``mode``, ``RGB`` or ``L``, an image is grey where its file is.
+    """
+
+    def __init__(self, content: bytes, mode: str | None, damaged: OnDamage) -> None:
         self._content = content
         self._mode = mode
         self._damaged = damaged
@@ -235,7 +238,8 @@ class _File:
             self.bits = bits_of_colour(image, self._content)
             if image.has_transparency_data:
                 image = _on_black(image)
-        return image if image.mode == self._mode else image.convert(self._mode)
+        mode = self._mode or ("L" if image.mode in ("1", "L") else "RGB")
+        return image if image.mode == mode else image.convert(mode)
 
 
 def _is_jpeg(image: Image.Image) -> bool:
