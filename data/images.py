@@ -13,12 +13,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from data.depth import NoFixedRange, bits_of_colour, from_16_bits, is_deep
 from data.formats import refusal
+from data.jpeg import Damaged, Unchecked, decode_strictly
 from data.pages import BrokenPages, choose_page, has_several
 from data.wholeness import damage
 
 #: Raised when the same file gives other pixels, or is taken where it was rejected: what earlier
-#: rules decoded is then decoded again. 2: checksums count, the largest page of a TIFF is taken,
-#: 16-bit TIFF follows its PhotometricInterpretation and its BitsPerSample.
+#: rules decoded is then decoded again. 2: checksums and warnings count, the largest page of a TIFF
+#: is taken, 16-bit TIFF follows its PhotometricInterpretation and its BitsPerSample.
 DECODING_RULES = 2
 
 #: Larger images are refused before they are decoded: at three bytes a pixel this is 192 MB in
@@ -55,6 +56,7 @@ DAMAGED = "damaged image: "
 
 #: Remarks on an image that is taken.
 REPAIRED = "repaired"
+UNCHECKED = "unchecked"
 SEVERAL = "several"
 
 
@@ -72,7 +74,7 @@ class Decoded:
 
     #: uint8, shape (height, width, channels).
     pixels: np.ndarray
-    #: Some of ``REPAIRED`` and ``SEVERAL``.
+    #: Some of ``REPAIRED``, ``UNCHECKED`` and ``SEVERAL``.
     remarks: tuple[str, ...]
     #: Bits that the largest value of a 16-bit image needs, None for an image of 8 bits.
     bits: int | None
@@ -105,8 +107,9 @@ def decode_file(
     `data.depth.from_16_bits` says. Of several frames the first is taken, and of the pages of a TIFF
     the largest.
 
-    Checksums are looked at as far as a format has them: PNG has one for each chunk, deflated TIFF
-    one for each strip. Other formats hold nothing by which changed pixels could be noticed.
+    Checksums and the decoder's warnings are looked at as far as a format has them: PNG has a
+    checksum for each chunk, deflated TIFF one for each strip; libjpeg warns of data that do not
+    add up. BMP, GIF, WebP and other TIFF hold nothing by which changed pixels could be noticed.
 
     Parameters
     ----------
@@ -220,6 +223,14 @@ class _File:
     def _loaded(self, image: Image.Image, side: int) -> Image.Image:
         # A large JPEG is scaled while it is decoded, as far as that leaves twice the asked size.
         image.draft(self._mode, (side, side))
+        if _is_jpeg(image):
+            try:
+                return decode_strictly(image, self._content)
+            except Damaged as error:
+                self._notice_damage(str(error))
+            except Unchecked:
+                if image.mode in ("L", "RGB"):
+                    self.remarks.append(UNCHECKED)
         image.load()
         return image
 
