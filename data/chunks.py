@@ -1,6 +1,6 @@
 """The part of an ingest that runs in Spark's executors: read, decode and write one file.
 
-Imported by every Python worker, so it keeps to numpy, Pillow, pyarrow and xxhash.
+Imported by every Python worker, so it keeps to numpy, Pillow, pyarrow, simplejpeg and xxhash.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import xxhash
 from PIL import __version__ as pillow_version
 from pyarrow import fs
+from simplejpeg import __version__ as simplejpeg_version
 
 from data.images import DECODING_RULES, OnDamage, UnreadableImage, decode_file
 from data.remarks import NOTED, Remarks
@@ -101,7 +102,7 @@ def recipe(size: ImageSize, damaged: OnDamage) -> str:
     """Return what decides the pixels and digests of an image beside its file."""
     return (
         f"{size.height} x {size.width} {size.color}, rules {DECODING_RULES}, damaged {damaged}, "
-        f"pillow {pillow_version}, xxh128"
+        f"pillow {pillow_version}, simplejpeg {simplejpeg_version}, xxh128"
     )
 
 

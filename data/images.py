@@ -13,12 +13,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from data.depth import NoFixedRange, bits_of_colour, from_16_bits, is_deep
 from data.formats import refusal
+from data.jpeg import Damaged, Unchecked, decode_strictly
 from data.pages import BrokenPages, choose_page, has_several
 from data.wholeness import damage
 
 #: Raised when the same file gives other pixels, or is taken where it was rejected: what earlier
-#: rules decoded is then decoded again. 2: checksums count, the largest page of a TIFF is taken,
-#: 16-bit TIFF follows its PhotometricInterpretation and its BitsPerSample.
+#: rules decoded is then decoded again. 2: checksums and warnings count, the largest page of a TIFF
+#: is taken, 16-bit TIFF follows its PhotometricInterpretation and its BitsPerSample.
 DECODING_RULES = 2
 
 #: Larger images are refused before they are decoded: at three bytes a pixel this is 192 MB in
@@ -55,6 +56,7 @@ DAMAGED = "damaged image: "
 
 #: Remarks on an image that is taken.
 REPAIRED = "repaired"
+UNCHECKED = "unchecked"
 SEVERAL = "several"
 
 
@@ -72,7 +74,7 @@ class Decoded:
 
     #: uint8, shape (height, width, channels).
     pixels: np.ndarray
-    #: Some of ``REPAIRED`` and ``SEVERAL``.
+    #: Some of ``REPAIRED``, ``UNCHECKED`` and ``SEVERAL``.
     remarks: tuple[str, ...]
     #: Bits that the largest value of a 16-bit image needs, None for an image of 8 bits.
     bits: int | None
@@ -105,8 +107,9 @@ def decode_file(
     `data.depth.from_16_bits` says. Of several frames the first is taken, and of the pages of a TIFF
     the largest.
 
-    Checksums are looked at as far as a format has them: PNG has one for each chunk, deflated TIFF
-    one for each strip. Other formats hold nothing by which changed pixels could be noticed.
+    Checksums and the decoder's warnings are looked at as far as a format has them: PNG has a
+    checksum for each chunk, deflated TIFF one for each strip; libjpeg warns of data that do not
+    add up. BMP, GIF, WebP and other TIFF hold nothing by which changed pixels could be noticed.
 
     Parameters
     ----------
@@ -136,12 +139,12 @@ def decode_file(
 
 
 def decode_at_own_size(content: bytes) -> np.ndarray:
-    """Decode a whole image file in colour without scaling it, as `decode_file` would.
+    """Decode a whole image file without scaling it, otherwise as `decode_file` does.
 
     Returns
     -------
     numpy.ndarray
-        uint8, shape (height, width, 3).
+        uint8, shape (height, width) for grey and (height, width, 3) for colour.
 
     Raises
     ------
@@ -149,7 +152,7 @@ def decode_at_own_size(content: bytes) -> np.ndarray:
         As `decode_file` does.
     """
     with _reasons(content):
-        return np.asarray(_File(content, "RGB", "reject").image(MAX_IMAGE_PIXELS))
+        return np.asarray(_File(content, None, "reject").image(MAX_IMAGE_PIXELS))
 
 
 @contextmanager
@@ -174,9 +177,12 @@ def _reasons(content: bytes) -> Iterator[None]:
 
 
 class _File:
-    """One image file on its way to an image of one mode, with what is noticed on the way."""
+    """One image file on its way to pixels, with what is noticed on the way.
 
-    def __init__(self, content: bytes, mode: str, damaged: OnDamage) -> None:
+    Without ``mode``, ``RGB`` or ``L``, an image is grey where its file is.
+    """
+
+    def __init__(self, content: bytes, mode: str | None, damaged: OnDamage) -> None:
         self._content = content
         self._mode = mode
         self._damaged = damaged
@@ -217,6 +223,14 @@ class _File:
     def _loaded(self, image: Image.Image, side: int) -> Image.Image:
         # A large JPEG is scaled while it is decoded, as far as that leaves twice the asked size.
         image.draft(self._mode, (side, side))
+        if _is_jpeg(image):
+            try:
+                return decode_strictly(image, self._content)
+            except Damaged as error:
+                self._notice_damage(str(error))
+            except Unchecked:
+                if image.mode in ("L", "RGB"):
+                    self.remarks.append(UNCHECKED)
         image.load()
         return image
 
@@ -235,7 +249,8 @@ class _File:
             self.bits = bits_of_colour(image, self._content)
             if image.has_transparency_data:
                 image = _on_black(image)
-        return image if image.mode == self._mode else image.convert(self._mode)
+        mode = self._mode or ("L" if image.mode in ("1", "L") else "RGB")
+        return image if image.mode == mode else image.convert(mode)
 
 
 def _is_jpeg(image: Image.Image) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 from PIL import __version__ as pillow_version
+from simplejpeg import __version__ as simplejpeg_version
 
 from data.config import DataConfig
 from data.images import DECODING_RULES
@@ -22,7 +23,7 @@ def inputs_digest(index: Index, config: DataConfig) -> str:
     of the source, and hidden files, which file managers leave when a folder is looked at. A given
     split manifest, the decoders' versions and the rules of decoding count as inputs too.
     """
-    decoders = f"pillow {pillow_version}, rules {DECODING_RULES}"
+    decoders = f"pillow {pillow_version}, simplejpeg {simplejpeg_version}, rules {DECODING_RULES}"
     digest = hashlib.sha256(f"{decoders}\0".encode())
     for table in (index.table, of_kinds(index.rejects, (FORMAT, UNUSED, SET_ASIDE, NO_IMAGE))):
         for column in table.columns:

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from data.images import REPAIRED, SEVERAL
+from data.images import REPAIRED, SEVERAL, UNCHECKED
 
 #: Columns of a prepared data set that hold it.
 NOTED = ("remarks", "bits")
 
 _WORDS = {
     REPAIRED: "Damaged images that were taken as the decoder repaired them",
+    UNCHECKED: "JPEG files of a rare chroma sampling, which were not checked for damage",
     SEVERAL: "Files of several images, of which the first was taken, or the largest page of a TIFF",
 }
 #: Cameras deliver 10 to 14 bits in files of 16; a set that uses 15 is a little dark at most.
