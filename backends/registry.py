@@ -51,7 +51,8 @@ def check_name(name: str) -> str:
     BackendError
         With the known names, and the nearest one.
     """
-    if name in BACKENDS or ":" in name:
+    module, colon, class_name = name.partition(":")
+    if name in BACKENDS or (colon and module and class_name):
         return name
     near = get_close_matches(name, BACKENDS, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
@@ -80,11 +81,19 @@ def create(name: str) -> "Backend":
     """
     entry = BACKENDS.get(check_name(name)) or Entry(*name.split(":", 1))
     try:
-        backend: Backend = getattr(import_module(entry.module), entry.class_name)()
+        made = getattr(import_module(entry.module), entry.class_name)()
     except ImportError as error:
         raise BackendError(
             f"backend '{name}' needs a package that is not installed ({error}): {entry.install}"
         ) from error
     except AttributeError as error:
         raise BackendError(f"no backend '{name}': {error}") from error
-    return backend
+    except Exception as error:  # whatever a module of the user's raises
+        raise BackendError(
+            f"backend '{name}' cannot be loaded ({type(error).__name__}: {error})"
+        ) from error
+    from backends.base import Backend
+
+    if not isinstance(made, Backend):
+        raise BackendError(f"'{name}' is no backend: its class must extend backends.Backend")
+    return made

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from data.addresses import local_path
 from data.delimited import decoded
 from data.errors import DataError
 from data.layouts.c_nmc import CLASS_OF_LABEL, parse_name
@@ -69,7 +70,7 @@ def people(file_list: str | Path | None, seed: int, share: float = 1.0) -> list[
     DataError
         When the list cannot be read or names no training image.
     """
-    paths = sorted(_made_up() if file_list is None else _listed(Path(file_list)))
+    paths = sorted(_made_up() if file_list is None else _listed(local_path(file_list)))
     training = [path for path in paths if "/fold_" in path]
     generator = np.random.default_rng([seed, len(paths)])
     preliminary = _divide(_below(paths, PRELIMINARY_FOLDER), _PRELIMINARY, generator)
@@ -92,7 +93,7 @@ def label_rows(everybody: Iterable[Person]) -> list[tuple[str, str, str]]:
 def _listed(file_list: Path) -> list[str]:
     """Read the publisher's names, which start below the folder that holds all."""
     try:
-        content = file_list.expanduser().read_bytes()
+        content = file_list.read_bytes()
         content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
     except FileNotFoundError:
         raise DataError(f"{file_list}: there is no such list of files") from None

@@ -1,6 +1,6 @@
 """The part of an ingest that runs in Spark's executors: read, decode and write one file.
 
-Imported by every Python worker, so it keeps to numpy, Pillow, pyarrow and xxhash.
+Imported by every Python worker, so it keeps to numpy, Pillow, pyarrow, simplejpeg and xxhash.
 """
 
 import contextlib
@@ -14,8 +14,10 @@ import pyarrow.parquet as pq
 import xxhash
 from PIL import __version__ as pillow_version
 from pyarrow import fs
+from simplejpeg import __version__ as simplejpeg_version
 
-from data.images import UnreadableImage, decode
+from data.images import DECODING_RULES, OnDamage, UnreadableImage, decode_file
+from data.remarks import NOTED, Remarks
 from data.reuse import RECIPE, Places
 from data.schema import INGEST_SCHEMA
 from data.storage import exists, locate, read_bytes
@@ -61,6 +63,8 @@ class Chunk:
     #: Name of the file in it.
     name: str
     size: ImageSize
+    #: What becomes of damaged images, see `data.images.decode_file`.
+    damaged: OnDamage
     #: See :func:`recipe`.
     recipe: str
     #: Number of rows.
@@ -82,6 +86,8 @@ class ChunkResult:
     rejects: tuple[tuple[str, str], ...]
     #: Labels that were written.
     labels: frozenset[int]
+    #: What is remarked of written images.
+    remarks: Remarks
     #: Why the file could not be written. A value, not an exception: Spark would print a
     #: traceback for each task.
     failure: str | None = None
@@ -92,18 +98,21 @@ class ChunkResult:
         return len(self.digests)
 
 
-def recipe(size: ImageSize) -> str:
+def recipe(size: ImageSize, damaged: OnDamage) -> str:
     """Return what decides the pixels and digests of an image beside its file."""
-    return f"{size.height} x {size.width} {size.color}, pillow {pillow_version}, xxh128"
+    return (
+        f"{size.height} x {size.width} {size.color}, rules {DECODING_RULES}, damaged {damaged}, "
+        f"pillow {pillow_version}, simplejpeg {simplejpeg_version}, xxh128"
+    )
 
 
-def chunk_name(split: str, number: int, rows: pa.Table, size: ImageSize) -> str:
-    """Return a file name that other content has another one of.
+def chunk_name(split: str, number: int, rows: pa.Table, made_by: str) -> str:
+    """Return a file name that other content, or another recipe ``made_by``, has another one of.
 
     So a file that is there is this chunk's, and an ingest that was interrupted, or finds the images
     of its folder changed, does not write over what it still reads.
     """
-    digest = hashlib.sha256(recipe(size).encode())
+    digest = hashlib.sha256(made_by.encode())
     for column in rows.columns:
         for value in column.to_pylist():
             digest.update(f"{value}\0".encode())
@@ -131,17 +140,19 @@ def write_chunk(chunk: Chunk) -> ChunkResult:
     digests: list[bytes] = []
     rejects: list[tuple[str, str]] = []
     labels: set[int] = set()
+    remarks = Remarks()
     try:
         for row in _decoded(chunk, rejects):
             row["row_sha256"] = row_digest(row)
             writer.add(row)
             digests.append(row["row_sha256"])
             labels.add(row["label"])
+            remarks.add(row["path"], row["remarks"], row["bits"])
         writer.close()
     except OSError as error:  # the images' own errors are rejects by now
         writer.abandon()
-        return ChunkResult(chunk.name, (), (), frozenset(), failure=str(error))
-    return ChunkResult(chunk.name, tuple(digests), tuple(rejects), frozenset(labels))
+        return ChunkResult(chunk.name, (), (), frozenset(), Remarks(), failure=str(error))
+    return ChunkResult(chunk.name, tuple(digests), tuple(rejects), frozenset(labels), remarks)
 
 
 def row_digest(row: dict[str, Any]) -> bytes:
@@ -167,13 +178,17 @@ def _already_there(chunk: Chunk) -> ChunkResult | None:
         return None
     with filesystem.open_input_file(path) as stream:
         try:
-            table = pq.read_table(stream, columns=["label", "row_sha256"])
+            table = pq.read_table(stream, columns=["path", "label", "row_sha256", *NOTED])
         except (OSError, pa.ArrowInvalid):
             return None
     if table.num_rows != chunk.images:
         return None
     digests = tuple(table.column("row_sha256").to_pylist())
-    return ChunkResult(chunk.name, digests, (), frozenset(table.column("label").to_pylist()))
+    labels = frozenset(table.column("label").to_pylist())
+    remarks = Remarks()
+    for row in table.select(["path", *NOTED]).to_pylist():
+        remarks.add(row["path"], row["remarks"], row["bits"])
+    return ChunkResult(chunk.name, digests, (), labels, remarks)
 
 
 def _decoded(chunk: Chunk, rejects: list[tuple[str, str]]) -> Iterator[dict[str, Any]]:
@@ -183,11 +198,16 @@ def _decoded(chunk: Chunk, rejects: list[tuple[str, str]]) -> Iterator[dict[str,
         file, number = row.pop("old_file"), row.pop("old_row")
         try:
             if file is not None:
-                pixels, digest = places.pixels_and_digest(file, number)
+                made = places.kept(file, number)
             else:
                 content = read_image(filesystem, root, row["path"])
-                pixels = decode(content, size.height, size.width, size.color).tobytes()
-                digest = xxhash.xxh3_128_digest(content)
+                found = decode_file(content, size.height, size.width, size.color, chunk.damaged)
+                made = {
+                    "pixels": found.pixels.tobytes(),
+                    "source_xxh128": xxhash.xxh3_128_digest(content),
+                    "remarks": [*found.remarks],
+                    "bits": found.bits,
+                }
         except UnreadableImage as error:
             rejects.append((row["path"], error.reason))
             continue
@@ -196,9 +216,8 @@ def _decoded(chunk: Chunk, rejects: list[tuple[str, str]]) -> Iterator[dict[str,
             "height": size.height,
             "width": size.width,
             "channels": size.channels,
-            "pixels": pixels,
-            "source_xxh128": digest,
-            "pixels_sha256": hashlib.sha256(pixels).digest(),
+            "pixels_sha256": hashlib.sha256(made["pixels"]).digest(),
+            **made,
         }
 
 

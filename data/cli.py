@@ -5,7 +5,7 @@ Everything heavy is imported inside the commands: a wrong option is answered at 
 
 import functools
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,9 +14,11 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from data.config import DataConfig, ImageConfig, LayoutName, SplitConfig
+from data.addresses import local_path
+from data.config import DataConfig, LayoutName
 from data.errors import DataError, SparkStartError
-from data.object_store import use_endpoint
+from data.object_store import is_object, use_endpoint
+from data.options import classes_of, division_of, image_of
 
 app = typer.Typer(
     help="Prepare medical images: one patient-split data set for every backend.",
@@ -27,6 +29,8 @@ app = typer.Typer(
 
 WRONG_REQUEST = 2
 FAILED = 1
+#: Options that no command takes below 1.
+_COUNTS = ("workers", "sample")
 
 Source = Annotated[
     str, typer.Argument(help="Folder with images, s3:// prefix, CSV file, or 'synthetic'.")
@@ -74,6 +78,7 @@ def _plain_errors(command: Callable[..., None]) -> Callable[..., None]:
     def run(**options: Any) -> None:
         try:
             use_endpoint(options["s3_endpoint"])
+            _check_counts(options)
             command(**options)
         except (DataError, ValidationError, OSError) as error:
             if options["debug"]:
@@ -84,6 +89,13 @@ def _plain_errors(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(code) from None
 
     return run
+
+
+def _check_counts(options: dict[str, Any]) -> None:
+    for name in _COUNTS:
+        value = options.get(name)
+        if value is not None and value < 1:
+            raise DataError(f"--{name} {value}: ask for 1 or more")
 
 
 def _message(error: Exception) -> str:
@@ -124,7 +136,11 @@ def prepare(
     split: Annotated[
         str | None, typer.Option(help="Manifest of 'split' to use instead of a new division.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Images decoded at the same time.")] = 2,
+    workers: Annotated[int, typer.Option(help="Images decoded at the same time.")] = 2,
+    damaged: Annotated[
+        Literal["reject", "accept"],
+        typer.Option(help="Images whose damage a decoder repairs: 'accept' takes and notes them."),
+    ] = "reject",
     max_reject_share: Annotated[
         float, typer.Option(help="Share of unreadable images above which nothing is written.")
     ] = 0.05,
@@ -132,7 +148,7 @@ def prepare(
     debug: Debug = False,
 ) -> None:
     """Decode SOURCE with Spark into a patient-split Parquet data set in OUTPUT."""
-    division = _division(
+    division = division_of(
         validation=validation,
         test=test,
         seed=seed,
@@ -145,9 +161,10 @@ def prepare(
         source=source,
         layout=layout,
         group_pattern=group_pattern,
-        classes=_parse_classes(classes),
-        image=_image(size, height, width, color),
+        classes=classes_of(classes),
+        image=image_of(size, height, width, color),
         split=division,
+        damaged=damaged,
         max_reject_share=max_reject_share,
     )
     from data.describe import describe as count
@@ -181,12 +198,15 @@ def split(
     debug: Debug = False,
 ) -> None:
     """Write which patients of SOURCE train, validate and test, without decoding an image."""
+    from data.targets import check_file_target
+
+    check_file_target(output, "split.json")
     config = DataConfig(
         source=source,
         layout=layout,
         group_pattern=group_pattern,
-        classes=_parse_classes(classes),
-        split=_division(
+        classes=classes_of(classes),
+        split=division_of(
             validation=validation,
             test=test,
             seed=seed,
@@ -225,9 +245,9 @@ def describe(
         ),
     ] = None,
     sample: Annotated[
-        int | None, typer.Option(min=1, help="With --html: read only so many images of a patient.")
+        int | None, typer.Option(help="With --html: read only so many images of a patient.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Images read at the same time.")] = 2,
+    workers: Annotated[int, typer.Option(help="Images read at the same time.")] = 2,
     layout: LayoutOption = None,
     group_pattern: GroupPattern = None,
     s3_endpoint: S3Endpoint = None,
@@ -241,6 +261,7 @@ def describe(
     from data.tables import print_description, print_findings
 
     config = DataConfig(source=source, layout=layout, group_pattern=group_pattern)
+    _check_outputs(config.source, output, html)
     description = count(_resolve(config, output or "describe"))
     print_description(Console(), description)
     if html is not None:
@@ -253,7 +274,7 @@ def describe(
     if output is not None:
         from data.plots import save_plots
 
-        for path in save_plots(description, sample_images(description), output):
+        for path in save_plots(description, sample_images(description), local_path(output)):
             typer.echo(f"written {path}")
 
 
@@ -286,9 +307,7 @@ def synthesize(
         typer.Option(help="Side of the square images in pixels; 96, and 450 with --like."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the drawing.")] = 0,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes or threads that draw.")
-    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes or threads that draw.")] = None,
     s3_endpoint: S3Endpoint = None,
     debug: Debug = False,
 ) -> None:
@@ -322,68 +341,26 @@ def synthesize(
     print_description(Console(), count(DataConfig(source=str(folder), layout="c-nmc")))
 
 
-def _parse_classes(
-    options: Sequence[str] | None,
-) -> dict[str, tuple[str, ...]] | tuple[str, ...] | None:
-    """Read ``NAME`` or ``NEW=A,B`` options as the configuration's list or mapping."""
-    if not options:
-        return None
-    if not any("=" in option for option in options):
-        return tuple(options)
-    merged: dict[str, tuple[str, ...]] = {}
-    for option in options:
-        new, _, names = option.partition("=")
-        if new in merged:
-            raise DataError(f"class '{new}' is asked for twice")
-        merged[new] = tuple(filter(None, names.split(","))) if names else (new,)
-    return merged
+def _check_outputs(source: str, plots: Path | None, html: str | None) -> None:
+    """Refuse what ``describe`` could not write, before an image is looked at."""
+    from data.exploration import PAGE_EXAMPLE
+    from data.targets import check_file_target, check_folder_target, refuse_inside
 
-
-def _image(
-    size: int | None, height: int | None, width: int | None, color: Literal["rgb", "grey"]
-) -> ImageConfig:
-    if size is not None and (height is not None or width is not None):
-        raise DataError("--size sets height and width; give either it or --height and --width")
-    height, width = height or size, width or size
-    if height is None and width is None:
-        return ImageConfig(color=color)
-    if height is None or width is None:
-        raise DataError("--height and --width belong together; --size sets both")
-    return ImageConfig(height=height, width=width, color=color)
-
-
-def _division(
-    *,
-    validation: float,
-    test: float,
-    seed: int,
-    by: Literal["patient", "image"],
-    test_folds: Sequence[str] | None,
-    validation_folds: Sequence[str] | None,
-    manifest: str | None = None,
-) -> SplitConfig:
-    folds = bool(test_folds or validation_folds)
-    if folds and manifest is not None:
-        raise DataError("a manifest says where every patient stands; give no folds beside it")
-    return SplitConfig(
-        by=by,
-        method="folds" if folds else "stratified",
-        validation=validation,
-        test=test,
-        seed=seed,
-        test_folds=tuple(test_folds or ()),
-        validation_folds=tuple(validation_folds or ()),
-        manifest=manifest,
-    )
+    if html is not None:
+        check_file_target(html, PAGE_EXAMPLE)
+    if plots is not None:
+        check_folder_target(local_path(plots))
+        refuse_inside(local_path(plots), source)
 
 
 def _resolve(config: DataConfig, output: str | Path) -> DataConfig:
-    """Put the folder of the default synthetic cells, beside ``output``, for their name."""
+    """Put the folder of the default synthetic cells, beside ``output`` or here, for their name."""
     if config.source != "synthetic":
         return config
     from data.synthetic import synthetic_source
 
-    return config.model_copy(update={"source": str(synthetic_source(output))})
+    beside = "cells" if is_object(str(output)) else output
+    return config.model_copy(update={"source": str(synthetic_source(beside))})
 
 
 @contextmanager
@@ -392,6 +369,9 @@ def _progress(what: str = "decoding") -> Iterator[Callable[[int, int], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
     columns = (what, BarColumn(), MofNCompleteColumn(), "images", TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -2,11 +2,28 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from data.addresses import plain_address
+from data.errors import DataError
+from data.names import one_spelling
 
 #: What NumPy and Keras take for a seed.
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 LayoutName = Literal["c-nmc", "ham10000", "malaria", "folders", "csv"]
+
+
+def _address(text: str) -> str:
+    try:
+        return plain_address(text)
+    except DataError as error:
+        raise ValueError(str(error)) from None
+
+
+#: A path of this machine or ``s3://bucket/prefix``, as `data.addresses.plain_address` returns it.
+Address = Annotated[str, AfterValidator(_address)]
+#: Of a class or a fold, in its one spelling.
+Name = Annotated[str, AfterValidator(one_spelling)]
 
 
 class _Frozen(BaseModel):
@@ -36,12 +53,12 @@ class SplitConfig(_Frozen):
     seed: Seed = 0
     #: With ``method: folds``: the publisher's folds that become test and validation. Without
     #: validation folds, validation patients are drawn from the remaining ones.
-    test_folds: tuple[str, ...] = ()
-    validation_folds: tuple[str, ...] = ()
+    test_folds: tuple[Name, ...] = ()
+    validation_folds: tuple[Name, ...] = ()
     #: Train on so many images only, evenly from all patients; validation and test stay whole.
     train_images: Annotated[int, Field(ge=1)] | None = None
     #: A manifest written by ``python -m data split``, used as it is.
-    manifest: str | None = None
+    manifest: Address | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "SplitConfig":
@@ -56,7 +73,7 @@ class DataConfig(_Frozen):
     """Everything that decides the rows and pixels of a prepared data set."""
 
     #: Folder with images, or ``synthetic`` for generated cells.
-    source: str = "synthetic"
+    source: Address = "synthetic"
     layout: LayoutName | None = None
     #: For the layout ``folders``: a regular expression, searched in the path below the source,
     #: whose group ``patient`` (or first group) names the patient.
@@ -64,8 +81,13 @@ class DataConfig(_Frozen):
     #: Classes in label order: a list of class names of the layout, or a mapping from a new name
     #: to the layout's names that it takes in. None takes all, sorted. Images of other classes
     #: are left out.
-    classes: dict[str, tuple[str, ...]] | tuple[str, ...] | None = None
+    classes: dict[Name, tuple[Name, ...]] | tuple[Name, ...] | None = None
     image: ImageConfig = ImageConfig()
     split: SplitConfig = SplitConfig()
-    #: Share of unreadable images above which an ingest stops.
+    #: What becomes of an image whose damage a decoder can repair (a wrong checksum, a warning of
+    #: libjpeg): ``reject`` leaves it out, ``accept`` takes it with a note. What cannot be decoded
+    #: is a reject either way.
+    damaged: Literal["reject", "accept"] = "reject"
+    #: Share of unreadable images above which an ingest stops. Files that are no images, images of
+    #: formats that are not read and hidden files do not count.
     max_reject_share: Annotated[float, Field(ge=0, le=1)] = 0.05

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from data.names import one_spelling, visible
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SAVE_AGAIN = "save it as CSV in UTF-8"
+#: The line in which Excel is told what separates the cells.
+_HINT = re.compile(r"sep=.?", re.IGNORECASE)
 #: Characters of a name in a message.
 _LONGEST = 80
 
@@ -106,7 +109,8 @@ def has_columns(start: bytes, columns: Collection[str]) -> bool:
 
 
 def _has(text: str, columns: Collection[str], delimiter: str) -> bool:
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    lines = (line for line in text.splitlines() if line.strip() and not _HINT.fullmatch(line))
+    first = next(lines, "")
     try:
         cells = next(csv.reader([first], delimiter=delimiter), [])
     except csv.Error:
@@ -135,7 +139,7 @@ def _records(text: str, name: str, delimiter: str) -> Iterator[tuple[int, list[s
                 f"{name}, row {number}: a quotation mark opens a cell that ends in line "
                 f"{reader.line_num} and takes in the rows between; remove it or close the cell"
             )
-        if any(map(str.strip, cells)):
+        if any(map(str.strip, cells)) and not (number == 1 and _HINT.fullmatch(",".join(cells))):
             width = width or len(cells)
             yield number, cells
 

@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import PurePosixPath
 from statistics import median
 
@@ -14,15 +13,17 @@ from pyarrow import fs
 
 from data.config import DataConfig
 from data.errors import DataError
+from data.images import UnreadableImage, decode_at_own_size
 from data.layouts import Index, c_nmc, malaria, read_index
 from data.oddities import oddities
 from data.prepared import DATASET_FILE, REJECTS_FILE, open_prepared
+from data.rejects import with_kinds
 from data.schema import SPLITS
 from data.shards import pixels_of
 from data.spellings import notes_on_spelling
 from data.splitting import SplitManifest, regroup
 from data.storage import exists, locate, read_bytes
-from data.synthetic import NOTICE_FILE
+from data.synthetic_mark import shows_synthetic
 
 #: Name of the row that counts all classes together.
 ALL_CLASSES = "all classes"
@@ -77,7 +78,7 @@ class Description:
     total: Counts
     #: Split -> counts by class and together; empty for a source that is not divided yet.
     splits: dict[str, tuple[Counts, ...]]
-    #: Columns path and reason.
+    #: Columns of `data.schema.REJECT_SCHEMA`.
     rejects: pa.Table
     notes: tuple[str, ...]
     #: Columns image_id, path, class_name and patient_id of every image.
@@ -153,7 +154,7 @@ def _describe_index(
     return Description(
         source=index.root,
         layout=index.layout,
-        synthetic=exists(*_below(index.root, NOTICE_FILE)),
+        synthetic=shows_synthetic(index),
         prepared=False,
         group_word=_group_word(index.layout),
         classes=_count_classes(table, class_names, index.layout),
@@ -180,7 +181,7 @@ def _describe_prepared(uri: str) -> Description:
         classes=_count_classes(table, data.class_names, layout),
         total=_count(table, ALL_CLASSES, layout),
         splits=_count_splits(parts, data.class_names, layout),
-        rejects=pq.read_table(rejects, filesystem=filesystem),
+        rejects=with_kinds(pq.read_table(rejects, filesystem=filesystem)),
         notes=data.summary.notes,
         table=table,
     )
@@ -268,12 +269,11 @@ def _prepared_pixels(uri: str, chosen: dict[str, pa.Table]) -> dict[str, list[np
 
 def _decode(root: str, path: str) -> np.ndarray:
     """Return the image as uint8; raise DataError naming a file that cannot be decoded."""
-    from PIL import Image
-
     filesystem, folder = locate(root)
     try:
         content = read_bytes(filesystem, str(PurePosixPath(folder) / path))
-        with Image.open(BytesIO(content)) as image:
-            return np.asarray(image if image.mode == "L" else image.convert("RGB"))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        return decode_at_own_size(content)
+    except OSError as error:
         raise DataError(f"{root}/{path} cannot be shown: {error}") from None
+    except UnreadableImage as error:
+        raise DataError(f"{root}/{path} cannot be shown: {error.reason}") from None

@@ -22,12 +22,31 @@ def begin() -> None:
 
     Called first by every command; child processes inherit the first.
     """
+    _open_streams()
     try:
         os.umask(_umask())
     except DataError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(_WRONG_REQUEST)
     end_in_order()
+
+
+def _open_streams() -> None:
+    """Open what the caller has closed of the standard streams, so that it takes what is written.
+
+    The next file would have its number otherwise: a database, for example, into which a child
+    process writes its messages.
+    """
+    for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            os.dup2(opened, number)
+            if opened != number:
+                os.close(opened)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 @contextmanager
@@ -61,6 +80,11 @@ def end_in_order() -> None:
 def _terminated(number: int, _: Any) -> NoReturn:
     """End as Ctrl-C does, so that records are closed and children stopped."""
     raise SystemExit(128 + number)
+
+
+def is_private() -> bool:
+    """Tell whether nobody was let in who is not the user."""
+    return not os.environ.get(SHARE, "").strip()
 
 
 def _umask() -> int:

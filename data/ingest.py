@@ -24,17 +24,22 @@ from data.classes import select_classes
 from data.config import DataConfig
 from data.duplicates import find_duplicates
 from data.errors import DataError
+from data.images import DAMAGED, DECODING_RULES
 from data.inputs import inputs_digest
 from data.layouts import Index, read_index
 from data.output import OutputFolder, write_error
 from data.prepared import FilePart, PreparedData, Summary, open_prepared
+from data.rejects import LOST, count_kinds, of_kinds, table_of
+from data.remarks import Remarks
 from data.reuse import PLACE_SCHEMA, with_places
 from data.row_order import order_rows, thin_training
-from data.schema import REJECT_SCHEMA, SPLITS
+from data.schema import SET_ASIDE, SPLITS, UNREADABLE
 from data.spark_job import run_tasks
 from data.spellings import notes_on_spelling
 from data.splitting import SplitManifest, make_split, regroup
-from data.synthetic import is_synthetic, synthetic_source
+from data.synthetic import synthetic_source
+from data.synthetic_mark import shows_synthetic
+from data.targets import refuse_inside
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -97,11 +102,12 @@ def prepare(
     """
     folder = OutputFolder(output)
     folder.check()
+    refuse_inside(folder.uri, config.source)
     source, index = _read_source(config, folder, drawings)
     digest = inputs_digest(index, config)
     if folder.is_finished() and folder.holds(config, digest):
         return open_prepared(output)
-    plan = _plan(source, index, folder.manifest())
+    plan = _plan(source, index, folder.manifest(), _note_on_rules(folder))
     folder.start(keep_images=True)
     try:
         chunks = [*_cut_into_chunks(plan, config, folder.uri)]
@@ -115,7 +121,8 @@ def prepare(
         )
         rejects = _judge(plan, config, chunks, results)
         duplicates = find_duplicates(folder.uri, [r.name for r in results if r.rows])
-        plan = replace(plan, notes=(*plan.notes, *duplicates.notes()))
+        remarks = Remarks.together(result.remarks for result in results)
+        plan = replace(plan, notes=(*plan.notes, *remarks.notes(), *duplicates.notes()))
         folder.finish(plan.manifest, rejects, _summary(plan, config, digest, results, rejects))
     except Exception:
         folder.clear()
@@ -140,7 +147,9 @@ def _read_source(
     return config, read_index(config)
 
 
-def _plan(config: DataConfig, index: Index, before: SplitManifest | None) -> _Plan:
+def _plan(
+    config: DataConfig, index: Index, before: SplitManifest | None, note_on_rules: Sequence[str]
+) -> _Plan:
     table, class_names, notes = select_classes(index, config.classes)
     table = regroup(table, config.split.by)
     manifest = make_split(table, config.split, before)
@@ -148,11 +157,20 @@ def _plan(config: DataConfig, index: Index, before: SplitManifest | None) -> _Pl
     return _Plan(
         index,
         class_names,
-        (*index.notes, *notes, *_note_on_split(manifest, before, config.split.by)),
+        (*index.notes, *notes, *_note_on_split(manifest, before, config.split.by), *note_on_rules),
         manifest,
         thin_training(order_rows(table, manifest, config.split.seed), config.split.train_images),
-        is_synthetic(index.root),
+        shows_synthetic(index),
     )
+
+
+def _note_on_rules(folder: OutputFolder) -> list[str]:
+    if folder.decoding_rules() in (None, DECODING_RULES):
+        return []
+    return [
+        "All images were decoded again: this version decodes by other rules than the one that had "
+        "made the data set before."
+    ]
 
 
 def _note_on_split(manifest: SplitManifest, before: SplitManifest | None, by: str) -> list[str]:
@@ -169,20 +187,27 @@ def _note_on_split(manifest: SplitManifest, before: SplitManifest | None, by: st
 def _cut_into_chunks(plan: _Plan, config: DataConfig, output: str) -> Iterator[Chunk]:
     """Yield one chunk for each file; the files of a split are equally long."""
     size = ImageSize(config.image.height, config.image.width, config.image.color)
+    made_by = recipe(size, config.damaged)
     limit = max(1, min(FILE_ROWS, FILE_BYTES // size.bytes))
     sized = plan.rows.select(_CHUNK_COLUMNS).append_column(
         "source_bytes", plan.index.bytes_of(plan.rows.column("path"))
     )
-    placed = with_places(sized, output, recipe(size))
+    placed = with_places(sized, output, made_by)
     for split in SPLITS:
         table = placed.filter(pc.equal(placed.column("split"), split))
         files = math.ceil(table.num_rows / limit)
         borders = [table.num_rows * number // files for number in range(files + 1)]
         for number, (first, last) in enumerate(itertools.pairwise(borders)):
             rows = table.slice(first, last - first)
-            name = chunk_name(split, number, rows.drop_columns(PLACE_SCHEMA.names), size)
             yield Chunk(
-                plan.index.root, output, name, size, recipe(size), rows.num_rows, pack_rows(rows)
+                source=plan.index.root,
+                output=output,
+                name=chunk_name(split, number, rows.drop_columns(PLACE_SCHEMA.names), made_by),
+                size=size,
+                damaged=config.damaged,
+                recipe=made_by,
+                images=rows.num_rows,
+                rows=pack_rows(rows),
             )
 
 
@@ -194,22 +219,34 @@ def _judge(
     for result in results:
         if result.failure is not None:
             raise write_error(output, result.failure)
-    unreadable = [reject for result in results for reject in result.rejects]
-    reasons = "; ".join(f"{path}: {reason}" for path, reason in unreadable[:3])
+    unreadable = [(*reject, UNREADABLE) for result in results for reject in result.rejects]
+    reasons = "; ".join(f"{path}: {reason}" for path, reason, _ in unreadable[:3])
     images = plan.rows.num_rows
     if len(unreadable) == images:
         raise DataError(f"{config.source}: none of {images} images can be read ({reasons})")
-    # Rows without a file and names without a patient are known by design of some downloads; only
-    # files that cannot be read say that something is broken.
+    # See `data.rejects` for why no other kind counts.
     if len(unreadable) > config.max_reject_share * images:
+        damaged = sum(reason.startswith(DAMAGED) for _, reason, _ in unreadable)
+        advice = f"; {damaged} are damaged, of which 'damaged: accept' takes what can be repaired"
         raise DataError(
             f"{config.source}: {len(unreadable)} of {images} images cannot be read, more than the "
             f"share of {config.max_reject_share} that max_reject_share allows ({reasons})"
+            + (advice if damaged and config.damaged == "reject" else "")
         )
     _check_classes(plan, results)
-    columns = [*zip(*unreadable, strict=True)] or [(), ()]
-    table = pa.table([pa.array(column, pa.string()) for column in columns], REJECT_SCHEMA)
-    return pa.concat_tables([plan.index.rejects, table])
+    return pa.concat_tables([table_of([*unreadable, *_set_aside(plan)]), plan.index.rejects])
+
+
+def _set_aside(plan: _Plan) -> Iterator[tuple[str, str, str]]:
+    """Yield the images that the layout has found and the configuration leaves out."""
+    found = plan.index.table.select(["path", "class_name"])
+    taken = pc.is_in(found.column("path"), plan.rows.column("path"))
+    classes = {*found.filter(taken).column("class_name").to_pylist()}
+    for row in found.filter(pc.invert(taken)).to_pylist():
+        reason = "train_images asks for fewer images to train on"
+        if row["class_name"] not in classes:
+            reason = f"its class {row['class_name']} was not asked for"
+        yield row["path"], reason, SET_ASIDE
 
 
 def _check_classes(plan: _Plan, results: Sequence[ChunkResult]) -> None:
@@ -253,7 +290,9 @@ def _summary(
         source=config.source,
         layout=plan.index.layout,
         files={split: tuple(parts) for split, parts in files.items()},
-        rejects=rejects.num_rows,
+        rejects=of_kinds(rejects, LOST).num_rows,
+        reject_kinds=count_kinds(rejects),
+        decoding_rules=DECODING_RULES,
         notes=plan.notes,
         config=config.model_dump(mode="json"),
         inputs_digest=digest,

@@ -5,9 +5,13 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 from PIL import __version__ as pillow_version
+from simplejpeg import __version__ as simplejpeg_version
 
 from data.config import DataConfig
+from data.images import DECODING_RULES
 from data.layouts import Index
+from data.rejects import of_kinds
+from data.schema import FORMAT, NO_IMAGE, SET_ASIDE, UNUSED
 from data.storage import locate, read_bytes
 from data.values import values_of
 
@@ -15,11 +19,13 @@ from data.values import values_of
 def inputs_digest(index: Index, config: DataConfig) -> str:
     """SHA-256 over what the names and tables of a source say and the size of each image.
 
-    Times are left out: copying or unzipping the same images again changes them. So is the place
-    of the source. A given split manifest and the decoder's version count as inputs too.
+    Times are left out: copying or unzipping the same images again changes them. So are the place
+    of the source, and hidden files, which file managers leave when a folder is looked at. A given
+    split manifest, the decoders' versions and the rules of decoding count as inputs too.
     """
-    digest = hashlib.sha256(f"pillow {pillow_version}\0".encode())
-    for table in (index.table, index.rejects):
+    decoders = f"pillow {pillow_version}, simplejpeg {simplejpeg_version}, rules {DECODING_RULES}"
+    digest = hashlib.sha256(f"{decoders}\0".encode())
+    for table in (index.table, of_kinds(index.rejects, (FORMAT, UNUSED, SET_ASIDE, NO_IMAGE))):
         for column in table.columns:
             for value in values_of(column):
                 digest.update(f"{value}\0".encode())

@@ -46,7 +46,7 @@ def passed_over() -> str | None:
     if not (named := os.environ.get("JAVA_HOME")) or (used := find_java()) == Path(named):
         return None
     version = java_version(Path(named))
-    found = f"is Java {version}" if version else "is of an unknown version"
+    found = f"is Java {version}" if version else "is no Java of a known version"
     return f"JAVA_HOME ({found}; Java {java_version(used)} in {used} is used)"
 
 

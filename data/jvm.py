@@ -17,6 +17,7 @@ import psutil
 
 from data.errors import SparkStartError
 from data.jvm_start import StartWatch, reader
+from data.own_folders import temporary_folder
 
 if TYPE_CHECKING:
     from pyspark import SparkConf
@@ -113,8 +114,8 @@ def _start(
     for key, value in conf.getAll():
         command += ["--conf", f"{key}={value}"]
     command += shlex.split(environment.get("PYSPARK_SUBMIT_ARGS", "pyspark-shell"))
-    with tempfile.TemporaryDirectory(prefix="sparkdl-jvm-") as folder:
-        connection = Path(folder) / "connection"
+    with temporary_folder("jvm") as folder:
+        connection = folder / "connection"
         output, read = _output()
         process = subprocess.Popen(
             command,

@@ -80,9 +80,9 @@ class StartWatch:
         if abs(used - self._cpu) > _WORK:
             self._cpu, self._worked = used, now
         if now - self._worked > HANG_LIMIT:
-            return f"Java hangs: it has done nothing for {HANG_LIMIT:g} s: {reason(text)}"
+            return f"Java hangs: it has done nothing for {HANG_LIMIT:g} s; {reason(text)}"
         if now - self._began > START_LIMIT:
-            return f"Java did not bring Spark up within {START_LIMIT:g} s: {reason(text)}"
+            return f"Java did not bring Spark up within {START_LIMIT:g} s; {reason(text)}"
         return None
 
 

@@ -8,12 +8,12 @@ file that says otherwise is left aside; the downloaded weights beside it are sti
 import atexit
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import lru_cache
 from pathlib import Path
+
+from data.own_folders import temporary_folder
 
 #: What the project's networks are built with; Keras's own defaults.
 SETTINGS = {"floatx": "float32", "epsilon": 1e-07, "image_data_format": "channels_last"}
@@ -67,8 +67,9 @@ def _own(home: Path | None) -> str:
 
     Without a ``home`` that can be written to, downloaded weights last as long as this process.
     """
-    folder = Path(tempfile.mkdtemp(prefix="sparkdl-keras-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    process = ExitStack()
+    folder = process.enter_context(temporary_folder("keras"))
+    atexit.register(process.close)
     (folder / _NAME).write_text(json.dumps(SETTINGS))
     if home is not None:
         with suppress(OSError):

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Collection
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +13,8 @@ from data.config import DataConfig
 from data.errors import DataError
 from data.prepared import DATASET_FILE, FORMAT, REJECTS_FILE, SPLIT_FILE, Summary
 from data.splitting import SplitManifest
-from data.storage import exists, locate, read_bytes, write_bytes
+from data.storage import absolute, exists, locate, read_bytes, write_bytes
+from data.targets import check_folder_target
 
 #: Stands in the folder from the first file to the last: its content may be removed.
 MARKER_FILE = "unfinished.txt"
@@ -40,7 +42,7 @@ class OutputFolder:
         self._filesystem, self.root = locate(uri)
         self.is_local = isinstance(self._filesystem, fs.LocalFileSystem)
         #: As it is handed to executors, whose working folder is another.
-        self.uri = uri if "://" in uri else self.root
+        self.uri = absolute(uri)
 
     def check(self) -> None:
         """Refuse a folder that holds anything but a data set or what is left of one.
@@ -50,8 +52,7 @@ class OutputFolder:
         DataError
             Naming what stands in the way.
         """
-        if self._filesystem.get_file_info(self.root).type == fs.FileType.File:
-            raise DataError(f"{self.uri} is a file; name a folder for the data set")
+        check_folder_target(self.uri)
         names = self._names()
         if not names or self._has(MARKER_FILE) or self.is_finished():
             foreign = [name for name in names if _OWN_NAME.fullmatch(name) is None]
@@ -75,18 +76,27 @@ class OutputFolder:
         DataError
             When it was made with another configuration: the folder was asked for by mistake.
         """
-        content = json.loads(read_bytes(self._filesystem, f"{self.root}/{DATASET_FILE}"))
+        content = self._content()
         if content.get("format") != FORMAT:
             return False
         summary = Summary(**content)
         wanted = config.model_dump(mode="json")
-        different = [name for name in wanted if summary.config.get(name) != wanted[name]]
+        # What an earlier version could not be asked for is as it is by default.
+        made_of = DataConfig().model_dump(mode="json") | summary.config
+        different = [name for name in wanted if made_of[name] != wanted[name]]
         if different:
             raise DataError(
                 f"{self.uri} holds a data set of another configuration ({', '.join(different)} "
                 "differ); name another folder or delete it"
             )
         return summary.inputs_digest == inputs_digest
+
+    def decoding_rules(self) -> int | None:
+        """Return by which rules the finished data set was decoded, None where there is none."""
+        if not self.is_finished():
+            return None
+        rules: int = self._content().get("decoding_rules", 1)
+        return rules
 
     def manifest(self) -> SplitManifest | None:
         """Return the split of the finished data set, or None where there is none to be read."""
@@ -130,11 +140,19 @@ class OutputFolder:
         """Remove what was written, the marker last; a data set that was whole before stays."""
         keep = {MARKER_FILE}
         if self.is_finished():
-            content = json.loads(read_bytes(self._filesystem, f"{self.root}/{DATASET_FILE}"))
-            keep |= {*_FIXED, *_files_of(Summary(**content))}
+            content = self._content()
+            keep |= {*_FIXED, *(_files_of(Summary(**content)) if content else ())}
         self._remove(keep=keep)
         if self._has(MARKER_FILE):
             self._filesystem.delete_file(f"{self.root}/{MARKER_FILE}")
+
+    def _content(self) -> dict[str, Any]:
+        """Return what the summary holds; nothing where it is damaged."""
+        try:
+            content = json.loads(read_bytes(self._filesystem, f"{self.root}/{DATASET_FILE}"))
+        except ValueError:
+            return {}
+        return content if isinstance(content, dict) else {}
 
     def _remove(self, keep: Collection[str]) -> None:
         # The summary goes first: without it nothing else is taken for a data set.

@@ -5,14 +5,13 @@
     <folder>/
         dataset.json           written last: a folder without it is not a data set
         split.json             group -> split, with checksum
-        rejects.parquet        files that were not taken, with the reason
+        rejects.parquet        one row for each file that was not taken, with reason and kind
         train-00000.parquet    rows in the one order that every backend sees
         validation-00000.parquet
         test-00000.parquet
 """
 
 import itertools
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from data.errors import DataError
 from data.imbalance import Draws, class_weights
 from data.names import one_spelling
-from data.schema import SPLITS
+from data.rejects import in_words
+from data.schema import SPLITS, UNUSED
 from data.shards import Dtype, Piece, Shard, cut
 from data.splitting import SplitManifest
-from data.storage import exists, locate, read_bytes
+from data.storage import absolute, exists, locate, read_bytes
 
 DATASET_FILE = "dataset.json"
 SPLIT_FILE = "split.json"
@@ -63,13 +63,24 @@ class Summary(BaseModel):
     source: str
     layout: str
     files: dict[str, tuple[FilePart, ...]]
+    #: Files and rows that could have been images of the set, see `data.rejects.LOST`.
     rejects: int
+    #: Rows of ``rejects.parquet`` by kind.
+    reject_kinds: dict[str, int] = {}
+    #: Version of the rules by which images were decoded, see `data.images.DECODING_RULES`.
+    decoding_rules: int = 1
     #: Facts that a reader of a result should know, one sentence each.
     notes: tuple[str, ...] = ()
     #: The configuration that the data set was made from.
     config: dict[str, Any] = {}
     #: SHA-256 over names, classes, patients and file sizes of the source, to notice changes.
     inputs_digest: str = ""
+
+    @property
+    def left_out(self) -> str:
+        """The sentence of `data.rejects.in_words` on the files that were not taken."""
+        # Before there were kinds, files that are no images were not counted.
+        return in_words(self.reject_kinds or {UNUSED: self.rejects})
 
 
 @dataclass(frozen=True)
@@ -201,11 +212,16 @@ def open_prepared(uri: str | Path) -> PreparedData:
             f"{uri} holds no finished data set ({DATASET_FILE} is missing): "
             "make one with 'python -m data prepare'"
         )
-    summary = Summary(**json.loads(read_bytes(filesystem, f"{root}/{DATASET_FILE}")))
+    try:
+        summary = Summary.model_validate_json(read_bytes(filesystem, f"{root}/{DATASET_FILE}"))
+    except ValidationError:
+        raise DataError(f"{uri}: {DATASET_FILE} is damaged; prepare the data again") from None
     if summary.format != FORMAT:
         raise DataError(f"{uri} has format {summary.format}, this version reads {FORMAT}")
-    manifest = SplitManifest.from_json(read_bytes(filesystem, f"{root}/{SPLIT_FILE}").decode())
-    prepared = PreparedData(str(uri) if "://" in str(uri) else root, summary, manifest)
+    manifest = SplitManifest.from_json(
+        read_bytes(filesystem, f"{root}/{SPLIT_FILE}").decode(errors="replace")
+    )
+    prepared = PreparedData(absolute(uri), summary, manifest)
     if manifest.checksum != summary.split_checksum:
         raise DataError(f"{uri}: {SPLIT_FILE} was changed after the data set was made")
     _check_rows(prepared)

@@ -58,21 +58,38 @@ _NO_PROXY = ("no_proxy", "NO_PROXY")
 #: Settings of Keras for executors that this process does not start: their accounts' files are not
 #: known here, and a folder that is not there has none.
 KERAS_ON_EXECUTORS = {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": "keras-settings"}
-
+#: Of Python's variables, those that hold for a process once it has begun.
+_INTERPRETER = ("PYTHONOPTIMIZE", "PYTHONWARNINGS", "PYTHONDEVMODE", "PYTHONINSPECT")
+#: Holds the names of those with which a program was first begun.
+_BEGUN_WITH = "SPARKDL_BEGUN_WITH"
 #: What :func:`settle` has found.
 _found: dict[str, str] = {}
 
 
 def settle() -> None:
     """Set aside in this process what would decide a command's result."""
-    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
-        # Names of files would be other letters in this process than in its children.
-        changed = {**os.environ, "PYTHONUTF8": "1"}
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], changed)
-    _found.update(os.environ)
+    _begin_again_if_needed()
+    begun_with = os.environ.pop(_BEGUN_WITH, "").split()
+    _found.update({**os.environ, **dict.fromkeys(begun_with, "set")})
     settled = for_children(here=False)
     os.environ.clear()
     os.environ.update(settled)
+
+
+def _begin_again_if_needed() -> None:
+    """Start this process's program anew where Python itself has begun as it should not.
+
+    Without docstrings packages fail that read them; and with another encoding, names of files are
+    other letters in this process than in its children.
+    """
+    names = [name for name in _INTERPRETER if os.environ.get(name)]
+    if not names and (
+        sys.getfilesystemencoding() == "utf-8" or os.environ.get("PYTHONUTF8") == "1"
+    ):
+        return
+    kept = {name: value for name, value in os.environ.items() if name not in names}
+    changed = {**kept, "PYTHONUTF8": "1", _BEGUN_WITH: " ".join(names)}
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], changed)
 
 
 def for_children(*, here: bool, environment: Mapping[str, str] = os.environ) -> dict[str, str]:

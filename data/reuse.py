@@ -7,6 +7,7 @@ gone.
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +18,8 @@ from data.storage import locate
 
 #: Key of the metadata of a file, with a digest of how its images were made.
 RECIPE = b"sparkdl.recipe"
+#: Columns of an image that are taken over, beside what names say of it.
+_KEPT = ("pixels", "source_xxh128", "remarks", "bits")
 #: Row groups that are kept open: rows of a patient stand together in an old file and in a new one.
 _OPEN_GROUPS = 4
 #: Columns that say where an image stands already; null for one that is nowhere.
@@ -42,11 +45,6 @@ def with_places(rows: pa.Table, output: str, recipe: str) -> pa.Table:
     return rows
 
 
-def decoded_rows(output: str, recipe: str) -> int:
-    """Return how many images stand in files of ``output`` that were made by ``recipe``."""
-    return _known(output, recipe).num_rows
-
-
 class Places:
     """Reads single rows of old files; a few row groups stay open."""
 
@@ -55,8 +53,8 @@ class Places:
         self._files: dict[str, pq.ParquetFile] = {}
         self._groups: OrderedDict[tuple[str, int], pa.Table] = OrderedDict()
 
-    def pixels_and_digest(self, file: str, row: int) -> tuple[bytes, bytes]:
-        """Return ``pixels`` and ``source_xxh128`` of a row."""
+    def kept(self, file: str, row: int) -> dict[str, Any]:
+        """Return what decoding has given of a row: ``_KEPT``."""
         parquet = self._files.get(file)
         if parquet is None:
             stream = self._filesystem.open_input_file(f"{self._root}/{file}")
@@ -66,15 +64,12 @@ class Places:
             start += parquet.metadata.row_group(group).num_rows
             group += 1
         table = self._group(file, group, parquet)
-        return (
-            table.column("pixels")[row - start].as_py(),
-            table.column("source_xxh128")[row - start].as_py(),
-        )
+        return {name: table.column(name)[row - start].as_py() for name in _KEPT}
 
     def _group(self, file: str, group: int, parquet: pq.ParquetFile) -> pa.Table:
         key = (file, group)
         if key not in self._groups:
-            self._groups[key] = parquet.read_row_group(group, ["pixels", "source_xxh128"])
+            self._groups[key] = parquet.read_row_group(group, [*_KEPT])
             if len(self._groups) > _OPEN_GROUPS:
                 self._groups.popitem(last=False)
         self._groups.move_to_end(key)

@@ -25,12 +25,15 @@ IMAGE_SCHEMA = pa.schema(
 
 #: What an ingest keeps beside each image: bytes and XXH3-128 of its file, SHA-256 of its pixels and
 #: of the row. So an image that was decoded once is not decoded again, and duplicates are noticed.
-#: SHA-256 of whole files would take a quarter of an ingest.
+#: SHA-256 of whole files would take a quarter of an ingest. ``remarks`` holds those of
+#: `data.images.Decoded`, ``bits`` the bits that the largest value of a 16-bit image needs.
 SOURCE_FIELDS = (
     pa.field("source_bytes", pa.int64()),
     pa.field("source_xxh128", pa.binary(16), nullable=False),
     pa.field("pixels_sha256", pa.binary(32), nullable=False),
     pa.field("row_sha256", pa.binary(32), nullable=False),
+    pa.field("remarks", pa.list_(pa.string()), nullable=False),
+    pa.field("bits", pa.int8()),
 )
 INGEST_SCHEMA = pa.schema([*IMAGE_SCHEMA, *SOURCE_FIELDS])
 
@@ -47,10 +50,23 @@ INDEX_SCHEMA = pa.schema(
     ]
 )
 
-#: Files and rows that were found and not taken, each with the reason.
+#: Kinds of rejects. ``unreadable`` is a file that no decoder takes, or a damaged one; ``format`` an
+#: image of a format that is not read, by its name; ``unused`` a file or a row of a table that the
+#: layout cannot use; ``set aside`` an image that is no one's mistake: of another class, beyond
+#: ``train_images``, a mask, a test set without labels; ``no image`` a table, a text and the like;
+#: ``hidden`` a file or folder of the system.
+UNREADABLE = "unreadable"
+FORMAT = "format"
+UNUSED = "unused"
+SET_ASIDE = "set aside"
+NO_IMAGE = "no image"
+HIDDEN = "hidden"
+
+#: Files and rows that were found and not taken, each with the reason and the kind of reason.
 REJECT_SCHEMA = pa.schema(
     [
         pa.field("path", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
     ]
 )

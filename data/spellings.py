@@ -1,5 +1,6 @@
 """Patients and classes that may be the same one under two names, which no program can know."""
 
+import re
 from collections.abc import Iterable
 
 import pyarrow as pa
@@ -7,6 +8,8 @@ import pyarrow.compute as pc
 
 from data.names import likeness
 
+#: What a spreadsheet makes of a number of twelve digits or more.
+_ROUNDED = re.compile(r"\d([.,]\d+)?e\+\d+", re.IGNORECASE)
 #: Sets of names in a note.
 _SHOWN = 3
 #: Names of one set in a note.
@@ -14,7 +17,7 @@ _SHOWN_OF_ONE = 4
 
 
 def notes_on_spelling(table: pa.Table) -> list[str]:
-    """Name patients, and classes, whose names differ in capitals or in how numbers are written.
+    """Name patients, and classes, whose names may be of one, or of several.
 
     Parameters
     ----------
@@ -24,9 +27,10 @@ def notes_on_spelling(table: pa.Table) -> list[str]:
     Returns
     -------
     list of str
-        At most one sentence on the patients and one on the classes.
+        At most one note of each kind: patients, and classes, whose names differ in capitals or in
+        how numbers are written; patients whose numbers a spreadsheet has rounded.
     """
-    notes = []
+    notes = _on_rounded(pc.unique(table.column("patient_id")).to_pylist())
     for column, what in (("patient_id", "patients"), ("class_name", "classes")):
         alike = _alike(pc.unique(table.column(column)).to_pylist())
         if alike:
@@ -37,6 +41,16 @@ def notes_on_spelling(table: pa.Table) -> list[str]:
                 "Where they are the same, write them in one way."
             )
     return notes
+
+
+def _on_rounded(patients: Iterable[str]) -> list[str]:
+    rounded = sorted(filter(_ROUNDED.fullmatch, patients))
+    if not rounded:
+        return []
+    return [
+        f"{len(rounded):,} patients have rounded numbers for names, as spreadsheets show long ones "
+        f"(for example {rounded[0]!r}): several people may count as one. Export the column as text."
+    ]
 
 
 def _alike(names: Iterable[str]) -> list[list[str]]:

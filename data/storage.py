@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pyarrow import fs
 
+from data.addresses import plain_address
 from data.object_store import is_object, locate_object
 
 
@@ -11,14 +12,28 @@ def locate(uri: str | Path) -> tuple[fs.FileSystem, str]:
     """Return the file system of ``uri`` and the path on it.
 
     A plain path is local and made absolute, because executors have other working folders.
+
+    Raises
+    ------
+    DataError
+        When `data.addresses.plain_address` refuses it.
     """
-    text = str(uri)
-    if is_object(text):
-        return locate_object(text)
-    if "://" in text:
-        filesystem, path = fs.FileSystem.from_uri(text)
-        return filesystem, path.rstrip("/")
-    return fs.LocalFileSystem(), str(Path(text).expanduser().absolute())
+    address = plain_address(str(uri))
+    if is_object(address):
+        return locate_object(address)
+    return fs.LocalFileSystem(), str(Path(address).absolute())
+
+
+def absolute(uri: str | Path) -> str:
+    """Return the address of ``uri`` as it is handed to processes with another working folder.
+
+    Raises
+    ------
+    DataError
+        As for `locate`.
+    """
+    address = plain_address(str(uri))
+    return address if is_object(address) else str(Path(address).absolute())
 
 
 def exists(filesystem: fs.FileSystem, path: str) -> bool:
@@ -38,9 +53,13 @@ def write_bytes(filesystem: fs.FileSystem, path: str, content: bytes) -> None:
     """Write a small file so that a reader sees all of it or nothing."""
     if isinstance(filesystem, fs.LocalFileSystem):
         unfinished = f"{path}.unfinished"
-        with filesystem.open_output_stream(unfinished) as stream:
-            stream.write(content)
-        filesystem.move(unfinished, path)
+        try:
+            with filesystem.open_output_stream(unfinished) as stream:
+                stream.write(content)
+            filesystem.move(unfinished, path)
+        except OSError:
+            Path(unfinished).unlink(missing_ok=True)
+            raise
     else:  # an object appears when its upload is complete
         with filesystem.open_output_stream(path) as stream:
             stream.write(content)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from data import own_folders
+from data.addresses import local_path
 from data.errors import DataError
 
 #: Stands in the root of every synthetic set; whoever reads the set marks its results by it.
@@ -54,8 +55,8 @@ class Parameters:
             raise DataError(f"{self.cells_per_patient} cells per patient: ask for 1 or more")
         if not 16 <= self.size <= 2048:
             raise DataError(f"synthetic images of {self.size} pixels: ask for 16 to 2048")
-        if self.seed < 0:
-            raise DataError(f"seed {self.seed}: ask for 0 or more")
+        if not 0 <= self.seed < 2**32:
+            raise DataError(f"seed {self.seed}: ask for 0 to {2**32 - 1}")
 
     def __str__(self) -> str:
         return ", ".join(f"{name}={value}" for name, value in asdict(self).items())
@@ -102,7 +103,7 @@ def new_set(output: str | Path) -> Iterator[tuple[Path, Path]]:
     DataError
         When ``output`` holds something or the disk is full.
     """
-    target = Path(output).expanduser().absolute()
+    target = local_path(output).absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(f"{target} is not empty: name a new folder for the synthetic cells")
     # Named by process: two that draw the same set at once do not write into each other's files.
@@ -133,7 +134,7 @@ def synthetic_source(output: str | Path) -> Path:
     """
     drawing = f"{Parameters()}, drawing version {DRAWING_VERSION}"
     digest = hashlib.sha256(drawing.encode()).hexdigest()[:8]
-    source = Path(output).expanduser().absolute().parent / f"synthetic-cells-{digest}"
+    source = local_path(output).absolute().parent / f"synthetic-cells-{digest}"
     return source if is_synthetic(source) else synthesize(source)
 
 

@@ -10,12 +10,13 @@ from rich.table import Table
 
 from data.describe import Counts, Description
 from data.names import visible
+from data.rejects import LOST, count_kinds, in_words, of_kinds
 
 if TYPE_CHECKING:
     from data.exploration.findings import Findings
 
 SYNTHETIC_STAMP = "SYNTHETIC images: they show no patient and no real cell"
-#: Reasons and files that are shown; all of them stand in the rejects table.
+#: Reasons that are shown; all of them stand in the rejects table.
 SHOWN_REJECTS = 5
 
 
@@ -44,20 +45,21 @@ def print_findings(console: Console, findings: "Findings") -> None:
 
 
 def print_rejects(console: Console, rejects: pa.Table) -> None:
-    """Print how many files and rows were not taken, and the first reasons."""
-    if not rejects.num_rows:
+    """Print how many files and rows were left out, and the commonest reasons with an example."""
+    counts = count_kinds(rejects)
+    if not counts:
         return
-    console.print(f"{rejects.num_rows:,} files or rows were not taken:", style="yellow")
-    paths, reasons = (rejects.column(name).to_pylist() for name in ("path", "reason"))
+    lost = of_kinds(rejects, LOST)
+    style = "yellow" if lost.num_rows else None
+    console.print(in_words(counts), style=style, highlight=False, soft_wrap=True)
+    paths, reasons = (lost.column(name).to_pylist() for name in ("path", "reason"))
     counted = Counter(reasons)
-    if len(counted) <= SHOWN_REJECTS:
-        for reason, files in counted.most_common():
-            example = paths[reasons.index(reason)]
-            console.print(f"  {files:,} x {_shown(reason)}: {_shown(example)}", highlight=False)
-        return
-    for path, reason in zip(paths[:SHOWN_REJECTS], reasons, strict=False):
-        console.print(f"  {_shown(path)}: {_shown(reason)}", highlight=False)
-    console.print(f"  and {rejects.num_rows - SHOWN_REJECTS:,} more")
+    for reason, files in counted.most_common(SHOWN_REJECTS):
+        example = paths[reasons.index(reason)]
+        line = f"  {files:,} x {_shown(reason)}: {_shown(example)}"
+        console.print(line, highlight=False, soft_wrap=True)
+    if len(counted) > SHOWN_REJECTS:
+        console.print(f"  and {len(counted) - SHOWN_REJECTS:,} other reasons", highlight=False)
 
 
 def _class_table(description: Description) -> Table:

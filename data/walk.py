@@ -3,12 +3,15 @@
 import os
 from collections.abc import Iterator
 
+from data.left_out import is_left_out_folder
+
 
 def files_below(root: str) -> Iterator[tuple[str, int | None]]:
     """Yield the path below ``root`` and the bytes of every file, in no order.
 
     None stands for what is no regular file, which a reader might wait for, and for a link to
-    nowhere.
+    nowhere. A folder that `data.left_out` knows is not entered: it is one path, with a slash at its
+    end.
 
     Links to folders are followed, but no folder is entered twice: a link back to a folder above
     would otherwise show all images again some forty times. Folders are entered by their own path
@@ -41,12 +44,12 @@ def _enter(
         entered.add(real)
         for name, entry in _entries(os.path.join(root, current)):  # noqa: PTH118
             path = f"{current}/{name}" if current else name
-            if entry.is_dir(follow_symlinks=False):
-                below.append(path)
-            elif entry.is_dir():
-                links.append(path)
-            else:
+            if not entry.is_dir():
                 yield path, _size(entry)
+            elif is_left_out_folder(name):
+                yield f"{path}/", None
+            else:
+                (below if entry.is_dir(follow_symlinks=False) else links).append(path)
 
 
 def _entries(folder: str) -> Iterator[tuple[str, "os.DirEntry[str]"]]:

@@ -56,6 +56,7 @@ def run(
     ExperimentError, DataError, BackendError
         For a request that cannot be carried out. A run that fails is a record with status FAILED.
     """
+    from data.addresses import local_path
     from data.entry import private_files
     from experiments.loading import load
     from experiments.runner import run_experiment
@@ -67,5 +68,5 @@ def run(
         changed["seeds"] = list(seeds)
     with private_files():
         return run_experiment(
-            load(experiment, changed), work=Path(work), observer=observer, resume=resume
+            load(experiment, changed), work=local_path(work), observer=observer, resume=resume
         )

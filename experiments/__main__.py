@@ -44,10 +44,12 @@ def send(
 ) -> None:
     """Send the records that wait because their MLflow server was away."""
     with plain_errors(debug=False):
+        from data.addresses import local_path
         from data.own_folders import remove_abandoned, remove_abandoned_temporary
         from experiments.outbox import OUTBOX, count, send_waiting
 
         remove_abandoned_temporary()
+        work = local_path(work)
         remove_abandoned(work / OUTBOX)
         sent = send_waiting(work / OUTBOX)
         left = count(work / OUTBOX)
@@ -65,7 +67,8 @@ def benchmark(
     part: Annotated[
         list[str] | None,
         typer.Option(
-            help="harness, ingest, featurizer, backends or decoders; repeat it for several."
+            help="harness, ingest, featurizer, backends, decoders or statistics; repeat it for "
+            "several."
         ),
     ] = None,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from data.own_folders import remove_abandoned, remove_abandoned_temporary
 from experiments.process_mark import State, machine, state_of
 from experiments.records import KILLED
-from experiments.tracking import LEFT_OPEN, PROCESS, client_of, close
+from experiments.tracking import LEFT_OPEN, PROCESS, check_reachable, client_of, close
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,6 +36,7 @@ def tidy(uri: str, *folders: Path) -> list[str]:
     remove_abandoned_temporary()
     remove_abandoned(*folders)
     try:
+        check_reachable(uri, reading=True)
         closed = close_abandoned(client_of(uri))
     except Exception as error:  # the command that asks says itself what is wrong with the store
         _log.debug("%s: %s", uri, error)

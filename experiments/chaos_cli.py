@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from data.addresses import local_path
 from experiments.cli import FAILED_STATUS, plain_errors
 from experiments.store_address import usual_uri
 
@@ -59,12 +60,15 @@ def chaos(
 ) -> None:
     """Break something in a run of every backend and tell what became of it."""
     with plain_errors(debug=False):
+        output = local_path(output)
+        from data.storage import absolute
         from experiments import chaos as room
         from experiments.chaos.hosts import read_hosts
         from experiments.chaos.record import record_tables
         from experiments.chaos.table import terminal, write_tables
         from experiments.console import plain_console
         from experiments.errors import ExperimentError
+        from experiments.folders import writable_folder
         from experiments.loading import load
         from experiments.overrides import given
         from experiments.tracking import check_reachable
@@ -74,8 +78,9 @@ def chaos(
             raise ExperimentError(
                 f"unknown fault '{unknown[0]}' (faults: {', '.join(room.FAULTS)})"
             )
+        output = writable_folder("--output", output)
         hosts = read_hosts(cluster) if cluster else None
-        chosen = given({"--data": data and str(Path(data).absolute()), "--workers": workers}, set_)
+        chosen = given({"--data": data and absolute(data), "--workers": workers}, set_)
         overrides: dict[str, Any] = {
             "epochs": epochs,
             "time_limit": time_limit,

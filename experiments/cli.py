@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from data import object_store
+from data.addresses import local_path
 from data.entry import begin
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
@@ -179,11 +180,14 @@ def run(
         from experiments.loading import load
 
         plan = load(experiment, overrides)
+        from experiments.folders import writable_folder
+
+        work = writable_folder("--work", work)
         from experiments.console import Console
         from experiments.runner import run_experiment
 
         records = run_experiment(
-            plan, work=work, observer=Console(quiet_stdout=json), resume=resume
+            plan, work=local_path(work), observer=Console(quiet_stdout=json), resume=resume
         )
     if json:
         for record in records:
@@ -204,7 +208,7 @@ def main() -> None:
 def plain_errors(debug: bool) -> Iterator[None]:
     """Turn the project's errors into a line and an exit status; with ``debug`` let them through."""
     from backends.errors import BackendError
-    from data.errors import DataError
+    from data.errors import DataError, SparkStartError
     from experiments.errors import ExperimentError
     from models.errors import ModelError
 
@@ -214,7 +218,15 @@ def plain_errors(debug: bool) -> Iterator[None]:
         if debug:
             raise
         sys.stderr.write(f"error: {error}\n")
-        raise typer.Exit(WRONG_REQUEST_STATUS) from None
+        failed = isinstance(error, SparkStartError)
+        raise typer.Exit(FAILED_STATUS if failed else WRONG_REQUEST_STATUS) from None
+    except BrokenPipeError:
+        raise  # click ends in silence when nobody reads on
+    except OSError as error:
+        if debug:
+            raise
+        sys.stderr.write(f"error: {error}\n")
+        raise typer.Exit(FAILED_STATUS) from None
     except KeyboardInterrupt as interrupt:
         if debug:
             raise

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from data.addresses import local_path
 from data.own_folders import temporary_folder
 from experiments.cli import plain_errors
 from experiments.store_address import usual_uri
@@ -35,14 +36,18 @@ def compare(
     Without --experiment and --run, the newest comparison is taken.
     """
     with plain_errors(debug=False), temporary_folder("compare") as folder:
+        output = local_path(output)
         from experiments import comparison
         from experiments.abandoned import tidy
         from experiments.comparison import tables
         from experiments.console import plain_console
+        from experiments.folders import writable_folder
 
+        output = writable_folder("--output", output)
         uris = tracking_uri or [usual_uri()]
         for uri in uris:
-            tidy(uri)
+            for sentence in tidy(uri):
+                typer.echo(f"note: {sentence}", err=True)
         found = comparison.find_runs(uris, folder, experiment or (), run or ())
         findings = comparison.compare(found, baseline)
         console = plain_console(sys.stdout)

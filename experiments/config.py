@@ -1,16 +1,16 @@
 """An experiment: everything that decides a run, frozen and validated before anything starts."""
 
+import os
 import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from backends.registry import check_names, known
-from data.config import DataConfig, Seed
+from data.config import Address, DataConfig, Name, Seed
 from data.imbalance import Imbalance
 from data.names import visible
-from data.object_store import holds_credentials, is_object
 from experiments.record_names import key_parts
 from experiments.spark_secret import check_own
 from experiments.store_address import DEFAULT_URI
@@ -26,6 +26,15 @@ _LONGEST_NAME = 150
 _SECRET = re.compile(r"(secret|password|token|(secret|access)[._]?key)$", re.IGNORECASE)
 #: Settings that hold the name of a secret instead.
 _REFERENCE = re.compile(r"\.secretKeyRef\.|\.secrets\.")
+
+
+#: Masters that Spark knows, those of platforms that bring their own (``custom:name``) included.
+_MASTER = re.compile(
+    r"embedded|yarn|local(-cluster)?(\[[^\]]+\])?|spark://[^\s/,]+(,[^\s/,]+)*|k8s://\S+"
+    r"|[a-z][\w-]*:[^/\s]\S*"
+)
+#: Numbers that end up in Java, which has none that are larger.
+Count = Annotated[int, Field(ge=1, lt=2**31)]
 
 
 class _Frozen(BaseModel):
@@ -44,7 +53,7 @@ class SparkConfig(_Frozen):
     #: one that Spark sends them; ``image``: the one that their machines or containers come with.
     environment: Literal["path", "archive", "image"] = "path"
     #: File, or address that Spark or this machine reads, that ``python -m deploy pack`` has made.
-    environment_archive: str | None = None
+    environment_archive: Annotated[str, AfterValidator(os.path.expanduser)] | None = None
     #: Path of Python in the executors' image.
     environment_python: str = IMAGE_PYTHON
     #: What a cluster that is started for the run, its executors and the driver can reach.
@@ -54,6 +63,16 @@ class SparkConfig(_Frozen):
     network: Literal["auto", "private", "host"] = "auto"
     #: Settings for Spark as they are, stronger than the harness's and the backend's own.
     conf: dict[str, str] = {}
+
+    @field_validator("master")
+    @classmethod
+    def _known_master(cls, value: str) -> str:
+        if _MASTER.fullmatch(value) is None:
+            raise ValueError(
+                f"'{value}' is no cluster: write {EMBEDDED}, local[2], spark://host:7077, yarn or "
+                "k8s://https://host:6443"
+            )
+        return value
 
     @field_validator("conf")
     @classmethod
@@ -116,20 +135,20 @@ class Experiment(_Frozen):
     description: str = ""
     data: DataConfig = DataConfig()
     #: The class that F1, sensitivity and ROC AUC are about.
-    positive_class: str
+    positive_class: Name
     #: The score that stands first on the terminal; a challenge may rank by another than F1.
     headline: Literal["f1", "weighted_f1", "macro_f1"] = "f1"
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
-    epochs: Annotated[int, Field(ge=1)] = 5
+    epochs: Count = 5
     #: Images per optimiser step over all workers together.
-    batch_size: Annotated[int, Field(ge=1)] = 64
+    batch_size: Count = 64
     #: What is done about classes of unequal size, the same way for every backend: ``weights`` lets
     #: an image count as its class is rare, ``sampling`` draws equally many images of each class.
     #: Scores are of the images as they are, and so is the validation loss.
     imbalance: Imbalance = "none"
     #: Executors of one core; the threads of a backend without Spark.
-    workers: Annotated[int, Field(ge=1)] = 2
+    workers: Count = 2
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     backends: Annotated[tuple[str, ...], Field(min_length=1)] = ("keras_local", "elephas")
     #: Options of a backend's own, by backend.
@@ -137,13 +156,13 @@ class Experiment(_Frozen):
     spark: SparkConfig = SparkConfig()
     #: Seconds that one run may take, start of Spark included.
     time_limit: Annotated[float, Field(gt=0)] = 3600
-    tracking_uri: str = DEFAULT_URI
+    tracking_uri: Annotated[str, Field(min_length=1)] = DEFAULT_URI
     #: Folder or ``s3://`` prefix for prepared data, which executors must reach; None takes the
     #: folder of ``--work``.
-    prepared: str | None = None
+    prepared: Address | None = None
     #: Folder or ``s3://`` prefix for what runs leave, where MLflow makes the experiment anew; None
     #: leaves it to MLflow.
-    artifacts: str | None = None
+    artifacts: Address | None = None
     #: Before the first of several runs, start every backend once without training: the first one
     #: would otherwise pay for files that are not in memory yet.
     warm_up: bool = True
@@ -168,16 +187,6 @@ class Experiment(_Frozen):
     @classmethod
     def _known_backends(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return check_names(value)
-
-    @field_validator("prepared", "artifacts")
-    @classmethod
-    def _without_credentials(cls, value: str | None) -> str | None:
-        if value is not None and is_object(value) and holds_credentials(value):
-            raise ValueError(
-                "an address holds bucket and prefix alone; credentials belong in "
-                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE"
-            )
-        return value
 
     @field_validator("tracking_uri")
     @classmethod

@@ -1,5 +1,6 @@
 """What a person sees of an experiment in a terminal."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import IO, Any, cast
@@ -33,7 +34,16 @@ _PHASES = {
 
 def plain_console(file: IO[str]) -> RichConsole:
     """Return a console that prints texts as they are: names may hold what rich takes for markup."""
-    return RichConsole(file=file, highlight=False, markup=False, emoji=False)
+    return _PlainConsole(file=file, highlight=False, markup=False, emoji=False)
+
+
+class _PlainConsole(RichConsole):
+    def on_broken_pipe(self) -> None:
+        """Go on without a reader: files are still to be written."""
+        self.quiet = True
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, self.file.fileno())
+        os.close(devnull)
 
 
 class Console(Observer):
@@ -90,8 +100,8 @@ class Console(Observer):
             f"classes {', '.join(map(visible, prepared.class_names))}",
             *(("; ", ("SYNTHETIC", "bold"), " cells, not patients") if summary.synthetic else ()),
         )
-        if summary.rejects:
-            self._say(f"{summary.rejects:,} files were not taken: {prepared.uri}/rejects.parquet")
+        if summary.left_out:
+            self._say(f"{summary.left_out}: {prepared.uri}/rejects.parquet")
         unwritten = font_note(prepared.class_names)
         for note in (*summary.notes, *([unwritten] if unwritten else [])):
             self._say(f"note: {note}")

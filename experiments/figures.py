@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _RESOLUTION = 150  # dots per inch
 #: Inches that counts and share of a class need.
 _CLASS_SIDE = 0.6
-#: Classes, and characters of their names, that stand side by side without touching.
-_FEW, _SHORT = 3, 12
+#: Classes whose names stand side by side, of so many characters each.
+_FEW, _LONGEST_NAME = 3, 12
 #: Blue and orange of M. Okabe and K. Ito, "Color Universal Design", 2008.
 _BLUE, _ORANGE = "#0072B2", "#E69F00"
 
@@ -31,7 +31,8 @@ def confusion_matrix(
     counts = np.zeros((len(class_names), len(class_names)), int)
     np.add.at(counts, (predictions["label"].to_numpy(), predicted), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = max(3.8, _CLASS_SIDE * len(class_names))
+    crowded = len(class_names) > _FEW
+    side = 1.2 + _CLASS_SIDE * len(class_names) if crowded else 3.8
     figure = _figure(side + 0.4, side)
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -42,13 +43,14 @@ def confusion_matrix(
             f"{counts[row, column]:,}\n{shares[row, column]:.0%}",
             ha="center",
             va="center",
+            fontsize=7 if crowded else 10,
             color="white" if shares[row, column] > 0.55 else "black",
         )
-    names = [label(name) for name in class_names]
+    names = [label(name, _LONGEST_NAME) for name in class_names]
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(names)), names)
-    if len(names) > _FEW or max(map(len, names)) > _SHORT:
-        axes.tick_params(axis="x", rotation=45)
+    if crowded:
+        axes.tick_params(axis="x", rotation=90)
     axes.set(xlabel="predicted", ylabel="true", title=title)
     _save(figure, stamp, path)
 

@@ -11,6 +11,7 @@ import psutil
 from backends import Backend, TrainingTask
 from backends.registry import known
 from data.object_store import is_object
+from data.process_environment import LOOPBACK
 from experiments.addresses import on_this_machine
 from experiments.config import Experiment, RunPlan
 from experiments.errors import ExperimentError
@@ -22,6 +23,8 @@ _FIRST_PERSON = 1000
 #: The last id of people; above are ``nobody`` and ids of containers.
 _LAST_PERSON = 60000
 _NO_LOGIN = ("nologin", "false", "sync")
+#: Settings that hold an address of this machine.
+_ADDRESSES = ("spark.driver.host", "spark.driver.bindAddress")
 #: Accounts that a sentence names.
 _NAMED = 3
 
@@ -114,7 +117,8 @@ def _homes() -> list[Path]:
 
 def _asked_of_spark(conf: Mapping[str, str]) -> str:
     for name, value in conf.items():
-        if "://" in value and not value.startswith("file://"):
+        elsewhere = name in _ADDRESSES and value not in (LOOPBACK, "localhost")
+        if elsewhere or ("://" in value and not value.startswith("file://")):
             return f"{name} names an address"
         if name == "spark.ui.enabled" and value.lower() == "true":
             return "Spark's pages are asked for"

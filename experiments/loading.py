@@ -14,7 +14,7 @@ from experiments.errors import ExperimentError
 from experiments.overrides import Given
 from experiments.schema_yaml import compose, field_type, read, read_text
 from experiments.store_address import DEFAULT_URI, VARIABLE, usual_uri
-from experiments.validation import explain
+from experiments.validation import explain, shown
 
 FOLDER = Path(__file__).parent
 
@@ -66,12 +66,13 @@ def load(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Expe
 
 
 def _find(source: str | Path) -> Path:
-    path = Path(os.path.expanduser(source))  # noqa: PTH111 - Path raises for a user who is unknown
-    if path.is_file():
+    path = Path(os.path.expanduser(source))  # noqa: PTH111 - Path raises for unknown users
+    # A name may be too long to be asked about.
+    if os.access(path, os.F_OK) and not path.is_dir():
         return path
     if str(source) in shipped():
         return FOLDER / f"{source}.yaml"
-    if path.is_dir():
+    if os.access(path, os.F_OK) and str(source):
         raise ExperimentError(f"--experiment {source} is a folder; name a YAML file in it")
     near = get_close_matches(path.stem, shipped(), n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
@@ -90,7 +91,7 @@ def _value(value: Any, keys: tuple[str, ...]) -> Any:
         return read_text(value.value, field_type(Experiment, list(keys)))
     except yaml.YAMLError as error:
         raise ExperimentError(
-            f"{value.place}: '{value.value}' is not YAML; names with characters such as "
+            f"{value.place}: {shown(value.value)} is not YAML; names with characters such as "
             ", : # [ { stand in quotes"
         ) from error
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from backends import Backend, create
 from data import limits, process_environment
-from data.errors import DataError
+from data.entry import SHARE, is_private
+from data.errors import DataError, SparkStartError
+from data.object_store import is_object
 from data.own_folders import temporary_folder
 from data.prepared import PreparedData, open_prepared
 from experiments import energy
@@ -29,6 +31,9 @@ from experiments.tracking import Recorder, check_reachable
 
 #: MLflow's variable for where networks are registered.
 _REGISTRY = "MLFLOW_REGISTRY_URI"
+
+#: Letters of a log's end that are shown with an error.
+_LONGEST_LOG = 3000
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def opened(experiment: Experiment, work: Path, observer: Observer, records: str)
     """
     limits.check()
     backends = {name: create(name) for name in experiment.backends}
-    _check_options(experiment, backends)
+    check_options(experiment, backends)
     backbone = experiment.model.backbone
     if backbone is not None and backbone.is_file and not backbone.path.is_file():
         raise ExperimentError(f"there is no backbone file {backbone.name}")
@@ -122,7 +127,14 @@ class _Recording:
             self._failure.append(error)
 
 
-def _check_options(experiment: Experiment, backends: dict[str, Backend]) -> None:
+def check_options(experiment: Experiment, backends: dict[str, Backend]) -> None:
+    """Refuse options that a backend does not have, or values that they cannot have.
+
+    Raises
+    ------
+    ExperimentError
+        With the options that there are.
+    """
     from pydantic import ValidationError
 
     for name, backend in backends.items():
@@ -138,12 +150,18 @@ def _check_options(experiment: Experiment, backends: dict[str, Backend]) -> None
 
 
 def _notes(experiment: Experiment) -> list[str]:
-    """Return what a user should know of the record before anything starts."""
+    """Return what a user should know of the run and its record before anything starts."""
     set_aside = process_environment.note(here=not experiment.spark.has_own_executors)
     notes = [set_aside] if set_aside else []
     if experiment.tracking_uri != DEFAULT_URI:
         source = f" ({VARIABLE})" if is_from_variable(experiment.tracking_uri) else ""
         notes.append(f"recorded in {experiment.tracking_uri}{source}")
+    shared = experiment.prepared if experiment.spark.has_own_executors else None
+    if shared and not is_object(shared) and is_private():
+        notes.append(
+            f"prepared images can be read by executors of this user alone: for others, set "
+            f"{SHARE}=group or {SHARE}=all"
+        )
     if os.environ.get(_REGISTRY):
         notes.append(f"{_REGISTRY} is not used: networks are registered where runs are recorded")
     return notes
@@ -189,11 +207,16 @@ def _prepare(
 
 
 def _preparation_error(folder: Path) -> Exception:
-    failure = folder / "failure.json"
+    """Return the error of the process in ``folder``, in one line; its log is for --debug."""
+    kinds = {kind.__name__: kind for kind in (DataError, SparkStartError)}
+    failure, log = folder / "failure.json", (folder / "worker.log").read_text(errors="replace")
     if failure.exists():
         content = json.loads(failure.read_text())
         if content["kind"]:
-            kind = DataError if content["kind"] == "DataError" else ExperimentError
-            return kind(content["message"])
-    log = (folder / "worker.log").read_text(errors="replace")
-    return ExperimentError(f"preparing the data failed:\n{log[-3000:]}")
+            return kinds.get(content["kind"], ExperimentError)(content["message"])
+        reason = content["message"]
+    else:
+        reason = (log.strip().splitlines() or ["its process ended without a word"])[-1]
+    error = ExperimentError(f"preparing the data failed: {reason}")
+    error.add_note(log[-_LONGEST_LOG:])
+    return error

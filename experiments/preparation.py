@@ -18,6 +18,7 @@ from backends.errors import BackendError
 from data.config import DataConfig
 from data.errors import DataError
 from experiments.events import EventWriter
+from experiments.failures import plain_reason
 from models import BackboneConfig, ModelError
 
 if TYPE_CHECKING:
@@ -70,8 +71,10 @@ def main(folder: Path) -> int:
         data = _prepare(job, lambda done, total: events.send("prepared", done=done, total=total))
     except Exception as error:
         traceback.print_exc()
-        kind = type(error).__name__ if isinstance(error, _USERS) else ""
-        (folder / "failure.json").write_text(json.dumps({"message": str(error), "kind": kind}))
+        known = isinstance(error, _USERS)
+        message = str(error) if known else plain_reason(error)
+        failure = {"message": message, "kind": type(error).__name__ if known else ""}
+        (folder / "failure.json").write_text(json.dumps(failure))
         return 1
     (folder / "result.json").write_text(json.dumps({"uri": data.uri}))
     return 0

@@ -34,7 +34,7 @@ def start(
     files go beside the log, because frameworks leave some of them behind.
     """
     temporary = log.parent / "tmp"
-    if len(str(temporary)) <= _LONGEST_TEMPORARY:
+    if len(os.fsencode(temporary)) <= _LONGEST_TEMPORARY:
         temporary.mkdir(exist_ok=True)
         environment = {**environment, "TMPDIR": str(temporary)}
     namespaces = network.descriptors if network else ()

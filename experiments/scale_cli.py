@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from data.addresses import local_path
 from experiments.cli import plain_errors
 
 
@@ -38,17 +39,20 @@ def scale(
     work: Annotated[Path, typer.Option(help="Folder for prepared data.")] = Path("work"),
     output: Annotated[Path, typer.Option(help="Folder for tables and curves.")] = Path("scaling"),
 ) -> None:
-    """Run backends with more and more workers and images; say where each stops paying."""
+    """Run backends with more and more workers and images; say where more workers stop helping."""
     with plain_errors(debug=False):
+        work, output = local_path(work), local_path(output)
         from experiments import scaling
         from experiments.console import Console, plain_console
         from experiments.errors import ExperimentError
+        from experiments.folders import writable_folder
         from experiments.overrides import given
         from experiments.scaling.study import points
 
         asked = points(workers or [], images or [])
         if not asked:
             raise ExperimentError("nothing to scale: give --workers 1 --workers 2, or --images 200")
+        work, output = writable_folder("--work", work), writable_folder("--output", output)
         overrides = given(
             {
                 "--data": data,

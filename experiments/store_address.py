@@ -20,7 +20,7 @@ def sqlite_path(uri: str) -> Path | None:
     if not uri.startswith(_SQLITE):
         return None
     database = unquote(uri.removeprefix(_SQLITE).partition("?")[0])
-    return Path(database).expanduser().absolute()
+    return Path(os.path.expanduser(database)).absolute()  # noqa: PTH111 - Path raises for some
 
 
 def sqlite_uri(path: Path) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from data.addresses import local_path
 from experiments.cli import FAILED_STATUS, plain_errors
 
 if TYPE_CHECKING:
@@ -61,12 +62,15 @@ def tune(
 ) -> None:
     """Search for good settings of one backend on the validation patients; no test image is read."""
     with plain_errors(debug=False):
+        work, output = local_path(work), local_path(output)
         from experiments import tuning
         from experiments.console import Console, plain_console
         from experiments.errors import ExperimentError
+        from experiments.folders import writable_folder
         from experiments.overrides import given
         from experiments.tuning.space import parse_space
 
+        work, output = writable_folder("--work", work), writable_folder("--output", output)
         overrides = given(
             {
                 "--data": data,

@@ -88,7 +88,7 @@ def _parts(
     if rule is None:
         message = problem["msg"].removeprefix("Value error, ")
         return f"{place}{named}: " if place else "", message, ""
-    value = "" if problem["type"] in _ABSENT else f", not {_shown(problem['input'])}"
+    value = "" if problem["type"] in _ABSENT else f", not {shown(problem['input'])}"
     return f"{place}{named} ", rule.format(**problem.get("ctx", {})), value
 
 
@@ -116,7 +116,8 @@ def _either(rules: list[str]) -> str:
     return " or ".join([first, *(rule.removeprefix(_MUST) for rule in others)])
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value as a message names it: in few characters."""
     text = f"'{value}'" if isinstance(value, str) else str(value)
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
 

@@ -1,5 +1,6 @@
 """What decides a model and its optimiser."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -58,7 +59,7 @@ class BackboneConfig(_Frozen):
     @property
     def path(self) -> Path:
         """The file that ``name`` names."""
-        return Path(self.name).expanduser()
+        return Path(os.path.expanduser(self.name))  # noqa: PTH111 - Path raises for unknown users
 
 
 class ModelConfig(_Frozen):

@@ -56,29 +56,45 @@ class Intruder(Observer):
 
     def attack(self, processes: Iterable[psutil.Process]) -> None:
         """Look as root for everything that there is, and try it as a stranger."""
-        alive = [one for one in processes if one.status() != psutil.STATUS_ZOMBIE]
+        alive = list(processes)
         self.processes = len(alive)
         self.listeners = [listener for one in alive for listener in listeners_of(one)]
         pids = [process.pid for process in alive]
-        files = [str(path) for folder in _folders(alive) for path in folder.rglob("*")]
-        self.got_in += _secrets_in_sight(alive, _folders(alive))
+        folders = _folders(alive)
+        files = [str(path) for folder in folders for path in folder.rglob("*")]
+        self.got_in += _secrets_in_sight(alive, folders)
         self.got_in += as_stranger(lambda: list(_attempts(pids, self.listeners, files)))
 
 
-def listeners_of(process: psutil.Process) -> Iterator[Listener]:
-    """Yield what ``process`` listens on, in whatever network namespace it is."""
-    own = set()
-    with suppress(OSError):
-        for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():
-            with suppress(OSError):
-                own.add(str(descriptor.readlink()))
-    shared = _network(process.pid) == _network(os.getpid())
+def listeners_of(process: psutil.Process) -> list[Listener]:
+    """Return what ``process`` listens on, in whatever network namespace it is."""
+    try:
+        own = set(_open_files(process.pid))
+        shared = _network(process.pid) == _network(os.getpid())
+        program = " ".join(process.cmdline())[-80:]
+        sockets = list(_listening(process.pid))
+    except (OSError, psutil.Error):  # it has just ended
+        return []
+    return [
+        Listener(process.pid, program, port, shared)
+        for port, inode in sockets
+        if f"socket:[{inode}]" in own
+    ]
+
+
+def _open_files(pid: int) -> Iterator[str]:
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed a moment ago
+            yield str(path.readlink())
+
+
+def _listening(pid: int | str) -> Iterator[tuple[int, str]]:
+    """Yield port and inode of every TCP server in the network of ``pid``."""
     for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/{process.pid}/net/{table}").read_text().splitlines()[1:]:
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
             _, address, _, state, *_, inode = line.split()[:10]
-            if state == _LISTENING and f"socket:[{inode}]" in own:
-                port = int(address.rpartition(":")[2], 16)
-                yield Listener(process.pid, " ".join(process.cmdline())[-80:], port, shared)
+            if state == _LISTENING:
+                yield int(address.rpartition(":")[2], 16), inode
 
 
 def as_stranger(attempt: Callable[[], list[str]]) -> list[str]:
@@ -110,8 +126,12 @@ def _attempts(pids: list[int], listeners: list[Listener], files: list[str]) -> I
             if _opens(Path(f"/proc/{pid}/{name}")):
                 yield f"/proc/{pid}/{name} can be opened"
     yield from (f"{path} can be read" for path in files if _opens(Path(path)))
+    taken = {port for port, _ in _listening("self")}
     for listener in listeners:
         if not listener.shared:
+            # Another program may have the same port in the network outside.
+            if listener.port not in taken and _connects(listener.port):
+                yield f"{listener.program} (port {listener.port}) can be reached"
             continue
         for page in _PAGES:
             if text := _page(listener.port, page):
@@ -157,6 +177,16 @@ def _opens(path: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _connects(port: int) -> bool:
+    addresses = {"127.0.0.1", "::1"}
+    for ways in psutil.net_if_addrs().values():
+        addresses |= {way.address for way in ways if way.family == socket.AF_INET}
+    for address in addresses:
+        with suppress(OSError), socket.create_connection((address, port), timeout=_SECONDS):
+            return True
+    return False
 
 
 def _page(port: int, path: str) -> str:

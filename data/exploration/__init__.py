@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from data.exploration.findings import Findings
 
 
+#: How a page may be called, for messages.
+PAGE_EXAMPLE = "report.html"
+
+
 def explore(
     description: "Description",
     html: str,
@@ -33,10 +37,11 @@ def explore(
         When the page cannot be written, or the data set holds features and no pixels.
     """
     from data.exploration.findings import find
-    from data.exploration.page import check_target, write_page
+    from data.exploration.page import write_page
     from data.exploration.survey import survey
+    from data.targets import check_file_target
 
-    check_target(html)
+    check_file_target(html, PAGE_EXAMPLE)
     measured = survey(description, sample=sample, workers=workers, progress=progress)
     findings = find(description, measured)
     write_page(description, findings, html)

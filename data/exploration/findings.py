@@ -22,7 +22,8 @@ from data.exploration.colour import (
 from data.exploration.similar import MOST_IMAGES, similar_sets
 from data.exploration.survey import Survey
 from data.names import visible
-from data.schema import REJECT_SCHEMA, SPLITS
+from data.rejects import LOST, count_kinds, in_words, of_kinds
+from data.schema import REJECT_SCHEMA, SPLITS, UNREADABLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,9 +157,9 @@ def _on_classes(description: Description, duplicates: Duplicates) -> list[str]:
 
 
 def _on_rejects(rejects: pa.Table) -> list[str]:
-    if not rejects.num_rows:
+    if not of_kinds(rejects, LOST).num_rows:
         return []
-    return [f"Files or rows that are not taken: {rejects.num_rows:,} (reasons under Rejects)."]
+    return [f"{in_words(count_kinds(rejects)).capitalize()} (reasons under Rejects)."]
 
 
 def _on_misnamed(paths: Sequence[str]) -> list[str]:
@@ -199,9 +200,9 @@ def _on_far(description: Description, far: Sequence[FarPatient]) -> list[str]:
 
 def _rejects(description: Description, frame: "pd.DataFrame") -> pa.Table:
     """Return what the layout left out and what cannot be read."""
-    unreadable = frame.loc[frame["reason"].notna(), ["path", "reason"]]
+    unreadable = frame.loc[frame["reason"].notna(), ["path", "reason"]].assign(kind=UNREADABLE)
     table = pa.Table.from_pandas(unreadable, REJECT_SCHEMA, preserve_index=False)
-    return pa.concat_tables([description.rejects.cast(REJECT_SCHEMA), table])
+    return pa.concat_tables([table, description.rejects])
 
 
 def reasons(rejects: pa.Table) -> list[tuple[str, int]]:

@@ -14,12 +14,18 @@ SIZES_SHOWN = 8
 _MOSTLY = 0.9
 
 _FORMAT_OF = {
+    ".apng": {"PNG"},
     ".bmp": {"BMP", "DIB"},
+    ".dib": {"BMP", "DIB"},
+    ".gif": {"GIF"},
     ".png": {"PNG"},
+    ".jfif": {"JPEG", "MPO"},
+    ".jpe": {"JPEG", "MPO"},
     ".jpg": {"JPEG", "MPO"},
     ".jpeg": {"JPEG", "MPO"},
     ".tif": {"TIFF"},
     ".tiff": {"TIFF"},
+    ".webp": {"WEBP"},
 }
 _MODES = {
     "1": "black and white",
@@ -67,7 +73,8 @@ def kinds(frame: "pd.DataFrame") -> list[Kind]:
         if turned:
             treatment.append("turned as EXIF says")
         if several:
-            treatment.append("the first of several frames is taken")
+            of_tiff = "the largest page is taken, and the first of several as large"
+            treatment.append(of_tiff if form == "TIFF" else "the first of several frames is taken")
         name = f"{form}, {_MODES.get(mode, '16 bits' if mode.startswith('I;') else mode)}"
         extras = (("transparent", transparent and "transparency" not in name), ("turned", turned))
         name += "".join(f", {word}" for word, told in extras if told)
@@ -125,7 +132,7 @@ def told_by_file(frame: "pd.DataFrame") -> list[str]:
 
 def _treatment(mode: str, transparent: bool) -> str:
     if mode.startswith("I"):
-        return "16 bits scaled to 8 by the full range of the type"
+        return "16 bits scaled to 8 by the range that a TIFF says, or by that of the type"
     if mode == "F":
         return "rejected: floating-point pixels have no fixed range"
     if mode == "P":

@@ -8,7 +8,6 @@ from pyarrow import fs
 
 from data.describe import Description
 from data.drawing import png
-from data.errors import DataError
 from data.exploration import charts, kinds, sheets
 from data.exploration.colour import can_judge
 from data.exploration.findings import Findings, reasons, rule
@@ -17,6 +16,7 @@ from data.exploration.similar import MOST_IMAGES
 from data.exploration.thumbnails import thumbnails
 from data.names import visible
 from data.plots import DOTS_PER_INCH, class_bars, images_per_patient
+from data.rejects import count_kinds, in_words
 from data.storage import locate, write_bytes
 
 if TYPE_CHECKING:
@@ -37,27 +37,12 @@ class Picture(NamedTuple):
     width: int
 
 
-def check_target(uri: str) -> None:
-    """Refuse a page that could not be written, before hours are spent on its content.
-
-    Raises
-    ------
-    DataError
-        When ``uri`` is a folder, or its folder can neither be found nor made.
-    """
-    filesystem, path = locate(uri)
-    if filesystem.get_file_info(path).type == fs.FileType.Directory:
-        raise DataError(f"{uri} is a folder; name a file in it, for example {uri}/report.html")
-    if isinstance(filesystem, fs.LocalFileSystem):
-        try:
-            filesystem.create_dir(path.rpartition("/")[0], recursive=True)
-        except OSError as error:
-            raise DataError(f"the folder of {uri} cannot be made: {error}") from None
-
-
 def write_page(description: Description, findings: Findings, uri: str) -> None:
     """Write the page to a file or an object; what stood there is replaced."""
-    write_bytes(*locate(uri), page(description, findings).encode())
+    filesystem, path = locate(uri)
+    if isinstance(filesystem, fs.LocalFileSystem):
+        filesystem.create_dir(path.rpartition("/")[0], recursive=True)
+    write_bytes(filesystem, path, page(description, findings).encode())
 
 
 def page(description: Description, findings: Findings) -> str:
@@ -103,6 +88,7 @@ def page(description: Description, findings: Findings) -> str:
         by_patient=by_patient,
         thumbnail=thumbnails(description, wanted).get,
         image_of={row["path"]: row["image_id"] for row in wanted}.get,
+        left_out=in_words(count_kinds(findings.rejects)).capitalize(),
         reasons=reasons(findings.rejects),
         rejects=findings.rejects.slice(0, REJECTS_SHOWN).to_pylist(),
         side=SIDE,

@@ -1,7 +1,10 @@
 """The ways in which images, classes and patients lie in folders, recognised by looking."""
 
+from collections import Counter
+
 from data.config import DataConfig
 from data.errors import DataError
+from data.formats import IMAGE_SUFFIXES
 from data.layouts.base import Index, Layout, Listing, list_source
 from data.layouts.c_nmc import CNmc
 from data.layouts.csv_table import CsvTable
@@ -25,7 +28,7 @@ def read_index(config: DataConfig) -> Index:
     """
     listing = list_source(config.source)
     if not listing.images and listing.table is None:
-        raise DataError(f"{config.source}: no image files (.bmp, .png, .jpg, .tif) were found")
+        raise DataError(_without_images(config.source, listing))
     layout = _choose(listing, config)
     if config.group_pattern is not None and layout.name != "folders":
         raise DataError(
@@ -33,6 +36,14 @@ def read_index(config: DataConfig) -> Index:
             "where the patient stands"
         )
     return layout.read(listing, config)
+
+
+def _without_images(source: str, listing: Listing) -> str:
+    """Return what is wrong with a folder that holds no image, with what it holds instead."""
+    suffixes = ", ".join(IMAGE_SUFFIXES)
+    found = Counter(listing.why_no_image(path)[1] for path in listing.files)
+    instead = "; ".join(f"{reason} ({number:,} files)" for reason, number in found.most_common(3))
+    return f"{source}: no image files ({suffixes}) were found" + (instead and f"; {instead}")
 
 
 def _choose(listing: Listing, config: DataConfig) -> Layout:

@@ -3,6 +3,7 @@
 import sys
 from array import array
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
@@ -16,19 +17,27 @@ from pyarrow import fs
 from data.config import DataConfig, LayoutName
 from data.delimited import Row, read_rows
 from data.errors import DataError
+from data.formats import (
+    FIRST_BYTES,
+    has_ending,
+    is_image,
+    left_out_by_content,
+    left_out_by_name,
+)
+from data.left_out import left_out_folder, why_left_out
 from data.names import one_spelling
 from data.object_listing import objects_below
-from data.schema import INDEX_SCHEMA, REJECT_SCHEMA
+from data.object_store import is_object
+from data.rejects import table_of
+from data.schema import HIDDEN, INDEX_SCHEMA, SET_ASIDE, UNUSED
 from data.storage import locate, read_bytes
 from data.walk import files_below
 
-#: What a name of a file or folder starts with that is no one's image.
-_HIDDEN = (".", "__MACOSX")
 _NO_TEXT = "its name is no UTF-8 text: rename it"
 _NO_FILE = "is no regular file, or a link to nowhere"
 FILE_SCHEMA = pa.schema([("path", pa.string()), ("source_bytes", pa.int64())])
-IMAGE_SUFFIXES = (".bmp", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
+_Reasons = tuple[tuple[str, str], ...]
 
 #: Columns of an index that a layout gives, in the order in which they are collected.
 _GIVEN = ("image_id", "path", "class_name", "patient_id", "fold")
@@ -43,19 +52,36 @@ class Listing:
     filesystem: fs.FileSystem
     #: The folder's path on ``filesystem``.
     root: str
-    #: Paths below the folder, sorted, without hidden files.
+    #: Paths below the folder, sorted, without those that are left out.
     files: tuple[str, ...]
     #: Bytes of each of ``files``, in their order: int64.
     sizes: np.ndarray = field(repr=False)
     #: Names of what is there and cannot be taken for a file, each with the reason.
     unusable: tuple[tuple[str, str], ...] = ()
+    #: Hidden files, and folders that were not entered (with a slash at their end), with the reason.
+    left_out: tuple[tuple[str, str], ...] = ()
     #: The one file that was named as the source, if it was not a folder.
     table: str | None = None
 
     @cached_property
     def images(self) -> list[str]:
         """The files that are images by their suffix, in any case."""
-        return [path for path in self.files if path.lower().endswith(IMAGE_SUFFIXES)]
+        return [*filter(is_image, self.files)]
+
+    def why_no_image(self, path: str) -> tuple[str, str]:
+        """Return the kind of reject and the reason for a file that is not among ``images``.
+
+        The first bytes of a file without an ending are looked at on this machine; in an object
+        store each would be a request.
+        """
+        if not has_ending(path.rpartition("/")[2]) and isinstance(
+            self.filesystem, fs.LocalFileSystem
+        ):
+            with suppress(OSError), open(f"{self.root}/{path}", "rb") as stream:  # noqa: PTH123
+                found = left_out_by_content(stream.read(FIRST_BYTES))
+                if found is not None:
+                    return found
+        return left_out_by_name(path)
 
     def tables(self) -> list[str]:
         """The CSV files."""
@@ -161,23 +187,56 @@ class IndexBuilder:
     def finish(self, layout: LayoutName, listing: Listing, notes: Iterable[str] = ()) -> Index:
         """Return the index; raise DataError when not one image was taken."""
         notes = tuple(notes)
-        for name, reason in listing.unusable:
-            self.reject(name, reason)
         if not self._places:
-            reasons = [f"{path}: {reason}" for path, reason in self._rejects[:3]]
+            rejected = (*self._rejects, *listing.unusable)[:3]
+            reasons = [f"{path}: {reason}" for path, reason in rejected]
             raise DataError(
                 f"{listing.uri}: no image can be used with the layout '{layout}'; "
                 + "; ".join([*reasons, *notes])
             )
-        rejects = [*zip(*self._rejects, strict=True)] or [(), ()]
+        taken = {*self._columns["path"]}
+        again = [path for path, _ in self._rejects if path in taken]
+        if again:
+            notes += (
+                "Rows of tables that name a file again, or without what they must say of it: "
+                f"{len(again):,} (for example {again[0]!r}); the file was taken by another row.",
+            )
         return Index(
             self._table(),
-            pa.table([pa.array(column, pa.string()) for column in rejects], REJECT_SCHEMA),
+            table_of([*self._unused(listing), *self._beside(layout, listing)]),
             layout,
             listing.uri,
             notes,
             pa.table([pa.array(listing.files, pa.string()), listing.sizes], FILE_SCHEMA),
         )
+
+    def _unused(self, listing: Listing) -> Iterator[tuple[str, str, str]]:
+        """Yield what a layout has rejected, each path once and none that was taken too.
+
+        Rows of a table that name no path are many.
+        """
+        seen = {*self._columns["path"]}
+        for path, reason in (*self._rejects, *listing.unusable):
+            if path in seen:
+                continue
+            if path:
+                seen.add(path)
+            yield path, reason, UNUSED
+
+    def _beside(self, layout: LayoutName, listing: Listing) -> Iterator[tuple[str, str, str]]:
+        """Yield the files that no layout has looked at, and those that are left out."""
+        known = {*self._columns["path"], *(path for path, _ in self._rejects)}
+        for path in listing.files:
+            if path in known:
+                continue
+            if is_image(path):
+                yield path, f"is not used by the layout '{layout}'", SET_ASIDE
+            else:
+                kind, reason = listing.why_no_image(path)
+                yield path, reason, kind
+        for path, reason in listing.left_out:
+            if path not in known:  # a table may name a hidden file
+                yield path, reason, HIDDEN
 
     def _table(self) -> pa.Table:
         columns = {name: pa.array(values, pa.string()) for name, values in self._columns.items()}
@@ -204,13 +263,13 @@ def list_source(uri: str) -> Listing:
             if not root.lower().endswith(".csv"):
                 raise DataError(f"{uri} is a file; give a folder with images or a CSV file")
             root, _, table = root.rpartition("/")
-        files, sizes, unusable = _sorted_files(_files_below(filesystem, root))
+        found = _sorted_files(_files_below(filesystem, root))
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{uri} cannot be listed: {error}") from None
     folder = root
-    if "://" in uri:
+    if is_object(uri):
         folder = uri.rstrip("/").removesuffix(f"/{table}")
-    return Listing(folder, filesystem, root, files, sizes, unusable, table)
+    return Listing(folder, filesystem, root, *found, table)
 
 
 def _files_below(filesystem: fs.FileSystem, root: str) -> Iterator[tuple[str, int | None]]:
@@ -221,15 +280,18 @@ def _files_below(filesystem: fs.FileSystem, root: str) -> Iterator[tuple[str, in
 
 def _sorted_files(
     found: Iterable[tuple[str, int | None]],
-) -> tuple[tuple[str, ...], np.ndarray, tuple[tuple[str, str], ...]]:
-    """Return usable names with their bytes, and unusable names with the reason; none hidden."""
+) -> tuple[tuple[str, ...], np.ndarray, _Reasons, _Reasons]:
+    """Return usable names with their bytes, unusable names, and what is left out."""
     names: list[str] = []
     sizes = array("q")
-    unusable = []
+    unusable, left_out = [], {}
     for name, size in found:
-        if _is_hidden(name):
-            continue
-        if not _is_text(name):
+        folder = left_out_folder(name)
+        path = name if folder is None else folder
+        reason = why_left_out(path)
+        if reason is not None:
+            left_out[_shown(path)] = reason
+        elif not _is_text(name):
             unusable.append((_shown(name), _NO_TEXT))
         elif size is None:
             unusable.append((name, _NO_FILE))
@@ -238,7 +300,12 @@ def _sorted_files(
             sizes.append(size)
     order = sorted(range(len(names)), key=names.__getitem__)
     known = np.frombuffer(sizes, np.int64) if names else np.empty(0, np.int64)
-    return tuple(names[place] for place in order), known[order], tuple(sorted(unusable))
+    return (
+        tuple(names[place] for place in order),
+        known[order],
+        tuple(sorted(unusable)),
+        tuple(sorted(left_out.items())),
+    )
 
 
 def _is_text(name: str) -> bool:
@@ -253,13 +320,6 @@ def _is_text(name: str) -> bool:
 
 def _shown(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
-
-
-def _is_hidden(path: str) -> bool:
-    if not path.startswith(_HIDDEN) and not any(f"/{start}" in path for start in _HIDDEN):
-        return False
-    parts = path.split("/")
-    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
 @lru_cache(maxsize=4096)

@@ -15,8 +15,9 @@ class TableFiles:
     """Finds files by what a table calls them; paths start at the listing's folder.
 
     A name means the file of just this name. Where there is none, it means the one file whose name
-    only its encoding tells apart: macOS writes ``ä`` as two characters in names of files, and
-    tables have it as one. Windows separates folders by backslashes.
+    only its encoding or, failing that, capitals tell apart: macOS writes ``ä`` as two characters
+    in names of files, and Windows takes ``A.PNG`` for ``a.png`` and separates folders by
+    backslashes.
     """
 
     def __init__(self, listing: Listing) -> None:
@@ -40,16 +41,16 @@ class TableFiles:
         path = self.relative(name)
         if path in self._listed:
             return path
-        return self._by_key.get(_key(self.relative(name.replace("\\", "/"))))
+        key = _key(self.relative(name.replace("\\", "/")))
+        return self._by_key.get(key) or self._by_small_letters.get(key.casefold())
 
     @cached_property
     def _by_key(self) -> dict[str, str | None]:
-        """One spelling -> the file; None where several have it."""
-        found: dict[str, str | None] = {}
-        for path in self._listing.files:
-            key = _key(path)
-            found[key] = None if key in found else path
-        return found
+        return _only((_key(path), path) for path in self._listing.files)
+
+    @cached_property
+    def _by_small_letters(self) -> dict[str, str | None]:
+        return _only((_key(path).casefold(), path) for path in self._listing.files)
 
     def relative(self, name: str) -> str:
         """Return ``name`` from the listing's folder where it lies below it, else as it is."""
@@ -78,6 +79,14 @@ class TableFiles:
         return {
             path for path, info in zip(paths, infos, strict=True) if info.type == fs.FileType.File
         }
+
+
+def _only(files: Iterable[tuple[str, str]]) -> dict[str, str | None]:
+    """Return key -> file, None where several files have the key."""
+    found: dict[str, str | None] = {}
+    for key, path in files:
+        found[key] = None if key in found else path
+    return found
 
 
 def _key(path: str) -> str:

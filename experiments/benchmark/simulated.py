@@ -10,9 +10,13 @@ with normal terms: the difficulty of a patient (standard deviation 0.9), the luc
 for every backend and seed independently, and what a run makes of single patients.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+
+Cells = Callable[[tuple[int, ...], np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 #: Standard deviations of the log error rate, as measured between patients and between runs.
 DIFFICULTY, OWN = 0.9, 0.4
@@ -90,6 +94,28 @@ def mixed_cells(
     cells = generator.integers(60, 141, shape)
     positive = generator.binomial(cells, share)
     return positive, cells - positive
+
+
+#: Data sets for which intervals are checked: cells by patient and the log error rate.
+KINDS: dict[str, tuple[Cells, float]] = {
+    "malaria": (malaria_cells, -2.2),
+    "malaria, rare errors": (malaria_cells, -3.0),
+    "one class": (partial(one_class_cells, 0.5), -2.2),
+    "one class, 1:3": (partial(one_class_cells, 0.25), -2.2),
+    "mixed": (partial(mixed_cells, 0.5), -2.2),
+    "mixed, 1:6": (partial(mixed_cells, 0.15), -2.6),
+    "mixed, hardly an error": (partial(mixed_cells, 0.5), -6.0),
+}
+
+
+def sample(
+    kind: str, experiments: int, patients: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Return counts of one trained network on a data set of ``KINDS``, for each experiment."""
+    cells, base = KINDS[kind]
+    positive, negative = cells((experiments, patients), generator)
+    log_rate = base + generator.normal(0, DIFFICULTY, positive.shape)
+    return errors(positive, negative, log_rate, generator)
 
 
 def errors(

@@ -13,7 +13,8 @@ from experiments.comparison.findings import Findings, Row
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLUMNS = 3
+#: Classes whose names stand side by side.
+_FEW = 3
 _LONGEST_NAME = 12  # characters
 
 
@@ -56,19 +57,28 @@ def curves(findings: Findings, style: Style) -> "Figure":
 
 def confusion_matrices(findings: Findings) -> "Figure":
     """Draw the confusion matrix of each backend, all seeds taken together, by share of row."""
-    count = ceil(len(findings.rows) / _COLUMNS)
-    figure, axes = canvas(count, _COLUMNS, height=2.7)
     names = findings.rows[0].runs[0].class_names
+    crowded = len(names) > _FEW
+    columns, side = (2, 1.4 + 0.4 * len(names)) if crowded else (3, 2.7)
+    figure, axes = canvas(ceil(len(findings.rows) / columns), columns, height=side)
     short = [label(name, _LONGEST_NAME) for name in names]
     for one, row in zip(axes, findings.rows, strict=False):
         shares = _confusion(row, len(names))
         one.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         for place in np.ndindex(shares.shape):
-            dark = shares[place] > 0.55
-            text = f"{shares[place]:.1%}"
-            one.text(place[1], place[0], text, ha="center", va="center", color="w" if dark else "k")
-        one.set_xticks(range(len(names)), short, fontsize=8)
-        one.set_yticks(range(len(names)), short, fontsize=8, rotation=90, va="center")
+            one.text(
+                place[1],
+                place[0],
+                f"{shares[place]:.0%}" if crowded else f"{shares[place]:.1%}",
+                ha="center",
+                va="center",
+                fontsize=7 if crowded else 10,
+                color="w" if shares[place] > 0.55 else "k",
+            )
+        one.set_xticks(range(len(names)), short, fontsize=8, rotation=90 if crowded else 0)
+        one.set_yticks(range(len(names)), short, fontsize=8)
+        if not crowded:
+            one.tick_params(axis="y", rotation=90)
         one.set_title(row.label, fontsize=9)
         one.set(xlabel="predicted", ylabel="true")
     for one in axes[len(findings.rows) :]:

@@ -92,5 +92,5 @@ class Difference:
             return ""
         return (
             f" A difference of {self.detectable:.3f} or more would be shown with a chance of "
-            f"{POWER:.0%}."
+            f"{100 * POWER:.0f} %."
         )

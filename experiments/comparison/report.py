@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from data.drawing import drawing, png
+from data.entry import private_files
 from experiments.comparison import charts_scores, charts_time, tables
 from experiments.comparison.canvas import RESOLUTION, Style, embedded
 from experiments.comparison.findings import Findings
@@ -25,6 +26,7 @@ _CAPTIONS = {
 }
 
 
+@private_files()
 def write_report(findings: Findings, folder: Path) -> Path:
     """Write report, pictures and tables; return the path of ``report.html``."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ def f1_over_patients(runs: Sequence[ComparedRun]) -> Interval:
 
     The runs have the same test images. With one seed, patients alone are chance.
     """
-    return Interval(*map(float, mean_interval(_counts(runs))))
+    return Interval(*map(float, mean_interval(counts_of(runs))))
 
 
 def differences(
@@ -32,7 +32,7 @@ def differences(
     """Return the difference of each group to ``baseline``, with all seeds of both."""
     from statsmodels.stats.multitest import multipletests
 
-    counts = {name: _counts(runs) for name, runs in groups.items()}
+    counts = {name: counts_of(runs) for name, runs in groups.items()}
     other = counts.pop(baseline)
     if not counts:
         return {}
@@ -58,16 +58,16 @@ def differences(
     return found
 
 
-def _counts(runs: Sequence[ComparedRun]) -> np.ndarray:
+def counts_of(runs: Sequence[ComparedRun]) -> np.ndarray:
     """Return right positives and all errors by patient, shape (seeds, 2, patients).
 
     Of runs with the same seed the newest counts alone: its luck is not drawn twice.
     """
     newest = {run.record.seed: run for run in sorted(runs, key=lambda run: run.started_ms)}
-    return np.stack([_counts_of(run) for _, run in sorted(newest.items())])
+    return np.stack([_of_run(run) for _, run in sorted(newest.items())])
 
 
-def _counts_of(run: ComparedRun) -> np.ndarray:
+def _of_run(run: ComparedRun) -> np.ndarray:
     frame, names = run.predictions, run.class_names
     probabilities = frame[[f"probability_{name}" for name in names]].to_numpy()
     return patient_counts(

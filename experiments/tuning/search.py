@@ -9,14 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backends import Backend, create
+from backends.search import Range
+from data.entry import private_files
 from experiments.comparison_run import comparison_key
 from experiments.config import Experiment, RunPlan
 from experiments.ending import undisturbed
 from experiments.errors import ExperimentError
 from experiments.loading import load
 from experiments.observer import Observer
-from experiments.opening import Opened, opened
+from experiments.opening import Opened, check_options, opened
 from experiments.outbox import close_run
+from experiments.overrides import Given
 from experiments.records import FAILED, FINISHED, KILLED, RunRecord
 from experiments.single_run import SingleRun
 from experiments.tuning.space import Space, default_space, suggest
@@ -92,6 +96,7 @@ class Found:
         return self.search.experiment(self.study.best_trial.params)
 
 
+@private_files()
 def run_search(
     search: Search,
     *,
@@ -128,10 +133,10 @@ def run_search(
     if len(experiment.seeds) > 1:
         raise ExperimentError("a search trains with one seed: give --seed once")
     check_study_file(work / "tuning.db")
+    backend = create(search.backend)
+    search = replace(search, space=search.space or default_space(experiment, backend))
+    _check_space(search, backend)
     ready = opened(experiment, work, observer or Observer(), f"{experiment.name}-tuning")
-    (backend,) = ready.backends.values()
-    space = search.space or default_space(experiment, backend)
-    search = replace(search, space=space)
     recorder, name = ready.recorder, search.study or f"{experiment.name}-{search.backend}"
     study = open_study(
         work / "tuning.db",
@@ -161,6 +166,14 @@ def run_search(
         with undisturbed():
             close_run(recorder, run_id, status, reason, ready.outbox, on_wait)
     return Found(study, search, run_id, ready)
+
+
+def _check_space(search: Search, backend: Backend) -> None:
+    """Refuse values that cannot be, each with what the experiment has beside it."""
+    for key, values in search.space.items():
+        for value in (values.low, values.high) if isinstance(values, Range) else values.values:
+            experiment = search.experiment({key: Given(f"--search {key}", value)})
+            check_options(experiment, {backend.name: backend})
 
 
 class _Trials:

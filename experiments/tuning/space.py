@@ -50,9 +50,15 @@ def parse_space(texts: Sequence[str]) -> dict[str, Values]:
     Raises
     ------
     ExperimentError
-        When a text is none of these, or its key decides the data or what is compared.
+        When a text is none of these, or its key stands twice, or decides the data or what is
+        compared.
     """
-    return dict(_parse(text) for text in texts)
+    space: dict[str, Values] = {}
+    for key, values in map(_parse, texts):
+        if key in space:
+            raise ExperimentError(f"--search {key} twice: give all values of a key at once")
+        space[key] = values
+    return space
 
 
 def suggest(trial: "Trial", space: Space) -> dict[str, Any]:

@@ -92,11 +92,12 @@ class BackendConformance:
         return harness(self.name, backend_options={self.name: self.options}, **values)
 
     @pytest.fixture(scope="class")
-    def attacked(self, harness: Harness) -> tuple[RunRecord, Intruder]:
+    @classmethod
+    def attacked(cls, harness: Harness) -> tuple[RunRecord, Intruder]:
         """Three epochs, which another account attacks where this one may act as another."""
         intruder = Intruder()
         observer = intruder if os.geteuid() == 0 else None
-        return self.run(harness, observer=observer, **_THREE_EPOCHS), intruder
+        return cls().run(harness, observer=observer, **_THREE_EPOCHS), intruder
 
     def test_untrained_network_is_keras(
         self, harness: Harness, prepared: PreparedData, tmp_path: Path

@@ -22,6 +22,21 @@ def test_missing_package_is_answered_with_the_command_that_installs_it(
         registry.create("nothing")
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (":", "unknown backend ':'"),
+        ("json:", "unknown backend 'json:'"),
+        ("json:Nothing", "no backend 'json:Nothing': .*has no attribute"),
+        ("json:JSONDecoder", "its class must extend"),
+        ("tests.backends:../x", "no backend"),
+    ],
+)
+def test_what_is_no_backend_is_refused(name: str, message: str) -> None:
+    with pytest.raises(BackendError, match=message):
+        registry.create(name)
+
+
 @pytest.mark.parametrize("name", registry.known())
 def test_name_in_the_registry_is_the_backends_own(name: str) -> None:
     assert registry.create(name).name == name

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from data.config import DataConfig
 from data.layouts import Index, read_index
+from data.rejects import LOST, of_kinds
 
 
 def touch(root: Path, *paths: str) -> None:
@@ -21,4 +22,6 @@ def column(index: Index, name: str) -> list[str]:
 
 
 def rejects(index: Index) -> dict[str, str]:
-    return {row["path"]: row["reason"] for row in index.rejects.to_pylist()}
+    """Path and reason of what could have been an image of the set."""
+    rows = of_kinds(index.rejects, LOST).to_pylist()
+    return {row["path"]: row["reason"] for row in rows}

@@ -81,7 +81,7 @@ def test_describe_counts_rejects_and_shows_the_reason(cells, tmp_path):
     (tmp_path / "odd.bmp").touch()
     code, out, _ = run("describe", tmp_path)
     assert code == 0
-    assert "1 files or rows were not taken" in out
+    assert "left out: 1 file or row that cannot be used" in out
     assert "odd.bmp" in out
 
 

@@ -194,7 +194,7 @@ def test_folder_without_one_readable_image_has_a_page(tmp_path: Path) -> None:
         (source / name).mkdir(parents=True)
         (source / name / "p1_x.png").touch()
     text = page_of(source)
-    assert "Files or rows that are not taken: 2" in text
+    assert "Left out: 2 images that cannot be read" in text
     assert "empty file" in text
 
 
@@ -324,9 +324,11 @@ def test_oddities_of_names_and_sizes_are_told_without_reading(folder: Path) -> N
     assert any(
         "Image files that are empty and will be rejected: 1" in note for note in description.notes
     )
-    assert any("not read (1 .svs), to be saved" in note for note in description.notes)
-    assert not any("readme" in note for note in description.notes)
+    assert {row["path"]: row["kind"] for row in description.rejects.to_pylist()} == {
+        "sick/p0_whole.svs": "format",
+        "readme.txt": "no image",
+    }
     (folder / "well/P0_x.png").write_bytes((folder / "well/p1_6.png").read_bytes())
     notes = describe(DataConfig(source=str(folder), group_pattern=r"(?i)(p\d+)_")).notes
-    assert any("'P0' and 'p0' differ in case only" in note for note in notes)
+    assert any("differ only in capitals" in n and "'P0' and 'p0'" in n for n in notes)
     assert "sick/p0_whole.svs" in list_source(str(folder)).files

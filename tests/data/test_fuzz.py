@@ -47,6 +47,9 @@ def originals() -> list[bytes]:
         encoded(deep, "TIFF", compression="tiff_lzw"),
         encoded(palette, "GIF"),
         encoded(palette, "GIF", save_all=True, append_images=[grey, palette]),
+        encoded(rgb, "TIFF", save_all=True, append_images=[rgb.resize((9, 9))]),
+        encoded(rgb, "WEBP", lossless=True),
+        encoded(rgb, "WEBP", quality=80),
     ]
 
 
@@ -60,6 +63,11 @@ def flip_bits(content: bytes, _: bytes, generator: np.random.Generator) -> bytes
 
 def truncate(content: bytes, _: bytes, generator: np.random.Generator) -> bytes:
     return content[: generator.integers(len(content))]
+
+
+def zero_a_range(content: bytes, _: bytes, generator: np.random.Generator) -> bytes:
+    first, last = np.sort(generator.integers(len(content) + 1, size=2))
+    return content[:first] + bytes(last - first) + content[last:]
 
 
 def swap_chunks(content: bytes, _: bytes, generator: np.random.Generator) -> bytes:
@@ -98,7 +106,7 @@ def change_a_header_byte(content: bytes, _: bytes, generator: np.random.Generato
 
 
 MUTATIONS: tuple[Mutation, ...] = (
-    flip_bits, truncate, swap_chunks, repeat_a_chunk, join_two_files, lie_about_sizes,
+    flip_bits, truncate, zero_a_range, swap_chunks, repeat_a_chunk, join_two_files, lie_about_sizes,
     change_a_header_byte,
 )  # fmt: skip
 
@@ -126,12 +134,12 @@ def originals_once() -> list[bytes]:
 
 def folder_of_damaged_images(root: Path) -> list[str]:
     """Write the mutated files, and one whole image of each patient; return all paths."""
-    suffixes = ("bmp", "png", "jpg", "tif")
+    suffixes = ("bmp", "PNG", "jpg", "tif", "gif", "webp")
     paths = []
     for number in range(PATIENTS + MUTATED):
         patient = number % PATIENTS
         path = Path(
-            ("sick", "well")[patient % 2], f"p{patient}", f"{number}.{suffixes[number % 4]}"
+            ("sick", "well")[patient % 2], f"p{patient}", f"{number}.{suffixes[number % 6]}"
         )
         whole = number < PATIENTS
         content = originals_once()[number % len(originals_once())] if whole else mutated(number)

@@ -52,6 +52,11 @@ def test_unsupported_java_is_passed_over(bare: pytest.MonkeyPatch, tmp_path: Pat
     good = make_java(tmp_path / "good", "17.0.1")
     bare.setenv("PATH", str(good / "bin"))
     assert java.find_java() == good
+    said = java.passed_over()
+    assert said is not None
+    assert said.startswith("JAVA_HOME (is Java 25; Java 17 in ")
+    bare.setenv("JAVA_HOME", str(good))
+    assert java.passed_over() is None
 
 
 def test_none_is_said_with_what_was_seen(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:

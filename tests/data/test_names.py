@@ -119,6 +119,8 @@ def test_spellings_of_numbers_and_capitals_get_one_note_each():
     assert "and 10 more such sets" in patients
     assert classes.startswith("2 classes")
     assert "'Sick' and 'sick'" in classes
+    rounded = pa.table({"patient_id": ["1.23E+11", "1.24E+11", "1e5"], "class_name": ["a"] * 3})
+    assert notes_on_spelling(rounded)[0].startswith("2 patients have rounded numbers")
 
 
 def test_manifest_of_other_spellings_is_used_and_a_contradiction_is_refused(tmp_path: Path):

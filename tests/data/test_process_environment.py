@@ -193,3 +193,22 @@ def test_modules_of_the_user_are_not_imported_by_a_command(
     )
     assert "Usage" in done.stdout + done.stderr
     assert "was run" not in done.stdout + done.stderr
+
+
+def test_a_command_without_docstrings_begins_again(tmp_path: Path) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from data.import_path import settle\n"
+        "settle(); from data.process_environment import overridden\n"
+        "print(sys.flags.optimize, sys.argv[1:], sys.getfilesystemencoding(),"
+        " overridden(here=True))"
+    )
+    script = tmp_path / "command.py"
+    script.write_text(code)
+    done = subprocess.run(
+        [sys.executable, str(script), "a b", "é"],
+        env={"PATH": os.environ["PATH"], "PYTHONOPTIMIZE": "2", "PYTHONUTF8": "0", "LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "0 ['a b', 'é'] utf-8 ['PYTHONOPTIMIZE']", done.stderr

@@ -1,6 +1,9 @@
 """What folders of real images hold beside images: each kind has one answer."""
 
+import io
 import os
+import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,13 +11,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from rich.console import Console
 
-from data.config import DataConfig, ImageConfig
+from data.config import DataConfig, ImageConfig, SplitConfig
+from data.describe import describe
 from data.errors import DataError
 from data.ingest import prepare
 from data.layouts.base import list_source
 from data.local_spark import local_context
 from data.prepared import PreparedData
+from data.tables import print_rejects
 
 PATTERN = r"patient ([^/]+)"
 
@@ -142,6 +148,112 @@ def test_patients_that_differ_in_capitals_only_get_a_note(spark, folder: Path) -
     notes = " ".join(prepared(folder).summary.notes)
     assert "2 patients have names that differ only in capitals" in notes
     assert "count as 2 different ones: 'AB7' and 'ab7'." in notes
+
+
+#: Names that stand in folders of images, with the kind of reject of each.
+BESIDE = {
+    "labels.csv": "no image",
+    "README": "no image",
+    "sick/patient 0/notes.TXT": "no image",
+    "sick/patient 0/0-0.xml": "no image",
+    "sick/patient 0/scan.DCM": "format",
+    "sick/patient 0/scan.jp2": "format",
+    "sick/patient 0/volume.nii.gz": "format",
+    "sick/patient 0/figure.svg": "format",
+    "sick/patient 0/patient_0": "no image",
+    "sick/patient 0/IM000001": "format",
+    "sick/patient 0/1.2.840.113619": "format",
+    "sick/patient 0/Thumbs.db": "hidden",
+    "sick/patient 0/._0-0.png": "hidden",
+    ".DS_Store": "hidden",
+    "sick/patient 0/text.gif": "unreadable",
+    "top.webp": "unused",
+}
+SYSTEM_FOLDERS = (
+    "@eaDir", "@EADIR", "#recycle", "$RECYCLE.BIN", ".Trash-1000", ".git", ".ipynb_checkpoints",
+    ".snapshot", ".thumbnails", "System Volume Information", "__MACOSX", "lost+found", "~snapshot",
+)  # fmt: skip
+
+
+@pytest.mark.spark
+def test_every_file_has_one_row_whatever_its_name(spark, folder: Path) -> None:
+    patient = folder / "sick" / "patient 0"
+    for name, kind in BESIDE.items():
+        (folder / name).write_bytes(bytes(128) + b"DICM" if kind == "format" else b"anything")
+    for suffix in ("gif", "webp", "GIF", "WebP", "jfif", "TIFF"):
+        picture(len(suffix)).save(patient / f"{suffix}.{suffix}")
+    for name in SYSTEM_FOLDERS:
+        for place in (folder, patient):
+            (place / name).mkdir()
+            picture(1).save(place / name / "0-0.png")
+    data = prepared(folder)
+    taken = [row["path"] for row in table_of(data)]
+    rows = pq.read_table(Path(data.uri) / "rejects.parquet").to_pylist()
+    kinds = {row["path"]: row["kind"] for row in rows}
+    left = [f"{place}{name}/" for name in SYSTEM_FOLDERS for place in ("", "sick/patient 0/")]
+    assert kinds == BESIDE | dict.fromkeys(left, "hidden")
+    assert len(rows) == len(kinds)
+    files = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+    entered = [path for path in files if not path.startswith(tuple(left))]
+    assert sorted([*taken, *BESIDE]) == sorted(entered)
+    assert "sick/patient 0/WebP.WebP" in taken
+    assert data.summary.reject_kinds == Counter(kinds.values())
+
+
+@pytest.mark.spark
+def test_counts_of_what_is_left_out_are_the_same_words_everywhere(spark, folder: Path) -> None:
+    (folder / "@eaDir").mkdir()
+    for name in ("sick/patient 0/scan.jp2", "sick/patient 0/scan.j2k", "README.txt"):
+        (folder / name).touch()
+    words = (
+        "left out: 2 images of formats that are not read, 1 file that is no image, "
+        "1 hidden file or folder"
+    )
+    data = prepared(folder)
+    source = describe(DataConfig(source=str(folder), group_pattern=PATTERN))
+    assert {counts.class_name for counts in source.classes} == {"sick", "well"}
+    for description in (source, describe(DataConfig(source=data.uri))):
+        terminal = io.StringIO()
+        print_rejects(Console(file=terminal, width=40), description.rejects)
+        lines = terminal.getvalue().splitlines()
+        assert lines[0] == words
+        assert lines[1].startswith("  2 x JPEG 2000 is not read: save it as PNG or TIFF: sick/")
+        assert len(lines) == 2
+    assert data.summary.left_out == words
+
+
+@pytest.mark.spark
+def test_images_set_aside_by_the_request_have_a_row_each(spark, folder: Path) -> None:
+    (folder / "other" / "patient 0").mkdir(parents=True)
+    picture(1).save(folder / "other" / "patient 0" / "x.png")
+    data = prepared(folder, classes=("sick", "well"), split=SplitConfig(train_images=20))
+    reasons = Counter(rejects_of(data).values())
+    assert reasons["its class other was not asked for"] == 1
+    assert reasons["train_images asks for fewer images to train on"] == 49 - 1 - len(table_of(data))
+    assert data.summary.reject_kinds == {"set aside": 49 - len(table_of(data))}
+    assert data.summary.rejects == 0
+
+
+@pytest.mark.spark
+def test_damaged_images_are_left_out_or_noted_as_the_user_chooses(spark, folder: Path) -> None:
+    victim = folder / "sick" / "patient 0" / "0-0.png"
+    content = bytearray(victim.read_bytes())
+    content[-1] ^= 1  # of the checksum of the last chunk
+    victim.write_bytes(content)
+    assert rejects_of(prepared(folder)) == {
+        "sick/patient 0/0-0.png": "damaged image: the checksum of a chunk IEND is wrong"
+    }
+    with pytest.raises(DataError, match="another configuration \\(damaged differ"):
+        prepared(folder, damaged="accept")
+    shutil.rmtree(folder.with_name("out"))
+    for _ in range(2):  # the second time from what the first has decoded
+        data = prepared(folder, damaged="accept")
+        assert data.summary.notes == (
+            "Damaged images that were taken as the decoder repaired them: 1 (for example "
+            "'sick/patient 0/0-0.png').",
+        )
+        (Path(data.uri) / "dataset.json").unlink()
+        (Path(data.uri) / "unfinished.txt").touch()
 
 
 @pytest.mark.spark

@@ -1,5 +1,6 @@
 """Nothing is decoded twice: after an interruption, and when images have come."""
 
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.config import DataConfig, ImageConfig
+from data.images import DECODING_RULES
 from data.ingest import prepare
 from data.layouts import read_index
 from data.local_spark import local_context
@@ -27,14 +29,14 @@ import sys, time
 import data.chunks, data.ingest
 from data.config import DataConfig
 
-seconds, decode = float(sys.argv[3]), data.chunks.decode
+seconds, decode = float(sys.argv[3]), data.chunks.decode_file
 
 def slowly(*arguments):
     time.sleep(seconds)
     return decode(*arguments)
 
 def write(chunk):
-    data.chunks.decode = slowly  # in every Python worker
+    data.chunks.decode_file = slowly  # in every Python worker
     return data.chunks.write_chunk(chunk)
 
 data.ingest.FILE_ROWS = 8
@@ -158,8 +160,31 @@ def test_changed_file_is_decoded_again(spark, cells: Path, tmp_path: Path) -> No
     victim.write_bytes(b"no image any more")
     after = prepare(config_for(source), str(output))
     rejects = pq.read_table(output / "rejects.parquet").to_pylist()
-    assert [row["path"] for row in rejects] == [str(victim.relative_to(source))]
+    assert [row["path"] for row in rejects if row["kind"] == "unreadable"] == [
+        str(victim.relative_to(source))
+    ]
     assert after.summary.rejects == 1
+
+
+@pytest.mark.spark
+def test_data_set_of_earlier_rules_opens_as_it_is_and_is_made_anew_on_request(
+    spark, cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out"
+    with monkeypatch.context() as earlier:
+        for module in ("chunks", "ingest", "inputs"):
+            earlier.setattr(f"data.{module}.DECODING_RULES", 1)
+        before = prepare(config_for(cells), str(output))
+    summary = json.loads((output / "dataset.json").read_text())
+    del summary["config"]["damaged"], summary["reject_kinds"], summary["decoding_rules"]
+    (output / "dataset.json").write_text(json.dumps(summary))
+    assert open_prepared(output).summary.fingerprint == before.summary.fingerprint
+    after = prepare(config_for(cells), str(output))
+    assert any("decoded again: this version decodes by other" in n for n in after.summary.notes)
+    assert after.summary.decoding_rules == DECODING_RULES > 1
+    assert after.summary.files != before.summary.files
+    assert after.manifest == before.manifest
+    assert prepare(config_for(cells), str(output)).summary == after.summary
 
 
 @pytest.mark.spark

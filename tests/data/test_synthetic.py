@@ -1,5 +1,6 @@
 """The synthetic cells are C-NMC by name, equal for equal seeds, and marked as synthetic."""
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -8,11 +9,14 @@ import pytest
 from PIL import Image
 
 from data import synthetic, synthetic_cells
-from data.config import DataConfig
+from data.classes import select_classes
+from data.config import DataConfig, SplitConfig
 from data.errors import DataError
 from data.layouts import read_index
-from data.synthetic import is_synthetic, synthesize, synthetic_source
+from data.splitting import make_split
+from data.synthetic import NOTICE_FILE, is_synthetic, synthesize, synthetic_source
 from data.synthetic_cells import draw_blocks, draw_cells
+from data.synthetic_mark import shows_synthetic
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +27,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_names_and_folders_read_as_c_nmc(cells: Path):
     index = read_index(DataConfig(source=str(cells)))
     assert index.layout == "c-nmc"
-    assert index.rejects.num_rows == 0
+    assert index.rejects.column("path").to_pylist() == ["SYNTHETIC.txt"]
     assert index.table.num_rows == len([*cells.rglob("*.bmp")])
     rows = index.table.to_pylist()
     classes = {row["patient_id"]: row["class_name"] for row in rows}
@@ -132,5 +136,31 @@ def test_the_default_set_is_small_and_drawn_once(tmp_path: Path, monkeypatch):
     source = synthetic_source(tmp_path / "prepared")
     assert source.parent == tmp_path
     assert sum(file.stat().st_size for file in source.rglob("*")) < 50e6
+    table, *_ = select_classes(read_index(DataConfig(source=str(source))), None)
+    split = make_split(table, SplitConfig())
+    sides = Counter(split.assignments.values())
+    assert sides["test"] == 16, "an interval over patients needs 8 at least"
     monkeypatch.setattr(synthetic, "synthesize", lambda *_: pytest.fail("drawn again"))
     assert synthetic_source(tmp_path / "prepared") == source
+
+
+def test_every_way_to_name_the_images_shows_the_mark(cells: Path, tmp_path: Path):
+    """The folder, a part of it, one above it, a link into it, a table elsewhere."""
+    (tmp_path / "outer").mkdir()
+    (tmp_path / "outer" / "link").symlink_to(cells / "training_data")
+    images = sorted(cells.rglob("*.bmp"))
+    lines = [f"{path},{path.parent.name},{path.name.split('_')[1]}" for path in images]
+    (tmp_path / "t.csv").write_text("\n".join(["path,label,group", *lines]))
+    (tmp_path / "files").mkdir()
+    for path in images[:2]:
+        (tmp_path / "files" / path.name).symlink_to(path)
+    named = [cells, cells.parent, *(cells / "training_data").rglob("fold_*"), images[0].parent]
+    for source in (*named, tmp_path / "outer", tmp_path / "t.csv", tmp_path / "files"):
+        assert shows_synthetic(read_index(DataConfig(source=str(source)))), source
+
+
+def test_real_images_have_no_mark(cells: Path, tmp_path: Path):
+    real = tmp_path / "a" / "b" / "c" / "d"
+    shutil.copytree(cells / "training_data", real)
+    shutil.copy(cells / NOTICE_FILE, tmp_path)
+    assert not shows_synthetic(read_index(DataConfig(source=str(real))))

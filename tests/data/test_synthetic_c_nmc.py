@@ -20,6 +20,7 @@ from data.splitting import make_split
 from data.synthetic import is_synthetic
 from data.synthetic_c_nmc import synthesize_c_nmc
 from experiments.loading import load
+from tests.data.layout_reading import rejects
 
 Shape = Counter[tuple[str, str, str]]
 
@@ -86,7 +87,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_set_reads_as_c_nmc_with_every_patient(drawn: Path) -> None:
     index = read_index(DataConfig(source=str(drawn)))
-    assert (index.layout, index.rejects.num_rows) == ("c-nmc", 0)
+    assert (index.layout, rejects(index)) == ("c-nmc", {})
     rows = index.table.to_pylist()
     patients = {
         (row["fold"] == "preliminary", row["class_name"], row["patient_id"]) for row in rows

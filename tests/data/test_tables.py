@@ -62,10 +62,11 @@ def test_what_a_spreadsheet_writes_is_read_again(rows, newline, encoding):
         + "".join(
             ",".join([g, '"5"" and\nmore"', c, p]) + "\n" for p, c, g in csv.reader(ROWS.split())
         ),
-        HEADER + ROWS.replace("/", "\\"),
+        HEADER + ROWS.replace("/", "\\").replace("1.png", "1.PNG"),
+        "sep=,\r\n" + HEADER + ROWS,
         HEADER.replace("\n", ",,\n") + ROWS.replace("\n", ",,\n"),
     ],
-    ids=["header", "crlf", "cr", "empty rows", "columns", "backslashes", "trailing"],
+    ids=["header", "crlf", "cr", "empty rows", "columns", "backslashes", "sep", "trailing"],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_tables_of_many_programs_are_read(folder: Path, content: str, encoding: str):

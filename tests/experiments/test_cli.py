@@ -1,6 +1,7 @@
 """The front door: quick answers, one-line errors, right exit statuses."""
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -82,3 +83,28 @@ def test_json_is_the_only_thing_on_stdout_and_failed_runs_are_status_1(
     failed = call(*failing, *common, cwd=tmp_path)
     assert failed.returncode == 1
     assert json.loads(failed.stdout)["reason"] == "RuntimeError: the framework's own words"
+
+
+def test_standard_streams_that_are_closed_take_no_file_and_change_no_status() -> None:
+    program = (
+        "from data.entry import begin; begin(); import os;"
+        "os._exit(os.open(os.devnull, os.O_RDONLY))"
+    )
+    numbers = []
+    for command in (["-c", program], ["run_experiment.py", "--seed", "-1"]):
+        line = f"{shlex.join([sys.executable, *command])} <&- >&- 2>&-"
+        numbers.append(subprocess.run(["bash", "-c", line], cwd=ROOT, check=False).returncode)
+    assert numbers == [3, 2]
+
+
+def test_reader_that_goes_away_ends_no_command() -> None:
+    program = (
+        "import sys; from experiments.console import plain_console;"
+        "console = plain_console(sys.stdout);"
+        "[console.print('x' * 70) for _ in range(5000)]; sys.stderr.write('end')"
+    )
+    line = f"{shlex.join([sys.executable, '-c', program])} | head -1"
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=ROOT, check=False, capture_output=True, text=True
+    )
+    assert done.stderr == "end"

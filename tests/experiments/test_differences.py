@@ -106,7 +106,7 @@ def test_power_is_said_where_no_difference_is_shown(
     interval: tuple[float, float, float], p: float, said: bool
 ) -> None:
     words = difference(interval, p).sentence("elephas", "keras_local")
-    power = "A difference of 0.030 or more would be shown with a chance of 80%."
+    power = "A difference of 0.030 or more would be shown with a chance of 80 %."
     assert (power in words) is said
 
 

@@ -2,12 +2,14 @@ import math
 from pathlib import Path
 
 import pytest
+from mlflow.utils.validation import _validate_metric_name, _validate_param
 
 import experiments
 from experiments.config import RunPlan
 from experiments.errors import ExperimentError
 from experiments.loading import load, shipped
 from experiments.overrides import given
+from experiments.record_names import key_parts
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -172,3 +174,56 @@ def test_reference_to_a_secret_is_no_secret() -> None:
     name = "spark.kubernetes.executor.secretKeyRef.AWS_SECRET_ACCESS_KEY"
     conf = load("synthetic", {"spark.conf": {name: "store:secret-key"}}).spark.conf
     assert conf == {name: "store:secret-key"}
+
+
+def test_record_goes_where_the_command_says_then_mlflows_variable_then_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text("name: own\npositive_class: all\ntracking_uri: sqlite:///file.db\n")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert load(file).tracking_uri == "sqlite:///file.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///variable.db")
+    assert load(file).tracking_uri == "sqlite:///variable.db"
+    said = load(file, {"tracking_uri": "sqlite:///mlflow.db"})
+    assert said.tracking_uri == "sqlite:///mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@host:5000")
+    with pytest.raises(ExperimentError, match=r"^MLFLOW_TRACKING_URI: .* holds a password"):
+        load(file)
+
+
+def test_names_of_classes_become_names_that_mlflow_takes_and_stay_apart() -> None:
+    names = ["nevus (benign)", "a$", "a%", "nevus/mole", "../x", "黒色腫", "n" * 250]
+    parts = key_parts(names)
+    assert parts["nevus (benign)"] == "nevus _benign_"
+    assert parts["黒色腫"] == "黒色腫"
+    assert len(set(parts.values())) == len(names)
+    flat = RunPlan(
+        experiment=load("synthetic", {"data.classes": {name: ["all"] for name in names}}),
+        backend="majority",
+        seed=0,
+    ).flat()
+    for name in names:
+        _validate_metric_name(f"test.roc_auc.{parts[name]}")
+        assert flat[f"data.classes.{parts[name]}"] == "['all']"
+    for key, value in flat.items():
+        _validate_param(key, value)
+
+
+@pytest.mark.parametrize("name", ["..", "a/../b", "a//b", "a\nb", "n" * 151])
+def test_name_of_an_experiment_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(ExperimentError, match="name"):
+        load("synthetic", {"name": name})
+
+
+@pytest.mark.parametrize("master", ["spark://", "yarn://x", "http://x:7077", "local[", ""])
+def test_master_that_spark_does_not_know_is_refused(master: str) -> None:
+    with pytest.raises(ExperimentError, match=r"^--master: '.*' is no cluster"):
+        load("synthetic", given({"--master": master}))
+
+
+@pytest.mark.parametrize(
+    "master", ["embedded", "local[2]", "spark://a:1,b:2", "yarn", "k8s://https://x:6443", "c:emr"]
+)
+def test_master_that_spark_knows_is_taken(master: str) -> None:
+    assert load("synthetic", {"spark.master": master}).spark.master == master

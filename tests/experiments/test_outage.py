@@ -1,5 +1,6 @@
 """The MLflow server goes away in the middle of a run: the record is bridged or sent later."""
 
+import json
 import os
 import signal
 import subprocess
@@ -17,12 +18,12 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UN
 from typer.testing import CliRunner
 
 from backends.ports import LOOPBACK, free_port
-from experiments import outage
+from experiments import outage, outbox
 from experiments.__main__ import app
 from experiments.errors import ExperimentError
 from experiments.observer import Observer
 from experiments.outage import patiently
-from experiments.outbox import deliver, send_waiting, waiting
+from experiments.outbox import close_run, deliver, send_waiting, waiting
 from experiments.parcel import Parcel
 from experiments.records import FINISHED
 from experiments.tracking import Recorder, check_reachable, now_ms
@@ -263,3 +264,58 @@ def test_sending_twice_leaves_the_record_of_once(tmp_path: Path, tracking_uri: s
     history = recorder.client.get_metric_history(run_id, "train.loss")
     assert [(point.step, point.value) for point in history] == [(1, 0.7), (2, 0.6)]
     assert recorder.client.get_run(run_id).info.end_time == one.ended_ms
+
+
+def unsent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> tuple[str, Path]:
+    """Return the id of a run that waits in ``folder/work`` for ``folder/mlflow.db``, and that."""
+    here = tmp_path / folder
+    here.mkdir()
+    monkeypatch.chdir(here)
+    recorder = Recorder("sqlite:///mlflow.db", "waits")
+    run_id = recorder.open("run", {}, {})
+    with monkeypatch.context() as away:
+        away.setattr(outbox, "send", refuse)
+        with pytest.raises(ExperimentError, match="everything is kept in"):
+            close_run(recorder, run_id, FINISHED, "", Path("work/outbox"), lambda _: None)
+    return run_id, here
+
+
+def refuse(*_: Any) -> None:
+    raise MlflowException("disk full", error_code=RESOURCE_DOES_NOT_EXIST)
+
+
+def status(folder: Path, run_id: str) -> str:
+    return str(MlflowClient(f"sqlite:///{folder}/mlflow.db").get_run(run_id).info.status)
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "now"])
+def test_record_goes_to_the_store_that_it_was_made_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    """Sent from another working folder, which has a store of its own."""
+    run_id, first = unsent(tmp_path, monkeypatch, "first")
+    _, second = unsent(tmp_path, monkeypatch, "second")
+    if version == "0.1.0":
+        (content,) = (first / "work" / "outbox").glob("*/parcel.json")
+        parcel = json.loads(content.read_text()) | {"tracking_uri": "sqlite:///mlflow.db"}
+        del parcel["database"]
+        content.write_text(json.dumps(parcel))
+    told = CliRunner().invoke(app, ["send", "--work", str(first / "work")])
+    assert last_line(told.stdout) == "sent 1, still waiting 0"
+    assert status(first, run_id) == FINISHED
+    assert len(waiting(second / "work" / "outbox")) == 1
+
+
+def test_record_moves_with_its_store_and_makes_no_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_id, place = unsent(tmp_path, monkeypatch, "place")
+    store = (place / "mlflow.db").rename(tmp_path / "kept.db")
+    told = CliRunner().invoke(app, ["send"])
+    assert (told.exit_code, last_line(told.stdout)) == (1, "sent 0, still waiting 1")
+    assert f"its database {place}/mlflow.db is there no more" in caplog.text
+    assert not (place / "mlflow.db").exists()
+    store.rename(place / "mlflow.db")
+    moved = place.rename(tmp_path / "moved")
+    assert send_waiting(moved / "work" / "outbox") == [run_id]
+    assert status(moved, run_id) == FINISHED

@@ -1,11 +1,13 @@
 """Whatever a backend does, its run is closed with a reason and its processes are gone."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -79,34 +81,55 @@ def test_time_limit_of_the_preparation_is_told(run: Run, data_config: DataConfig
     assert not left_alive()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def interrupt(process: subprocess.Popen, _: int) -> None:
+    process.send_signal(signal.SIGINT)
+
+
+def close_terminal(_: subprocess.Popen, terminal: int) -> None:
+    """The kernel sends SIGHUP, and every further line is refused."""
+    os.close(terminal)
+
+
+@pytest.mark.parametrize(("end", "number"), [(interrupt, "SIGINT"), (close_terminal, "SIGHUP")])
 def test_interrupt_closes_the_run_as_killed_and_leaves_no_process(
-    number: signal.Signals,
+    end: Callable[[subprocess.Popen, int], None],
+    number: str,
     data_config: DataConfig,
     work: Path,
     tracking_uri: str,
     run: Run,
+    tmp_path: Path,
 ) -> None:
     run("majority")  # so that the data is prepared and the interrupt meets the training
-    command = [sys.executable, "run_experiment.py", "--backend", f"{MISBEHAVING}:Sleeping"]
-    command += ["--tracking-uri", tracking_uri, "--work", str(work), "--set", "name=interrupted"]
+    command = ["setsid", "--ctty", sys.executable, "run_experiment.py"]
+    command += ["--backend", f"{MISBEHAVING}:Sleeping", "--set", f"name={number}"]
+    command += ["--tracking-uri", tracking_uri, "--work", str(work)]
     command += ["--set", f"data={data_config.model_dump_json()}"]
-    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    for line in child.stdout:
-        if ", seed 0" in line:  # the run's record is open, its worker process starts
-            break
+    terminal, its_end = pty.openpty()
+    child = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=its_end,
+        stdout=its_end,
+        stderr=its_end,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    os.close(its_end)
+    told = b""
+    while b", seed 0" not in told:  # the run's record is open, its worker process starts
+        told += os.read(terminal, 1024)
     time.sleep(4)
-    os.kill(child.pid, number)
-    child.communicate(timeout=60)
+    end(child, terminal)
+    child.wait(60)
     client = MlflowClient(tracking_uri)
-    experiment = client.get_experiment_by_name("interrupted")
+    experiment = client.get_experiment_by_name(number)
     assert experiment is not None
     newest = client.search_runs([experiment.experiment_id], order_by=["start_time DESC"])[0]
     assert newest.info.status == KILLED
     assert newest.data.tags["status_reason"] == "interrupted by the user"
-    assert child.returncode in (130, 128 + number)
+    assert child.returncode in (130, 128 + signal.Signals[number])
     assert not left_alive()
+    assert not list(tmp_path.glob("sparkdl-*"))
 
 
 @pytest.mark.spark

@@ -121,8 +121,9 @@ def test_store_of_an_earlier_mlflow_keeps_its_runs_and_its_file(tmp_path: Path) 
     with closing(sqlite3.connect(path)) as database:
         database.execute("INSERT INTO experiments VALUES (1, 'old', '/a', 'active')")
         database.execute(
-            "INSERT INTO runs (run_uuid, name, status, experiment_id, lifecycle_stage) "
-            "VALUES ('r1', 'kept', 'FINISHED', 1, 'active')"
+            "INSERT INTO runs (run_uuid, name, status, experiment_id, lifecycle_stage, user_id, "
+            "source_type, source_name, entry_point_name, source_version, start_time, artifact_uri) "
+            "VALUES ('r1', 'kept', 'FINISHED', 1, 'active', 'u', 'LOCAL', '', '', '', 0, '/a/r1')"
         )
         database.commit()
         make_ready(sqlite_uri(path))
@@ -136,7 +137,7 @@ def test_store_of_an_earlier_mlflow_keeps_its_runs_and_its_file(tmp_path: Path) 
 
 
 def test_store_of_a_newer_mlflow_is_left_alone(tmp_path: Path, whole: Path) -> None:
-    path = shutil.copy(whole, tmp_path / "mlflow.db")
+    path = Path(shutil.copy(whole, tmp_path / "mlflow.db"))
     with closing(sqlite3.connect(path)) as database:
         database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
         database.commit()

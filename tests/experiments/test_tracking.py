@@ -12,7 +12,9 @@ from mlflow.exceptions import MlflowException
 from backends.ports import free_port
 from data.prepared import PreparedData
 from experiments.errors import ExperimentError
-from experiments.tracking import check_reachable
+from experiments.parcel import Parcel, send
+from experiments.records import FINISHED
+from experiments.tracking import Recorder, check_reachable, now_ms
 from tests.experiments.conftest import Run
 
 
@@ -63,13 +65,15 @@ def test_model_and_data_are_there_in_mlflows_own_terms(
     for name in ("uv.lock", "pyproject.toml"):
         (tmp_path / name).write_text('[project]\nname = "private"\nversion = "1"\n')
     monkeypatch.chdir(tmp_path)
+    # MLflow writes the address of the store that it is given into its variable.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     (record,) = run("keras_local", name="registered")
     stored = MlflowClient(tracking_uri).get_run(record.run_id)
     (used,) = stored.inputs.dataset_inputs
     assert stored.data.tags["data.fingerprint"].startswith(used.dataset.digest)
     (version,) = MlflowClient(tracking_uri).search_model_versions("name='registered-keras_local'")
     assert version.run_id == record.run_id
-    mlflow.set_tracking_uri(tracking_uri)
+    monkeypatch.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", tracking_uri)
     model = mlflow.pyfunc.load_model(f"models:/registered-keras_local/{version.version}")
     assert model.metadata.metadata["class_names"] == ["all", "hem"]
     kept = MlflowClient(tracking_uri).list_artifacts(record.run_id, "model")
@@ -82,3 +86,41 @@ def test_model_and_data_are_there_in_mlflows_own_terms(
     np.testing.assert_allclose(model.predict(images.pixels), expected, atol=1e-6)
     with pytest.raises(MlflowException):
         model.predict(images.pixels.astype("float64"))
+
+
+def test_variables_of_mlflow_alter_no_record(
+    tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "MLFLOW_TRACKING_URI": "sqlite:////nowhere/mlflow.db",
+        "MLFLOW_REGISTRY_URI": f"http://127.0.0.1:{free_port()}",
+        "MLFLOW_EXPERIMENT_NAME": "another",
+        "MLFLOW_EXPERIMENT_ID": "77",
+        "MLFLOW_RUN_ID": "0" * 32,
+        "MLFLOW_ACTIVE_MODEL_ID": "m-1",
+        "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "true",
+        "MLFLOW_ENABLE_ASYNC_LOGGING": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "MLmodel").write_text("{}")
+    recorder = Recorder(tracking_uri, "surroundings")
+    began = time.monotonic()
+    run_id = recorder.open("run", {"seed": "0"}, {"backend": "majority"})
+    end = Parcel(
+        tracking_uri=tracking_uri,
+        run_id=run_id,
+        status=FINISHED,
+        metrics={"test.f1": 0.5},
+        model_name="surroundings-majority",
+        model="model",
+        ended_ms=now_ms(),
+    )
+    send(end, tmp_path, recorder)
+    assert time.monotonic() - began < 10
+    (only,) = recorder.runs({})
+    assert (only.info.run_id, only.info.status) == (run_id, FINISHED)
+    assert (only.data.params, only.data.metrics) == ({"seed": "0"}, {"test.f1": 0.5})
+    assert not only.inputs.model_inputs
+    (registered,) = recorder.client.search_model_versions("name = 'surroundings-majority'")
+    assert registered.run_id == run_id

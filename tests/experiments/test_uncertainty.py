@@ -1,21 +1,13 @@
 """Intervals and tests keep what they promise, in simulated experiments whose truth is known."""
 
-from collections.abc import Callable
-from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 from statsmodels.stats.power import TTestPower
 
-from experiments.benchmark.simulated import (
-    DIFFICULTY,
-    Trial,
-    draw,
-    errors,
-    malaria_cells,
-    mixed_cells,
-    one_class_cells,
-)
+from experiments.benchmark import statistics
+from experiments.benchmark.simulated import KINDS, Trial, draw, sample
 from experiments.uncertainty import (
     LEVEL,
     Estimate,
@@ -31,7 +23,6 @@ from experiments.uncertainty import (
 EXPERIMENTS = 2000
 MOST_FALSE = 0.07
 LEAST_COVERED = 0.92
-Cells = Callable[[tuple[int, ...], np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 
 def p_values(trial: Trial) -> np.ndarray:
@@ -60,31 +51,11 @@ def test_unequal_backends_are_found() -> None:
 
 
 @pytest.mark.parametrize("patients", [8, 10, 12, 16, 26])
-@pytest.mark.parametrize(
-    ("cells", "base"),
-    [
-        (malaria_cells, -2.2),
-        (malaria_cells, -3.0),
-        (partial(one_class_cells, 0.5), -2.2),
-        (partial(one_class_cells, 0.25), -2.2),
-        (partial(mixed_cells, 0.5), -2.2),
-        (partial(mixed_cells, 0.15), -2.6),
-        (partial(mixed_cells, 0.5), -6.0),
-    ],
-    ids=["malaria", "malaria, rare errors", "one class", "one class, 1:3", "mixed", "mixed, 1:6",
-         "mixed, hardly an error"],
-)  # fmt: skip
-def test_interval_covers_the_truth(cells: Cells, base: float, patients: int) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_interval_covers_the_truth(kind: str, patients: int) -> None:
     generator = np.random.default_rng(patients)
-
-    def sample(experiments: int) -> np.ndarray:
-        positive, negative = cells((experiments, patients), generator)
-        log_rate = base + generator.normal(0, DIFFICULTY, positive.shape)
-        return errors(positive, negative, log_rate, generator)
-
-    population = sample(200_000 // patients).sum(axis=-1)
-    truth = f1_of(population.sum(axis=0)[:, None])
-    _, low, high = mean_interval(sample(EXPERIMENTS)[:, None])
+    truth = f1_of(sample(kind, 200_000 // patients, patients, generator).sum(axis=0))
+    _, low, high = mean_interval(sample(kind, EXPERIMENTS, patients, generator)[:, None])
     assert np.mean((low <= truth) & (truth <= high)) >= LEAST_COVERED
 
 
@@ -128,3 +99,13 @@ def test_nothing_found_and_single_patients_have_no_false_precision() -> None:
     assert not Interval(*map(float, mean_interval(alone))).known
     no_positives = np.zeros((1, 2, 12))
     assert not Interval(*map(float, mean_interval(no_positives))).known
+
+
+def test_benchmark_repeats_these_simulations(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(statistics, "_EXPERIMENTS", 100)
+    monkeypatch.setattr(statistics, "_POPULATION", 10_000)
+    asked = [one for one in statistics.measure(tmp_path, None, 1) if one.target is not None]
+    assert [one.at_least for one in asked] == [False] * 2 + [True] * 5
+    assert all(0 <= one.value <= 100 for one in asked)

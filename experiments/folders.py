@@ -1,0 +1,24 @@
+"""Folders that options name, checked before any work is done."""
+
+from pathlib import Path
+
+from data.addresses import local_path
+from data.errors import DataError
+from data.targets import check_folder_target
+from experiments.errors import ExperimentError
+
+
+def writable_folder(option: str, path: Path) -> Path:
+    """Return the folder ``path`` of ``option``, with ``~`` replaced; it need not exist yet.
+
+    Raises
+    ------
+    ExperimentError
+        When it is a file, or cannot be made or written.
+    """
+    try:
+        folder = local_path(path)
+        check_folder_target(folder)
+    except (DataError, OSError) as error:
+        raise ExperimentError(f"{option}: {error}") from error
+    return folder
