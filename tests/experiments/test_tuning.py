@@ -20,6 +20,7 @@ from experiments.tracking import PARENT
 from experiments.tuning import Search, run_search, write_results
 from experiments.tuning.search import Found
 from experiments.tuning.space import default_space, parse_space
+from experiments.tuning.storage import PARENT_RUN, check_study_file, open_study
 
 TUNABLE = "tests.experiments.misbehaving:Tunable"
 SPACE = {"optimizer.learning_rate": Range(1e-4, 1.0, log=True)}
@@ -253,3 +254,36 @@ def test_value_of_a_search_that_cannot_be_is_refused_before_data_is_prepared(
 def test_key_that_is_searched_twice_is_refused() -> None:
     with pytest.raises(ExperimentError, match="--search epochs twice"):
         parse_space(["epochs=1..2", "epochs=[4, 5]"])
+
+
+def opened(path: Path, *, resume: bool = False) -> Any:
+    return open_study(
+        path,
+        "mine",
+        "key",
+        "maximize",
+        seed=0,
+        prune=False,
+        jobs=1,
+        resume=resume,
+        open_record=lambda: "run",
+    )
+
+
+def test_study_whose_making_was_stopped_is_made_anew(tmp_path: Path) -> None:
+    import optuna
+
+    path = tmp_path / "tuning.db"
+    optuna.create_study(storage=f"sqlite:///{path}", study_name="mine", direction="minimize")
+    made = opened(path)
+    assert (made.user_attrs, made.direction.name) == ({"key": "key", PARENT_RUN: "run"}, "MAXIMIZE")
+    with pytest.raises(ExperimentError, match="go on with --resume"):
+        opened(path)
+    assert opened(path, resume=True).user_attrs[PARENT_RUN] == "run"
+    assert [p.name for p in tmp_path.iterdir()] == ["tuning.db"]
+
+
+def test_file_that_holds_no_studies_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "tuning.db").write_text("notes\n" * 1000)
+    with pytest.raises(ExperimentError, match=r"tuning\.db is no SQLite database"):
+        check_study_file(tmp_path / "tuning.db")
