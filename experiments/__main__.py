@@ -48,8 +48,10 @@ def send(
         from data.own_folders import remove_abandoned, remove_abandoned_temporary
         from experiments.outbox import OUTBOX, count, send_waiting
 
-        remove_abandoned_temporary()
         work = local_path(work)
+        if not work.is_dir():
+            raise ExperimentError(f"--work {work}: there is no such folder, so no record waits")
+        remove_abandoned_temporary()
         remove_abandoned(work / OUTBOX)
         sent = send_waiting(work / OUTBOX)
         left = count(work / OUTBOX)
@@ -77,6 +79,7 @@ def benchmark(
         from rich import box
         from rich.table import Table
 
+        from data.addresses import local_path
         from experiments import benchmark as measure
         from experiments.console import plain_console
 
@@ -85,6 +88,8 @@ def benchmark(
             raise ExperimentError(
                 f"unknown part '{min(unknown)}' (parts: {', '.join(measure.PARTS)})"
             )
+        if data is not None and not local_path(data).is_dir():
+            raise ExperimentError(f"--data {data}: there is no such folder")
         console = plain_console(sys.stdout)
         console.print(measure.machine())
         table = Table(box=box.SIMPLE_HEAD)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import experiments
+from experiments.errors import ExperimentError
 from experiments.observer import Observer
 from experiments.records import RunRecord
 
@@ -46,8 +47,12 @@ def run_study(
     Raises
     ------
     ExperimentError, DataError, BackendError
-        When a point cannot be asked for, such as more workers than images in a batch.
+        When a point cannot be asked for, such as more workers than images in a batch, or
+        ``overrides`` sets what the study varies.
     """
+    varied = {key for point in asked for key in point.overrides()}
+    if both := sorted(varied & overrides.keys()):
+        raise ExperimentError(f"'{both[0]}' is what the study varies; it cannot be set beside that")
     found = []
     for point in asked:
         changed = {**overrides, **point.overrides()}

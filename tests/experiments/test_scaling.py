@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 from data.config import DataConfig
 from data.prepared import PreparedData, open_prepared
 from experiments.__main__ import app
+from experiments.errors import ExperimentError
 from experiments.preparation import prepared_folder
 from experiments.records import FAILED, FINISHED, RunRecord
 from experiments.scaling import Point, draw_scaling, results, run_study
@@ -142,3 +143,10 @@ def test_images_are_fewer_in_training_alone(
 def test_nothing_to_scale_is_said() -> None:
     result = CliRunner().invoke(app, ["scale"])
     assert (result.exit_code, "give --workers 1" in result.stderr) == (2, True)
+
+
+def test_what_a_study_varies_cannot_be_set_beside_it(tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError, match="'workers' is what the study varies"):
+        run_study(
+            "synthetic", ["majority"], points([1], []), overrides={"workers": 2}, work=tmp_path
+        )

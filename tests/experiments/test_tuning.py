@@ -229,6 +229,33 @@ def test_objective_must_be_known(search: Callable[..., Found]) -> None:
         search("luck", objective="luck")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epochs=0..3", "--search epochs must be 1 or more, not 0"),
+        ("optimizer.name=[adam, foo]", "--search optimizer.name must be 'adam' or 'sgd'"),
+        ("optimizer.lr=[1, 2]", "--search optimizer.lr: there is no key 'optimizer.lr'"),
+        ("batch_size=[32, 33]", "batch_size 33 cannot be shared equally"),
+        ("backend_options.elephas.mode=[synchronous, foo]", "backend_options.elephas.mode: "),
+    ],
+)
+def test_value_of_a_search_that_cannot_be_is_refused_before_data_is_prepared(
+    text: str, message: str, tmp_path: Path
+) -> None:
+    asked = Search(
+        backend="elephas", source="synthetic", overrides={}, trials=1, space=parse_space([text])
+    )
+    with pytest.raises(ExperimentError) as error:
+        run_search(asked, work=tmp_path)
+    assert str(error.value).startswith(message)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_key_that_is_searched_twice_is_refused() -> None:
+    with pytest.raises(ExperimentError, match="--search epochs twice"):
+        parse_space(["epochs=1..2", "epochs=[4, 5]"])
+
+
 def opened(path: Path, *, resume: bool = False) -> Any:
     return open_study(
         path,
@@ -260,30 +287,3 @@ def test_file_that_holds_no_studies_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "tuning.db").write_text("notes\n" * 1000)
     with pytest.raises(ExperimentError, match=r"tuning\.db is no SQLite database"):
         check_study_file(tmp_path / "tuning.db")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("epochs=0..3", "--search epochs must be 1 or more, not 0"),
-        ("optimizer.name=[adam, foo]", "--search optimizer.name must be 'adam' or 'sgd'"),
-        ("optimizer.lr=[1, 2]", "--search optimizer.lr: there is no key 'optimizer.lr'"),
-        ("batch_size=[32, 33]", "batch_size 33 cannot be shared equally"),
-        ("backend_options.elephas.mode=[synchronous, foo]", "backend_options.elephas.mode: "),
-    ],
-)
-def test_value_of_a_search_that_cannot_be_is_refused_before_data_is_prepared(
-    text: str, message: str, tmp_path: Path
-) -> None:
-    asked = Search(
-        backend="elephas", source="synthetic", overrides={}, trials=1, space=parse_space([text])
-    )
-    with pytest.raises(ExperimentError) as error:
-        run_search(asked, work=tmp_path)
-    assert str(error.value).startswith(message)
-    assert not [*tmp_path.iterdir()]
-
-
-def test_key_that_is_searched_twice_is_refused() -> None:
-    with pytest.raises(ExperimentError, match="--search epochs twice"):
-        parse_space(["epochs=1..2", "epochs=[4, 5]"])
