@@ -288,10 +288,10 @@ def synthesize(
         float | None, typer.Option(help="With --like: share of everybody's images.")
     ] = None,
     patients: Annotated[
-        int | None, typer.Option(help="Half of them in each class; 40 when not given.")
+        int | None, typer.Option(help="Half of them in each class; 80 when not given.")
     ] = None,
     cells_per_patient: Annotated[
-        int | None, typer.Option(help="Cells of a patient, on average; 40 when not given.")
+        int | None, typer.Option(help="Cells of a patient, on average; 20 when not given.")
     ] = None,
     size: Annotated[
         int | None,

@@ -40,9 +40,10 @@ Parameters: {parameters}
 class Parameters:
     """What decides every pixel of a synthetic set."""
 
-    patients: int = 40
+    #: Enough that the default split has 16 test patients: intervals need 8 at least.
+    patients: int = 80
     #: On average; a patient has between 60 % and 140 % of it.
-    cells_per_patient: int = 40
+    cells_per_patient: int = 20
     #: Side of the square images in pixels.
     size: int = 96
     seed: int = 0

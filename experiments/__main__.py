@@ -61,7 +61,8 @@ def benchmark(
     part: Annotated[
         list[str] | None,
         typer.Option(
-            help="harness, ingest, featurizer, backends or decoders; repeat it for several."
+            help="harness, ingest, featurizer, backends, decoders or statistics; repeat it for "
+            "several."
         ),
     ] = None,
 ) -> None:

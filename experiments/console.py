@@ -20,6 +20,7 @@ from experiments.observer import Observer
 from experiments.records import FINISHED, RunRecord
 from experiments.steady_output import SteadyOutput
 from experiments.store_address import DEFAULT_URI, is_server
+from experiments.uncertainty import RELIABLE_PATIENTS, Interval
 
 #: More runs than this stand below each other: their columns would not fit 80 characters.
 _SIDE_BY_SIDE = 3
@@ -57,6 +58,7 @@ class Console(Observer):
         self._several = False
         self._phase_of_epoch = 0
         self._synthetic = False
+        self._test_patients: int | None = None
 
     def experiment_starts(self, experiment: Experiment, notes: list[str]) -> None:
         """Say what will be done."""
@@ -86,6 +88,8 @@ class Console(Observer):
         for split in SPLITS:
             patients = len(set(prepared.index(split).column("patient_id").to_pylist()))
             parts.append(f"{prepared.rows(split):,} {split} ({patients} patients)")
+            if split == "test":
+                self._test_patients = patients
         height, width, channels = prepared.image_shape
         content = f"{height} x {width} x {channels}"
         if prepared.dtype == "float32":
@@ -167,7 +171,10 @@ class Console(Observer):
 
     def _show(self, records: list[RunRecord]) -> None:
         headline = self._experiment.headline if self._experiment else "f1"
-        self._out.print(result_table(records, synthetic=self._synthetic, headline=headline))
+        table = result_table(
+            records, synthetic=self._synthetic, headline=headline, patients=self._test_patients
+        )
+        self._out.print(table)
         if self._experiment:
             self._say(how_to_open(self._experiment.tracking_uri))
 
@@ -200,11 +207,18 @@ class Console(Observer):
             self._progress = None
 
 
-def result_table(records: list[RunRecord], *, synthetic: bool, headline: str = "f1") -> Table:
+def result_table(
+    records: list[RunRecord],
+    *,
+    synthetic: bool,
+    headline: str = "f1",
+    patients: int | None = None,
+) -> Table:
     """Return the figures of each run: side by side for a few runs, else one row for each.
 
     ``headline`` names the score that comes first; another than F1 takes ROC AUC's place where
-    there is little room.
+    there is little room. ``patients`` is the number of test patients: with few of them, a line
+    below the table says that the intervals are not reliable.
     """
     figures, compact = _FIGURES, _COMPACT
     if headline in _HEADLINES:
@@ -218,7 +232,10 @@ def result_table(records: list[RunRecord], *, synthetic: bool, headline: str = "
         title_style="bold",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
+        caption_justify="left",
     )
+    if patients is not None and patients < RELIABLE_PATIENTS:
+        table.caption = f"Intervals are not reliable below {RELIABLE_PATIENTS} patients."
     if len(records) <= _SIDE_BY_SIDE:
         table.add_column("")
         for record in records:
@@ -256,7 +273,7 @@ def _f1(record: RunRecord) -> str:
     values = record.metrics
     if "test.f1_low" not in values:
         return f"{values['test.f1']:.3f}"
-    return f"{values['test.f1']:.3f} ({values['test.f1_low']:.3f}-{values['test.f1_high']:.3f})"
+    return str(Interval(values["test.f1"], values["test.f1_low"], values["test.f1_high"]))
 
 
 def _figure(name: str, form: str, unit: float = 1.0) -> Callable[[RunRecord], str]:

@@ -7,11 +7,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.record_names import key_parts
-
-#: Resamples for the intervals, and the seed that makes them repeatable.
-RESAMPLES = 2000
-BOOTSTRAP_SEED = 20
-CONFIDENCE = 0.95
+from experiments.uncertainty import RELIABLE_PATIENTS, mean_interval
 
 
 @dataclass(frozen=True)
@@ -50,6 +46,11 @@ def score(predictions: pd.DataFrame, class_names: Sequence[str], positive_class:
         labels, probabilities.argmax(axis=1), predictions["patient_id"].to_numpy(), positive
     )
     values |= {"f1_low": low, "f1_high": high}
+    if (count := predictions["patient_id"].nunique()) < RELIABLE_PATIENTS:
+        notes.append(
+            f"The 95 % interval of F1 is not reliable with {count} patients: it takes "
+            f"{RELIABLE_PATIENTS} or more."
+        )
     values |= _one_against_rest(labels, probabilities, class_names)
     patients = predictions.groupby("patient_id", sort=True)
     pure = patients["label"].nunique() == 1
@@ -93,11 +94,10 @@ def _one_against_rest(
 def f1_interval(
     labels: np.ndarray, predicted: np.ndarray, patients: np.ndarray, positive: int
 ) -> tuple[float, float]:
-    """Return the 95 % interval of F1 by resampling patients, not images.
+    """Return the 95 % interval of F1 over patients, not images.
 
-    Images of a patient are alike; resampling them singly would give an interval that is too
-    narrow for new patients. Percentile bootstrap: B. Efron and R. Tibshirani, "An Introduction to
-    the Bootstrap", 1993, chapter 13.
+    Images of a patient are alike; taking them singly would give an interval that is too narrow for
+    new patients. The method, with its sources, is that of ``experiments.uncertainty``.
 
     Parameters
     ----------
@@ -107,56 +107,28 @@ def f1_interval(
         Patient of each image, shape (n,).
     positive
         Label that F1 is about.
+
+    Returns
+    -------
+    tuple
+        Both ends; not numbers for one patient alone.
     """
-    from scipy.stats import bootstrap
-
-    hits, wrong = patient_counts(labels, predicted, patients, positive)
-    if len(hits) < 2:
-        return float("nan"), float("nan")
-
-    def f1(index: np.ndarray, axis: int = -1) -> np.ndarray:
-        del axis  # bootstrap puts it last
-        return f1_of_patients(hits, wrong, index)
-
-    result = bootstrap(
-        (np.arange(len(hits)),),
-        f1,
-        n_resamples=RESAMPLES,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        vectorized=True,
-        rng=np.random.default_rng(BOOTSTRAP_SEED),
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+    counts = patient_counts(labels, predicted, patients, positive)
+    _, low, high = mean_interval(counts[None])
+    return float(low), float(high)
 
 
 def patient_counts(
     labels: np.ndarray, predicted: np.ndarray, patients: np.ndarray, positive: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return rightly found positives and all errors of each patient, both of shape (patients,).
+) -> np.ndarray:
+    """Return rightly found positives and all errors of each patient, shape (2, patients).
 
     F1 of any set of patients follows from their sums. Patients are in the order of their names.
     """
     names, codes = np.unique(patients, return_inverse=True)
     truth, guess = labels == positive, predicted == positive
     hits = np.bincount(codes, weights=truth & guess, minlength=len(names))
-    return hits, np.bincount(codes, weights=truth != guess, minlength=len(names))
-
-
-def f1_of_patients(hits: np.ndarray, wrong: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Return F1 over the images of patients.
-
-    Parameters
-    ----------
-    hits, wrong
-        Of ``patient_counts``.
-    index
-        Chosen patients, shape (..., n); one may be chosen several times. The result has the shape
-        without the last axis.
-    """
-    doubled = 2 * hits[index].sum(axis=-1)
-    total = doubled + wrong[index].sum(axis=-1)
-    return np.divide(doubled, total, out=np.zeros_like(doubled), where=total > 0)
+    return np.stack([hits, np.bincount(codes, weights=truth != guess, minlength=len(names))])
 
 
 def _score_rows(

@@ -39,7 +39,7 @@ def scale(
     work: Annotated[Path, typer.Option(help="Folder for prepared data.")] = Path("work"),
     output: Annotated[Path, typer.Option(help="Folder for tables and curves.")] = Path("scaling"),
 ) -> None:
-    """Run backends with more and more workers and images; say where each stops paying."""
+    """Run backends with more and more workers and images; say where more workers stop helping."""
     with plain_errors(debug=False):
         work, output = local_path(work), local_path(output)
         from experiments import scaling

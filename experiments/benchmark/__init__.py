@@ -14,8 +14,8 @@ __all__ = ["PARTS", "USUAL", "Figure", "benchmark", "machine"]
 
 #: Module of each part; each has ``measure(folder, data, repeats)``.
 USUAL = ("harness", "ingest", "featurizer", "backends")
-#: With those that need packages beside the project's own.
-PARTS = (*USUAL, "decoders")
+#: With those that need packages beside the project's own, or measure no seconds.
+PARTS = (*USUAL, "decoders", "statistics")
 
 
 def benchmark(data: str | None, *, repeats: int, parts: Sequence[str] = USUAL) -> Iterator[Figure]:

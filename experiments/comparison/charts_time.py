@@ -40,7 +40,7 @@ def phases(findings: Findings) -> "Figure":
 
 
 def fronts(findings: Findings, style: Style) -> "Figure":
-    """Draw F1 against seconds and against CPU seconds; a line joins what nothing else beats."""
+    """Draw F1 against seconds and against CPU seconds; a line joins the Pareto-optimal."""
     figure, axes = canvas(columns=2, height=3.6)
     for one, metric, title in (
         (axes[0], "time.total_s", "seconds of a run"),
@@ -67,7 +67,7 @@ def fronts(findings: Findings, style: Style) -> "Figure":
 
 
 def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the points of (cost, score) that no other beats in both, by rising cost."""
+    """Return the Pareto-optimal points of (cost, score), by rising cost."""
     kept: list[tuple[float, float]] = []
     for cost, score in sorted(points, key=lambda point: (point[0], -point[1])):
         if not kept or score > kept[-1][1]:
@@ -129,7 +129,7 @@ def _or_say(axes: "Axes", text: str) -> None:
 
 
 def on_front(findings: Findings, metric: str) -> list[str]:
-    """Return the backends that no other beats in both F1 and ``metric``."""
+    """Return the backends whose means are Pareto-optimal in F1 and ``metric``."""
     points: dict[tuple[float, float], Row] = {
         (row.mean(metric), row.f1.value): row for row in findings.rows if row.trained
     }

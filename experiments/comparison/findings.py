@@ -6,14 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.comparison.comparable import obstacles, reference_of, speed_obstacles
+from experiments.comparison.difference import Difference
 from experiments.comparison.runs import ComparedRun
-from experiments.comparison.statistics import (
-    Difference,
-    Interval,
-    differences,
-    f1_over_patients,
-)
+from experiments.comparison.statistics import differences, f1_over_patients
 from experiments.errors import ExperimentError
+from experiments.uncertainty import RELIABLE_PATIENTS, Interval
 
 BASELINE = "keras_local"
 #: Looks at no image: neither a choice nor a witness of what is hard.
@@ -64,6 +61,11 @@ class Row:
         return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
 
     @property
+    def seeds(self) -> int:
+        """Number of seeds."""
+        return len({run.record.seed for run in self.runs})
+
+    @property
     def trained(self) -> bool:
         """Whether the backend learns anything."""
         return self.runs[0].record.backend != FLOOR
@@ -104,6 +106,11 @@ class Findings:
     synthetic: bool
 
     @property
+    def reliable(self) -> bool:
+        """Whether there are enough test patients for an interval."""
+        return self.patients >= RELIABLE_PATIENTS
+
+    @property
     def sentences(self) -> list[str]:
         """What was found about differences, in words."""
         return [
@@ -141,6 +148,7 @@ def compare(runs: Sequence[ComparedRun], baseline: str = BASELINE) -> Findings:
             groups.setdefault(run.label, []).append(run)
     base = reference.label
     compared = differences(groups, base)
+    patients = reference.predictions["patient_id"].nunique()
     rows = [
         Row(
             name,
@@ -157,8 +165,8 @@ def compare(runs: Sequence[ComparedRun], baseline: str = BASELINE) -> Findings:
         baseline=base,
         rows=tuple(rows),
         excluded=tuple(excluded),
-        notes=tuple(_notes(runs, rows, reference, baseline)),
-        patients=reference.predictions["patient_id"].nunique(),
+        notes=(*_sample_notes(rows, patients), *_notes(runs, rows, reference, baseline)),
+        patients=patients,
         synthetic=any(run.record.tags.get("synthetic") == "true" for run in runs),
     )
 
@@ -177,6 +185,26 @@ def _reason_to_leave_out(
     return ""
 
 
+def _sample_notes(rows: Sequence[Row], patients: int) -> list[str]:
+    """Return what too few patients or seeds do to the figures."""
+    notes = []
+    if patients < RELIABLE_PATIENTS:
+        notes.append(
+            f"The 95 % intervals and p values are not reliable with {patients} test patients: it "
+            f"takes {RELIABLE_PATIENTS} or more."
+        )
+    counts = [row.seeds for row in rows]
+    if max(counts) == 1:
+        notes.append(
+            "One seed only: the figures are those of these trained networks and say nothing about "
+            "the backends. With --seed 0 --seed 1 --seed 2, chance in training is counted too."
+        )
+    elif min(counts) != max(counts):
+        listed = ", ".join(f"{row.label} {row.seeds}" for row in rows)
+        notes.append(f"The backends have different numbers of seeds: {listed}.")
+    return notes
+
+
 def _notes(
     runs: Sequence[ComparedRun], rows: Sequence[Row], reference: ComparedRun, baseline: str
 ) -> list[str]:
@@ -185,11 +213,6 @@ def _notes(
         notes.append(f"{baseline} has not finished here; {reference.label} is the baseline.")
     if len(rows) == 1:
         notes.append("One backend only: there is nothing to set it against.")
-    if all(len(row.runs) == 1 for row in rows):
-        notes.append("One seed only: how much chance in training moves these figures is unknown.")
-    elif len({len(row.runs) for row in rows}) > 1:
-        counts = ", ".join(f"{row.label} {len(row.runs)}" for row in rows)
-        notes.append(f"Not every backend has every seed: {counts}.")
     notes += [
         f"{run.label}, seed {run.record.seed}, went on after epoch {run.resumed_after} of an "
         "interrupted run: its total seconds and resources are left out."

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from experiments.comparison.findings import Findings
 from experiments.comparison.runs import ComparedRun
-from experiments.comparison.statistics import Interval, f1_over_patients
+from experiments.comparison.statistics import f1_over_patients
+from experiments.uncertainty import Interval
 
 _SPLIT_BY = "data.split.by"
 #: What the two splits may differ in.
@@ -21,7 +22,7 @@ class Leak:
 
     @property
     def gained(self) -> float:
-        """F1 that images of known patients add."""
+        """F1 of the split by image less that of the split by patient, over other test images."""
         return self.by_image.value - self.by_patient.value
 
 

@@ -14,9 +14,10 @@ from experiments.comparison.leak_audit import leak_audit
 TEMPLATE = "report.html.j2"
 #: Names of the pictures' files, and what is said about each in the report.
 _CAPTIONS = {
-    "f1": "F1 over unseen patients. The interval resamples patients, not images; a tick is a seed.",
+    "f1": "F1 over unseen patients. The interval counts patients and seeds as chance, not images; "
+    "a tick is a seed.",
     "phases": "Where the seconds of a run go.",
-    "fronts": "F1 against seconds and CPU seconds; the line joins backends that none beats twice.",
+    "fronts": "F1 against seconds and CPU seconds; the line joins the Pareto-optimal means.",
     "learning": "Validation loss by epoch and by seconds of training, mean over seeds.",
     "resources": "Memory and busy cores over time, first seed. Pages that processes share count in "
     "each.",

@@ -24,10 +24,6 @@ def _plus_minus(metric: str, form: str, unit: float = 1.0) -> Callable[[Row], st
     return show
 
 
-def _f1(row: Row) -> str:
-    return f"{row.f1.value:.3f} ({row.f1.low:.3f}-{row.f1.high:.3f})"
-
-
 def _seed_spread(row: Row) -> str:
     spread = row.spread("test.f1")
     return "-" if np.isnan(spread) else f"{spread:.3f}"
@@ -37,16 +33,30 @@ def _difference(row: Row) -> str:
     if row.difference is None:
         return "-"
     interval = row.difference.interval
+    if not interval.known:
+        return f"{interval.value:+.3f} (no interval)"
     return f"{interval.value:+.3f} ({interval.low:+.3f} to {interval.high:+.3f})"
+
+
+def _p(row: Row) -> str:
+    return "-" if row.difference is None else f"{row.difference.p_corrected:.2g}"
+
+
+def _detectable(row: Row) -> str:
+    if row.difference is None or np.isnan(row.difference.detectable):
+        return "-"
+    return f"{row.difference.detectable:.3f}"
 
 
 #: Headings and what stands below them.
 _COLUMNS: dict[str, Callable[[Row], str]] = {
     "backend": lambda row: row.label,
-    "seeds": lambda row: str(len(row.runs)),
-    "F1 (95 %)": _f1,
+    "seeds": lambda row: str(row.seeds),
+    "F1 (95 %)": lambda row: str(row.f1),
     "sd": _seed_spread,
     "difference (95 %)": _difference,
+    "p": _p,
+    "detectable": _detectable,
     "ROC AUC": _plus_minus("test.roc_auc", "{:.3f}"),
     "fit s": _plus_minus("time.fit_s", "{:.1f}"),
     "total s": _plus_minus("time.total_s", "{:.1f}"),
@@ -60,6 +70,8 @@ def texts(findings: Findings) -> pd.DataFrame:
     """Return the table as texts, a row for each backend."""
     rows = [{name: show(row) for name, show in _COLUMNS.items()} for row in findings.rows]
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
+    if not findings.reliable:
+        table = table.rename(columns=lambda name: name.replace("(95 %)", "(95 %, not reliable)"))
     if any(row.cost for row in findings.rows):
         currency = findings.rows[0].runs[0].params.get("price.currency", "")
         table[f"cost {currency}"] = [f"{row.cost:.4f}" for row in findings.rows]
@@ -67,13 +79,15 @@ def texts(findings: Findings) -> pd.DataFrame:
 
 
 def terminal(findings: Findings) -> Table:
-    """Return means that fit a terminal of 80 characters; differences are told in sentences."""
+    """Return means that fit a terminal of 80 characters; differences are in the sentences."""
     stamp = " (SYNTHETIC cells)" if findings.synthetic else ""
     table = Table(
         title=f"{findings.title}: {findings.patients} unseen test patients{stamp}",
         title_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
+        caption=None if findings.reliable else "Intervals are not reliable: too few patients.",
+        caption_justify="left",
     )
     table.add_column("backend", overflow="fold")
     for name in ("seeds", "F1 (95 %)", "fit s", "total s", "CPU s"):
@@ -81,7 +95,7 @@ def terminal(findings: Findings) -> Table:
     for row in findings.rows:
         means = ("time.fit_s", "time.total_s", "resources.cpu_s")
         seconds = [f"{row.mean(name):,.0f}" for name in means]
-        table.add_row(row.label, str(len(row.runs)), _f1(row), *seconds)
+        table.add_row(row.label, str(row.seeds), str(row.f1), *seconds)
     return table
 
 

@@ -9,9 +9,11 @@ import pytest
 from PIL import Image
 
 from data import synthetic, synthetic_cells
-from data.config import DataConfig
+from data.classes import select_classes
+from data.config import DataConfig, SplitConfig
 from data.errors import DataError
 from data.layouts import read_index
+from data.splitting import make_split
 from data.synthetic import NOTICE_FILE, is_synthetic, synthesize, synthetic_source
 from data.synthetic_cells import draw_blocks, draw_cells
 from data.synthetic_mark import shows_synthetic
@@ -134,6 +136,10 @@ def test_the_default_set_is_small_and_drawn_once(tmp_path: Path, monkeypatch):
     source = synthetic_source(tmp_path / "prepared")
     assert source.parent == tmp_path
     assert sum(file.stat().st_size for file in source.rglob("*")) < 50e6
+    table, *_ = select_classes(read_index(DataConfig(source=str(source))), None)
+    split = make_split(table, SplitConfig())
+    sides = Counter(split.assignments.values())
+    assert sides["test"] == 16, "an interval over patients needs 8 at least"
     monkeypatch.setattr(synthetic, "synthesize", lambda *_: pytest.fail("drawn again"))
     assert synthetic_source(tmp_path / "prepared") == source
 

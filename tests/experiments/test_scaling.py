@@ -51,13 +51,61 @@ def test_speed_up_efficiency_and_cost(runs: list[tuple[Point, RunRecord]]) -> No
     assert table["core_seconds"].tolist() == pytest.approx([70, 100, 184])
 
 
-def test_where_it_stops_paying_is_said(runs: list[tuple[Point, RunRecord]]) -> None:
-    found = results(runs)
-    assert found.sentences() == [
-        "elephas stops paying at 4 workers: the last ones add 8% of what they cost.",
-        "elephas takes less time than keras_local from 2,000 images on.",
+def study(backend: str, size: str, times: dict[int, list[float]]) -> list[tuple[Point, RunRecord]]:
+    """Return runs whose fit takes ``times`` by size, one for each seed."""
+    return [
+        (Point(**{size: value}), record(backend, 2, seconds, seconds + 5, FINISHED))
+        for value, all_seconds in times.items()
+        for seconds in all_seconds
     ]
-    assert found.failures == ("elephas, seed 0, 8 workers: it broke",)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [{1: [60.0], 2: [40.0], 4: [36.0]}, {1: [6.0, 6.1, 6.2], 2: [4.0, 4.1, 4.2]}],
+    ids=["one seed", "short fits"],
+)
+def test_nothing_is_concluded_from_too_little(times: dict[int, list[float]]) -> None:
+    (sentence,) = results(study("elephas", "workers", times)).sentences()
+    assert sentence.startswith(
+        "elephas: no conclusion about workers: it takes 3 seeds or more (--seed 0 --seed 1 --seed "
+        "2) and fits of 10 s or more; here "
+    )
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        (
+            {1: [60, 61, 59], 2: [32, 31, 33], 4: [29, 30, 31]},
+            "elephas: adding workers stops helping at 2: from 2 to 4 workers fit is 1.07 times as "
+            "fast (95 % interval over seeds 0.99 to 1.15; 2 is ideal), less than half",
+        ),
+        ({1: [60, 61, 59], 2: [32, 31, 33]}, "elephas: adding workers helps up to 2, the most"),
+        (
+            {1: [60, 61, 59], 2: [25, 40, 60]},
+            "elephas: whether adding workers to 1 helps is not shown",
+        ),
+    ],
+)
+def test_workers_that_stop_helping_are_said_with_their_interval(
+    times: dict[int, list[float]], said: str
+) -> None:
+    (sentence,) = results(study("elephas", "workers", times)).sentences()
+    assert sentence.startswith(said)
+
+
+def test_backends_are_set_beside_one_process_at_each_size() -> None:
+    runs = study("keras_local", "images", {200: [2, 2, 2.1], 900: [30, 31, 32], 2000: [70, 71, 72]})
+    runs += study("elephas", "images", {200: [9, 9.5, 9], 900: [30, 33, 29], 2000: [40, 41, 42]})
+    short, same, quicker = results(runs).sentences()
+    assert short.startswith("elephas: no conclusion about 200 images: it takes 3 seeds")
+    assert "a run of 900 images takes a time not shown to differ from that of" in same
+    assert "a run of 2,000 images takes less time than keras_local (0.61 times, 95 %" in quicker
+
+
+def test_failures_are_listed(runs: list[tuple[Point, RunRecord]]) -> None:
+    assert results(runs).failures == ("elephas, seed 0, 8 workers: it broke",)
 
 
 def test_curves_are_drawn(runs: list[tuple[Point, RunRecord]], tmp_path: Path) -> None:

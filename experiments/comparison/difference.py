@@ -1,0 +1,96 @@
+"""The difference between two backends, as figures and as a sentence."""
+
+import math
+from dataclasses import dataclass
+
+from experiments.uncertainty import LEVEL, POWER, Interval
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean F1 of one backend less that of the baseline, over the same patients."""
+
+    interval: Interval
+    #: How often chance alone gives a difference at least as large.
+    p: float
+    #: The same with all comparisons of the table taken into account: S. Holm, "A simple
+    #: sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
+    p_corrected: float
+    #: Smallest true difference that is shown with a chance of 80 %, when it has the smallest p
+    #: value of the table; not a number where nothing varies.
+    detectable: float
+    patients: int
+    #: Number of seeds of the backend and of the baseline.
+    seeds: tuple[int, int]
+    #: Number of backends that are compared with the baseline.
+    comparisons: int = 1
+    #: Whether every patient has the same errors in both, with every seed.
+    identical: bool = False
+
+    @property
+    def about_backends(self) -> bool:
+        """Whether seeds count as chance; with one seed the finding is about trained networks."""
+        return min(self.seeds) > 1
+
+    @property
+    def shown(self) -> bool:
+        """Whether the data show a difference after the correction."""
+        return self.p_corrected < LEVEL
+
+    def sentence(self, name: str, baseline: str) -> str:
+        """Return the finding in words."""
+        if self.identical:
+            return (
+                f"{name}: every patient has as many right and wrong images as with {baseline}, "
+                "with every seed."
+            )
+        subject = f"{name}: "
+        if not self.about_backends:
+            count = "two" if self.seeds == (1, 1) else f"{sum(self.seeds)}"
+            subject = f"These {count} trained networks ({name} and {baseline}): "
+        return f"{subject}{self._verdict(name, baseline)}{self._power()}"
+
+    def _verdict(self, name: str, baseline: str) -> str:
+        value, low, high = self.interval.value, self.interval.low, self.interval.high
+        figures = f"95 % interval {low:+.3f} to {high:+.3f}"
+        if not self.interval.known:
+            figures = "no interval"
+        direction = f"F1 {abs(value):.3f} {'higher' if value > 0 else 'lower'} than"
+        if self.about_backends:
+            direction += f" that of {baseline}"
+            none = f"no difference to {baseline} is shown"
+        else:
+            direction = f"{name} has {direction} {baseline}"
+            none = "no difference is shown"
+        if self.shown and self.interval.excludes_zero:
+            return f"{direction} ({figures}, {self._p()}; {self._sample()})."
+        if self.shown:
+            return (
+                f"{direction} by its p value ({self._p()}), but its interval includes zero "
+                f"({figures}; {self._sample()})."
+            )
+        if self.interval.excludes_zero:
+            return (
+                f"{direction} ({figures}), but this is not significant: {self._p()} "
+                f"({self._sample()})."
+            )
+        return f"{none} ({value:+.3f}, {figures}, {self._p()}; {self._sample()})."
+
+    def _p(self) -> str:
+        text = f"p = {self.p_corrected:.2g}"
+        if self.comparisons == 1:
+            return text
+        return f"{text} after Holm's correction for {self.comparisons} comparisons"
+
+    def _sample(self) -> str:
+        one, other = self.seeds
+        seeds = f"{one}" if one == other else f"{one} and {other}"
+        return f"{seeds} seed{'' if (one, other) == (1, 1) else 's'}, {self.patients} patients"
+
+    def _power(self) -> str:
+        if self.shown or math.isnan(self.detectable):
+            return ""
+        return (
+            f" A difference of {self.detectable:.3f} or more would be shown with a chance of "
+            f"{100 * POWER:.0f} %."
+        )
