@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from data.errors import DataError
+from data.names import one_spelling
 from data.prepared import FilePart, PreparedData, Summary
 from data.split_search import draw
 from data.splitting import SplitManifest
@@ -60,19 +61,22 @@ def write_prepared(
     sides = _sides(counts, validation, seed)
     if list(sides.values()).count("train") < workers:
         raise DataError(f"{len(sides)} groups are too few for validation and {workers} workers")
-    table = images.sparkSession.createDataFrame(list(sides.items()), "group string, split string")
+    table = images.sparkSession.createDataFrame(
+        [(written, name, sides[name]) for written, name in counts.names.items()],
+        "written string, group string, split string",
+    )
     rows = images.select(
         F.monotonically_increasing_id().cast("string").alias("image_id"),
         F.lit("").alias("path"),
         F.col(label).cast("int").alias("label"),
         F.col(label).cast("int").cast("string").alias("class_name"),
-        F.col(group).cast("string").alias("patient_id"),
-        F.col(group).cast("string").alias("group"),
+        F.col(group).cast("string").alias("written"),
         "height",
         "width",
         "channels",
         F.col(pixels).alias("pixels"),
-    ).join(F.broadcast(table), "group")
+    ).join(F.broadcast(table), "written")
+    rows = rows.withColumn("patient_id", F.col("group")).drop("written")
     files = {split: _write(rows, split, folder, workers) for split in ("train", "validation")}
     classes = counts.classes
     manifest = SplitManifest("patient", seed, sides)
@@ -95,7 +99,9 @@ class _Counts:
     """Images of each group and label."""
 
     def __init__(self, rows: list[Any]) -> None:
-        self.groups = sorted({row["group"] for row in rows})
+        #: A group as the rows have it -> its one spelling.
+        self.names = {row["group"]: one_spelling(row["group"]) for row in rows}
+        self.groups = sorted({*self.names.values()})
         labels = sorted({row["label"] for row in rows})
         if None in labels or labels != list(range(len(labels))):
             raise DataError(f"labels must be 0, 1, 2 … without gaps, not {labels[:10]}")
@@ -103,7 +109,7 @@ class _Counts:
         self.table = np.zeros((len(self.groups), len(labels)), np.int64)
         places = {name: number for number, name in enumerate(self.groups)}
         for row in rows:
-            self.table[places[row["group"]], row["label"]] += row["count"]
+            self.table[places[self.names[row["group"]]], row["label"]] += row["count"]
 
 
 def _counts(images: "DataFrame", label: str, group: str) -> _Counts:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Collection
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -75,7 +76,7 @@ class OutputFolder:
         DataError
             When it was made with another configuration: the folder was asked for by mistake.
         """
-        content = json.loads(read_bytes(self._filesystem, f"{self.root}/{DATASET_FILE}"))
+        content = self._content()
         if content.get("format") != FORMAT:
             return False
         summary = Summary(**content)
@@ -130,11 +131,19 @@ class OutputFolder:
         """Remove what was written, the marker last; a data set that was whole before stays."""
         keep = {MARKER_FILE}
         if self.is_finished():
-            content = json.loads(read_bytes(self._filesystem, f"{self.root}/{DATASET_FILE}"))
-            keep |= {*_FIXED, *_files_of(Summary(**content))}
+            content = self._content()
+            keep |= {*_FIXED, *(_files_of(Summary(**content)) if content else ())}
         self._remove(keep=keep)
         if self._has(MARKER_FILE):
             self._filesystem.delete_file(f"{self.root}/{MARKER_FILE}")
+
+    def _content(self) -> dict[str, Any]:
+        """Return what the summary holds; nothing where it is damaged."""
+        try:
+            content = json.loads(read_bytes(self._filesystem, f"{self.root}/{DATASET_FILE}"))
+        except ValueError:
+            return {}
+        return content if isinstance(content, dict) else {}
 
     def _remove(self, keep: Collection[str]) -> None:
         # The summary goes first: without it nothing else is taken for a data set.

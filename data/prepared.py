@@ -12,7 +12,6 @@
 """
 
 import itertools
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from data.errors import DataError
 from data.imbalance import Draws, class_weights
@@ -201,10 +200,15 @@ def open_prepared(uri: str | Path) -> PreparedData:
             f"{uri} holds no finished data set ({DATASET_FILE} is missing): "
             "make one with 'python -m data prepare'"
         )
-    summary = Summary(**json.loads(read_bytes(filesystem, f"{root}/{DATASET_FILE}")))
+    try:
+        summary = Summary.model_validate_json(read_bytes(filesystem, f"{root}/{DATASET_FILE}"))
+    except ValidationError:
+        raise DataError(f"{uri}: {DATASET_FILE} is damaged; prepare the data again") from None
     if summary.format != FORMAT:
         raise DataError(f"{uri} has format {summary.format}, this version reads {FORMAT}")
-    manifest = SplitManifest.from_json(read_bytes(filesystem, f"{root}/{SPLIT_FILE}").decode())
+    manifest = SplitManifest.from_json(
+        read_bytes(filesystem, f"{root}/{SPLIT_FILE}").decode(errors="replace")
+    )
     prepared = PreparedData(absolute(uri), summary, manifest)
     if manifest.checksum != summary.split_checksum:
         raise DataError(f"{uri}: {SPLIT_FILE} was changed after the data set was made")

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
 
 from backends.errors import BackendError
 from backends.estimator import BackendEstimator
+from backends.estimator_data import write_prepared
 from backends.estimator_model import BackendModel
 from data.errors import DataError
 from data.prepared import PreparedData
@@ -63,6 +65,22 @@ def test_backend_on_the_session_of_the_data(images: DataFrame) -> None:
     model = BackendEstimator(backend="elephas", epochs=1, batchSize=16).fit(images)
     assert len(model.history) == 1
     assert model.history[0].images > 0
+
+
+def test_spellings_of_a_group_stay_on_one_side(images: DataFrame, tmp_path: Path) -> None:
+    written = F.when(F.rand(3) < 0.5, F.concat("group", F.lit("\u00e4"))).otherwise(
+        F.concat(F.lit("\u00a0"), "group", F.lit("a\u0308"))
+    )
+    data = write_prepared(
+        images.withColumn("group", written),
+        str(tmp_path),
+        pixels="pixels", label="label", group="group", validation=0.3, workers=1, seed=0,
+    )  # fmt: skip
+    groups = {row["group"] for row in images.select("group").distinct().collect()}
+    assert {*data.manifest.assignments} == {f"{group}\u00e4" for group in groups}
+    sides = [{*data.index(split).column("group").to_pylist()} for split in ("train", "validation")]
+    assert not sides[0] & sides[1]
+    assert sides[0] | sides[1] == {*data.manifest.assignments}
 
 
 def test_estimator_survives_saving(images: DataFrame, tmp_path: Path) -> None:

@@ -134,4 +134,4 @@ def test_commands_of_experiments_take_the_same_addresses(tmp_path, monkeypatch):
     assert plan.data.source == f"{tmp_path}/d"
     for key in ("prepared", "artifacts"):
         with pytest.raises(ValueError, match="gs:// are not read"):
-            Experiment(positive_class="x", name="x", **{key: "gs://bucket/x"})
+            Experiment.model_validate({"positive_class": "x", "name": "x", key: "gs://bucket/x"})

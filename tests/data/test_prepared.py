@@ -143,9 +143,17 @@ def test_a_row_that_claims_another_split_is_refused(folder: Path, rewrite):
         open_prepared(folder)
 
 
-def test_a_patient_on_two_sides_is_refused_even_when_the_groups_agree(folder: Path, rewrite):
-    rewrite(patient_id="4")
+@pytest.mark.parametrize("name", ["4", "\u200b4 "])
+def test_a_patient_on_two_sides_is_refused_even_when_the_groups_agree(folder, rewrite, name):
+    rewrite(patient_id=name)
     with pytest.raises(DataError, match="patient 4 stands in 'train' and in 'test'"):
+        open_prepared(folder)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", "\0"])
+def test_a_damaged_summary_is_refused(folder: Path, content: str):
+    (folder / "dataset.json").write_text(content)
+    with pytest.raises(DataError, match=r"dataset\.json is damaged"):
         open_prepared(folder)
 
 

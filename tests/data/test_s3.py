@@ -15,10 +15,12 @@ from data import ingest
 from data.cli import app
 from data.config import DataConfig, ImageConfig
 from data.errors import DataError
+from data.layouts import read_index
 from data.layouts.base import list_source
 from data.object_store import environment, locate_object, use_endpoint
 from data.prepared import PreparedData, open_prepared
 from data.storage import locate, read_bytes
+from data.synthetic_mark import shows_synthetic
 from tests.s3_server import BUCKET, ENVIRONMENT, SECRET, client, keys, s3_server, upload
 
 ROOT = Path(__file__).parents[2]
@@ -118,6 +120,8 @@ def test_page_of_images_in_s3_is_written_to_s3(cells: Path, server: str, here: s
     assert f"32 of {len([*cells.rglob('*.bmp')])} images were read" in text
     assert text.count("data:image/jpeg") == 2 * 12 + 16 * 2
     assert SECRET not in text
+    part = DataConfig(source=f"s3://{BUCKET}/looked/at/training_data/fold_0")
+    assert shows_synthetic(read_index(part)), "the mark stands above the part that was named"
 
 
 def test_names_keep_what_addresses_would_change(here: str) -> None:
