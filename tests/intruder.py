@@ -66,17 +66,24 @@ class Intruder(Observer):
         self.got_in += as_stranger(lambda: list(_attempts(pids, self.listeners, files)))
 
 
+def command_of(process: psutil.Process) -> str:
+    """Return the command line of ``process``, empty if it has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
 def listeners_of(process: psutil.Process) -> list[Listener]:
     """Return what ``process`` listens on, in whatever network namespace it is."""
     try:
         own = set(_open_files(process.pid))
         shared = _network(process.pid) == _network(os.getpid())
-        program = " ".join(process.cmdline())[-80:]
         sockets = list(_listening(process.pid))
-    except (OSError, psutil.Error):  # it has just ended
+    except OSError:  # it has just ended
         return []
     return [
-        Listener(process.pid, program, port, shared)
+        Listener(process.pid, command_of(process)[-80:], port, shared)
         for port, inode in sockets
         if f"socket:[{inode}]" in own
     ]
@@ -147,9 +154,8 @@ def _secrets_in_sight(processes: list[psutil.Process], folders: set[Path]) -> It
         for match in re.finditer(r"^spark\.authenticate\.secret (\S+)$", path.read_text(), re.M)
     }
     for process in processes:
-        with suppress(psutil.Error):
-            if any(secret in " ".join(process.cmdline()) for secret in found):
-                yield f"the secret stands on the command line of process {process.pid}"
+        if any(secret in command_of(process) for secret in found):
+            yield f"the secret stands on the command line of process {process.pid}"
     for path in (path for folder in folders for path in folder.rglob("*")):
         if path.is_file() and path.suffix != ".conf":
             with suppress(OSError):
@@ -163,8 +169,7 @@ def _folders(processes: Iterable[psutil.Process]) -> set[Path]:
     pattern = re.compile(r"(/\S*?/sparkdl-run-[^/\s]+)")
     found = set()
     for process in processes:
-        with suppress(psutil.Error):
-            found |= {Path(match) for match in pattern.findall(" ".join(process.cmdline()))}
+        found |= {Path(match) for match in pattern.findall(command_of(process))}
     return found
 
 

@@ -33,7 +33,7 @@ from experiments.processes import start, stop
 from experiments.records import RunRecord
 from experiments.worker import task_of
 from tests.experiments.conftest import Run
-from tests.intruder import STRANGER, Intruder, as_stranger
+from tests.intruder import STRANGER, Intruder, as_stranger, command_of
 
 as_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="acts as another account, which root alone can do"
@@ -113,11 +113,12 @@ class _Launching(Intruder):
     answer = ""
 
     def attack(self, processes: Any) -> None:
-        processes = list(processes)
-        super().attack(processes)
-        lines = " ".join(" ".join(one.cmdline()) for one in processes if one.name() == "java")
-        master = re.search(r"spark://127\.0\.0\.1:\d+", lines)
-        assert master, lines
+        alive = list(processes)
+        lines = [command_of(one) for one in alive]
+        super().attack(alive)
+        workers = [line for line in lines if "org.apache.spark.deploy.worker.Worker" in line]
+        master = re.search(r"spark://127\.0\.0\.1:\d+", workers[0])
+        assert master, workers
         environment = for_spark() | {"HOME": "/tmp"}
         environment.pop("SPARK_CONF_DIR", None)
         program = [f"{environment['SPARK_HOME']}/bin/spark-class", "org.apache.spark.deploy.Client"]
@@ -145,7 +146,8 @@ class _Launching(Intruder):
 def test_secret_keeps_others_out_where_the_network_is_shared(run: Run, tmp_path: Path) -> None:
     """Every server of Spark can be reached then; the result is that of a private network."""
     intruder = _Launching()
-    (shared,) = run("elephas", name="shared", spark={"network": "host"}, observer=intruder)
+    values = {"epochs": 2}  # it is attacked after the first
+    (shared,) = run("elephas", spark={"network": "host"}, observer=intruder, **values)
     assert shared.status == "FINISHED", shared.reason
     assert shared.tags["network"] == "host"
     assert sum(listener.shared for listener in intruder.listeners) > 8, intruder.listeners
@@ -154,7 +156,7 @@ def test_secret_keeps_others_out_where_the_network_is_shared(run: Run, tmp_path:
     assert "successfully submitted" not in intruder.answer
     assert "SparkException" in intruder.answer, intruder.answer
     with _or_skip():
-        (private,) = run("elephas", name="private", spark={"network": "private"})
+        (private,) = run("elephas", spark={"network": "private"}, **values)
         assert private.tags["network"] == "private"
         assert _predictions(private, tmp_path) == _predictions(shared, tmp_path)
 
