@@ -130,7 +130,11 @@ def run_search(
     if len(experiment.seeds) > 1:
         raise ExperimentError("a search trains with one seed: give --seed once")
     check_study_file(work / "tuning.db")
-    ready = opened(experiment, work, observer or Observer(), f"{experiment.name}-tuning")
+    observer = observer or Observer()
+    try:
+        ready = opened(experiment, work, observer, f"{experiment.name}-tuning")
+    finally:
+        observer.ends()
     (backend,) = ready.backends.values()
     space = search.space or default_space(experiment, backend)
     search = replace(search, space=space)
@@ -159,7 +163,7 @@ def run_search(
         ended.add_note("the search and its trials under way are recorded as KILLED")
         raise
     finally:
-        on_wait = (observer or Observer()).record_waits
+        on_wait = observer.record_waits
         with undisturbed():
             close_run(recorder, run_id, status, reason, ready.outbox, on_wait)
     return Found(study, search, run_id, ready)
