@@ -160,6 +160,10 @@ class Console(Observer):
         self._noted.add(text)
         self._say(f"  note: {text}")
 
+    def ends(self) -> None:
+        """Give the terminal back as it was."""
+        self._close_progress()
+
     def run_ends(self, record: RunRecord) -> None:
         """Say how it ended; show the table after the last run."""
         self._close_progress()

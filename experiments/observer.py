@@ -44,5 +44,8 @@ class Observer:
     def record_waits(self, text: str) -> None:
         """The record cannot be written now; ``text`` says what is done about it."""
 
+    def ends(self) -> None:
+        """Nothing more will happen, for whatever reason."""
+
     def run_ends(self, record: RunRecord) -> None:
         """A run is over and its record closed."""

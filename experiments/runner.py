@@ -59,6 +59,15 @@ def run_experiment(
         After the interrupted run was closed as KILLED and all processes have ended.
     """
     observer = observer or Observer()
+    try:
+        return _run(experiment, work, observer, resume=resume)
+    finally:
+        observer.ends()
+
+
+def _run(
+    experiment: Experiment, work: Path, observer: Observer, *, resume: bool
+) -> list[RunRecord]:
     ready = opened(experiment, work, observer, records=experiment.name)
     backends, data, recorder = ready.backends, ready.data, ready.recorder
     plans = plans_in_order(experiment)

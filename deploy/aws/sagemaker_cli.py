@@ -174,12 +174,17 @@ def _print_request(service: str, operation: str, parameters: dict[str, Any]) -> 
 def _use_store(uri: str | None) -> None:
     import mlflow
 
+    from deploy.errors import DeployError
+    from experiments.errors import ExperimentError
     from experiments.store_address import absolute_uri, usual_uri
     from experiments.tracking import check_reachable, client_of
 
     uri = uri or usual_uri()
-    check_reachable(uri, reading=True)
-    client_of(uri)
+    try:
+        check_reachable(uri, reading=True)
+        client_of(uri)
+    except ExperimentError as error:
+        raise DeployError(str(error)) from error
     mlflow.set_tracking_uri(absolute_uri(uri))
     # Networks are registered where they are recorded.
     mlflow.set_registry_uri(absolute_uri(uri))

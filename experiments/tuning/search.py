@@ -133,10 +133,14 @@ def run_search(
     if len(experiment.seeds) > 1:
         raise ExperimentError("a search trains with one seed: give --seed once")
     check_study_file(work / "tuning.db")
+    observer = observer or Observer()
     backend = create(search.backend)
     search = replace(search, space=search.space or default_space(experiment, backend))
     _check_space(search, backend)
-    ready = opened(experiment, work, observer or Observer(), f"{experiment.name}-tuning")
+    try:
+        ready = opened(experiment, work, observer, f"{experiment.name}-tuning")
+    finally:
+        observer.ends()
     recorder, name = ready.recorder, search.study or f"{experiment.name}-{search.backend}"
     study = open_study(
         work / "tuning.db",
@@ -162,7 +166,7 @@ def run_search(
         ended.add_note("the search and its trials under way are recorded as KILLED")
         raise
     finally:
-        on_wait = (observer or Observer()).record_waits
+        on_wait = observer.record_waits
         with undisturbed():
             close_run(recorder, run_id, status, reason, ready.outbox, on_wait)
     return Found(study, search, run_id, ready)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -266,10 +267,13 @@ def test_sending_twice_leaves_the_record_of_once(tmp_path: Path, tracking_uri: s
     assert recorder.client.get_run(run_id).info.end_time == one.ended_ms
 
 
-def unsent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> tuple[str, Path]:
+def unsent(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> tuple[str, Path]:
     """Return the id of a run that waits in ``folder/work`` for ``folder/mlflow.db``, and that."""
     here = tmp_path / folder
     here.mkdir()
+    shutil.copy(store, here / "mlflow.db")
     monkeypatch.chdir(here)
     recorder = Recorder("sqlite:///mlflow.db", "waits")
     run_id = recorder.open("run", {}, {})
@@ -290,11 +294,11 @@ def status(folder: Path, run_id: str) -> str:
 
 @pytest.mark.parametrize("version", ["0.1.0", "now"])
 def test_record_goes_to_the_store_that_it_was_made_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+    empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
     """Sent from another working folder, which has a store of its own."""
-    run_id, first = unsent(tmp_path, monkeypatch, "first")
-    _, second = unsent(tmp_path, monkeypatch, "second")
+    run_id, first = unsent(empty_store, tmp_path, monkeypatch, "first")
+    _, second = unsent(empty_store, tmp_path, monkeypatch, "second")
     if version == "0.1.0":
         (content,) = (first / "work" / "outbox").glob("*/parcel.json")
         parcel = json.loads(content.read_text()) | {"tracking_uri": "sqlite:///mlflow.db"}
@@ -307,9 +311,12 @@ def test_record_goes_to_the_store_that_it_was_made_for(
 
 
 def test_record_moves_with_its_store_and_makes_no_new_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    empty_store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    run_id, place = unsent(tmp_path, monkeypatch, "place")
+    run_id, place = unsent(empty_store, tmp_path, monkeypatch, "place")
     store = (place / "mlflow.db").rename(tmp_path / "kept.db")
     told = CliRunner().invoke(app, ["send"])
     assert (told.exit_code, last_line(told.stdout)) == (1, "sent 0, still waiting 1")

@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 MISBEHAVING = "tests.experiments.misbehaving"
 #: Every process that a run starts inherits it, wherever in the process tree it ends up.
 MARK = "SPARKDL_TEST_MARK"
+HIDE_CURSOR, SHOW_CURSOR = b"\x1b[?25l", b"\x1b[?25h"
 
 
 @pytest.fixture(autouse=True)
@@ -81,8 +83,16 @@ def test_time_limit_of_the_preparation_is_told(run: Run, data_config: DataConfig
     assert not left_alive()
 
 
-def interrupt(process: subprocess.Popen, _: int) -> None:
+def interrupt(process: subprocess.Popen, terminal: int) -> None:
     process.send_signal(signal.SIGINT)
+    told = b""
+    with suppress(OSError):  # the terminal's other end is closed
+        while more := os.read(terminal, 1024):
+            told += more
+    assert b"interrupted: tests.experiments.misbehaving:Sleeping, seed 0: recorded as KILLED" in (
+        told.replace(b"\r\n", b"")
+    )
+    assert told.rfind(SHOW_CURSOR) > told.rfind(HIDE_CURSOR)
 
 
 def close_terminal(_: subprocess.Popen, terminal: int) -> None:
@@ -112,7 +122,7 @@ def test_interrupt_closes_the_run_as_killed_and_leaves_no_process(
         stdin=its_end,
         stdout=its_end,
         stderr=its_end,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
+        env={**os.environ, "TMPDIR": str(tmp_path), "TERM": "xterm", "COLUMNS": "200"},
     )
     os.close(its_end)
     told = b""

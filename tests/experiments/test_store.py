@@ -1,9 +1,11 @@
 """The SQLite store is whole or absent, whoever is stopped while making it, or makes it too."""
 
+import multiprocessing
 import os
 import shutil
 import signal
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -24,20 +26,25 @@ from experiments.tracking import Recorder, check_reachable
 EARLIER = "84291f40a231"
 
 
-def in_child(work: Callable[[], object]) -> int:
-    """Do ``work`` in a process of its own; return the process's id."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            work()
-        except BaseException:
-            os._exit(1)
-        os._exit(0)
-    return pid
+#: Starts processes that have MLflow imported, and no threads, as a fork of the tests would have.
+CLEAN = multiprocessing.get_context("forkserver")
+CLEAN.set_forkserver_preload(["experiments.tracking", "mlflow.store.tracking.sqlalchemy_store"])
 
 
-def status_of(pid: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+def make(uri: str, temporary: str) -> None:
+    tempfile.tempdir = temporary
+    make_ready(uri)
+
+
+def record(uri: str) -> None:
+    Recorder(uri, "both").open("run", {}, {})
+
+
+def stop_in_place(made: Path, path: Path) -> None:
+    """Be killed when the copy is complete and has not its name yet."""
+    Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign, assignment]
+    with sqlite_file.locked(path):
+        sqlite_file.put_in_place(made, path)
 
 
 def earlier_store(path: Path, revision: str = EARLIER) -> None:
@@ -52,48 +59,46 @@ def earlier_store(path: Path, revision: str = EARLIER) -> None:
     engine.dispose()
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    make_ready(sqlite_uri(path))
-    return path
-
-
-@pytest.mark.parametrize("seconds", [0.1, 0.6])
+@pytest.mark.parametrize("seconds", [0.2, 0.8])
 def test_maker_that_is_killed_leaves_nothing_that_stands_in_the_way(
     tmp_path: Path, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     uri = sqlite_uri(tmp_path / "mlflow.db")
-    child = in_child(lambda: make_ready(uri))
+    maker = CLEAN.Process(target=make, args=[uri, str(tmp_path)])
+    maker.start()
+    while not list(tmp_path.glob("sparkdl-store-*/mlflow.db")):
+        time.sleep(0.01)
     time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)
-    assert status_of(child) == -signal.SIGKILL
+    maker.kill()
+    maker.join()
+    assert maker.exitcode == -signal.SIGKILL
     assert not (tmp_path / "mlflow.db").exists()
     assert Recorder(uri, "after").open("run", {}, {})
 
 
 def test_maker_that_is_killed_while_it_puts_the_store_in_place_leaves_none(
-    tmp_path: Path, whole: Path
+    tmp_path: Path, empty_store: Path
 ) -> None:
     path = tmp_path / "mlflow.db"
-
-    def stopped() -> None:
-        Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign, assignment]
-        with sqlite_file.locked(path):
-            sqlite_file.put_in_place(whole, path)
-
-    assert status_of(in_child(stopped)) == -signal.SIGKILL
-    assert sorted(p.name for p in tmp_path.iterdir()) != []
+    maker = CLEAN.Process(target=stop_in_place, args=[empty_store, path])
+    maker.start()
+    maker.join()
+    assert maker.exitcode == -signal.SIGKILL
+    assert [p.name for p in tmp_path.glob("mlflow.db*")] == [f"mlflow.db.unfinished-{maker.pid}"]
     with sqlite_file.locked(path):
-        sqlite_file.put_in_place(whole, path)
+        sqlite_file.put_in_place(empty_store, path)
     assert [p.name for p in tmp_path.iterdir()] == ["mlflow.db"]
 
 
 def test_processes_that_make_the_same_store_at_once_both_record(tmp_path: Path) -> None:
     uri = sqlite_uri(tmp_path / "mlflow.db")
-    children = [in_child(lambda: Recorder(uri, "both").open("run", {}, {})) for _ in range(2)]
-    assert [status_of(child) for child in children] == [0, 0]
+    makers = [CLEAN.Process(target=record, args=[uri]) for _ in range(2)]
+    for maker in makers:
+        maker.start()
+    for maker in makers:
+        maker.join()
+    assert [maker.exitcode for maker in makers] == [0, 0]
     assert len(Recorder(uri, "both").runs({})) == 2
     assert [p.name for p in tmp_path.iterdir()] == ["mlflow.db"]
 
@@ -136,8 +141,8 @@ def test_store_of_an_earlier_mlflow_keeps_its_runs_and_its_file(tmp_path: Path) 
         assert database.execute("SELECT count(*) FROM runs").fetchone() == (1,)
 
 
-def test_store_of_a_newer_mlflow_is_left_alone(tmp_path: Path, whole: Path) -> None:
-    path = Path(shutil.copy(whole, tmp_path / "mlflow.db"))
+def test_store_of_a_newer_mlflow_is_left_alone(tmp_path: Path, empty_store: Path) -> None:
+    path = Path(shutil.copy(empty_store, tmp_path / "mlflow.db"))
     with closing(sqlite3.connect(path)) as database:
         database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
         database.commit()
@@ -192,12 +197,12 @@ def test_address_that_keeps_no_record_is_answered_with_one_that_does(uri: str) -
 
 
 def test_address_means_the_same_file_here_and_in_mlflow(
-    tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     odd = tmp_path / "with space %41 ä?.db"
-    shutil.copy(whole, odd)
+    shutil.copy(empty_store, odd)
     engine = utils.create_sqlalchemy_engine(sqlite_uri(odd))
     assert utils._get_schema_version(engine) == utils._get_latest_schema_revision()
     engine.dispose()
