@@ -56,7 +56,8 @@ class Intruder(Observer):
 
     def attack(self, processes: Iterable[psutil.Process]) -> None:
         """Look as root for everything that there is, and try it as a stranger."""
-        alive = list(processes)
+        # One that has ended and waits for its parent has no memory that could be kept from anybody.
+        alive = [one for one in processes if command_of(one)]
         self.processes = len(alive)
         self.listeners = [listener for one in alive for listener in listeners_of(one)]
         pids = [process.pid for process in alive]
