@@ -24,6 +24,8 @@ if __name__ == "__main__":
     problem = unfit_machine()  # type: ignore[no-untyped-call]
     if problem:
         sys.exit("error: " + problem)
+    # With PYTHONSAFEPATH, Python leaves the folder of the program out of its path.
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
     from data.import_path import settle
 
     settle()
