@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from data import libtiff
 from data.depth import NoFixedRange, bits_of_colour, from_16_bits, is_deep
 from data.formats import refusal
 from data.jpeg import Damaged, Unchecked, decode_strictly
@@ -200,6 +201,8 @@ class _File:
 
     def _opened(self) -> Image.Image:
         image = Image.open(io.BytesIO(self._content), formats=FORMATS)
+        if image.format == "TIFF":
+            libtiff.silence()
         if _is_jpeg(image) and self._content.count(_START_OF_SCAN) > MAX_JPEG_SCANS:
             raise UnreadableImage(f"more than {MAX_JPEG_SCANS} scans: save the image again")
         if has_several(image):

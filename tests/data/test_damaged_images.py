@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,17 @@ def test_damaged_strips_of_tiff_are_noticed_where_they_have_checksums_or_warning
     assert noticed >= 28
     file = content(photograph(1), "TIFF", compression="jpeg", quality=90)
     assert reason(without_middle_third(file)).startswith("damaged image")
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_damaged_tiff_prints_nothing_on_the_terminal(
+    compression: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = without_middle_third(content(photograph(2), "TIFF", compression=compression))
+    reason(file)
+    with suppress(UnreadableImage):
+        decode_file(file, SIDE, SIDE, "rgb", "accept")
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
