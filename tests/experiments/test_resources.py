@@ -180,4 +180,5 @@ def test_executors_of_a_cluster_tell_what_they_have_used(run: Run, tmp_path) -> 
     for key in ("cpu_s", "peak_memory_bytes"):
         assert record.metrics[f"resources.{key}"] > used[key], "the driver uses something too"
     assert record.tags["resources.method"] not in ("", METHOD)
-    assert not record.notes[1:], record.notes
+    others = [note for note in record.notes if "interval of F1 is not reliable" not in note]
+    assert not others[1:], record.notes
