@@ -52,6 +52,8 @@ _TOOLS = re.compile(
 _UNNAMED = re.compile(
     rf"{_TOOLS.pattern}|PYTHON(UTF8|SAFEPATH|IOENCODING|HASHSEED|COERCECLOCALE)|MPLBACKEND"
     r"|(?i:no_(grpc_)?proxy)|KERAS_HOME|JAVA_HOME|TE?MP"
+    # TensorFlow and scikit-learn set these in their own process, for example a notebook's.
+    r"|TF2_BEHAVIOR|KMP_(INIT_AT_FORK|DUPLICATE_LIB_OK)"
 )
 _PROXY = re.compile(r"(?i:\w+_proxy)")
 _NO_PROXY = ("no_proxy", "NO_PROXY")
