@@ -123,7 +123,11 @@ def _experiment(values: Mapping[str, Any]) -> Any:
     from experiments.overrides import given
 
     named = ("backend", "data", "workers", "batch_size", "seed", "prepared")
-    options = {f"--{name.replace('_', '-')}": values.get(name) for name in named}
+    # An option that may be repeated is an empty sequence where it was not given.
+    options = {
+        f"--{name.replace('_', '-')}": None if values.get(name) in ([], ()) else values.get(name)
+        for name in named
+    }
     try:
         return load(str(values["experiment"]), given(options, values.get("set_")))
     except (BackendError, ExperimentError) as error:

@@ -116,9 +116,10 @@ def test_commands_refuse_in_a_line_and_leave_nothing(cells, tmp_path, arguments,
     words = arguments.format(cells=cells, here=tmp_path).split()
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 2
-    assert done.stderr.startswith("error: ")
+    # Libraries that other tests have imported set variables which a command names beforehand.
+    said = [line for line in done.stderr.splitlines() if not line.startswith("note: set aside")]
+    assert [line.partition(": ")[0] for line in said] == ["error"]
     assert message in done.stderr
-    assert done.stderr.count("\n") == 1
     assert done.stdout == ""
     assert not [*tmp_path.iterdir()]
     assert sorted(path.name for path in cells.parent.rglob("*")) == there
