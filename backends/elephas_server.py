@@ -27,7 +27,7 @@ from flask import Flask, abort, request
 from werkzeug.serving import WSGIRequestHandler
 
 _PR_SET_PDEATHSIG = 1
-_SECRET = "X-Run-Secret"
+_SECRET = "X-Run-Secret"  # pragma: allowlist secret
 #: Seconds that a caller may say nothing in the middle of a request.
 _SILENCE_LIMIT = 120
 _OPENER = build_opener(ProxyHandler({}))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS = 0.1
 #: By which PySpark finds a Java process that runs already.
-_PORT, _PASSWORD = "PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET"
+_PORT, _PASSWORD = "PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET"  # pragma: allowlist secret
 _STANDARD_ERROR = 2
 
 

@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -14,6 +15,8 @@ app = typer.Typer(
     help="Train on SageMaker, or serve a recorded network there.", no_args_is_help=True
 )
 _COST = "Cost"
+#: Schemes of models that a record holds; any other address is that of files.
+_OF_A_STORE = ("models", "runs", "mlflow-artifacts")
 
 Bucket = Annotated[str, typer.Option(help="S3 bucket of yours.")]
 Role = Annotated[str, typer.Option(help="ARN of the role that the container has.")]
@@ -149,7 +152,8 @@ def serve(
                 _print_request(service, operation, parameters)
             sys.stderr.write(f"nothing was sent; {estimate}\n")
             return
-        _use_store(tracking_uri)
+        if urlsplit(model).scheme in _OF_A_STORE:
+            _use_store(tracking_uri)
         sys.stderr.write(f"{estimate}\n")
         serving.deploy(options, tell)
         sys.stderr.write(f"endpoint: {options.name}\n")

@@ -100,7 +100,7 @@ def test_python_of_the_executors_follows_the_environment(tmp_path: Path) -> None
     [
         (["--environment", "archive"], "go together"),
         (["--environment", "image"], "for executors elsewhere"),
-        (["--environment", "conda"], "spark.environment"),
+        (["--environment", "conda"], "--environment must be 'path', 'archive' or 'image'"),
         (
             [*ARCHIVE, "not-there.tar.gz"],
             "there is no archive not-there.tar.gz: make it with 'python -m deploy pack",

@@ -23,7 +23,7 @@ from experiments.store_address import absolute_uri, sqlite_path, sqlite_uri
 from experiments.tracking import Recorder, check_reachable
 
 #: A version of MLflow's schema from the middle of its history.
-EARLIER = "84291f40a231"
+EARLIER = "84291f40a231"  # pragma: allowlist secret
 
 
 #: Starts processes that have MLflow imported, and no threads, as a fork of the tests would have.
