@@ -188,8 +188,9 @@ def test_record_goes_where_the_command_says_then_mlflows_variable_then_the_file(
     said = load(file, {"tracking_uri": "sqlite:///mlflow.db"})
     assert said.tracking_uri == "sqlite:///mlflow.db"
     monkeypatch.setenv(
-        "MLFLOW_TRACKING_URI", "http://me:secret@host:5000"
-    )  # pragma: allowlist secret
+        "MLFLOW_TRACKING_URI",
+        "http://me:secret@host:5000",  # pragma: allowlist secret
+    )
     with pytest.raises(ExperimentError, match=r"^MLFLOW_TRACKING_URI: .* holds a password"):
         load(file)
 
