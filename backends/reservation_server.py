@@ -24,7 +24,7 @@ _BACKLOG = 128
 _LENGTH = struct.Struct(">I")
 _DIGEST = "sha256"
 _SEAL_BYTES = 32
-#: Bytes of a message: what is told of all workers takes about 300 for each.
+#: Largest message in bytes: the list of all workers takes about 300 for each.
 _LARGEST = 2**24
 
 #: A function over the rows of a partition, as Spark runs it on an executor.

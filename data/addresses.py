@@ -1,4 +1,4 @@
-"""What names a place: a path of this machine, or ``s3://bucket/prefix``; nothing else is read."""
+"""Names of places: a path of this machine or ``s3://bucket/prefix``; nothing else is read."""
 
 import os
 import re

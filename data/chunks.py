@@ -63,7 +63,7 @@ class Chunk:
     #: Name of the file in it.
     name: str
     size: ImageSize
-    #: What becomes of damaged images, see `data.images.decode_file`.
+    #: Treatment of damaged images, see `data.images.decode_file`.
     damaged: OnDamage
     #: See :func:`recipe`.
     recipe: str
@@ -86,7 +86,7 @@ class ChunkResult:
     rejects: tuple[tuple[str, str], ...]
     #: Labels that were written.
     labels: frozenset[int]
-    #: What is remarked of written images.
+    #: Remarks on the images that were written.
     remarks: Remarks
     #: Why the file could not be written. A value, not an exception: Spark would print a
     #: traceback for each task.

@@ -22,7 +22,7 @@ def _address(text: str) -> str:
 
 #: A path of this machine or ``s3://bucket/prefix``, as `data.addresses.plain_address` returns it.
 Address = Annotated[str, AfterValidator(_address)]
-#: Of a class or a fold, in its one spelling.
+#: Name of a class or a fold, in its one spelling.
 Name = Annotated[str, AfterValidator(one_spelling)]
 
 

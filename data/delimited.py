@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from data.errors import DataError
 from data.names import one_spelling, visible
 
-#: What separates cells, with the word for it.
+#: Characters that may separate cells, with their names.
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SAVE_AGAIN = "save it as CSV in UTF-8"

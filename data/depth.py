@@ -10,7 +10,7 @@ _WHITE_IS_ZERO = 0
 _FULL = 65_535
 #: Largest values of 9 to 15 bits: what cameras deliver in files of 16.
 _RANGES = frozenset(2**bits - 1 for bits in range(9, 16))
-#: Where the header of a PNG says how many bits a value has.
+#: Offset in the header of a PNG of the number of bits of a value.
 _PNG_BIT_DEPTH = 24
 
 

@@ -32,7 +32,7 @@ def _families_for(letters: frozenset[str]) -> tuple[tuple[str, ...], str]:
         found = _entries()
     covered = {name: _covered(font, missing) for name, font in found.items()} if missing else {}
     while missing:
-        # Of families that have equally many, one without serifs, as the usual one.
+        # Among families with equally many letters, one without serifs comes first.
         best = max(sorted(covered), key=lambda name: (len(covered[name] & missing), "Sans" in name))
         if not covered[best] & missing:
             break

@@ -1,4 +1,4 @@
-"""What the name or the first bytes of a file say about its format."""
+"""Recognition of a file's format by its name or its first bytes."""
 
 from data.schema import FORMAT, NO_IMAGE
 

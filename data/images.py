@@ -49,10 +49,10 @@ _BAND = 256
 #: Numbers in parentheses that make two files' reasons two: "(51 bytes not processed)".
 _COUNTED_BYTES = re.compile(r" \(\d+ bytes not processed\)")
 
-#: What becomes of an image that a decoder can make something of although it is damaged.
+#: Treatment of an image that is damaged and that a decoder can still repair.
 OnDamage = Literal["reject", "accept"]
 
-#: What the reason of a damaged file begins with.
+#: Beginning of the reason of a damaged file.
 DAMAGED = "damaged image: "
 
 #: Remarks on an image that is taken.

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from data.own_folders import temporary_folder
 
-#: What the project's networks are built with; Keras's own defaults.
+#: Settings with which the project's networks are built; they are Keras's own defaults.
 SETTINGS = {"floatx": "float32", "epsilon": 1e-07, "image_data_format": "channels_last"}
 _NAME = "keras.json"
 #: Where Keras keeps downloaded weights.

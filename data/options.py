@@ -1,4 +1,4 @@
-"""What options of ``python -m data`` make of the configuration."""
+"""Conversion of the options of ``python -m data`` into the configuration."""
 
 from collections.abc import Sequence
 from typing import Literal

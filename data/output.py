@@ -81,7 +81,7 @@ class OutputFolder:
             return False
         summary = Summary(**content)
         wanted = config.model_dump(mode="json")
-        # What an earlier version could not be asked for is as it is by default.
+        # An option that an earlier version did not have was at its default.
         made_of = DataConfig().model_dump(mode="json") | summary.config
         different = [name for name in wanted if made_of[name] != wanted[name]]
         if different:

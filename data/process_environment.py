@@ -39,7 +39,7 @@ _PYTHON = re.compile(
 )
 #: Of PySpark and Spark, whichever cluster is asked: what is started is this project's own.
 _PYSPARK = re.compile(r"PYSPARK_\w+|SPARK_(REMOTE|API_MODE|CONNECT_\w+|ENV_LOADED|TESTING)")
-#: Of a cluster and its Java: they hold for runs on that cluster and not for what runs here alone.
+#: Variables of a cluster and its Java: they hold for runs on that cluster, not for local ones.
 _CLUSTER = re.compile(
     r"(SPARK|HADOOP|YARN|HDFS|HIVE|MAPRED)_\w+|_JAVA_OPTIONS|(JAVA_TOOL|IBM_JAVA|OPENJ9_JAVA)_OPTIONS"
     r"|CLASSPATH"
@@ -166,7 +166,7 @@ def spark_home() -> Path:
     """
     from importlib.machinery import PathFinder
 
-    # Of a process that is not settled, the path may begin with another one.
+    # The path of a process that is not settled may begin with another Spark.
     specification = PathFinder.find_spec("pyspark", [*import_path.installed(), *sys.path])
     if specification is None or specification.origin is None:
         raise DataError("pyspark is not installed: run 'uv sync'")

@@ -1,4 +1,4 @@
-"""What a data set leaves out: one row for each file, by kind, and the sentence that counts them.
+"""Files that a data set leaves out: one row for each, by kind, and the sentence with their counts.
 
 Every file below a source has one row, in the images or here. A folder that is not entered has one
 row, with a slash at its end, for all that lies in it. Rows of tables without a file are here too.

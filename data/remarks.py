@@ -1,4 +1,4 @@
-"""What is remarked of images that are taken, counted for a whole data set and put into words."""
+"""Remarks on images that are taken, counted for a whole data set and put into words."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from data.names import likeness
 
-#: What a spreadsheet makes of a number of twelve digits or more.
+#: The form in which spreadsheets write numbers of twelve digits or more.
 _ROUNDED = re.compile(r"\d([.,]\d+)?e\+\d+", re.IGNORECASE)
 #: Sets of names in a note.
 _SHOWN = 3

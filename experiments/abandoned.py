@@ -1,4 +1,4 @@
-"""What processes that died have left: runs that seem to run, and folders."""
+"""Remains of processes that died: runs that seem to be under way, and folders."""
 
 import logging
 from pathlib import Path

@@ -15,7 +15,7 @@ from experiments.private_network import PrivateNetwork
 from experiments.processes import start, stop
 from experiments.spark_secret import authentication, write_daemon_settings, write_settings
 
-#: What a worker writes when it is up.
+#: Line in the log of a worker that is up.
 _REGISTERED = "Successfully registered with master"
 #: The daemons only keep books: a small heap and a compiler that starts fast.
 _DAEMON_JAVA_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto"
@@ -37,7 +37,7 @@ class Cluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a driver's environment needs beside :func:`data.process_environment.for_spark`."""
+        """Variables that a driver needs beside :func:`data.process_environment.for_spark`."""
         return {"SPARK_CONF_DIR": str(self.conf)}
 
     def check(self) -> None:

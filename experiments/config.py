@@ -56,7 +56,7 @@ class SparkConfig(_Frozen):
     environment_archive: Annotated[str, AfterValidator(os.path.expanduser)] | None = None
     #: Path of Python in the executors' image.
     environment_python: str = IMAGE_PYTHON
-    #: What a cluster that is started for the run, its executors and the driver can reach.
+    #: Reach of a cluster that is started for the run, of its executors and of the driver.
     #: ``private``: one another alone, on a loopback of their own that no other account of the
     #: machine reaches; ``host``: what every program of this machine reaches; ``auto``: ``private``
     #: where the kernel allows it and no part of the run needs more.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-#: What has arrived within the blocks that are under way.
+#: Signals that have arrived within the blocks that are under way.
 _arrived: list[int] = []
 
 
@@ -30,7 +30,7 @@ def undisturbed(
         _arrived.append(number)
         say()
 
-    # What nohup has switched off stays off.
+    # A signal that nohup has switched off stays off.
     before = {
         number: signal.signal(number, note)
         for number in _SIGNALS

@@ -54,9 +54,9 @@ class Launch:
     drivers: list[int] = field(default_factory=list)
     #: ``private`` or ``host``: what the run's processes could reach, and be reached from.
     network: str = "host"
-    #: What a user should know of how the run was made, one sentence each.
+    #: Notes for the user on how the run was made, one sentence each.
     notes: list[str] = field(default_factory=list)
-    #: Of the run's own, when it has started.
+    #: The run's own cluster, when it has started.
     cluster: Cluster | None = None
     #: Exit status of the driver; below zero the signal that ended it, None while it is not known.
     status: int | None = None

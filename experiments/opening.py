@@ -216,7 +216,7 @@ def _preparation_error(folder: Path) -> Exception:
             return kinds.get(content["kind"], ExperimentError)(content["message"])
         reason = content["message"]
     else:
-        reason = (log.strip().splitlines() or ["its process ended without a word"])[-1]
+        reason = (log.strip().splitlines() or ["its process ended and wrote nothing"])[-1]
     error = ExperimentError(f"preparing the data failed: {reason}")
     error.add_note(log[-_LONGEST_LOG:])
     return error

@@ -15,7 +15,7 @@ _LENGTH = 16
 
 
 class State(Enum):
-    """What is known of a process."""
+    """The known facts about a process."""
 
     ALIVE = "alive"
     DEAD = "dead"

@@ -94,7 +94,7 @@ class SingleRun:
         self.task = task_of(plan, data, backend)
         self.outcome = _Outcome()
         self.run_id = ""
-        #: What must be said of the record when it could not be closed as it should.
+        #: Sentence about a record that could not be closed as it should.
         self.kept = ""
         #: Of a run whose server was away when it began.
         self.opening: Opening | None = None

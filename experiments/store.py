@@ -22,7 +22,7 @@ _FIRST_TABLES = {"experiments", "runs", "tags", "metrics", "params"}
 _VERSION_TABLE = "alembic_version"
 #: Where MLflow keeps artifacts when nobody says, below the working folder.
 _ARTIFACT_ROOT = "./mlruns"
-#: What somebody would miss, and how many of each MLflow has made itself.
+#: Tables whose rows a user would miss, and how many rows of each MLflow makes itself.
 _CONTENT = {"runs": 0, "experiments": 1, "registered_models": 0}
 _log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Where the record is kept: an MLflow server or a database, as the user names it."""
+"""Addresses of the record: an MLflow server or a database, as the user names it."""
 
 import os
 from pathlib import Path

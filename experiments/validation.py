@@ -1,4 +1,4 @@
-"""What is wrong with an experiment, in a line that names what the user wrote."""
+"""Messages about a wrong experiment, in a line that names what the user wrote."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches

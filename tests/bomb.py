@@ -1,4 +1,4 @@
-"""What a stranger sends where pickles are read."""
+"""A pickle that shows when it was loaded, as a stranger would send it."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -27,10 +27,10 @@ class Listener:
     """A TCP server of the run."""
 
     process: int
-    #: What it is, from its command line.
+    #: Name of the program, from its command line.
     program: str
     port: int
-    #: Whether it is in the network of whoever looks.
+    #: Whether the process is in the network of the intruder.
     shared: bool
 
 
@@ -38,7 +38,7 @@ class Listener:
 class Intruder(Observer):
     """Attacks a run once, when its first epoch has begun or, where none is told, has ended."""
 
-    #: What succeeded, one sentence each.
+    #: Attacks that succeeded, one sentence each.
     got_in: list[str] = field(default_factory=list)
     listeners: list[Listener] = field(default_factory=list)
     #: Processes of the run that were looked at.

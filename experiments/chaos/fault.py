@@ -1,4 +1,4 @@
-"""What a fault says of itself, and when it does what."""
+"""Description of a fault: what it does, when, and how its result is judged."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class Fault(ABC):
     name: ClassVar[str]
     #: In tables.
     title: ClassVar[str]
-    #: What is done, for a reader of the report.
+    #: Description for a reader of the report.
     how: ClassVar[str]
     needs_executors: ClassVar[bool] = False
     needs_hosts: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""What a scaling study shows, in sentences that count the spread over seeds."""
+"""Conclusions of a scaling study, in sentences that count the spread over seeds."""
 
 import itertools
 import math

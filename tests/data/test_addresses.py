@@ -1,4 +1,4 @@
-"""What names a place, and what cannot: refused at once, before anything is read or written."""
+"""Addresses that cannot be read are refused before anything is read or written."""
 
 import time
 from pathlib import Path

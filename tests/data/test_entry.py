@@ -1,4 +1,4 @@
-"""Who may read what the project writes, and which signals end it."""
+"""Permissions of new files, and the signals that end a command."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What of a user's profile reaches the processes that are started, and what is said of it."""
+"""Variables of a user's profile do not reach child processes, and are named."""
 
 import json
 import os
@@ -40,7 +40,7 @@ PROFILE = {
     "PYTHONWARNINGS": "error",
     "PYTHONHOME": "/usr",
 }
-#: Of programs that have nothing to do with a run, or asked for what does not change it.
+#: Variables of programs that have nothing to do with a run, or that do not change it.
 OTHERS = {
     "TF_CLI_CONFIG_FILE": "/etc/terraform",
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -93,7 +93,7 @@ def test_nothing_is_said_where_nothing_was_set_aside(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(process_environment, "_found", {**clean, "TMPDIR": "/tmp/", **OTHERS})
     monkeypatch.delenv("JAVA_HOME", raising=False)
     assert note(here=True) == ""
-    # What one command sets for another is no user's.
+    # A variable that one command sets for another is not the user's.
     monkeypatch.setattr(process_environment, "_found", for_spark(environment=clean))
     assert note(here=True) == ""
 

@@ -1,4 +1,4 @@
-"""A table is read whole or refused in a line: no row is lost without a word."""
+"""A table is read completely or refused in a line: no row is lost silently."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""What is said of two backends follows from seeds and patients, and no more is said."""
+"""Sentences about two backends follow from seeds and patients, and claim nothing more."""
 
 from dataclasses import replace
 

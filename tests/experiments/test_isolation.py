@@ -1,4 +1,4 @@
-"""Whether another account of the machine gets at a run, with a network of its own and without."""
+"""Another account of the machine gets nowhere, with a private network and without."""
 
 import os
 import pwd

@@ -1,4 +1,4 @@
-"""What a run and a comparison leave can be read by their user alone."""
+"""Files of a run and a comparison can be read by their user alone."""
 
 import os
 import runpy

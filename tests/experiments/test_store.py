@@ -132,7 +132,7 @@ def test_store_of_an_earlier_mlflow_keeps_its_runs_and_its_file(tmp_path: Path) 
         )
         database.commit()
         make_ready(sqlite_uri(path))
-        # Who has the file open sees the new content: it is no other file.
+        # A process that has the file open sees the new content: the file stays the same.
         (seen,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
     assert seen == utils._get_latest_schema_revision()
     assert MlflowClient(sqlite_uri(path)).get_run("r1").info.run_name == "kept"
