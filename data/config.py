@@ -84,7 +84,7 @@ class DataConfig(_Frozen):
     classes: dict[Name, tuple[Name, ...]] | tuple[Name, ...] | None = None
     image: ImageConfig = ImageConfig()
     split: SplitConfig = SplitConfig()
-    #: What becomes of an image whose damage a decoder can repair (a wrong checksum, a warning of
+    #: Treatment of an image whose damage a decoder can repair (a wrong checksum, a warning of
     #: libjpeg): ``reject`` leaves it out, ``accept`` takes it with a note. What cannot be decoded
     #: is a reject either way.
     damaged: Literal["reject", "accept"] = "reject"
