@@ -10,7 +10,10 @@ from data.names import one_spelling
 
 #: What NumPy and Keras take for a seed.
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-LayoutName = Literal["c-nmc", "ham10000", "malaria", "folders", "csv"]
+LayoutName = Literal["c-nmc", "ham10000", "malaria", "folders", "csv", "dicom"]
+#: What stands on one side of a split: all images of a patient, of a lesion, or a single image
+#: where the source names neither.
+Unit = Literal["patient", "lesion", "image"]
 
 
 def _address(text: str) -> str:
@@ -47,7 +50,9 @@ class SplitConfig(_Frozen):
     """How groups are divided between train, validation and test."""
 
     by: Literal["patient", "image"] = "patient"
-    method: Literal["stratified", "folds"] = "stratified"
+    #: ``stratified`` draws groups; ``folds`` takes the publisher's folds named below; ``as-is``
+    #: takes the source's own folders train, validation and test.
+    method: Literal["stratified", "folds", "as-is"] = "stratified"
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.15
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
     seed: Seed = 0
@@ -75,8 +80,17 @@ class DataConfig(_Frozen):
     #: Folder with images, or ``synthetic`` for generated cells.
     source: Address = "synthetic"
     layout: LayoutName | None = None
+    #: Table with labels for the images below ``source``, of the layout ``csv``.
+    labels: Address | None = None
+    #: Columns of the table; None recognises them by their names and contents.
+    path_column: str | None = None
+    label_column: str | None = None
+    group_column: str | None = None
     #: For the layout ``folders``: a regular expression, searched in the path below the source,
-    #: whose group ``patient`` (or first group) names the patient.
+    #: whose group ``class`` (or first group) names the class; None finds the folder level.
+    class_pattern: str | None = None
+    #: For the layout ``folders``: a regular expression, searched in the path below the source,
+    #: whose group ``patient`` (or first group) names the patient; None finds the folder level.
     group_pattern: str | None = None
     #: Classes in label order: a list of class names of the layout, or a mapping from a new name
     #: to the layout's names that it takes in. None takes all, sorted. Images of other classes

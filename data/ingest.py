@@ -289,6 +289,8 @@ def _summary(
         synthetic=plan.synthetic,
         source=config.source,
         layout=plan.index.layout,
+        unit="image" if config.split.by == "image" else plan.index.unit,
+        reading=plan.index.reading,
         files={split: tuple(parts) for split, parts in files.items()},
         rejects=of_kinds(rejects, LOST).num_rows,
         reject_kinds=count_kinds(rejects),

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from data.config import Unit
 from data.errors import DataError
 from data.imbalance import Draws, class_weights
 from data.names import one_spelling
@@ -62,6 +63,10 @@ class Summary(BaseModel):
     synthetic: bool
     source: str
     layout: str
+    #: What stands on one side of the split as a whole.
+    unit: Unit = "patient"
+    #: What the source was taken to be, one line each.
+    reading: tuple[str, ...] = ()
     files: dict[str, tuple[FilePart, ...]]
     #: Files and rows that could have been images of the set, see `data.rejects.LOST`.
     rejects: int

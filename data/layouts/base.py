@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import fs
 
-from data.config import DataConfig, LayoutName
+from data.config import DataConfig, LayoutName, Unit
 from data.delimited import Row, read_rows
 from data.errors import DataError
 from data.formats import (
@@ -114,6 +114,11 @@ class Index:
     notes: tuple[str, ...] = ()
     #: Columns ``path`` and ``source_bytes`` of every file below ``root``, images or not.
     files: pa.Table = field(default_factory=FILE_SCHEMA.empty_table, repr=False)
+    #: What a group is: what the column ``group`` names.
+    unit: Unit = "patient"
+    #: What the source was taken to be and how to say otherwise: two or three lines for the
+    #: terminal; empty where the layout leaves no choice.
+    reading: tuple[str, ...] = ()
 
     def bytes_of(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
         """Return the bytes of the files at ``paths``, null where there is none below ``root``."""
@@ -184,7 +189,15 @@ class IndexBuilder:
                     f"(for example {path}): {advice}"
                 )
 
-    def finish(self, layout: LayoutName, listing: Listing, notes: Iterable[str] = ()) -> Index:
+    def finish(
+        self,
+        layout: LayoutName,
+        listing: Listing,
+        notes: Iterable[str] = (),
+        *,
+        unit: Unit = "patient",
+        reading: Iterable[str] = (),
+    ) -> Index:
         """Return the index; raise DataError when not one image was taken."""
         notes = tuple(notes)
         if not self._places:
@@ -208,6 +221,8 @@ class IndexBuilder:
             listing.uri,
             notes,
             pa.table([pa.array(listing.files, pa.string()), listing.sizes], FILE_SCHEMA),
+            unit,
+            tuple(reading),
         )
 
     def _unused(self, listing: Listing) -> Iterator[tuple[str, str, str]]:
