@@ -1,13 +1,15 @@
-"""What becomes of a fit whose executor dies, where Spark itself runs its task again.
+"""What becomes of a fit whose executor dies, where Spark itself runs its task again, or its driver.
 
-The all-reduce backends and BigDL have tests of their own: there a task is not enough.
+The all-reduce backends and BigDL have tests of their own for executors: there a task is not enough.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from backends.base import Options, TrainingTask
@@ -17,7 +19,7 @@ from data.prepared import PreparedData
 from data.shards import ShardReader
 from experiments.cluster import Cluster
 from tests.backends.all_reduce_checks import task
-from tests.backends.fit_process import executors, fit
+from tests.backends.fit_process import FitError, executors, fit
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -95,3 +97,28 @@ def test_fit_ends_with_weights(
     assert killed
     assert all(np.isfinite(weight).all() for weight in fitted.weights)
     assert any("executor was lost" in note for note in fitted.notes) == (backend == "elephas")
+
+
+def test_end_of_the_drivers_java_process_ends_the_fit_with_these_words(
+    prepared: PreparedData, tmp_path: Path
+) -> None:
+    """The backend that hears first of what it has caused: the workers' lines break."""
+    killed: list[float] = []
+    below: list[psutil.Process] = []
+
+    def those(candidates: list[psutil.Process], words: str) -> list[psutil.Process]:
+        return [one for one in candidates if words in " ".join(one.cmdline())]
+
+    def kill(_: Cluster) -> None:
+        # The tests' own data may have been prepared with a Java process that is here still.
+        (driver,) = those(psutil.Process().children(), "tests.backends.fit_process")
+        below.extend([driver, *driver.children(recursive=True)])
+        (java,) = those(below, "SparkSubmit")
+        java.kill()
+        killed.append(time.monotonic())
+
+    asked = task(prepared, epochs=100_000)
+    with pytest.raises(FitError, match="the driver's Java process was ended by SIGKILL"):
+        fit("tensorflowonspark", asked, tmp_path, on_epoch=once(kill))
+    assert time.monotonic() - killed[0] < 40
+    assert not psutil.wait_procs(below, timeout=20)[1]
