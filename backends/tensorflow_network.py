@@ -7,18 +7,18 @@ clients of the others' servers.
 import json
 import os
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import psutil
 
+from backends.polling import polled
 from backends.ports import LOOPBACK
 
 _ANY = ("0.0.0.0", "::")
 _LOOPBACK_DEVICE = b"lo\0"
-#: Seconds between two looks at the sockets of this process.
-_LOOK = 0.05
+#: Seconds between two checks of the sockets of this process.
+_POLL_SECONDS = 0.05
 
 
 @contextmanager
@@ -33,15 +33,9 @@ def private_network() -> Iterator[None]:
     if not _on_one_machine():
         yield
         return
-    ended = threading.Event()
     # The server listens long before the last worker is found.
-    thread = threading.Thread(target=_close_to_others, args=[ended], daemon=True)
-    thread.start()
-    try:
+    with polled(_close_to_others, _POLL_SECONDS, "loopback-only"):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _on_one_machine() -> bool:
@@ -50,12 +44,9 @@ def _on_one_machine() -> bool:
     return all(address.startswith(f"{LOOPBACK}:") for address in addresses)
 
 
-def _close_to_others(ended: threading.Event) -> None:
-    """Bind whatever this process listens with on all addresses to loopback, until ``ended``."""
-    last = False
-    while not last:
-        last = ended.wait(_LOOK)
-        for one in psutil.Process().net_connections("tcp"):
-            if one.status == psutil.CONN_LISTEN and one.laddr.ip in _ANY:
-                with suppress(OSError), socket.socket(fileno=os.dup(one.fd)) as listener:
-                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, _LOOPBACK_DEVICE)
+def _close_to_others() -> None:
+    """Bind whatever this process listens with on all addresses to loopback."""
+    for one in psutil.Process().net_connections("tcp"):
+        if one.status == psutil.CONN_LISTEN and one.laddr.ip in _ANY:
+            with suppress(OSError), socket.socket(fileno=os.dup(one.fd)) as listener:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, _LOOPBACK_DEVICE)

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from tempfile import mkdtemp
-from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,6 +21,7 @@ from backends.bigdl.quiet import quiet
 from backends.bigdl.translation import Network
 from backends.bigdl.weights import Ordering
 from backends.errors import BackendError
+from backends.polling import polled
 
 if TYPE_CHECKING:
     from pyspark import RDD, SparkContext
@@ -231,24 +231,17 @@ class Trainer:
 
     @contextmanager
     def _progress(self, number: int, summary: Any) -> Iterator[None]:
-        """Tell the context now and then how far the epoch is."""
-        ended = Event()
+        """Report the images and the mean loss of the epoch so far while the block runs."""
 
-        def watch() -> None:
-            while not ended.wait(_PROGRESS_INTERVAL):
-                with suppress(Exception):  # a file in the middle of being written
-                    losses = [loss for _, loss, _ in summary.read_scalar("Loss")]
-                    if losses and not ended.is_set():
-                        images = len(losses) * self._task.global_batch_size
-                        self._context.on_batch(number, images, float(np.mean(losses)))
+        def report() -> None:
+            with suppress(Exception):  # a file in the middle of being written
+                losses = [loss for _, loss, _ in summary.read_scalar("Loss")]
+                if losses:
+                    images = len(losses) * self._task.global_batch_size
+                    self._context.on_batch(number, images, float(np.mean(losses)))
 
-        thread = Thread(target=watch, name="bigdl-progress", daemon=True)
-        thread.start()
-        try:
+        with polled(report, _PROGRESS_INTERVAL, "bigdl-progress"):
             yield
-        finally:
-            ended.set()
-            thread.join()
 
     def _lost(self, patience: float = 0.0) -> bool:
         """Return whether an executor is gone, or goes within ``patience`` seconds."""

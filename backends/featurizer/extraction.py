@@ -1,6 +1,5 @@
 """Features of a prepared data set's splits, computed or taken from the cache."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from backends.featurizer.cache import FeatureCache
 from backends.featurizer.engine import EngineChoice, candidates, choice_of
 from backends.featurizer.features import with_features
 from backends.featurizer.programs import Program
+from backends.polling import polled
 from data.prepared import PreparedData
 from models.backbones import Backbone
 
@@ -95,19 +95,13 @@ class Extraction:
     @contextmanager
     def reporting(self, progress: Callable[[int], None]) -> Iterator[None]:
         """Call ``progress`` with :attr:`images` whenever a task has ended, from a thread."""
-        ended = threading.Event()
+        reported = 0
 
-        def poll() -> None:
-            reported = 0
-            while not ended.wait(_POLL_SECONDS):
-                if self.images.value != reported:
-                    reported = self.images.value
-                    progress(reported)
+        def report() -> None:
+            nonlocal reported
+            if self.images.value != reported:
+                reported = self.images.value
+                progress(reported)
 
-        thread = threading.Thread(target=poll, name="featurizer-progress", daemon=True)
-        thread.start()
-        try:
+        with polled(report, _POLL_SECONDS, "featurizer-progress"):
             yield
-        finally:
-            ended.set()
-            thread.join()
