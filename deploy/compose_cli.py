@@ -7,10 +7,13 @@ from typing import Annotated
 import typer
 
 from deploy.cli_errors import plain_errors
+from deploy.cli_paths import path_option
 
 
 def env(
-    file: Annotated[Path, typer.Option(help="Where Compose looks for it.")] = Path(".env"),
+    file: Annotated[
+        Path, typer.Option(parser=path_option, metavar="PATH", help="File that Compose reads.")
+    ] = Path(".env"),
     workers: Annotated[int, typer.Option(min=1, help="Containers with one executor each.")] = 2,
     worker_memory: Annotated[
         str, typer.Option(metavar="SIZE", help="Heap that a worker offers.")

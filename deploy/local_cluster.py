@@ -15,12 +15,20 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from deploy.cli_errors import plain_errors
+from deploy.cli_paths import path_option
 
 app = typer.Typer(
     no_args_is_help=True, help="Start and end a cluster of several hosts on this machine."
 )
 
-Folder = Annotated[Path, typer.Option(help="Of the cluster's files: logs, records, environment.")]
+Folder = Annotated[
+    Path,
+    typer.Option(
+        parser=path_option,
+        metavar="PATH",
+        help="Folder of the cluster's files: logs, records and environment.",
+    ),
+]
 _FOLDER = Path("cluster")
 _FAILED_STATUS = 1
 

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from deploy.cli_paths import path_option
 from deploy.errors import DeployError
 
 
@@ -30,9 +31,10 @@ class Packed:
 
 
 def pack(
-    output: Annotated[Path, typer.Argument(help="The archive, ending in .tar.gz.")] = Path(
-        "environment.tar.gz"
-    ),
+    output: Annotated[
+        Path,
+        typer.Argument(parser=path_option, metavar="PATH", help="The archive, ending in .tar.gz."),
+    ] = Path("environment.tar.gz"),
 ) -> None:
     """Pack interpreter, locked packages and Java, for --environment archive."""
     from deploy.cli_errors import plain_errors

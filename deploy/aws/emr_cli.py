@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deploy.aws.cli_support import ended_in_every_case, new_name, region_of, tell
+from deploy.cli_paths import path_option
 
 if TYPE_CHECKING:
     from deploy.aws import prices
@@ -30,7 +31,10 @@ def emr(
         str, typer.Option(help="What 'python -m deploy pack' made, or its s3:// address.")
     ] = "environment.tar.gz",
     output: Annotated[
-        Path | None, typer.Option(help="Folder for the record; default: runs/NAME.")
+        Path | None,
+        typer.Option(
+            parser=path_option, metavar="PATH", help="Folder for the record; default: runs/NAME."
+        ),
     ] = None,
     release: Annotated[str | None, typer.Option(help="EMR release with Spark 3.5.")] = None,
     dry_run: Annotated[

@@ -10,6 +10,7 @@ import typer
 
 from deploy.aws.cli_support import ended_in_every_case, new_name, region_of, tell, validated
 from deploy.aws.emr_cli import carry_out, tell_record
+from deploy.cli_paths import path_option
 
 app = typer.Typer(
     help="Train on SageMaker, or serve a recorded network there.", no_args_is_help=True
@@ -51,7 +52,10 @@ def train(
     region: Region = None,
     name: Annotated[str | None, typer.Option(help="Of the run; default: date and time.")] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder for the record; default: runs/NAME.")
+        Path | None,
+        typer.Option(
+            parser=path_option, metavar="PATH", help="Folder for the record; default: runs/NAME."
+        ),
     ] = None,
     instance_type: Annotated[str, typer.Option(help="Machine type.")] = "ml.m5.xlarge",
     spot: Annotated[bool, typer.Option("--spot", help="Managed spot training.")] = False,
