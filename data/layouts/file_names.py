@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data.layouts.base import stem
 from data.layouts.folder_names import aside
 from data.names import one_spelling, plain_characters
 
@@ -94,8 +93,9 @@ def _judge(pattern: str, paths: Sequence[str], classes: int) -> Proposal | None:
         return None
     if patients < max(_FEWEST_PATIENTS, classes + 1):
         return None
-    if sum(aside(re.split(r"[_ -]", patient)[-1]) == "visit" for patient in first_of) > patients / 2:
-        return None  # dates and visits
+    visits = sum(aside(re.split(r"[_ -]", patient)[-1]) == "visit" for patient in first_of)
+    if visits > patients / 2:
+        return None
     examples = [
         (path.rpartition("/")[2], patient) for patient, path in [*first_of.items()][:_EXAMPLES]
     ]

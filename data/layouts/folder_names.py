@@ -1,22 +1,9 @@
-"""What the name of a folder is like: a part of a split, a patient, a visit, or anything else."""
+"""Kinds of names of folders: patients, codes, visits and the like."""
 
 import re
 from functools import lru_cache
 
 from data.names import plain_characters
-
-#: Folders that publishers divide their images into -> the side of a split that each of them is.
-PART_SIDES = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-    "holdout": "test",
-}
 
 #: Names that are remembered: few repeat under many folders.
 _CACHED = 2**18
@@ -57,11 +44,6 @@ _ASIDE = {
 @lru_cache(maxsize=_CACHED)
 def _plain(name: str) -> str:
     return plain_characters(name).casefold().strip()
-
-
-def side_of_part(name: str) -> str | None:
-    """Return the side of a split that a folder of this name is, None for other names."""
-    return PART_SIDES.get(_plain(name))
 
 
 def has_number(name: str) -> bool:

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-
 from data.config import DataConfig, LayoutName
 from data.errors import DataError
 from data.layouts.base import Index, IndexBuilder, Listing, without_suffix

@@ -116,8 +116,8 @@ class Choice:
 
     def places(self, folder: int) -> tuple[int | None, int | None]:
         """Return the places of class and patient among the names of a folder, by its number."""
-        class_at = self.classes and self.classes.places[folder]
-        patient_at = self.patients and self.patients.places[folder]
+        class_at = None if self.classes is None else self.classes.places[folder]
+        patient_at = None if self.patients is None else self.patients.places[folder]
         return class_at, None if patient_at == class_at else patient_at
 
 
@@ -243,9 +243,7 @@ def _choose_pair(levels: Sequence[Level]) -> Choice:
 
 def _for_classes(level: Level) -> float:
     return (
-        -_NUMBERED_CLASS * level.numbered
-        - _ASIDE * level.aside
-        - _UNCOVERED * (1 - level.coverage)
+        -_NUMBERED_CLASS * level.numbered - _ASIDE * level.aside - _UNCOVERED * (1 - level.coverage)
     )
 
 

@@ -11,9 +11,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from data.layouts.folder_names import aside, side_of_part
+from data.layouts.folder_names import aside
 from data.layouts.level_choice import Choice, choose, choose_patients
 from data.names import one_spelling
+from data.published_parts import side_of_part
 
 #: Share of the images that must lie in a publisher's parts; the others are strays.
 _IN_PARTS = 0.95
@@ -125,7 +126,8 @@ def _name(name: str) -> str:
 def _drop_common(rows: Sequence[_Row]) -> set[str]:
     """Drop the levels, from the top and from the bottom, on which all folders agree.
 
-    Returns the names that were dropped. One name is kept where nothing tells two folders apart: all images are of one class then.
+    Returns the names that were dropped. One name is kept where nothing tells two folders apart: all
+    images are of one class then.
     """
     dropped = set[str]()
     for at in (0, -1):
