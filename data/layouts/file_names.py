@@ -74,8 +74,13 @@ def _shorter(pattern: str, paths: Sequence[str]) -> str:
     letters = found.pop() if len(found) == 1 else ""
     if not letters:
         return pattern
-    escaped = re.sub(r"([^\w-])", r"\\\1", letters).replace("\\ ", " ")
-    return rf"\b({escaped}\d+)[^/]*$" if letters[0].isalpha() else pattern
+    shorter = re.compile(rf"({letters.replace('.', '[.]')}\d+)[^/]*$")
+    same = all(
+        (one and one[1]) == (other and other[1])
+        for path in map(plain_characters, paths)
+        for one, other in [(compiled.search(path), shorter.search(path))]
+    )
+    return shorter.pattern if same else pattern
 
 
 def _judge(pattern: str, paths: Sequence[str], classes: int) -> Proposal | None:

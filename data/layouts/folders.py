@@ -12,6 +12,8 @@ from data.layouts.file_names import propose_pattern
 from data.layouts.levels import Levels, Place, read_levels
 from data.layouts.patterns import finder
 from data.names import one_spelling, visible
+from data.published_parts import side_of_part
+from data.schema import SPLITS
 
 #: Class names in a line for the terminal.
 _CLASSES_SHOWN = 6
@@ -169,7 +171,7 @@ def _lines(index: Index, reading: _Reading) -> tuple[str, ...]:
         f"{_count(len(names), 'class')} ({shown}{more}), {people}"
         f"{_count(index.table.num_rows, 'image')}"
     ]
-    if parts := [part for part in parts if part]:
+    if parts := sorted(filter(None, parts), key=_order_of_sides):
         lines.append(
             f"the ready-made folders {', '.join(map(visible, parts))} are pooled and divided anew; "
             "--split as-is uses them as they are"
@@ -181,6 +183,10 @@ def _lines(index: Index, reading: _Reading) -> tuple[str, ...]:
         "expression, --layout by name"
     )
     return tuple(lines)
+
+
+def _order_of_sides(part: str) -> int:
+    return SPLITS.index(side_of_part(part) or "train")
 
 
 def _proposal(index: Index, classes: int) -> list[str]:
