@@ -215,18 +215,17 @@ def split(
             validation_folds=validation_fold,
         ),
     )
-    from data.classes import select_classes
     from data.describe import describe_split
+    from data.division import divide
     from data.layouts import read_index
-    from data.splitting import make_split, regroup
     from data.tables import print_description
 
     index = read_index(_resolve(config, output))
-    table, class_names, notes = select_classes(index, config.classes)
-    manifest = make_split(regroup(table, config.split.by), config.split)
-    manifest.save(output)
-    print_description(Console(), describe_split(index, table, class_names, notes, manifest))
-    typer.echo(f"written to {output}, checksum {manifest.checksum}")
+    with _progress("reading") as report:
+        division = divide(index, config, progress=report)
+    division.manifest.save(output)
+    print_description(Console(), describe_split(index, division))
+    typer.echo(f"written to {output}, checksum {division.manifest.checksum}")
 
 
 @app.command()

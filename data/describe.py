@@ -11,17 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from data.config import DataConfig
+from data.config import DataConfig, Unit
+from data.division import Division
 from data.errors import DataError
 from data.images import UnreadableImage, decode_at_own_size
 from data.layouts import Index, c_nmc, malaria, read_index
 from data.oddities import oddities
-from data.prepared import DATASET_FILE, REJECTS_FILE, open_prepared
+from data.prepared import DATASET_FILE, REJECTS_FILE, Summary, open_prepared
 from data.rejects import with_kinds
 from data.schema import SPLITS
 from data.shards import pixels_of
 from data.spellings import notes_on_spelling
-from data.splitting import SplitManifest, regroup
 from data.storage import exists, locate, read_bytes
 from data.synthetic_mark import shows_synthetic
 
@@ -71,8 +71,9 @@ class Description:
     layout: str
     synthetic: bool
     prepared: bool
-    #: Shown instead of "patients" where a group is something else.
-    group_word: str
+    #: What ``patient_id`` names: ``image`` where no patients are known, and then nothing is said
+    #: of patients.
+    unit: Unit
     #: One entry for each class, in label order.
     classes: tuple[Counts, ...]
     total: Counts
@@ -83,6 +84,18 @@ class Description:
     notes: tuple[str, ...]
     #: Columns image_id, path, class_name and patient_id of every image.
     table: pa.Table
+    #: What the source was taken to be and how to say otherwise, one line each.
+    reading: tuple[str, ...] = ()
+
+    @property
+    def group_word(self) -> str:
+        """The unit in the plural."""
+        return f"{self.unit}s"
+
+    @property
+    def has_patients(self) -> bool:
+        """Whether patients or lesions are named."""
+        return self.unit != "image"
 
 
 def describe(config: DataConfig) -> Description:
@@ -120,28 +133,21 @@ def sample_images(description: Description, per_class: int = 8) -> dict[str, lis
     }
 
 
-def describe_split(
-    index: Index,
-    table: pa.Table,
-    class_names: Sequence[str],
-    notes: Sequence[str],
-    manifest: SplitManifest,
-) -> Description:
-    """Count the images of ``table`` on the sides that ``manifest`` gives them, before ingest.
+def describe_split(index: Index, division: Division) -> Description:
+    """Count the images of an index on the sides that they are given, before ingest.
 
     Parameters
     ----------
     index
         What the layout found.
-    table, class_names, notes
-        As `data.classes.select_classes` returns them for ``index``.
-    manifest
-        As `data.splitting.make_split` returns it for ``table``.
+    division
+        As `data.division.divide` returns it for ``index``.
     """
-    groups = regroup(table, manifest.by).column("group").to_pylist()
-    sides = np.array([manifest.assignments[group] for group in groups], object)
+    table, notes = division.table, (*index.notes, *division.notes)
+    groups = table.column("group").to_pylist()
+    sides = np.array([division.manifest.assignments[group] for group in groups], object)
     parts = {split: table.filter(pa.array(sides == split)) for split in SPLITS}
-    return _describe_index(index, table, class_names, (*index.notes, *notes), parts)
+    return _describe_index(index, table, division.class_names, notes, parts)
 
 
 def _describe_index(
@@ -156,13 +162,14 @@ def _describe_index(
         layout=index.layout,
         synthetic=shows_synthetic(index),
         prepared=False,
-        group_word=_group_word(index.layout),
+        unit=index.unit,
         classes=_count_classes(table, class_names, index.layout),
         total=_count(table, ALL_CLASSES, index.layout),
         splits=_count_splits(parts, class_names, index.layout),
         rejects=index.rejects,
-        notes=(*notes, *notes_on_spelling(table), *oddities(index)),
+        notes=(*notes, *notes_on_spelling(table, index.unit), *oddities(index)),
         table=table,
+        reading=index.reading,
     )
 
 
@@ -177,18 +184,27 @@ def _describe_prepared(uri: str) -> Description:
         layout=layout,
         synthetic=data.summary.synthetic,
         prepared=True,
-        group_word=_group_word(layout),
+        unit=_unit(data.summary, table),
         classes=_count_classes(table, data.class_names, layout),
         total=_count(table, ALL_CLASSES, layout),
         splits=_count_splits(parts, data.class_names, layout),
         rejects=with_kinds(pq.read_table(rejects, filesystem=filesystem)),
         notes=data.summary.notes,
         table=table,
+        reading=data.summary.reading,
     )
 
 
-def _group_word(layout: str) -> str:
-    return "lesions" if layout == "ham10000" else "patients"
+def _unit(summary: Summary, table: pa.Table) -> Unit:
+    """Return what ``patient_id`` names in a prepared data set.
+
+    A split by image on purpose keeps the patients that the source names.
+    """
+    if summary.layout == "ham10000":
+        return "lesion"  # which earlier versions did not write down
+    if summary.unit == "image" and not table.column("group").equals(table.column("patient_id")):
+        return "patient"
+    return summary.unit
 
 
 def _below(uri: str, name: str) -> tuple[fs.FileSystem, str]:

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from data.config import Unit
 from data.storage import locate
 
 #: Examples in a note.
@@ -58,13 +59,20 @@ class Duplicates:
         """Return the sets with more than one patient, split or class, whichever is asked for."""
         return tuple(found for found in self.equal_pixels if found.differ(column))
 
-    def notes(self) -> list[str]:
-        """Return what a reader of a result should know, one sentence each."""
+    def notes(self, unit: Unit = "patient") -> list[str]:
+        """Return what a reader of a result should know, one sentence each.
+
+        Parameters
+        ----------
+        unit
+            What ``patient_id`` names; nothing is said of it where it is the image.
+        """
+        several = () if unit == "image" else self.across("patient_id")
         told = (
             (self.equal_files, "files are there more than once, byte for byte"),
             (self.in_other_files, "pictures are there more than once in files that differ"),
-            (self.across("patient_id"), "of them lie with more than one patient: a LEAK RISK"),
-            (self.across("split"), "of them stand on two sides of the split: a leak"),
+            (several, f"of them lie with more than one {unit}: a LEAK RISK"),
+            (self.across("split"), "of them stand on two sides of the split: a LEAK"),
             (self.across("class_name"), "of them stand in two classes: one label is wrong"),
         )
         return [f"{len(sets):,} {words} ({_examples(sets)})." for sets, words in told if sets]

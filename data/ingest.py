@@ -1,5 +1,6 @@
 """From folders of images to a prepared data set; Spark's executors decode, the driver counts."""
 
+import contextlib
 import hashlib
 import itertools
 import math
@@ -20,13 +21,14 @@ from data.chunks import (
     recipe,
     write_chunk,
 )
-from data.classes import select_classes
-from data.config import DataConfig
+from data.config import DataConfig, Unit
+from data.division import divide
 from data.duplicates import find_duplicates
 from data.errors import DataError
 from data.images import DAMAGED, DECODING_RULES
 from data.inputs import inputs_digest
 from data.layouts import Index, read_index
+from data.local_spark import local_context
 from data.output import OutputFolder, write_error
 from data.prepared import FilePart, PreparedData, Summary, open_prepared
 from data.rejects import LOST, count_kinds, of_kinds, table_of
@@ -36,7 +38,7 @@ from data.row_order import order_rows, thin_training
 from data.schema import SET_ASIDE, SPLITS, UNREADABLE
 from data.spark_job import run_tasks
 from data.spellings import notes_on_spelling
-from data.splitting import SplitManifest, make_split, regroup
+from data.splitting import SplitManifest
 from data.synthetic import synthetic_source
 from data.synthetic_mark import shows_synthetic
 from data.targets import refuse_inside
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 #: shows, long enough that starting tasks does not count.
 FILE_ROWS = 768
 FILE_BYTES = 64 * 2**20
+#: Fewer images are searched for copies without Spark.
+SPARK_FROM_IMAGES = 2_000
 
 _CHUNK_COLUMNS = ["image_id", "path", "label", "class_name", "patient_id", "group", "split"]
 
@@ -63,6 +67,10 @@ class _Plan:
     #: Rows in their final order, with ``label`` and ``split``.
     rows: pa.Table
     synthetic: bool
+    #: What a group is.
+    unit: Unit
+    #: Measures by which copies were found; None where patients are known.
+    measured: pa.Table | None
 
 
 def prepare(
@@ -107,28 +115,48 @@ def prepare(
     digest = inputs_digest(index, config)
     if folder.is_finished() and folder.holds(config, digest):
         return open_prepared(output)
-    plan = _plan(source, index, folder.manifest(), _note_on_rules(folder))
-    folder.start(keep_images=True)
-    try:
-        chunks = [*_cut_into_chunks(plan, config, folder.uri)]
-        results = run_tasks(
-            write_chunk,
-            chunks,
-            sizes=[chunk.images for chunk in chunks],
-            spark=spark,
-            workers=workers,
-            progress=progress,
-        )
-        rejects = _judge(plan, config, chunks, results)
-        duplicates = find_duplicates(folder.uri, [r.name for r in results if r.rows])
-        remarks = Remarks.together(result.remarks for result in results)
-        plan = replace(plan, notes=(*plan.notes, *remarks.notes(), *duplicates.notes()))
-        folder.finish(plan.manifest, rejects, _summary(plan, config, digest, results, rejects))
-    except Exception:
-        folder.clear()
-        raise
+    with contextlib.ExitStack() as stack:
+        if spark is None and index.unit == "image" and index.table.num_rows >= SPARK_FROM_IMAGES:
+            # Images are read twice, first for copies: by one Spark.
+            stack.enter_context(local_context(workers, "ingest"))
+        plan = _plan(source, index, folder, spark, workers, progress)
+        folder.start(keep_images=True)
+        try:
+            _write(plan, config, folder, digest, spark, workers, progress)
+        except Exception:
+            folder.clear()
+            raise
     # What an interrupt leaves is marked as unfinished, and the next call goes on with it.
     return open_prepared(output)
+
+
+def _write(
+    plan: _Plan,
+    config: DataConfig,
+    folder: OutputFolder,
+    digest: str,
+    spark: "SparkSession | None",
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Decode the images of ``plan`` into ``folder`` and finish it."""
+    if plan.measured is not None:
+        folder.keep_measures(plan.measured)
+    chunks = [*_cut_into_chunks(plan, config, folder.uri)]
+    results = run_tasks(
+        write_chunk,
+        chunks,
+        sizes=[chunk.images for chunk in chunks],
+        spark=spark,
+        workers=workers,
+        progress=progress,
+    )
+    rejects = _judge(plan, config, chunks, results)
+    duplicates = find_duplicates(folder.uri, [r.name for r in results if r.rows])
+    remarks = Remarks.together(result.remarks for result in results)
+    more = (*remarks.notes(), *duplicates.notes(plan.index.unit))
+    plan = replace(plan, notes=(*plan.notes, *more))
+    folder.finish(plan.manifest, rejects, _summary(plan, config, digest, results, rejects))
 
 
 def _read_source(
@@ -148,19 +176,35 @@ def _read_source(
 
 
 def _plan(
-    config: DataConfig, index: Index, before: SplitManifest | None, note_on_rules: Sequence[str]
+    config: DataConfig,
+    index: Index,
+    folder: OutputFolder,
+    spark: "SparkSession | None",
+    workers: int,
+    progress: Callable[[int, int], None] | None,
 ) -> _Plan:
-    table, class_names, notes = select_classes(index, config.classes)
-    table = regroup(table, config.split.by)
-    manifest = make_split(table, config.split, before)
-    notes = (*notes, *notes_on_spelling(table))
+    before = folder.manifest()
+    division = divide(
+        index,
+        config,
+        before=before,
+        known=folder.measures(),
+        spark=spark,
+        workers=workers,
+        progress=progress,
+    )
+    table, manifest, unit = division.table, division.manifest, division.unit
+    spellings = notes_on_spelling(table, index.unit)
+    notes = (*index.notes, *division.notes, *spellings, *_note_on_split(manifest, before, unit))
     return _Plan(
         index,
-        class_names,
-        (*index.notes, *notes, *_note_on_split(manifest, before, config.split.by), *note_on_rules),
+        division.class_names,
+        (*notes, *_note_on_rules(folder)),
         manifest,
         thin_training(order_rows(table, manifest, config.split.seed), config.split.train_images),
         shows_synthetic(index),
+        unit,
+        division.measured,
     )
 
 
@@ -173,14 +217,14 @@ def _note_on_rules(folder: OutputFolder) -> list[str]:
     ]
 
 
-def _note_on_split(manifest: SplitManifest, before: SplitManifest | None, by: str) -> list[str]:
+def _note_on_split(manifest: SplitManifest, before: SplitManifest | None, unit: Unit) -> list[str]:
     if before is None:
         return []
     new = len(manifest.assignments.keys() - before.assignments.keys())
     kept = len(manifest.assignments) - new
     return [
-        f"{kept} {by}s kept the side of the split that they had before; {new} new ones were added. "
-        "Prepare into a new folder for a split drawn at once."
+        f"{kept} {unit}s kept the side of the split that they had before; {new} new ones were "
+        "added. Prepare into a new folder for a split drawn at once."
     ]
 
 
@@ -289,7 +333,7 @@ def _summary(
         synthetic=plan.synthetic,
         source=config.source,
         layout=plan.index.layout,
-        unit="image" if config.split.by == "image" else plan.index.unit,
+        unit=plan.unit,
         reading=plan.index.reading,
         files={split: tuple(parts) for split, parts in files.items()},
         rejects=of_kinds(rejects, LOST).num_rows,

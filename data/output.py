@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from data.config import DataConfig
+from data.copies import measuring_rules
 from data.errors import DataError
 from data.prepared import DATASET_FILE, FORMAT, REJECTS_FILE, SPLIT_FILE, Summary
 from data.splitting import SplitManifest
@@ -22,13 +23,16 @@ MARKER_FILE = "unfinished.txt"
 _MARKER_TEXT = b"An ingest is at work here, or was interrupted. The next one goes on with it.\n"
 _OWN_NAME = re.compile(
     rf"({re.escape(DATASET_FILE)}|{re.escape(SPLIT_FILE)}|{re.escape(REJECTS_FILE)}"
-    rf"|{re.escape(MARKER_FILE)}|(train|validation|test)-\d{{5}}(-[0-9a-f]{{12}})?\.parquet)"
+    rf"|{re.escape(MARKER_FILE)}|copies\.parquet|(train|validation|test)-\d{{5}}(-[0-9a-f]{{12}})?\.parquet)"
     r"(\.unfinished)?"
 )
 
 
+#: Measures by which copies were found, where no patients are known.
+_COPIES_FILE = "copies.parquet"
+_MEASURED_BY = b"sparkdl.measured"
 #: Beside the images.
-_FIXED = (DATASET_FILE, SPLIT_FILE, REJECTS_FILE)
+_FIXED = (DATASET_FILE, SPLIT_FILE, REJECTS_FILE, _COPIES_FILE)
 
 
 def _files_of(summary: Summary) -> set[str]:
@@ -107,6 +111,29 @@ class OutputFolder:
             return SplitManifest.from_json(text)
         except (OSError, DataError):
             return None
+
+    def measures(self) -> pa.Table | None:
+        """Return what `keep_measures` has kept, None where nothing that can be used is there."""
+        if not self._has(_COPIES_FILE):
+            return None
+        try:
+            with self._filesystem.open_input_file(f"{self.root}/{_COPIES_FILE}") as stream:
+                table = pq.read_table(stream)
+        except (OSError, pa.ArrowInvalid):
+            return None
+        made_by = (table.schema.metadata or {}).get(_MEASURED_BY)
+        return table if made_by == measuring_rules().encode() else None
+
+    def keep_measures(self, table: pa.Table) -> None:
+        """Keep ``measured`` of `data.copies.Copies` for the next ingest."""
+        content = pa.BufferOutputStream()
+        try:
+            pq.write_table(
+                table.replace_schema_metadata({_MEASURED_BY: measuring_rules()}), content
+            )
+            self._write(_COPIES_FILE, content.getvalue().to_pybytes())
+        except OSError as error:
+            raise write_error(self.uri, str(error)) from None
 
     def start(self, *, keep_images: bool = False) -> None:
         """Mark the folder as unfinished and remove what an earlier ingest left.

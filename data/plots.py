@@ -31,7 +31,8 @@ def class_bars(description: Description) -> "Figure":
             "cells": counted["images"],
             "photographs": [counts.photographs or 0 for counts in description.classes],
         }
-    counted[group] = [counts.patients for counts in description.classes]
+    if description.has_patients:
+        counted[group] = [counts.patients for counts in description.classes]
     names = [counts.class_name for counts in description.classes]
     figure = new_figure(description, 3.2 * len(counted), 3.4)
     axes = figure.subplots(1, len(counted), squeeze=False)[0]
@@ -54,7 +55,7 @@ def class_bars(description: Description) -> "Figure":
 @drawing()
 def images_per_patient(description: Description) -> "Figure":
     """Draw how many patients of each class have how many images, classes below each other."""
-    one = description.group_word.removesuffix("s")
+    one = description.unit
     classes = description.classes
     most = max(counts.most for counts in classes)
     edges = np.histogram_bin_edges([1, most], bins=min(most, 30)) if most > 30 else None
@@ -102,11 +103,10 @@ def save_plots(
     """Write all pictures as PNG files into ``folder`` and return their paths."""
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    figures = {
-        "classes.png": class_bars(description),
-        "images_per_patient.png": images_per_patient(description),
-        "samples.png": sample_sheet(description, samples),
-    }
+    figures = {"classes.png": class_bars(description)}
+    if description.has_patients:
+        figures["images_per_patient.png"] = images_per_patient(description)
+    figures["samples.png"] = sample_sheet(description, samples)
     for name, figure in figures.items():
         (target / name).write_bytes(png(figure, DOTS_PER_INCH))
     return [target / name for name in figures]

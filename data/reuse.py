@@ -39,7 +39,7 @@ def with_places(rows: pa.Table, output: str, recipe: str) -> pa.Table:
         How images are made now; others are left where they are.
     """
     known = _known(output, recipe)
-    found = pc.index_in(_keys(rows), value_set=_keys(known))
+    found = pc.index_in(image_keys(rows), value_set=image_keys(known))
     for field in PLACE_SCHEMA:
         rows = rows.append_column(field, known.column(field.name).take(found))
     return rows
@@ -109,8 +109,8 @@ def _files(
                 yield info.base_name, parquet
 
 
-def _keys(table: pa.Table) -> pa.Array:
-    """Return what an unchanged file keeps: its path and its bytes."""
+def image_keys(table: pa.Table) -> pa.Array:
+    """Return what an unchanged file keeps, its path and its bytes, of each row as one string."""
     size = pc.fill_null(pc.cast(table.column("source_bytes"), pa.string()), "")
     keys = pc.binary_join_element_wise(size, table.column("path"), "\0")
     return keys.combine_chunks() if isinstance(keys, pa.ChunkedArray) else keys

@@ -54,13 +54,15 @@ INDEX_SCHEMA = pa.schema(
 #: image of a format that is not read, by its name; ``unused`` a file or a row of a table that the
 #: layout cannot use; ``set aside`` an image that is no one's mistake: of another class, beyond
 #: ``train_images``, a mask, a test set without labels; ``no image`` a table, a text and the like;
-#: ``hidden`` a file or folder of the system.
+#: ``hidden`` a file or folder of the system; ``notice`` this project's own mark of synthetic
+#: images, which is counted nowhere.
 UNREADABLE = "unreadable"
 FORMAT = "format"
 UNUSED = "unused"
 SET_ASIDE = "set aside"
 NO_IMAGE = "no image"
 HIDDEN = "hidden"
+NOTICE = "notice"
 
 #: Files and rows that were found and not taken, each with the reason and the kind of reason.
 REJECT_SCHEMA = pa.schema(

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data.config import Unit
 from data.names import likeness
 
 #: The form in which spreadsheets write numbers of twelve digits or more.
@@ -16,13 +17,15 @@ _SHOWN = 3
 _SHOWN_OF_ONE = 4
 
 
-def notes_on_spelling(table: pa.Table) -> list[str]:
+def notes_on_spelling(table: pa.Table, unit: Unit = "patient") -> list[str]:
     """Name patients, and classes, whose names may be of one, or of several.
 
     Parameters
     ----------
     table
         Columns ``patient_id`` and ``class_name``.
+    unit
+        What ``patient_id`` names; nothing is said of it where it is the image.
 
     Returns
     -------
@@ -30,8 +33,12 @@ def notes_on_spelling(table: pa.Table) -> list[str]:
         At most one note of each kind: patients, and classes, whose names differ in capitals or in
         how numbers are written; patients whose numbers a spreadsheet has rounded.
     """
-    notes = _on_rounded(pc.unique(table.column("patient_id")).to_pylist())
-    for column, what in (("patient_id", "patients"), ("class_name", "classes")):
+    columns, notes = [("patient_id", f"{unit}s"), ("class_name", "classes")], []
+    if unit == "image":
+        columns = columns[1:]
+    else:
+        notes = _on_rounded(pc.unique(table.column("patient_id")).to_pylist())
+    for column, what in columns:
         alike = _alike(pc.unique(table.column(column)).to_pylist())
         if alike:
             names = sum(map(len, alike))

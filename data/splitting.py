@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.config import SplitConfig
+from data.config import SplitConfig, Unit
 from data.errors import DataError
 from data.names import likeness, one_spelling
+from data.published_parts import assign_parts
 from data.schema import SPLITS
 from data.split_search import draw
 from data.storage import locate, read_bytes, write_bytes
@@ -136,48 +137,60 @@ def regroup(table: pa.Table, by: Literal["patient", "image"]) -> pa.Table:
 
 
 def make_split(
-    table: pa.Table, config: SplitConfig, before: SplitManifest | None = None
+    table: pa.Table,
+    config: SplitConfig,
+    before: SplitManifest | None = None,
+    unit: Unit | None = None,
 ) -> SplitManifest:
     """Divide the groups of ``table`` between train, validation and test.
 
     Parameters
     ----------
     table
-        Columns ``group``, ``label`` (int), ``class_name`` and, for ``method: folds``, ``fold``;
-        already passed through `regroup`. The order of its rows does not matter.
+        Columns ``group``, ``label`` (int), ``class_name`` and, for ``method: folds`` and
+        ``as-is``, ``fold``; already passed through `regroup`. The order of its rows does not
+        matter.
     config
         Shares, method and seed, or the manifest to use as it is.
     before
         A split of the same configuration when there were other images: groups that stand in it keep
         their side, for good: a model may have been chosen by them.
+    unit
+        What a group is, where it is not what ``config.by`` says: a lesion, or an image where no
+        patients are known.
 
     Raises
     ------
     DataError
-        When the groups cannot be divided so that each class stands in each part, when a fold is
-        unknown or cuts a group in two, or when the manifest does not cover the table.
+        When the groups cannot be divided so that each class stands in each part, when a fold or a
+        part is unknown or cuts a group in two, or when the manifest does not cover the table.
     """
+    unit = unit or config.by
+    by: Literal["patient", "image"] = "image" if unit == "image" else "patient"
     if config.manifest is not None:
-        manifest = _given(table, config)
+        manifest = _given(table, config, by)
     else:
-        by_folds = config.method == "folds"
-        if by_folds:
-            assignments = _by_folds(table, config)
+        if config.method == "folds":
+            assignments = _by_folds(table, config, unit)
+        elif config.method == "as-is":
+            assignments = _as_is(table, config, unit)
         elif before is not None:
             assignments = _extended(table, config, before.assignments)
         else:
-            assignments = _stratified(table, config)
-        manifest = SplitManifest(config.by, config.seed, assignments)
+            assignments = _stratified(table, config, unit)
+        manifest = SplitManifest(by, config.seed, assignments)
     _check_classes(table, manifest)
     return manifest
 
 
-def _given(table: pa.Table, config: SplitConfig) -> SplitManifest:
+def _given(table: pa.Table, config: SplitConfig, by: Literal["patient", "image"]) -> SplitManifest:
     manifest = SplitManifest.load(str(config.manifest))
-    if manifest.by != config.by:
+    if manifest.by != by:
+        asked = f"and by {by} was asked for; ask for by {manifest.by}"
+        if by != config.by:
+            asked = "and no patients are named here; name them with --group-pattern or --labels"
         raise DataError(
-            f"{config.manifest} divides by {manifest.by} and by {config.by} was asked for; "
-            f"ask for by {manifest.by} or make another manifest"
+            f"{config.manifest} divides by {manifest.by} {asked} or make another manifest"
         )
     if manifest.by == "patient":
         manifest = replace(manifest, assignments=_in_one_spelling(manifest, str(config.manifest)))
@@ -202,10 +215,10 @@ def _in_one_spelling(manifest: SplitManifest, path: str) -> dict[str, str]:
     return assignments
 
 
-def _stratified(table: pa.Table, config: SplitConfig) -> dict[str, str]:
+def _stratified(table: pa.Table, config: SplitConfig, unit: Unit) -> dict[str, str]:
     shares = {"test": config.test, "validation": config.validation}
     groups, counts = _count(table)
-    _check_enough(counts, _class_names(table), config.by, 3)
+    _check_enough(counts, _class_names(table), unit, 3)
     return _draw(groups, counts, shares, config.seed)
 
 
@@ -235,7 +248,7 @@ def _extended(table: pa.Table, config: SplitConfig, before: Mapping[str, str]) -
     return sides
 
 
-def _by_folds(table: pa.Table, config: SplitConfig) -> dict[str, str]:
+def _by_folds(table: pa.Table, config: SplitConfig, unit: Unit) -> dict[str, str]:
     """Take the publisher's folds; validation groups are drawn where no fold is named for them."""
     known = sorted(set(table.column("fold").to_pylist()) - {""})
     split_of_fold = dict.fromkeys(config.validation_folds, "validation")
@@ -254,17 +267,32 @@ def _by_folds(table: pa.Table, config: SplitConfig) -> dict[str, str]:
         side = split_of_fold.get(fold, "train")
         if assignments.setdefault(group, side) != side:
             raise DataError(
-                f"{config.by} {group} stands in the folds '{folds[group]}' and '{fold}', "
+                f"{unit} {group} stands in the folds '{folds[group]}' and '{fold}', "
                 f"so these folds cannot keep it on one side"
             )
         folds[group] = fold
     if not config.validation_folds:
-        remaining = [group for group, side in assignments.items() if side == "train"]
-        rest = table.filter(pc.is_in(table.column("group"), pa.array(remaining, pa.string())))
-        groups, counts = _count(rest)
-        _check_enough(counts, _class_names(rest), config.by, 2)
-        assignments |= _draw(groups, counts, {"validation": config.validation}, config.seed)
+        assignments |= _validation_of_train(table, config, unit, assignments)
     return assignments
+
+
+def _as_is(table: pa.Table, config: SplitConfig, unit: Unit) -> dict[str, str]:
+    """Take the source's own folders; validation groups are drawn from train where none are."""
+    assignments = assign_parts(table, unit)
+    if "validation" not in assignments.values():
+        assignments |= _validation_of_train(table, config, unit, assignments)
+    return assignments
+
+
+def _validation_of_train(
+    table: pa.Table, config: SplitConfig, unit: Unit, assignments: Mapping[str, str]
+) -> dict[str, str]:
+    """Draw validation groups among those that train and return the new side of all of these."""
+    remaining = [group for group, side in assignments.items() if side == "train"]
+    rest = table.filter(pc.is_in(table.column("group"), pa.array(remaining, pa.string())))
+    groups, counts = _count(rest)
+    _check_enough(counts, _class_names(rest), unit, 2)
+    return _draw(groups, counts, {"validation": config.validation}, config.seed)
 
 
 def _draw(
@@ -299,19 +327,22 @@ def _class_names(table: pa.Table) -> list[str]:
     return [name for _, name in sorted(set(pairs))]
 
 
-def _check_enough(counts: np.ndarray, class_names: list[str], by: str, parts: int) -> None:
+def _check_enough(counts: np.ndarray, class_names: list[str], unit: Unit, parts: int) -> None:
     """Refuse fewer groups than parts, over all classes and in each."""
-    what = f"{by}s"
     if len(counts) < parts:
         raise DataError(
-            f"{len(counts)} {what} cannot fill {parts} parts: each part needs at least one"
+            f"{_some_of(len(counts), unit)} cannot fill {parts} parts: each part needs at least one"
         )
     for name, groups in zip(class_names, (counts > 0).sum(axis=0), strict=True):
         if groups < parts:
             raise DataError(
-                f"class '{name}' has {groups} {what} to divide among {parts} parts, which need "
-                f"at least one each; {_advice(name, class_names)}"
+                f"class '{name}' has {_some_of(groups, unit)} to divide among {parts} parts, "
+                f"which need at least one each; {_advice(name, class_names)}"
             )
+
+
+def _some_of(number: int, unit: Unit) -> str:
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
 
 
 def _advice(name: str, class_names: Iterable[str]) -> str:

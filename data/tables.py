@@ -28,6 +28,8 @@ def print_description(console: Console, description: Description) -> None:
     console.print(
         f"{kind} {_shown(description.source)}, layout {description.layout}", highlight=False
     )
+    for line in description.reading:
+        console.print(_shown(line), highlight=False)
     console.print(_class_table(description))
     if description.splits:
         console.print(_split_table(description))
@@ -63,33 +65,36 @@ def print_rejects(console: Console, rejects: pa.Table) -> None:
 
 
 def _class_table(description: Description) -> Table:
-    group = description.group_word
     photographs = description.total.photographs is not None
     table = Table(title="SYNTHETIC" if description.synthetic else None)
     table.add_column("class", no_wrap=True)
-    for name in ("images", *(["photographs"] if photographs else []), group):
+    columns = ["images", *(["photographs"] if photographs else [])]
+    if description.has_patients:
+        columns += [
+            description.group_word,
+            f"images per {description.unit}\nfewest / median / most",
+        ]
+    for name in columns:
         table.add_column(name, justify="right")
-    one = group.removesuffix("s")
-    table.add_column(f"images per {one}\nfewest / median / most", justify="right")
     for counts in description.classes:
-        table.add_row(*_cells(counts, photographs))
+        table.add_row(*_cells(counts, description))
     table.add_section()
-    table.add_row(*_cells(description.total, photographs))
+    table.add_row(*_cells(description.total, description))
     return table
 
 
-def _cells(counts: Counts, photographs: bool) -> list[str]:
-    return [
-        _shown(counts.class_name),
-        f"{counts.images:,}",
-        *([f"{counts.photographs:,}"] if photographs else []),
-        f"{counts.patients:,}",
-        f"{counts.fewest:,} / {counts.median:g} / {counts.most:,}",
-    ]
+def _cells(counts: Counts, description: Description) -> list[str]:
+    cells = [_shown(counts.class_name), f"{counts.images:,}"]
+    if description.total.photographs is not None:
+        cells.append(f"{counts.photographs:,}")
+    if description.has_patients:
+        spread = f"{counts.fewest:,} / {counts.median:g} / {counts.most:,}"
+        cells += [f"{counts.patients:,}", spread]
+    return cells
 
 
 def _split_table(description: Description) -> Table:
-    title = f"images ({description.group_word})"
+    title = f"images ({description.group_word})" if description.has_patients else "images"
     table = Table(title=f"SYNTHETIC {title}" if description.synthetic else title)
     table.add_column("class")
     for split in description.splits:
@@ -97,7 +102,12 @@ def _split_table(description: Description) -> Table:
     for rows in zip(*description.splits.values(), strict=True):
         if rows[0].class_name == description.total.class_name:
             table.add_section()
-        cells = (f"{counts.images:,} ({counts.patients:,})" for counts in rows)
+        cells = (
+            f"{counts.images:,} ({counts.patients:,})"
+            if description.has_patients
+            else f"{counts.images:,}"
+            for counts in rows
+        )
         table.add_row(_shown(rows[0].class_name), *cells)
     return table
 

@@ -69,7 +69,7 @@ def brightness_by_patient(
     far
         Patients to name in the picture.
     """
-    if len(patients) > MOST_SIDE_BY_SIDE:
+    if len(patients) > MOST_SIDE_BY_SIDE or not description.has_patients:
         return _brightness_boxes(description, images)
     figure = new_figure(description, _WIDTH, 4.2)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(9, 1))
@@ -93,14 +93,14 @@ def brightness_by_patient(
     lower.imshow(swatches, aspect="auto", interpolation="nearest")
     lower.set_yticks([])
     lower.spines[:].set_visible(False)
-    one = description.group_word.removesuffix("s")
+    one = description.unit
     lower.set_xlabel(f"one column for each {one}, darkest first; below: its median colour")
     _name_patients(lower, patients, {found.patient_id for found in far})
     return figure
 
 
 def _brightness_boxes(description: Description, images: "pd.DataFrame") -> "Figure":
-    """Draw the medians of the patients of each class as a box."""
+    """Draw the medians of the patients of each class, or its images, as a box."""
     names = [counts.class_name for counts in description.classes]
     medians = images.groupby(["class_name", "patient_id"])["brightness"].median()
     known = set(medians.index.get_level_values("class_name"))
@@ -118,7 +118,8 @@ def _brightness_boxes(description: Description, images: "pd.DataFrame") -> "Figu
         box.set(facecolor=color, alpha=0.6)
     axis.set_yticks(range(1, len(names) + 1), [label(name) for name in names])
     axis.invert_yaxis()
-    axis.set_xlabel(f"brightness (0 to 255), medians of {description.group_word}")
+    of = f", medians of {description.group_word}" if description.has_patients else " of the images"
+    axis.set_xlabel(f"brightness (0 to 255){of}")
     plain(axis)
     return figure
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data.describe import Description
 from data.duplicates import Duplicates, DuplicateSet, duplicates_of
@@ -23,7 +24,7 @@ from data.exploration.similar import MOST_IMAGES, similar_sets
 from data.exploration.survey import Survey
 from data.names import visible
 from data.rejects import LOST, count_kinds, in_words, of_kinds
-from data.schema import REJECT_SCHEMA, SPLITS, UNREADABLE
+from data.schema import NOTICE, REJECT_SCHEMA, SPLITS, UNREADABLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,11 +63,15 @@ class Findings:
 
 def find(description: Description, survey: Survey) -> Findings:
     """Look through a survey."""
-    duplicates = duplicates_of(survey.table)
-    similar = similar_sets(survey.table) if survey.table.num_rows <= MOST_IMAGES else None
+    compared = survey.table
+    if not description.has_patients:
+        # Copies are one group then: none of them lies with another patient.
+        compared = compared.drop_columns(["patient_id"])
+    duplicates = duplicates_of(compared)
+    similar = similar_sets(compared) if compared.num_rows <= MOST_IMAGES else None
     images = image_figures(survey.table)
     patients = patient_figures(images)
-    far = far_patients(patients)
+    far = far_patients(patients) if description.has_patients else []
     frame = survey.table.drop_columns(["signature", "source_xxh128", "pixels_sha256"]).to_pandas()
     rejects = _rejects(description, frame)
     remarks = [
@@ -114,16 +119,17 @@ def _leaks(
         sentences.append(
             f"{_pictures(len(patients))} with more than one of the {group} "
             f"({_example(patients, 'patient_id')}). A split by "
-            f"{group.removesuffix('s')} does not keep them together: remove all but one of "
+            f"{description.unit} does not keep them together: remove all but one of "
             "each, or find out whose they are."
         )
     alike = [found for found in similar if found.leaks]
-    column = "patient_id" if any(found.differ("patient_id") for found in alike) else "split"
+    by_patient = any(found.differ("patient_id") for found in alike)
     if alike:
+        where = f"with more than one of the {group}" if by_patient else "on two sides of the split"
         sentences.append(
-            f"{len(alike):,} {'set' if len(alike) == 1 else 'sets'} of pictures with more than one "
-            f"of the {group} look the same and are perhaps one picture saved again "
-            f"({_example(alike, column)}): look at them below."
+            f"{len(alike):,} {'set' if len(alike) == 1 else 'sets'} of pictures {where} "
+            "look the same and are perhaps one picture saved again "
+            f"({_example(alike, 'patient_id' if by_patient else 'split')}): look at them below."
         )
     return sentences
 
@@ -202,7 +208,8 @@ def _rejects(description: Description, frame: "pd.DataFrame") -> pa.Table:
     """Return what the layout left out and what cannot be read."""
     unreadable = frame.loc[frame["reason"].notna(), ["path", "reason"]].assign(kind=UNREADABLE)
     table = pa.Table.from_pandas(unreadable, REJECT_SCHEMA, preserve_index=False)
-    return pa.concat_tables([table, description.rejects])
+    counted = pc.not_equal(description.rejects.column("kind"), NOTICE)
+    return pa.concat_tables([table, description.rejects.filter(counted)])
 
 
 def reasons(rejects: pa.Table) -> list[tuple[str, int]]:

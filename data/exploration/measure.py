@@ -55,6 +55,21 @@ MEASURE_SCHEMA = pa.schema(
 )
 
 
+def fingerprint_file(content: bytes) -> dict[str, Any]:
+    """Return by what copies of an image are found: a few fields of ``MEASURE_SCHEMA``.
+
+    These are ``source_xxh128``, ``pixels_sha256``, ``spread`` and ``signature``, with the values
+    that `measure_file` gives, or ``reason``; header and colours are left out, which take time.
+    """
+    found: dict[str, Any] = {"source_xxh128": xxhash.xxh3_128_digest(content)}
+    try:
+        pixels = decode(content, SIDE, SIDE, "rgb")
+    except UnreadableImage as error:
+        return {**found, "reason": error.reason}
+    found["pixels_sha256"] = hashlib.sha256(pixels.tobytes()).digest()
+    return {**found, **_likeness(pixels.astype(np.float32) @ _LUMA)}
+
+
 def measure_file(content: bytes) -> dict[str, Any]:
     """Measure the bytes of an image file; fields are those of ``MEASURE_SCHEMA``.
 
@@ -81,16 +96,19 @@ def measure_pixels(pixels: np.ndarray) -> dict[str, Any]:
     inner = _without_border(lit)
     figures: dict[str, Any] = {
         "ground": 1 - float(lit.mean()),
-        "spread": float(luma.std()),
-        "signature": _resized(luma.round().astype(np.uint8)[..., None], SIGNATURE_SIDE)[
-            ..., 0
-        ].tobytes(),
+        **_likeness(luma),
     }
     if inner.any():
         figures["brightness"] = float(luma[inner].mean())
         means = small[inner].mean(axis=0)
         figures |= dict(zip(("red", "green", "blue"), map(float, means), strict=True))
     return figures
+
+
+def _likeness(luma: np.ndarray) -> dict[str, Any]:
+    """Return ``spread`` and ``signature`` of a picture's luma (float32, SIDE x SIDE)."""
+    thumbnail = _resized(luma.round().astype(np.uint8)[..., None], SIGNATURE_SIDE)
+    return {"spread": float(luma.std()), "signature": thumbnail[..., 0].tobytes()}
 
 
 def _without_border(lit: np.ndarray) -> np.ndarray:

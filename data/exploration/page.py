@@ -58,7 +58,7 @@ def page(description: Description, findings: Findings) -> str:
     environment.filters |= {"visible": visible, "count": "{:,}".format}
     by_class, by_patient = (
         sheets.class_sheets(description, findings),
-        sheets.patient_sheets(findings),
+        sheets.patient_sheets(findings) if description.has_patients else [],
     )
     certain = sheets.shown_sets(findings.duplicates.equal_pixels)
     perhaps = sheets.shown_sets(findings.similar or ())
@@ -73,14 +73,15 @@ def page(description: Description, findings: Findings) -> str:
         survey=findings.survey,
         rows=(*description.classes, description.total),
         group=description.group_word,
-        one=description.group_word.removesuffix("s"),
+        one=description.unit,
+        known=description.has_patients,
         pictures={name: _embedded(made) for name, made in _draw(description, findings).items()},
         kinds=[] if description.prepared else kinds.kinds(findings.frame),
         sizes=kinds.sizes(findings.readable),
         class_figures=_class_figures(description, findings),
-        rule=rule(description, findings.patients),
+        rule=rule(description, findings.patients) if description.has_patients else "",
         many=len(findings.patients) > charts.MOST_SIDE_BY_SIDE,
-        can_judge=can_judge(findings.patients),
+        can_judge=description.has_patients and can_judge(findings.patients),
         certain=certain,
         perhaps=perhaps,
         per_set=sheets.PER_SET,
@@ -99,17 +100,16 @@ def page(description: Description, findings: Findings) -> str:
 
 def _draw(description: Description, findings: Findings) -> "dict[str, Figure]":
     """Return the pictures that there is something to draw in."""
-    figures = {
-        "classes": class_bars(description),
-        "per_patient": images_per_patient(description),
-    }
+    figures = {"classes": class_bars(description)}
+    if description.has_patients:
+        figures["per_patient"] = images_per_patient(description)
     frame = findings.readable
     if len(frame[["width", "height"]].dropna().drop_duplicates()) > 1:
         figures["sizes"] = charts.size_histograms(description, frame)
     if len(findings.images):
         drawn = (description, findings.images, findings.patients, findings.far)
         figures["brightness"] = charts.brightness_by_patient(*drawn)
-        colours = charts.colour_by_patient(*drawn)
+        colours = charts.colour_by_patient(*drawn) if description.has_patients else None
         if colours is not None:
             figures["colour"] = colours
     return figures

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,12 +13,20 @@ import pyarrow.parquet as pq
 from data.chunks import pack_rows, read_image
 from data.describe import Description
 from data.errors import DataError
-from data.exploration.measure import MEASURE_SCHEMA, measure_file, measure_pixels
+from data.exploration.measure import (
+    MEASURE_SCHEMA,
+    fingerprint_file,
+    measure_file,
+    measure_pixels,
+)
 from data.images import UnreadableImage
 from data.prepared import PreparedData, open_prepared
 from data.shards import pixels_of
 from data.spark_job import run_tasks
 from data.storage import locate
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 Progress = Callable[[int, int], None]
 
@@ -38,7 +46,7 @@ class Survey:
     table: pa.Table
     #: Images in all; more than were measured where only a sample was.
     images: int
-    #: Images of each patient that were asked for, or None for all.
+    #: Images of each patient (or class) that were asked for, or None for all.
     sample: int | None
 
     @property
@@ -53,6 +61,8 @@ class _Task:
 
     root: str
     paths: tuple[str, ...]
+    #: Whether only that is measured by which copies are found.
+    fingerprints: bool = False
 
 
 def survey(
@@ -72,7 +82,8 @@ def survey(
     description
         Of a folder in any layout, or of a prepared data set.
     sample
-        Images of each patient to measure, spread evenly by name; None measures all.
+        Images to measure of each patient, or of each class where no patients are known, spread
+        evenly by name; None measures all.
     workers
         Images decoded at the same time.
     progress
@@ -83,20 +94,24 @@ def survey(
     DataError
         When a prepared data set holds features and no pixels.
     """
-    rows = description.table if sample is None else _sampled(description.table, sample)
+    rows = description.table
+    if sample is not None:
+        rows = _sampled(rows, "patient_id" if description.has_patients else "class_name", sample)
     if description.prepared:
         measured = _measure_prepared(description.source, rows, progress)
     else:
-        measured = _measure_files(description.source, rows, workers, progress)
+        paths = rows.column("path").to_pylist()
+        measured = measure_files(description.source, paths, workers=workers, progress=progress)
     for name in measured.column_names:
         rows = rows.append_column(measured.schema.field(name), measured.column(name))
     return Survey(rows, description.table.num_rows, sample)
 
 
-def _sampled(table: pa.Table, number: int) -> pa.Table:
+def _sampled(table: pa.Table, column: str, number: int) -> pa.Table:
+    """Return so many rows of each value of ``column``, evenly spread."""
     rows_of: dict[str, list[int]] = defaultdict(list)
-    for row, patient in enumerate(table.column("patient_id").to_pylist()):
-        rows_of[patient].append(row)
+    for row, value in enumerate(table.column(column).to_pylist()):
+        rows_of[value].append(row)
     chosen = [
         rows[place]
         for rows in rows_of.values()
@@ -105,16 +120,42 @@ def _sampled(table: pa.Table, number: int) -> pa.Table:
     return table.take(sorted(chosen))
 
 
-def _measure_files(root: str, rows: pa.Table, workers: int, progress: Progress | None) -> pa.Table:
-    paths = rows.column("path").to_pylist()
+def measure_files(
+    root: str,
+    paths: Sequence[str],
+    *,
+    fingerprints: bool = False,
+    spark: "SparkSession | None" = None,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> pa.Table:
+    """Return columns of ``MEASURE_SCHEMA``, one row for each path.
+
+    Parameters
+    ----------
+    root
+        Folder or URI that relative paths start from.
+    paths
+        Files of images.
+    fingerprints
+        Measure only that by which copies are found, see `fingerprint_file`; other columns are null.
+    spark
+        A session whose executors read many files; without it a local one is started. Few files are
+        read in this process.
+    workers, progress
+        As for `survey`.
+    """
+    if not paths:
+        return MEASURE_SCHEMA.empty_table()
     length = TASK_IMAGES if len(paths) >= SPARK_FROM_IMAGES else max(1, TASK_IMAGES // 16)
     tasks = [
-        _Task(root, tuple(paths[first : first + length])) for first in range(0, len(paths), length)
+        _Task(root, tuple(paths[first : first + length]), fingerprints)
+        for first in range(0, len(paths), length)
     ]
     sizes = [len(task.paths) for task in tasks]
     if len(paths) >= SPARK_FROM_IMAGES:
         results = run_tasks(
-            _measure_task, tasks, sizes=sizes, spark=None, workers=workers, progress=progress
+            _measure_task, tasks, sizes=sizes, spark=spark, workers=workers, progress=progress
         )
     else:
         results = _run_here(tasks, sizes, workers, progress)
@@ -144,9 +185,10 @@ def _measure_task(task: _Task) -> bytes:
     """Return the measures of a task's files, in their order, as an Arrow stream."""
     filesystem, root = locate(task.root)
     measured = []
+    measure = fingerprint_file if task.fingerprints else measure_file
     for path in task.paths:
         try:
-            measured.append(measure_file(read_image(filesystem, root, path)))
+            measured.append(measure(read_image(filesystem, root, path)))
         except UnreadableImage as error:
             measured.append({"reason": error.reason})
     return pack_rows(pa.Table.from_pylist(measured, MEASURE_SCHEMA))

@@ -29,8 +29,9 @@ from data.names import one_spelling
 from data.object_listing import objects_below
 from data.object_store import is_object
 from data.rejects import table_of
-from data.schema import HIDDEN, INDEX_SCHEMA, SET_ASIDE, UNUSED
+from data.schema import HIDDEN, INDEX_SCHEMA, NOTICE, SET_ASIDE, UNUSED
 from data.storage import locate, read_bytes
+from data.synthetic import NOTICE_FILE
 from data.walk import files_below
 
 _NO_TEXT = "its name is no UTF-8 text: rename it"
@@ -246,6 +247,8 @@ class IndexBuilder:
                 continue
             if is_image(path):
                 yield path, f"is not used by the layout '{layout}'", SET_ASIDE
+            elif path.rpartition("/")[2] == NOTICE_FILE:
+                yield path, "says that the images are synthetic", NOTICE
             else:
                 kind, reason = listing.why_no_image(path)
                 yield path, reason, kind

@@ -1,118 +1,210 @@
-"""Class folders: the folder names the class, a regular expression finds the patient."""
+"""Class folders: levels of folders, or regular expressions, name class and patient."""
 
-import re
 import sys
-from collections.abc import Sequence
-from pathlib import PurePosixPath
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from data.config import DataConfig, LayoutName
 from data.errors import DataError
 from data.layouts.base import Index, IndexBuilder, Listing, without_suffix
-from data.names import one_spelling, plain_characters
+from data.layouts.file_names import propose_pattern
+from data.layouts.levels import Levels, Place, read_levels
+from data.layouts.patterns import finder
+from data.names import one_spelling, visible
+from data.published_parts import side_of_part
+from data.schema import SPLITS
 
-#: Folders above the classes that are a publisher's parts and not classes themselves.
-PART_NAMES = frozenset(
-    ("train", "training", "val", "valid", "validation", "dev", "test", "testing", "holdout")
+#: Class names in a line for the terminal.
+_CLASSES_SHOWN = 6
+#: What is said where no patient is named; table layouts say the same.
+WITHOUT_PATIENTS = (
+    "no patients are named: each image stands for itself, so that images of one patient may lie "
+    "on both sides of the split and scores may be too high; name patients with --group-pattern, "
+    "folders class/patient/image, or a table (--labels)"
 )
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How class and patient of a path are found."""
+
+    levels: Levels
+    #: The class that a pattern finds, None where folders name it.
+    class_in: Callable[[str], str] | None
+    #: The patient that a pattern finds, None where folders name it, or nothing does.
+    patient_in: Callable[[str], str] | None
+
+    @property
+    def has_patients(self) -> bool:
+        """Whether patients are named at all."""
+        return self.patient_in is not None or self.levels.has_patients
 
 
 class Folders:
     """The layout ``folders``."""
 
     name: LayoutName = "folders"
-    expects = "one folder for each class, and a group pattern that finds the patient in each path"
+    expects = "one folder for each class, with or without folders for patients, visits and parts"
 
     def recognises(self, listing: Listing, config: DataConfig) -> bool:
-        """Tell whether a pattern was given or two class folders hold images."""
-        classes = {class_name for class_name, _ in locate_classes(listing.images)}
-        return config.group_pattern is not None or len(classes - {""}) > 1
+        """Tell whether a pattern was given or two folders hold images."""
+        if config.group_pattern is not None or config.class_pattern is not None:
+            return True
+        return len({path.rpartition("/")[0] for path in listing.images} - {""}) > 1
 
     def read(self, listing: Listing, config: DataConfig) -> Index:
-        """Take every image in a class folder whose path matches ``config.group_pattern``."""
-        pattern = _compile(listing.uri, config.group_pattern)
+        """Take every image whose folders, or whose path by pattern, name the class.
+
+        Where a level of folders or a pattern names the patient, each image must have one; else
+        each image is a group of its own, and the unit of the index is the image.
+        """
+        # A million paths lie in few folders: only these are taken apart.
+        folders = [sys.intern(path.rpartition("/")[0]) for path in listing.images]
+        reading = _read(listing.images, Counter(folders), config)
+        if reading.class_in is None and not reading.levels.has_classes:
+            raise DataError(_without_class(listing, folders))
         builder = IndexBuilder()
-        images, unmatched = listing.images, []
-        for path, (class_name, part) in zip(images, locate_classes(images), strict=True):
-            match = pattern.search(plain_characters(path))
-            patient = match and match["patient" if "patient" in pattern.groupindex else 1]
-            if not class_name:
-                builder.reject(path, "does not stand in a class folder with a name")
-            elif not patient:
-                unmatched.append(path)
-                builder.reject(path, f"does not match the group pattern {config.group_pattern}")
-            else:
+        unmatched: dict[str, list[str]] = {}
+        for path, folder in zip(listing.images, folders, strict=True):
+            place = reading.levels.places[folder]
+            class_name = reading.class_in(path) if reading.class_in else place.class_name
+            patient = _patient(reading, place, path)
+            reason = _why_not(class_name, patient, config)
+            if reason is None:
                 builder.add(
                     path,
                     image_id=without_suffix(path),
                     class_name=class_name,
                     patient_id=patient,
-                    fold=part,
+                    fold=place.part,
                 )
-        return builder.finish(self.name, listing, _notes(unmatched))
-
-
-def _notes(unmatched: Sequence[str]) -> list[str]:
-    if not unmatched:
-        return []
-    return [
-        f"Images left out because the group pattern finds no patient in their path: "
-        f"{len(unmatched):,} (for example {unmatched[0]!r})."
-    ]
+            else:
+                unmatched.setdefault(reason, []).append(path)
+                builder.reject(path, reason)
+        index = builder.finish(
+            self.name,
+            listing,
+            _notes(unmatched),
+            unit="patient" if reading.has_patients else "image",
+        )
+        return replace(index, reading=_lines(index, reading))
 
 
 def locate_classes(paths: Sequence[str]) -> list[tuple[str, str]]:
-    """Return class folder and publisher's part of each path; empty where there is none.
+    """Return class folder and publisher's part of each path; empty where there is none."""
+    folders = [path.rpartition("/")[0] for path in paths]
+    places = read_levels(Counter(folders)).places
+    return [(places[folder].class_name, places[folder].part) for folder in folders]
 
-    The class is the first folder below the folders that all images share and, where the folders
-    there are all parts (train, test, …), below these.
-    """
-    # A million paths lie in few folders: only these are taken apart.
-    folders = [sys.intern(path.rpartition("/")[0]) for path in paths]
-    parts_of = {
-        folder: tuple(map(one_spelling, PurePosixPath(folder).parts)) for folder in {*folders}
+
+def _read(paths: Sequence[str], folders: Counter[str], config: DataConfig) -> _Reading:
+    patient_in = class_in = classes = None
+    if config.group_pattern is not None:
+        patient_in = finder(config.group_pattern, "patient", "--group-pattern")
+    if config.class_pattern is not None:
+        class_in = finder(config.class_pattern, "class", "--class-pattern")
+        classes = {one_spelling(class_in(path)) for path in paths} - {""}
+    levels = read_levels(folders, classes=classes, patients_wanted=patient_in is None)
+    return _Reading(levels, class_in, patient_in)
+
+
+def _patient(reading: _Reading, place: Place, path: str) -> str:
+    if reading.patient_in is not None:
+        return reading.patient_in(path)
+    return place.patient if reading.levels.has_patients else without_suffix(path)
+
+
+def _why_not(class_name: str, patient: str, config: DataConfig) -> str | None:
+    """Return why an image is left out, None where it has class and patient."""
+    if not class_name:
+        if config.class_pattern is not None:
+            return f"does not match the class pattern {config.class_pattern}"
+        return "does not stand in a class folder with a name"
+    if patient:
+        return None
+    if config.group_pattern is not None:
+        return f"does not match the group pattern {config.group_pattern}"
+    return "does not stand in a patient's folder with a name"
+
+
+def _notes(unmatched: dict[str, list[str]]) -> list[str]:
+    causes = {
+        "does not match the class": "the class pattern finds no class in their path",
+        "does not match the group": "the group pattern finds no patient in their path",
+        "does not stand in a patient": "they stand in no folder of a patient",
     }
-    every = [*parts_of.values()]
-    depth = 0
-    while len({parts[depth : depth + 1] for parts in every}) == 1 and every[0][depth:]:
-        depth += 1
-    first = {parts[depth].lower() for parts in every if len(parts) > depth}
-    has_parts = bool(first) and first <= PART_NAMES
-    found: dict[str, tuple[str, str]] = {}
-    for folder, parts in parts_of.items():
-        below = parts[depth:]
-        part, below = (below[0], below[1:]) if has_parts and below else ("", below)
-        found[folder] = (below[0] if below else "", part)
-    if depth and not any(class_name for class_name, _ in found.values()):
-        # All images stand in one folder, which is then the one class.
-        return [(every[0][depth - 1], "")] * len(paths)
-    return [found[folder] for folder in folders]
+    return [
+        f"Images left out because {cause}: {len(paths):,} (for example {paths[0]!r})."
+        for reason, paths in unmatched.items()
+        for beginning, cause in causes.items()
+        if reason.startswith(beginning)
+    ]
 
 
-def _compile(uri: str, group_pattern: str | None) -> re.Pattern[str]:
-    if group_pattern is None:
-        raise DataError(
-            f"{uri}: without a group pattern every image would count as a patient of its own and "
-            "one patient could stand on both sides of the split; give a regular expression with "
-            r"the patient in parentheses, for example --group-pattern '(patient_\d+)'"
+def _without_class(listing: Listing, folders: Sequence[str]) -> str:
+    named = sorted({*folders} - {""})
+    return (
+        f"{listing.uri}: no folder names a class: the {len(named):,} folders with images seem to "
+        f"be of one patient each (for example '{visible(named[0])}'); give the labels in a table "
+        "with --labels table.csv, or find the class in each path with --class-pattern, for example "
+        "--class-pattern '(benign|malignant)'"
+    )
+
+
+def _lines(index: Index, reading: _Reading) -> tuple[str, ...]:
+    """Return what the folder was taken to be, with counts, and how to say otherwise."""
+    names, patients, parts = (
+        sorted({*index.table.column(column).unique().to_pylist()})
+        for column in ("class_name", "patient_id", "fold")
+    )
+    shown = ", ".join(map(visible, names[:_CLASSES_SHOWN]))
+    more = ", …" if len(names) > _CLASSES_SHOWN else ""
+    people = f"{_count(len(patients), 'patient')}, " if reading.has_patients else ""
+    by = [
+        f"{what} by pattern"
+        for what, find in (("class", reading.class_in), ("patient", reading.patient_in))
+        if find is not None
+    ]
+    lines = [
+        f"read as {', '.join([reading.levels.shape, *by])}: "
+        f"{_count(len(names), 'class')} ({shown}{more}), {people}"
+        f"{_count(index.table.num_rows, 'image')}"
+    ]
+    if parts := sorted(filter(None, parts), key=_order_of_sides):
+        lines.append(
+            f"the ready-made folders {', '.join(map(visible, parts))} are pooled and divided anew; "
+            "--split as-is uses them as they are"
         )
-    try:
-        pattern = re.compile(_plain_pattern(group_pattern))
-    except (re.error, OverflowError, RecursionError) as error:
-        raise DataError(f"the group pattern {group_pattern} cannot be read: {error}") from None
-    if not pattern.groups:
-        raise DataError(
-            f"the group pattern {group_pattern} must hold the patient in parentheses, "
-            r"for example (patient_\d+)"
-        )
-    return pattern
+    if not reading.has_patients:
+        return (*lines, WITHOUT_PATIENTS, *_proposal(index, len(names)))
+    lines.append(
+        "another reading: --group-pattern and --class-pattern name patient and class by regular "
+        "expression, --layout by name"
+    )
+    return tuple(lines)
 
 
-def _plain_pattern(pattern: str) -> str:
-    """Return ``pattern`` in the characters in which paths are searched."""
-    return plain_characters("".join(map(_plain_character, pattern)))
+def _order_of_sides(part: str) -> int:
+    return SPLITS.index(side_of_part(part) or "train")
 
 
-def _plain_character(character: str) -> str:
-    # A full-width bracket is an ordinary one in the paths, and opens no group in the pattern.
-    ordinary = plain_characters(character)
-    return ordinary if ordinary == character or ordinary.isalnum() else re.escape(ordinary)
+def _proposal(index: Index, classes: int) -> list[str]:
+    """Return the line that proposes a pattern, where file names seem to carry a patient."""
+    found = propose_pattern(index.table.column("path").to_pylist(), classes)
+    if found is None:
+        return []
+    examples = ", ".join(f"{visible(file)} -> {visible(who)}" for file, who in found.examples)
+    return [
+        f"file names seem to carry a patient: --group-pattern '{found.pattern}' would give "
+        f"{found.patients:,} patients with {found.images / found.patients:.1f} images each "
+        f"({examples})"
+    ]
+
+
+def _count(number: int, one: str) -> str:
+    several = f"{one}es" if one.endswith("s") else f"{one}s"
+    return f"{number:,} {one if number == 1 else several}"
+
+
+__all__ = ["WITHOUT_PATIENTS", "Folders", "locate_classes"]

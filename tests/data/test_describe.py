@@ -5,13 +5,12 @@ import pytest
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from data.classes import select_classes
-from data.config import DataConfig, SplitConfig
+from data.config import DataConfig
 from data.describe import Description, describe, describe_split, sample_images
+from data.division import divide
 from data.errors import DataError
 from data.layouts import read_index
 from data.plots import class_bars, save_plots
-from data.splitting import make_split
 from data.synthetic import synthesize
 
 
@@ -47,9 +46,7 @@ def test_counts_of_a_source_by_class_and_together(tmp_path):
 
 def test_counts_of_a_split_add_up(synthetic):
     index = read_index(DataConfig(source=str(synthetic)))
-    table, names, notes = select_classes(index, None)
-    manifest = make_split(table, SplitConfig())
-    description = describe_split(index, table, names, notes, manifest)
+    description = describe_split(index, divide(index, DataConfig()))
     assert list(description.splits) == ["train", "validation", "test"]
     for place, counts in enumerate((*description.classes, description.total)):
         parts = [split[place] for split in description.splits.values()]

@@ -1,0 +1,180 @@
+"""Which level of folders is the class, which the patient and which a publisher's part.
+
+The names alone decide: a class level has few names, which repeat under many patients or lie above
+many of them; a patient level has the most names, with numbers or a word for patients in them.
+Nothing is known of a level but its names and how they combine with those of other levels, so that
+a reading is shown to the user with its counts and can be replaced by patterns.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from data.layouts.folder_names import aside
+from data.layouts.level_choice import Choice, choose, choose_patients
+from data.names import one_spelling
+from data.published_parts import side_of_part
+
+#: Share of the images that must lie in a publisher's parts; the others are strays.
+_IN_PARTS = 0.95
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a folder says of its images; each is empty where nothing is said."""
+
+    class_name: str = ""
+    patient: str = ""
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """How the folders of a source are read."""
+
+    #: Folder -> what it says.
+    places: dict[str, Place]
+    #: The commonest order of levels, for people: ``split/class/patient/image``.
+    shape: str
+    #: Whether a level names the class. Where none does, the folders may be patients.
+    has_classes: bool
+    #: Whether a level names the patient.
+    has_patients: bool
+    #: Names of the publisher's parts as they are spelled, sorted; empty where there are none.
+    parts: tuple[str, ...]
+
+
+def read_levels(
+    folders: Mapping[str, int],
+    *,
+    classes: Collection[str] | None = None,
+    patients_wanted: bool = True,
+) -> Levels:
+    """Decide what each level of folders is.
+
+    Parameters
+    ----------
+    folders
+        Folder of images -> number of images that lie directly in it. Paths with slashes, relative
+        to the source; images at the top of the source lie in an empty path.
+    classes
+        Names of classes that a pattern has found already: no level is then read as the class, and
+        none that holds only these names is read as the patient.
+    patients_wanted
+        False where a pattern finds the patient: a level that would be the patient is then left
+        unused, and is not taken for the class either.
+    """
+    rows = [_Row(folder, number) for folder, number in folders.items()]
+    inside = [row for row in rows if row.names]
+    above = _drop_common(inside)
+    parts = _set_parts(inside)
+    _drop_repeated(inside, above)
+    _drop_common(inside)
+    chosen = _choose(inside, classes)
+    places = {row.folder: Place() for row in rows}
+    shapes, first = Counter[tuple[int | None, ...]](), dict[tuple[int | None, ...], str]()
+    place_of = lru_cache(maxsize=None)(Place)
+    for number, row in enumerate(inside):
+        class_at, patient_at = chosen.places(number)
+        patient_at = patient_at if patients_wanted else None
+        places[row.folder] = place_of(row.name(class_at), row.name(patient_at), row.name(row.part))
+        form = (class_at, patient_at, row.part, len(row.names))
+        shapes[form] += row.images
+        if form not in first:
+            first[form] = row.shape(class_at, patient_at)
+    return Levels(
+        places,
+        first[shapes.most_common(1)[0][0]] if shapes else "image",
+        chosen.classes is not None,
+        chosen.patients is not None and patients_wanted,
+        parts,
+    )
+
+
+class _Row:
+    """One folder: its names from the top, and which of them may still be class or patient."""
+
+    def __init__(self, folder: str, images: int) -> None:
+        self.folder, self.images = folder, images
+        self.names = tuple(map(_name, filter(None, folder.split("/"))))
+        #: Places among the names, from the top.
+        self.kept: Sequence[int] = range(len(self.names))
+        #: Place of the publisher's part.
+        self.part: int | None = None
+
+    def name(self, place: int | None) -> str:
+        return "" if place is None else self.names[place]
+
+    def shape(self, class_at: int | None, patient_at: int | None) -> str:
+        """Return the levels from the first that means something, the others by their kind."""
+        roles = {class_at: "class", patient_at: "patient", self.part: "split"}
+        meant = [place for place in (*self.kept, *roles) if place is not None]
+        words = [
+            roles.get(place) or aside(name) or "*"
+            for place, name in enumerate(self.names)
+            if place >= min(meant, default=0)
+        ]
+        return "/".join([*words, "image"])
+
+
+@lru_cache(maxsize=2**18)
+def _name(name: str) -> str:
+    return one_spelling(name)
+
+
+def _drop_common(rows: Sequence[_Row]) -> set[str]:
+    """Drop the levels, from the top and from the bottom, on which all folders agree.
+
+    Returns the names that were dropped. One name is kept where nothing tells two folders apart: all
+    images are of one class then.
+    """
+    dropped = set[str]()
+    for at in (0, -1):
+        while rows and all(row.kept for row in rows):
+            single = all(len(row.kept) == 1 for row in rows)
+            names = {row.names[row.kept[at]] for row in rows}
+            if single or len(names) > 1:
+                break
+            dropped |= names
+            for row in rows:
+                row.kept = row.kept[1:] if at == 0 else row.kept[:-1]
+    return dropped
+
+
+def _drop_repeated(rows: Sequence[_Row], above: Collection[str]) -> None:
+    """Drop names of the folders above all others where a copy of all lies once more below them.
+
+    Kaggle ships ``chest_xray/train`` with ``chest_xray/chest_xray/train``.
+    """
+    rest = [[place for place in row.kept if row.names[place] not in above] for row in rows]
+    if len({len(row.kept) for row in rows}) > 1 and len({*map(len, rest)}) == 1:
+        for row, kept in zip(rows, rest, strict=True):
+            row.kept = kept
+
+
+def _set_parts(rows: Sequence[_Row]) -> tuple[str, ...]:
+    """Find the publisher's part in each folder and return the parts' names.
+
+    The part may stand above the class or below it. Folders outside of the parts are left without a
+    class.
+    """
+    found = [
+        next((place for place in row.kept if side_of_part(row.names[place])), None) for row in rows
+    ]
+    names = {row.names[at] for row, at in zip(rows, found, strict=True) if at is not None}
+    within = sum(row.images for row, at in zip(rows, found, strict=True) if at is not None)
+    if len({*map(side_of_part, names)}) < 2 or within < _IN_PARTS * sum(r.images for r in rows):
+        return ()
+    for row, at in zip(rows, found, strict=True):
+        row.part = at
+        row.kept = [place for place in row.kept if place != at] if at is not None else []
+    return tuple(sorted(names))
+
+
+def _choose(rows: Sequence[_Row], classes: Collection[str] | None) -> Choice:
+    names, kept = [row.names for row in rows], [row.kept for row in rows]
+    images = [row.images for row in rows]
+    if classes is not None:
+        return choose_patients(names, kept, images, classes)
+    return choose(names, kept, images)
