@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from data.any_table import workbook
 from data.config import DataConfig
 from data.errors import DataError
 from data.formats import IMAGE_SUFFIXES
@@ -10,6 +11,7 @@ from data.layouts.c_nmc import CNmc
 from data.layouts.csv_table import CsvTable
 from data.layouts.folders import Folders
 from data.layouts.ham10000 import Ham10000
+from data.layouts.label_tables import undecided, workbooks
 from data.layouts.malaria import Malaria
 
 __all__ = ["LAYOUTS", "Index", "Layout", "read_index"]
@@ -47,6 +49,9 @@ def _without_images(source: str, listing: Listing) -> str:
 
 
 def _choose(listing: Listing, config: DataConfig) -> Layout:
+    if config.labels is not None:
+        _refuse_labels_against(listing, config)
+        return next(known for known in LAYOUTS if known.name == "csv")
     if config.layout is not None:
         layout = next(known for known in LAYOUTS if known.name == config.layout)
         # Class folders are what any folder can be: the layout itself says what it misses.
@@ -61,5 +66,22 @@ def _choose(listing: Listing, config: DataConfig) -> Layout:
     for layout in LAYOUTS:
         if layout.recognises(listing, config):
             return layout
+    if (reason := undecided(listing, config)) is not None:
+        raise DataError(reason)
+    if found := workbooks(listing):
+        raise DataError(workbook(f"{listing.uri}/{found[0]}"))
     expected = "\n".join(f"  {layout.name}: {layout.expects}" for layout in LAYOUTS)
     raise DataError(f"{config.source} fits no layout known here:\n{expected}")
+
+
+def _refuse_labels_against(listing: Listing, config: DataConfig) -> None:
+    """Refuse a table of labels beside a source or a layout that needs none."""
+    if config.layout not in (None, "csv"):
+        raise DataError(
+            f"--labels is a table of the layout 'csv', and --layout names '{config.layout}': leave "
+            "one of them out"
+        )
+    if listing.table is not None:
+        raise DataError(
+            f"{config.source} is a table itself: name the folder of the images beside --labels"
+        )

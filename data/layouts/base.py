@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import fs
 
+from data.any_table import TABLE_SUFFIXES, WORKBOOK_SUFFIXES, workbook
 from data.config import DataConfig, LayoutName, Unit
 from data.delimited import Row, read_rows
 from data.errors import DataError
@@ -261,7 +262,7 @@ class IndexBuilder:
 
 
 def list_source(uri: str) -> Listing:
-    """List all files below ``uri``, or below the folder of the CSV file that it names.
+    """List all files below ``uri``, or below the folder of the table that it names.
 
     Raises
     ------
@@ -275,8 +276,10 @@ def list_source(uri: str) -> Listing:
         if source.type == fs.FileType.NotFound:
             raise DataError(f"{uri}: there is no such folder")
         if source.type == fs.FileType.File:
-            if not root.lower().endswith(".csv"):
-                raise DataError(f"{uri} is a file; give a folder with images or a CSV file")
+            if root.lower().endswith(WORKBOOK_SUFFIXES):
+                raise DataError(workbook(uri))
+            if not root.lower().endswith(TABLE_SUFFIXES):
+                raise DataError(f"{uri} is a file; give a folder with images or a table (CSV, TSV)")
             root, _, table = root.rpartition("/")
         found = _sorted_files(_files_below(filesystem, root))
     except (OSError, pa.ArrowInvalid) as error:
