@@ -1,14 +1,17 @@
 """The ways in which images, classes and patients lie in folders, recognised by looking."""
 
 from collections import Counter
+from dataclasses import replace
 
 from data.any_table import workbook
 from data.config import DataConfig
+from data.dicom import NEEDS_EXTRA, is_available
 from data.errors import DataError
 from data.formats import IMAGE_SUFFIXES
 from data.layouts.base import Index, Layout, Listing, list_source
 from data.layouts.c_nmc import CNmc
 from data.layouts.csv_table import CsvTable
+from data.layouts.dicom import DicomFolders
 from data.layouts.folders import Folders
 from data.layouts.ham10000 import Ham10000
 from data.layouts.label_tables import undecided, workbooks
@@ -17,7 +20,14 @@ from data.layouts.malaria import Malaria
 __all__ = ["LAYOUTS", "Index", "Layout", "read_index"]
 
 #: In the order in which they are tried; the layout that asks least of names comes last.
-LAYOUTS: tuple[Layout, ...] = (CNmc(), Ham10000(), Malaria(), CsvTable(), Folders())
+LAYOUTS: tuple[Layout, ...] = (
+    CNmc(),
+    Ham10000(),
+    Malaria(),
+    CsvTable(),
+    DicomFolders(),
+    Folders(),
+)
 
 
 def read_index(config: DataConfig) -> Index:
@@ -37,11 +47,17 @@ def read_index(config: DataConfig) -> Index:
             f"a group pattern belongs to the layout 'folders'; the layout '{layout.name}' knows "
             "where the patient stands"
         )
-    return layout.read(listing, config)
+    index = layout.read(listing, config)
+    if listing.dicom and not is_available():
+        note = f"DICOM files that are left out: {len(listing.dicom):,}. {NEEDS_EXTRA}."
+        index = replace(index, notes=(*index.notes, note))
+    return index
 
 
 def _without_images(source: str, listing: Listing) -> str:
     """Return what is wrong with a folder that holds no image, with what it holds instead."""
+    if listing.dicom and not is_available():
+        return f"{source} holds {len(listing.dicom):,} DICOM files. {NEEDS_EXTRA} --data {source}"
     suffixes = ", ".join(IMAGE_SUFFIXES)
     found = Counter(listing.why_no_image(path)[1] for path in listing.files)
     instead = "; ".join(f"{reason} ({number:,} files)" for reason, number in found.most_common(3))

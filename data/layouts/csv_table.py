@@ -9,6 +9,7 @@ from data.config import DataConfig, LayoutName
 from data.delimited import SEPARATORS
 from data.errors import DataError
 from data.layouts.base import Index, IndexBuilder, Listing, without_suffix
+from data.layouts.dicom import read_patients
 from data.layouts.label_tables import LabelTable, named_tables, tables_beside
 from data.layouts.table_columns import OPTIONS, label_of
 from data.names import one_spelling, visible
@@ -60,6 +61,11 @@ class CsvTable:
         placed = [row for table in tables for row in _placed(table, notes)]
         _refuse_contradictions(listing.uri, placed)
         has_group = tables[0].columns.group is not None
+        unit = tables[0].columns.unit
+        patients = read_patients(listing, [p for p, *_ in placed if p] if not has_group else [])
+        if patients.names:
+            unit = patients.unit
+        notes += patients.notes
         incomplete: list[tuple[str | None, _Row]] = []
         for path, row, reason in placed:
             place = f"{row.table}, row {row.number}"
@@ -69,6 +75,9 @@ class CsvTable:
                 builder.reject(reason[0] or place, reason[1])
             elif path in taken:
                 builder.reject(place, "names an image a second time")
+            elif path in patients.problems:
+                builder.reject(path, patients.problems[path])
+                taken.add(path)
             else:
                 taken.add(path)
                 image_id = without_suffix(path)
@@ -76,7 +85,7 @@ class CsvTable:
                     path,
                     image_id=image_id,
                     class_name=row.label,
-                    patient_id=row.group if has_group else image_id,
+                    patient_id=row.group if has_group else patients.names.get(path, image_id),
                     fold=row.fold,
                 )
         missing_part = "label or group" if has_group else "label"
@@ -90,7 +99,7 @@ class CsvTable:
         names = " or ".join(table.name for table in tables)
         for path in sorted({*listing.images} - taken):
             builder.reject(path, f"has no row in {names}")
-        index = builder.finish(self.name, listing, notes, unit=tables[0].columns.unit)
+        index = builder.finish(self.name, listing, notes, unit=unit)
         return replace(index, reading=_reading(tables, index))
 
 
@@ -199,7 +208,9 @@ def _reading(tables: Sequence[LabelTable], index: Index) -> tuple[str, ...]:
         name: pc.count_distinct(index.table.column(name)).as_py()
         for name in ("class_name", "patient_id")
     }
-    group = f", group '{header[columns.group]}'" if columns.group is not None else ""
+    group = ", group PatientID of DICOM" if index.unit != "image" else ""
+    if columns.group is not None:
+        group = f", group '{header[columns.group]}'"
     groups = "" if index.unit == "image" else f"{number['patient_id']:,} {index.unit}s, "
     lines = [
         f"read as table{'s' if len(tables) > 1 else ''} {names} ({separator}): "

@@ -1,5 +1,6 @@
 """Tables as people have them: columns, separators and paths are recognised, or asked for."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def table(header: str, rows: list[tuple[str, ...]], separator: str = ",") -> str:
+def table(header: str, rows: Sequence[tuple[str, ...]], separator: str = ",") -> str:
     lines = [header, *(separator.join(row) for row in rows)]
     return "\n".join(lines) + "\n"
 
