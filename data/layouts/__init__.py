@@ -14,8 +14,9 @@ from data.layouts.csv_table import CsvTable
 from data.layouts.dicom import DicomFolders
 from data.layouts.folders import Folders
 from data.layouts.ham10000 import Ham10000
-from data.layouts.label_tables import undecided, workbooks
+from data.layouts.label_tables import undecided, unused_table, workbooks
 from data.layouts.malaria import Malaria
+from data.names import visible
 
 __all__ = ["LAYOUTS", "Index", "Layout", "read_index"]
 
@@ -48,6 +49,14 @@ def read_index(config: DataConfig) -> Index:
             "where the patient stands"
         )
     index = layout.read(listing, config)
+    if layout.name in ("folders", "dicom") and config.layout is None:
+        table = unused_table(listing, config)
+        if table is not None:
+            line = (
+                f"the table {visible(table)} was not used for the labels: --labels "
+                f"{listing.uri}/{visible(table)} --label-column NAME uses it"
+            )
+            index = replace(index, reading=(*index.reading, line))
     if listing.dicom and not is_available():
         note = f"DICOM files that are left out: {len(listing.dicom):,}. {NEEDS_EXTRA}."
         index = replace(index, notes=(*index.notes, note))

@@ -7,6 +7,7 @@ Names are compared in small letters, without what is neither letter nor digit: `
 import re
 
 from data.config import Unit
+from data.layouts.folders import PART_NAMES
 from data.names import one_spelling
 
 _NO_LETTER = re.compile(r"[\W_]+")
@@ -61,3 +62,8 @@ def key(name: str) -> str:
 def unit_of(name: str) -> Unit:
     """Return what the groups of a column are."""
     return "lesion" if re.search(r"lesion(id|no|nr|number)?$", key(name)) else "patient"
+
+
+def is_part(name: str) -> bool:
+    """Tell whether a name is that of a publisher's part, such as ``train``."""
+    return one_spelling(name).casefold() in PART_NAMES

@@ -19,7 +19,7 @@ from data.errors import DataError
 from data.formats import is_image
 from data.layouts import column_names
 from data.layouts.base import Listing
-from data.layouts.folders import PART_NAMES, locate_classes
+from data.layouts.folders import locate_classes
 from data.layouts.table_columns import Columns, UndecidedError, recognise_columns
 from data.layouts.table_files import TableFiles
 from data.object_store import is_object
@@ -67,7 +67,7 @@ class LabelTable:
         ``train_labels.csv`` is a table of the part ``train``.
         """
         name = self.name.rpartition("/")[2].rpartition(".")[0].casefold()
-        parts = [word for word in _SEPARATORS.split(name) if word in PART_NAMES]
+        parts = [word for word in _SEPARATORS.split(name) if column_names.is_part(word)]
         return parts[0] if len(parts) == 1 else ""
 
 
@@ -128,6 +128,21 @@ def undecided(listing: Listing, config: DataConfig) -> str | None:
             except (DataError, OSError):
                 continue
     return reasons[0] if len(reasons) == 1 else None
+
+
+def unused_table(listing: Listing, config: DataConfig) -> str | None:
+    """Return the first table that names the images of a folder whose folders were read instead."""
+    for level in (0, 1):
+        for path in _candidates(listing, level):
+            try:
+                found = _open(listing, path, config).columns.found
+            except UndecidedError as error:
+                found = float(error.path_known)
+            except (DataError, OSError):
+                continue
+            if found >= _KNOWN_SHARE:
+                return path
+    return None
 
 
 def workbooks(listing: Listing) -> list[str]:

@@ -8,7 +8,6 @@ from data.config import DataConfig, Unit
 from data.delimited import listed
 from data.errors import DataError
 from data.layouts import column_names
-from data.layouts.folders import PART_NAMES
 from data.layouts.table_files import TableFiles
 from data.names import visible
 
@@ -194,8 +193,8 @@ class _Recognition:
 
     def _part(self, taken: set[int]) -> int | None:
         for place in self._by_names(taken, column_names.PARTS):
-            values = {value.casefold() for value in self._content[place].values}
-            if values and values <= PART_NAMES:
+            values = self._values(place)
+            if values and all(map(column_names.is_part, values)):
                 return place
         return None
 

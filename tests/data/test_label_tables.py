@@ -259,9 +259,12 @@ def test_class_folders_keep_their_layout_beside_a_table_that_does_not_label_the_
         "few images": "file,label\na/p0_0.png,x\na/p0_1.png,y\n",
         "prose": "Images, labels, and more, for you\nor, not\n",
     }
-    for content in tables.values():
+    for name, content in tables.items():
         (tmp_path / "notes.txt").write_text(content)
-        assert read(tmp_path, **options).layout == "folders"
+        index = read(tmp_path, **options)
+        assert index.layout == "folders"
+        unused = [line for line in index.reading if "the table notes.txt was not used" in line]
+        assert bool(unused) == (name in ("no label", "few images"))
 
 
 def test_workbooks_and_tables_without_a_header_are_refused_with_what_to_do(folder: Path):
