@@ -3,15 +3,18 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from data import dicom as extra
-from data.config import DataConfig
+from data.config import DataConfig, ImageConfig
 from data.errors import DataError
+from data.ingest import prepare
 from data.inputs import inputs_digest
 from data.layouts import read_index
 from data.layouts.base import list_source
 from data.layouts.dicom import read_patients
+from data.reuse import RECIPE
 from data.schema import FORMAT, UNUSED
 from tests.data.dicom_files import dicom, save
 from tests.data.layout_reading import column, read, rejects, touch
@@ -142,3 +145,28 @@ def test_patients_of_no_files_are_none(tmp_path: Path):
     touch(tmp_path, "1.png")
     found = read_patients(list_source(str(tmp_path)), ["1.png"])
     assert (found.names, found.problems, found.unit, found.notes) == ({}, {}, "image", ())
+
+
+@pytest.mark.spark
+def test_executors_decode_dicom_and_name_the_decoder_in_the_recipe(tmp_path: Path):
+    for number in range(24):
+        values = np.full((8, 8), number * 10, np.uint8)
+        place = tmp_path / "in" / ("sick", "well")[number % 2] / f"{number}.dcm"
+        save(place, dicom(values, patient=f"P{number // 2}"))
+    save(tmp_path / "in/sick/24.dcm", dicom(np.zeros((8, 8), np.uint8), patient="P0")[:-20])
+    config = DataConfig(
+        source=str(tmp_path / "in"), image=ImageConfig(height=8, width=8, color="grey")
+    )
+    data = prepare(config, str(tmp_path / "out"))
+    assert (data.summary.layout, data.summary.unit) == ("dicom", "patient")
+    assert data.summary.reject_kinds == {"unreadable": 1}
+    rows, recipes = [], set()
+    for part in [part for parts in data.summary.files.values() for part in parts]:
+        table = pq.read_table(tmp_path / "out" / part.name)
+        rows += table.select(["path", "pixels"]).to_pylist()
+        recipes.add(table.schema.metadata[RECIPE])
+    assert len(rows) == 24
+    for row in rows:
+        number = int(Path(row["path"]).stem)
+        assert row["pixels"] == bytes([number * 10]) * 64
+    assert all(extra.versions().encode() in recipe for recipe in recipes)
