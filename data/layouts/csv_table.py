@@ -203,7 +203,8 @@ def _reading(tables: Sequence[LabelTable], index: Index) -> tuple[str, ...]:
     separator = SEPARATORS[tables[0].table.separator]
     label = ", ".join(f"'{header[place]}'" for place in columns.label[:3])
     if len(columns.label) > 1:
-        label = f"the 1 in {len(columns.label)} columns ({label}, …)"
+        more = ", …" if len(columns.label) > 3 else ""
+        label = f"the 1 in {len(columns.label)} columns ({label}{more})"
     number = {
         name: pc.count_distinct(index.table.column(name)).as_py()
         for name in ("class_name", "patient_id")

@@ -104,7 +104,10 @@ class TableFiles:
     def _named(self, name: str) -> list[str]:
         """Return the images of the file name of ``name``: those in the folders most alike."""
         parts = _parts(name)
-        images = self._by_last_part.get(parts[-1], []) or self._by_stem.get(parts[-1], [])
+        last = parts[-1]
+        images = self._by_last_part.get(last, []) or self._by_stem.get(last, [])
+        if not images and last.isdigit():  # spreadsheets cut the zeros at the beginning
+            images = self._by_number.get(_number(last), [])
         if len(images) < 2:
             return images
         alike = [_parts_alike(parts[:-1], _parts(path)[:-1]) for path in images]
@@ -125,6 +128,11 @@ class TableFiles:
     @cached_property
     def _by_stem(self) -> dict[str, list[str]]:
         return _grouped((stem(path), path) for path in self._listing.images)
+
+    @cached_property
+    def _by_number(self) -> dict[str, list[str]]:
+        stems = ((stem(path), path) for path in self._listing.images)
+        return _grouped((_number(name), path) for name, path in stems if name.isdigit())
 
     def relative(self, name: str) -> str:
         """Return ``name`` from the listing's folder where it lies below it, else as it is."""
@@ -187,6 +195,10 @@ def _key(path: str) -> str:
     if path.isascii() and path.isprintable() and " " not in path:
         return path
     return "/".join(map(one_spelling, path.split("/")))
+
+
+def _number(digits: str) -> str:
+    return digits.lstrip("0") or "0"
 
 
 def _slashes(name: str) -> str:
