@@ -16,6 +16,7 @@ from PIL import __version__ as pillow_version
 from pyarrow import fs
 from simplejpeg import __version__ as simplejpeg_version
 
+from data.dicom import versions
 from data.images import DECODING_RULES, OnDamage, UnreadableImage, decode_file
 from data.remarks import NOTED, Remarks
 from data.reuse import RECIPE, Places
@@ -98,11 +99,12 @@ class ChunkResult:
         return len(self.digests)
 
 
-def recipe(size: ImageSize, damaged: OnDamage) -> str:
+def recipe(size: ImageSize, damaged: OnDamage, *, holds_dicom: bool = False) -> str:
     """Return what decides the pixels and digests of an image beside its file."""
     return (
         f"{size.height} x {size.width} {size.color}, rules {DECODING_RULES}, damaged {damaged}, "
         f"pillow {pillow_version}, simplejpeg {simplejpeg_version}, xxh128"
+        + (f", {versions()}" if holds_dicom else "")
     )
 
 

@@ -11,11 +11,16 @@ from data.errors import DataError
 from data.names import one_spelling, visible
 
 #: Characters that may separate cells, with their names.
-_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+#: The encoding in which Excel of Western Europe and America saves CSV.
+_WINDOWS = "cp1252"
 _SAVE_AGAIN = "save it as CSV in UTF-8"
 #: The line in which Excel is told what separates the cells.
 _HINT = re.compile(r"sep=.?", re.IGNORECASE)
+#: Characters that a table of text may hold and Python does not take for printable: ends of cells
+#: and rows, the no-break space and the soft hyphen.
+_ENDS_OF_CELLS = dict.fromkeys(map(ord, "\t\r\n\u00a0\u00ad"))
 #: Characters of a name in a message.
 _LONGEST = 80
 
@@ -31,6 +36,36 @@ class Row:
 
     def __getitem__(self, column: str) -> str:
         return self.cells[column]
+
+
+def decoded_leniently(content: bytes, name: str) -> tuple[str, str | None]:
+    """Return the text of a file as `decoded` does, or as Windows-1252 where that is printable.
+
+    Returns
+    -------
+    text
+        The file's characters.
+    note
+        A sentence for a reader where the text was taken for Windows-1252, else None.
+
+    Raises
+    ------
+    DataError
+        As `decoded` does.
+    """
+    try:
+        return decoded(content, name), None
+    except DataError:
+        try:
+            text = content.decode(_WINDOWS)
+        except UnicodeDecodeError:
+            text = "\0"
+        if not text.translate(_ENDS_OF_CELLS).isprintable():
+            raise
+    return text, (
+        f"{name} is not UTF-8 text and was read as Windows-1252, the encoding of Excel in Western "
+        "Europe; if letters look wrong, save the table as CSV in UTF-8."
+    )
 
 
 def decoded(content: bytes, name: str) -> str:
@@ -87,25 +122,51 @@ def read_rows(
         file is no text, or when it lacks one of ``columns`` or has it twice.
     """
     text = decoded(content, name)
-    records = _records(text, name, delimiter)
-    _, header = next(records, (1, []))
+    header, records = header_and_records(text, name, delimiter)
     places = _places(header, columns, text, name, delimiter)
     rows = []
     for number, cells in records:
-        if any(map(str.strip, cells[len(header) :])):
-            raise DataError(
-                f"{name}, row {number} has {len(cells)} cells and the header {len(header)}: "
-                f"put a cell that holds '{delimiter}' in quotation marks"
-            )
-        found = (cells[place].strip() if place < len(cells) else "" for place in places)
+        found = (cells[place] for place in places)
         rows.append(Row(number, dict(zip(columns, found, strict=True))))
     return rows
+
+
+def header_and_records(
+    text: str, name: str, delimiter: str
+) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """Return the first row, and line and cells of each row below that is not empty.
+
+    Cells are without spaces around, and each row has as many as the header: missing ones at its
+    end are empty strings.
+
+    Raises
+    ------
+    DataError
+        When a row cannot be told from the next one or has more cells than the header; for rows
+        below the header, when they are read.
+    """
+    records = _records(text, name, delimiter)
+    _, header = next(records, (1, []))
+    return header, _of_width(records, len(header), name, delimiter)
+
+
+def _of_width(
+    records: Iterator[tuple[int, list[str]]], width: int, name: str, delimiter: str
+) -> Iterator[tuple[int, list[str]]]:
+    for number, cells in records:
+        if any(map(str.strip, cells[width:])):
+            raise DataError(
+                f"{name}, row {number} has {len(cells)} cells and the header {width}: "
+                f"put a cell that holds '{visible(delimiter)}' in quotation marks"
+            )
+        found = [*map(str.strip, cells[:width])]
+        yield number, found + [""] * (width - len(found))
 
 
 def has_columns(start: bytes, columns: Collection[str]) -> bool:
     """Tell whether a file that begins with ``start`` has ``columns``, whatever separates them."""
     text = start.decode("utf-16" if start.startswith(_UTF_16) else "utf-8-sig", "replace")
-    return any(_has(text, columns, delimiter) for delimiter in _SEPARATORS)
+    return any(_has(text, columns, delimiter) for delimiter in SEPARATORS)
 
 
 def _has(text: str, columns: Collection[str], delimiter: str) -> bool:
@@ -115,11 +176,18 @@ def _has(text: str, columns: Collection[str], delimiter: str) -> bool:
         cells = next(csv.reader([first], delimiter=delimiter), [])
     except csv.Error:
         return False
-    return {*map(_column, columns)} <= {*map(_column, cells)}
+    return {*map(column_key, columns)} <= {*map(column_key, cells)}
 
 
-def _column(name: str) -> str:
+def column_key(name: str) -> str:
+    """Return the name of a column in its one spelling and without capitals."""
     return one_spelling(name).casefold()
+
+
+def listed(header: Collection[str]) -> str:
+    """Return the names of columns for a message, cut where they are many."""
+    names = visible(", ".join(cell.strip() for cell in header)) or "none"
+    return names if len(names) <= _LONGEST else f"{names[: _LONGEST - 1]}…"
 
 
 def _records(text: str, name: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -139,9 +207,14 @@ def _records(text: str, name: str, delimiter: str) -> Iterator[tuple[int, list[s
                 f"{name}, row {number}: a quotation mark opens a cell that ends in line "
                 f"{reader.line_num} and takes in the rows between; remove it or close the cell"
             )
-        if any(map(str.strip, cells)) and not (number == 1 and _HINT.fullmatch(",".join(cells))):
+        if any(map(str.strip, cells)) and not (number == 1 and _is_hint(cells, delimiter)):
             width = width or len(cells)
             yield number, cells
+
+
+def _is_hint(cells: list[str], delimiter: str) -> bool:
+    """Tell whether a row is the line in which Excel is told what separates the cells."""
+    return _HINT.fullmatch(delimiter.join(cells)) is not None
 
 
 def _reason(error: csv.Error) -> str:
@@ -170,27 +243,25 @@ def _places(
     header: list[str], columns: Collection[str], text: str, name: str, delimiter: str
 ) -> list[int]:
     """Return where each of ``columns`` stands in the header."""
-    found = [*map(_column, header)]
+    found = [*map(column_key, header)]
     places = []
     for column in columns:
-        count = found.count(_column(column))
+        count = found.count(column_key(column))
         if count > 1:
             raise DataError(f"{name} has {count} columns '{column}'; keep the right one")
         if not count:
             raise DataError(_missing(header, columns, text, name, delimiter))
-        places.append(found.index(_column(column)))
+        places.append(found.index(column_key(column)))
     return places
 
 
 def _missing(
     header: list[str], columns: Collection[str], text: str, name: str, delimiter: str
 ) -> str:
-    for other, word in _SEPARATORS.items():
+    for other, word in SEPARATORS.items():
         if other != delimiter and _has(text, columns, other):
             return (
-                f"{name}: its cells are separated by {word}, and {_SEPARATORS[delimiter]} are "
+                f"{name}: its cells are separated by {word}, and {SEPARATORS[delimiter]} are "
                 "read; save it again with those"
             )
-    listed = visible(", ".join(cell.strip() for cell in header)) or "none"
-    shown = listed if len(listed) <= _LONGEST else f"{listed[: _LONGEST - 1]}…"
-    return f"{name} must have the columns {', '.join(columns)}; it has {shown}"
+    return f"{name} must have the columns {', '.join(columns)}; it has {listed(header)}"

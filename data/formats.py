@@ -1,5 +1,6 @@
 """Recognition of a file's format by its name or its first bytes."""
 
+from data.dicom import NEEDS_EXTRA, is_available
 from data.schema import FORMAT, NO_IMAGE
 
 #: Endings of the formats that are read, in small letters. A file is read by its content: an ending
@@ -9,10 +10,15 @@ IMAGE_SUFFIXES = (
     ".webp",
 )  # fmt: skip
 
+#: Endings of DICOM, which is read where the extra ``dicom`` is installed.
+DICOM_SUFFIXES = (".dcm", ".dic", ".dicom", ".ima")
+#: The list of the files of a DICOM medium, itself a DICOM file.
+_DICOM_DIRECTORY = "dicomdir"
+
 #: Endings of image formats that are not read: of medicine, cameras, whole slides and arrays.
 _OTHER_FORMATS = {
     "AVIF": (".avif", ".avifs"),
-    "DICOM": (".dcm", ".dic", ".dicom", ".ima"),
+    "DICOM": DICOM_SUFFIXES,
     "HEIF": (".heic", ".heif", ".hif"),
     "JPEG 2000": (".j2c", ".j2k", ".jp2", ".jpc", ".jpf", ".jpx"),
     "JPEG XL": (".jxl",),
@@ -46,8 +52,10 @@ _NOT_READ = {
     b"\0\0\0\x0cjP  ": "JPEG 2000", b"\xff\x4f\xff\x51": "JPEG 2000", b"\x93NUMPY": "NumPy",
     b"%PDF": "PDF", b"%!PS": "PostScript", b"8BPS": "Photoshop", b"\0\0\0\x0cJXL ": "JPEG XL",
 }  # fmt: skip
-#: DICOM begins with 128 bytes of anything. HEIF and AVIF name themselves behind a length.
+#: DICOM begins with 128 bytes of anything, or in old files with an element of group 8. HEIF and
+#: AVIF name themselves behind a length.
 _DICOM_PLACE, _DICOM = 128, b"DICM"
+_OLD_DICOM = (b"\x08\0\0\0", b"\x08\0\x05\0", b"\x08\0\x08\0", b"\x08\0\x16\0")
 _BRANDS = {b"avi": "AVIF", b"hei": "HEIF", b"hev": "HEIF", b"mif": "HEIF"}
 #: Bytes by which a format is known.
 FIRST_BYTES = _DICOM_PLACE + len(_DICOM)
@@ -58,9 +66,27 @@ def is_image(path: str) -> bool:
     return path.lower().endswith(IMAGE_SUFFIXES)
 
 
+def is_dicom_name(path: str) -> bool:
+    """Tell whether the ending of a name is that of DICOM, in any case."""
+    return path.lower().endswith(DICOM_SUFFIXES)
+
+
+def may_be_dicom(path: str) -> bool:
+    """Tell whether only the first bytes of a file can say that it is DICOM."""
+    name = path.rpartition("/")[2]
+    return not has_ending(name) and name.lower() != _DICOM_DIRECTORY
+
+
+def is_dicom(content: bytes) -> bool:
+    """Tell whether the first bytes of a file are those of DICOM."""
+    return content[_DICOM_PLACE:FIRST_BYTES] == _DICOM or content.startswith(_OLD_DICOM)
+
+
 def left_out_by_name(path: str) -> tuple[str, str]:
     """Return the kind of reject and the reason for a file that no layout takes for an image."""
     name = path.rpartition("/")[2].lower()
+    if name == _DICOM_DIRECTORY:
+        return NO_IMAGE, "the list of the files of a DICOM medium"
     if name.endswith(_OTHER_SUFFIXES):
         longest = max((s for s in _OTHER_SUFFIXES if name.endswith(s)), key=len)
         return FORMAT, _not_read(_FORMAT_OF_SUFFIX[longest])
@@ -99,7 +125,7 @@ def refusal(content: bytes) -> str:
 
 def other_format(content: bytes) -> str | None:
     """Return the format that is not read by its first bytes, None for others."""
-    if content[_DICOM_PLACE:FIRST_BYTES] == _DICOM:
+    if is_dicom(content):
         return "DICOM"
     if content[4:8] == b"ftyp":
         return _BRANDS.get(content[8:11])
@@ -117,4 +143,6 @@ def _by_first_bytes(content: bytes, known: dict[bytes, str]) -> str | None:
 
 
 def _not_read(name: str) -> str:
+    if name == "DICOM" and not is_available():
+        return NEEDS_EXTRA
     return f"{name} is not read: save it as PNG or TIFF"

@@ -13,7 +13,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from data import libtiff
 from data.depth import NoFixedRange, bits_of_colour, from_16_bits, is_deep
-from data.formats import refusal
+from data.dicom import is_available
+from data.dicom_pixels import NotUsable, read_pixels
+from data.formats import is_dicom, refusal
 from data.jpeg import Damaged, Unchecked, decode_strictly
 from data.pages import BrokenPages, choose_page, has_several
 from data.wholeness import damage
@@ -59,6 +61,7 @@ DAMAGED = "damaged image: "
 REPAIRED = "repaired"
 UNCHECKED = "unchecked"
 SEVERAL = "several"
+NARROW = "narrow"
 
 
 class UnreadableImage(Exception):  # noqa: N818 - named after what it says of the file
@@ -75,7 +78,7 @@ class Decoded:
 
     #: uint8, shape (height, width, channels).
     pixels: np.ndarray
-    #: Some of ``REPAIRED``, ``UNCHECKED`` and ``SEVERAL``.
+    #: Some of ``REPAIRED``, ``UNCHECKED``, ``SEVERAL`` and ``NARROW``.
     remarks: tuple[str, ...]
     #: Bits that the largest value of a 16-bit image needs, None for an image of 8 bits.
     bits: int | None
@@ -106,7 +109,8 @@ def decode_file(
     whatever its own proportions are: nothing is cut off and nothing is added. Transparent pixels
     become black, the ground on which segmented cells lie; 16-bit grey is scaled to 8 bits as
     `data.depth.from_16_bits` says. Of several frames the first is taken, and of the pages of a TIFF
-    the largest.
+    the largest. DICOM is decoded as `data.dicom_pixels.read_pixels` says, where the extra
+    ``dicom`` is installed; a file of several frames is refused.
 
     Checksums and the decoder's warnings are looked at as far as a format has them: PNG has a
     checksum for each chunk, deflated TIFF one for each strip; libjpeg warns of data that do not
@@ -115,7 +119,7 @@ def decode_file(
     Parameters
     ----------
     content
-        The whole file, in one of `FORMATS`.
+        The whole file, in one of `FORMATS` or DICOM.
     height, width
         Size in pixels of the result.
     color
@@ -169,7 +173,7 @@ def _reasons(content: bytes) -> Iterator[None]:
         raise
     except UnidentifiedImageError:
         raise UnreadableImage(refusal(content)) from None
-    except NoFixedRange as error:
+    except (NoFixedRange, NotUsable) as error:
         raise UnreadableImage(str(error)) from None
     except Image.DecompressionBombError:
         raise UnreadableImage(f"more than {MAX_IMAGE_PIXELS:,} pixels") from None
@@ -192,6 +196,8 @@ class _File:
 
     def image(self, side: int) -> Image.Image:
         """Return the image in its colour mode; a large JPEG no smaller than ``side``."""
+        if is_dicom(self._content) and is_available():
+            return self._from_dicom()
         image = self._opened()
         if (found := damage(image, self._content)) is not None:
             self._notice_damage(found)
@@ -216,6 +222,14 @@ class _File:
                 "cut the image into parts"
             )
         return image
+
+    def _from_dicom(self) -> Image.Image:
+        found = read_pixels(self._content, MAX_IMAGE_PIXELS)
+        self.bits = found.bits
+        if found.is_narrow:
+            self.remarks.append(NARROW)
+        image = Image.fromarray(found.values)
+        return image if self._mode in (None, image.mode) else image.convert(self._mode)
 
     def _choose_page(self, image: Image.Image) -> None:
         try:

@@ -231,7 +231,7 @@ def _note_on_split(manifest: SplitManifest, before: SplitManifest | None, unit: 
 def _cut_into_chunks(plan: _Plan, config: DataConfig, output: str) -> Iterator[Chunk]:
     """Yield one chunk for each file; the files of a split are equally long."""
     size = ImageSize(config.image.height, config.image.width, config.image.color)
-    made_by = recipe(size, config.damaged)
+    made_by = recipe(size, config.damaged, holds_dicom=plan.index.holds_dicom)
     limit = max(1, min(FILE_ROWS, FILE_BYTES // size.bytes))
     sized = plan.rows.select(_CHUNK_COLUMNS).append_column(
         "source_bytes", plan.index.bytes_of(plan.rows.column("path"))

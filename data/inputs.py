@@ -8,6 +8,7 @@ from PIL import __version__ as pillow_version
 from simplejpeg import __version__ as simplejpeg_version
 
 from data.config import DataConfig
+from data.dicom import versions
 from data.images import DECODING_RULES
 from data.layouts import Index
 from data.rejects import of_kinds
@@ -24,6 +25,8 @@ def inputs_digest(index: Index, config: DataConfig) -> str:
     split manifest, the decoders' versions and the rules of decoding count as inputs too.
     """
     decoders = f"pillow {pillow_version}, simplejpeg {simplejpeg_version}, rules {DECODING_RULES}"
+    if index.holds_dicom:
+        decoders += f", {versions()}"
     digest = hashlib.sha256(f"{decoders}\0".encode())
     for table in (index.table, of_kinds(index.rejects, (FORMAT, UNUSED, SET_ASIDE, NO_IMAGE))):
         for column in table.columns:

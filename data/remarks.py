@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from data.images import REPAIRED, SEVERAL, UNCHECKED
+from data.images import NARROW, REPAIRED, SEVERAL, UNCHECKED
 
 #: Columns of a prepared data set that hold it.
 NOTED = ("remarks", "bits")
@@ -12,6 +12,8 @@ _WORDS = {
     REPAIRED: "Damaged images that were taken as the decoder repaired them",
     UNCHECKED: "JPEG files of a rare chroma sampling, which were not checked for damage",
     SEVERAL: "Files of several images, of which the first was taken, or the largest page of a TIFF",
+    NARROW: "DICOM files without a window that use less than a quarter of the range of their "
+    "BitsStored, and have few grey levels",
 }
 #: Cameras deliver 10 to 14 bits in files of 16; a set that uses 15 is a little dark at most.
 _MOST_CAMERA_BITS = 14
@@ -49,7 +51,7 @@ class Remarks:
                 f"The {self.deep_images:,} images of 16 bits use {self.deep_bits} of them: no "
                 f"value is above {2**self.deep_bits - 1:,}. Scaled by the full range they have "
                 f"{levels} of 256 grey levels; save them scaled to 16 bits, or with their range in "
-                "the TIFF tag MaxSampleValue."
+                "the TIFF tag MaxSampleValue or in a window of DICOM."
             )
         return notes
 

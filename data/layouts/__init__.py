@@ -1,21 +1,34 @@
 """The ways in which images, classes and patients lie in folders, recognised by looking."""
 
 from collections import Counter
+from dataclasses import replace
 
+from data.any_table import workbook
 from data.config import DataConfig
+from data.dicom import NEEDS_EXTRA, is_available
 from data.errors import DataError
 from data.formats import IMAGE_SUFFIXES
 from data.layouts.base import Index, Layout, Listing, list_source
 from data.layouts.c_nmc import CNmc
 from data.layouts.csv_table import CsvTable
+from data.layouts.dicom import DicomFolders
 from data.layouts.folders import Folders
 from data.layouts.ham10000 import Ham10000
+from data.layouts.label_tables import undecided, unused_table, workbooks
 from data.layouts.malaria import Malaria
+from data.names import visible
 
 __all__ = ["LAYOUTS", "Index", "Layout", "read_index"]
 
 #: In the order in which they are tried; the layout that asks least of names comes last.
-LAYOUTS: tuple[Layout, ...] = (CNmc(), Ham10000(), Malaria(), CsvTable(), Folders())
+LAYOUTS: tuple[Layout, ...] = (
+    CNmc(),
+    Ham10000(),
+    Malaria(),
+    CsvTable(),
+    DicomFolders(),
+    Folders(),
+)
 
 
 def read_index(config: DataConfig) -> Index:
@@ -35,11 +48,25 @@ def read_index(config: DataConfig) -> Index:
             f"a group pattern belongs to the layout 'folders'; the layout '{layout.name}' knows "
             "where the patient stands"
         )
-    return layout.read(listing, config)
+    index = layout.read(listing, config)
+    if layout.name in ("folders", "dicom") and config.layout is None:
+        table = unused_table(listing, config)
+        if table is not None:
+            line = (
+                f"the table {visible(table)} was not used for the labels: --labels "
+                f"{listing.uri}/{visible(table)} --label-column NAME uses it"
+            )
+            index = replace(index, reading=(*index.reading, line))
+    if listing.dicom and not is_available():
+        note = f"DICOM files that are left out: {len(listing.dicom):,}. {NEEDS_EXTRA}."
+        index = replace(index, notes=(*index.notes, note))
+    return index
 
 
 def _without_images(source: str, listing: Listing) -> str:
     """Return what is wrong with a folder that holds no image, with what it holds instead."""
+    if listing.dicom and not is_available():
+        return f"{source} holds {len(listing.dicom):,} DICOM files. {NEEDS_EXTRA} --data {source}"
     suffixes = ", ".join(IMAGE_SUFFIXES)
     found = Counter(listing.why_no_image(path)[1] for path in listing.files)
     instead = "; ".join(f"{reason} ({number:,} files)" for reason, number in found.most_common(3))
@@ -47,6 +74,9 @@ def _without_images(source: str, listing: Listing) -> str:
 
 
 def _choose(listing: Listing, config: DataConfig) -> Layout:
+    if config.labels is not None:
+        _refuse_labels_against(listing, config)
+        return next(known for known in LAYOUTS if known.name == "csv")
     if config.layout is not None:
         layout = next(known for known in LAYOUTS if known.name == config.layout)
         # Class folders are what any folder can be: the layout itself says what it misses.
@@ -61,5 +91,22 @@ def _choose(listing: Listing, config: DataConfig) -> Layout:
     for layout in LAYOUTS:
         if layout.recognises(listing, config):
             return layout
+    if (reason := undecided(listing, config)) is not None:
+        raise DataError(reason)
+    if found := workbooks(listing):
+        raise DataError(workbook(f"{listing.uri}/{found[0]}"))
     expected = "\n".join(f"  {layout.name}: {layout.expects}" for layout in LAYOUTS)
     raise DataError(f"{config.source} fits no layout known here:\n{expected}")
+
+
+def _refuse_labels_against(listing: Listing, config: DataConfig) -> None:
+    """Refuse a table of labels beside a source or a layout that needs none."""
+    if config.layout not in (None, "csv"):
+        raise DataError(
+            f"--labels is a table of the layout 'csv', and --layout names '{config.layout}': leave "
+            "one of them out"
+        )
+    if listing.table is not None:
+        raise DataError(
+            f"{config.source} is a table itself: name the folder of the images beside --labels"
+        )

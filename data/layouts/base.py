@@ -14,15 +14,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import fs
 
+from data.any_table import TABLE_SUFFIXES, WORKBOOK_SUFFIXES, workbook
 from data.config import DataConfig, LayoutName, Unit
 from data.delimited import Row, read_rows
+from data.dicom import is_available
 from data.errors import DataError
 from data.formats import (
     FIRST_BYTES,
     has_ending,
+    is_dicom,
+    is_dicom_name,
     is_image,
     left_out_by_content,
     left_out_by_name,
+    may_be_dicom,
 )
 from data.left_out import left_out_folder, why_left_out
 from data.names import one_spelling
@@ -32,6 +37,7 @@ from data.rejects import table_of
 from data.schema import HIDDEN, INDEX_SCHEMA, NOTICE, SET_ASIDE, UNUSED
 from data.storage import locate, read_bytes
 from data.synthetic import NOTICE_FILE
+from data.values import values_of
 from data.walk import files_below
 
 _NO_TEXT = "its name is no UTF-8 text: rename it"
@@ -66,8 +72,24 @@ class Listing:
 
     @cached_property
     def images(self) -> list[str]:
-        """The files that are images by their suffix, in any case."""
-        return [*filter(is_image, self.files)]
+        """The files that are images by their suffix, in any case, and the DICOM files."""
+        if not self.dicom or not is_available():
+            return [*filter(is_image, self.files)]
+        return [path for path in self.files if is_image(path) or path in self.dicom]
+
+    @cached_property
+    def dicom(self) -> frozenset[str]:
+        """The DICOM files by their suffix, and on this machine those that have none by content."""
+        found = {path for path in self.files if is_dicom_name(path)}
+        if isinstance(self.filesystem, fs.LocalFileSystem):
+            unclear = filter(may_be_dicom, self.files)
+            found.update(path for path in unclear if is_dicom(self._first_bytes(path)))
+        return frozenset(found)
+
+    def _first_bytes(self, path: str) -> bytes:
+        with suppress(OSError), open(f"{self.root}/{path}", "rb") as stream:  # noqa: PTH123
+            return stream.read(FIRST_BYTES)
+        return b""
 
     def why_no_image(self, path: str) -> tuple[str, str]:
         """Return the kind of reject and the reason for a file that is not among ``images``.
@@ -78,10 +100,9 @@ class Listing:
         if not has_ending(path.rpartition("/")[2]) and isinstance(
             self.filesystem, fs.LocalFileSystem
         ):
-            with suppress(OSError), open(f"{self.root}/{path}", "rb") as stream:  # noqa: PTH123
-                found = left_out_by_content(stream.read(FIRST_BYTES))
-                if found is not None:
-                    return found
+            found = left_out_by_content(self._first_bytes(path))
+            if found is not None and path.rpartition("/")[2].lower() != "dicomdir":
+                return found
         return left_out_by_name(path)
 
     def tables(self) -> list[str]:
@@ -120,6 +141,11 @@ class Index:
     #: What the source was taken to be and how to say otherwise: two or three lines for the
     #: terminal; empty where the layout leaves no choice.
     reading: tuple[str, ...] = ()
+
+    @cached_property
+    def holds_dicom(self) -> bool:
+        """Whether an image may be a DICOM file: one without the ending of another format."""
+        return not all(is_image(path) for path in values_of(self.table.column("path")))
 
     def bytes_of(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
         """Return the bytes of the files at ``paths``, null where there is none below ``root``."""
@@ -245,7 +271,7 @@ class IndexBuilder:
         for path in listing.files:
             if path in known:
                 continue
-            if is_image(path):
+            if is_image(path) or (path in listing.dicom and is_available()):
                 yield path, f"is not used by the layout '{layout}'", SET_ASIDE
             elif path.rpartition("/")[2] == NOTICE_FILE:
                 yield path, "says that the images are synthetic", NOTICE
@@ -264,7 +290,7 @@ class IndexBuilder:
 
 
 def list_source(uri: str) -> Listing:
-    """List all files below ``uri``, or below the folder of the CSV file that it names.
+    """List all files below ``uri``, or below the folder of the table that it names.
 
     Raises
     ------
@@ -278,8 +304,10 @@ def list_source(uri: str) -> Listing:
         if source.type == fs.FileType.NotFound:
             raise DataError(f"{uri}: there is no such folder")
         if source.type == fs.FileType.File:
-            if not root.lower().endswith(".csv"):
-                raise DataError(f"{uri} is a file; give a folder with images or a CSV file")
+            if root.lower().endswith(WORKBOOK_SUFFIXES):
+                raise DataError(workbook(uri))
+            if not root.lower().endswith(TABLE_SUFFIXES):
+                raise DataError(f"{uri} is a file; give a folder with images or a table (CSV, TSV)")
             root, _, table = root.rpartition("/")
         found = _sorted_files(_files_below(filesystem, root))
     except (OSError, pa.ArrowInvalid) as error:
@@ -347,10 +375,13 @@ def _name(name: str) -> str:
 
 
 def stem(path: str) -> str:
-    """Return the file name without folder and last suffix, as ``PurePosixPath.stem`` does."""
+    """Return the file name without folder and last suffix, as ``PurePosixPath.stem`` does.
+
+    A number is no suffix: names of DICOM files are unique identifiers of numbers and dots.
+    """
     name = path.rpartition("/")[2]
     dot = name.rfind(".")
-    return name[:dot] if 0 < dot < len(name) - 1 else name
+    return name[:dot] if 0 < dot < len(name) - 1 and not name[dot + 1 :].isdigit() else name
 
 
 def suffix(path: str) -> str:
@@ -361,6 +392,6 @@ def suffix(path: str) -> str:
 def without_suffix(path: str) -> str:
     """Return the path without its last suffix."""
     if "//" in path or "./" in path:
-        return str(PurePosixPath(path).with_suffix(""))
+        path = str(PurePosixPath(path))
     folder, slash, name = path.rpartition("/")
     return f"{folder}{slash}{stem(name)}"

@@ -1,113 +1,227 @@
-"""A CSV file ``path,label,group``, for images that lie in no layout known here."""
+"""A table of images, labels and groups, for images that lie in no layout known here."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pyarrow.compute as pc
 
 from data.config import DataConfig, LayoutName
-from data.delimited import Row, has_columns
+from data.delimited import SEPARATORS
 from data.errors import DataError
 from data.layouts.base import Index, IndexBuilder, Listing, without_suffix
-from data.layouts.table_files import TableFiles
-from data.names import one_spelling
+from data.layouts.dicom import read_patients
+from data.layouts.label_tables import LabelTable, named_tables, tables_beside
+from data.layouts.table_columns import OPTIONS, label_of
+from data.names import one_spelling, visible
 
-COLUMNS = ("path", "label", "group")
-#: Bytes of a table in which its header is looked for.
-_HEADER_BYTES = 4096
 #: Numbers of rows in a note.
 _ROWS_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What a row says of an image."""
+
+    table: str
+    number: int
+    name: str
+    label: str
+    #: Empty where the table has a column of groups and the row says nothing there.
+    group: str
+    fold: str
+    #: Whether the row has all that the table's columns promise.
+    complete: bool
 
 
 class CsvTable:
     """The layout ``csv``."""
 
     name: LayoutName = "csv"
-    expects = "a CSV file with the columns path,label,group, or a folder that holds one"
+    expects = (
+        "a table (CSV, TSV) with columns such as path,label,patient, or a folder that holds one "
+        "with the images"
+    )
 
     def recognises(self, listing: Listing, config: DataConfig) -> bool:
-        """Tell whether a CSV file was named or one at the top has the columns."""
-        return listing.table is not None or bool(_fitting(listing))
+        """Tell whether a table was named or one beside the images knows them."""
+        if listing.table is not None or config.labels is not None:
+            return True
+        return bool(tables_beside(listing, config))
 
     def read(self, listing: Listing, config: DataConfig) -> Index:
-        """Take every row whose image exists; paths start at the CSV file's folder.
+        """Take every row whose image exists; paths start at the source or at the table's folder.
 
         An image below the folder that no row names is a reject, as is a row without an image. A
         row that says nothing new of an image is a reject under its number.
         """
-        tables = _fitting(listing) if listing.table is None else [listing.table]
-        if len(tables) != 1:
-            found = ", ".join(tables) or "none"
-            raise DataError(
-                f"{listing.uri} must hold one CSV file with the columns {','.join(COLUMNS)}; "
-                f"found {found}"
-            )
-        table = tables[0]
-        rows = listing.read_rows(table, COLUMNS)
-        files = TableFiles(listing)
-        path_of = files.find(row["path"] for row in rows)
-        placed = [(path_of.get(row["path"]), row) for row in rows]
-        _refuse_contradictions(f"{listing.uri}/{table}", placed)
+        tables = named_tables(listing, config) or tables_beside(listing, config)
+        _refuse_mixed_units(tables)
         builder, taken = IndexBuilder(), set[str]()
-        missing, incomplete = [], []
-        for path, row in placed:
-            if not all(row.cells.values()):
-                incomplete.append((path, row.number))
+        notes: list[str] = []
+        placed = [row for table in tables for row in _placed(table, notes)]
+        _refuse_contradictions(listing.uri, placed)
+        has_group = tables[0].columns.group is not None
+        unit = tables[0].columns.unit
+        patients = read_patients(listing, [p for p, *_ in placed if p] if not has_group else [])
+        if patients.names:
+            unit = patients.unit
+        notes += patients.notes
+        incomplete: list[tuple[str | None, _Row]] = []
+        for path, row, reason in placed:
+            place = f"{row.table}, row {row.number}"
+            if not row.complete:
+                incomplete.append((path, row))
             elif path is None:
-                builder.reject(
-                    files.relative(row["path"]), f"is listed in {table} and was not found"
-                )
-                missing.append(row.number)
+                builder.reject(reason[0] or place, reason[1])
             elif path in taken:
-                builder.reject(f"{table}, row {row.number}", "names an image a second time")
+                builder.reject(place, "names an image a second time")
+            elif path in patients.problems:
+                builder.reject(path, patients.problems[path])
+                taken.add(path)
             else:
                 taken.add(path)
+                image_id = without_suffix(path)
                 builder.add(
                     path,
-                    image_id=without_suffix(path),
-                    class_name=row["label"],
-                    patient_id=row["group"],
+                    image_id=image_id,
+                    class_name=row.label,
+                    patient_id=row.group if has_group else patients.names.get(path, image_id),
+                    fold=row.fold,
                 )
-        for path, number in incomplete:
+        missing_part = "label or group" if has_group else "label"
+        for path, row in incomplete:
             known = path is not None and path not in taken
             builder.reject(
-                str(path) if known else f"{table}, row {number}",
-                f"has a row in {table} without label or group" if known else "is incomplete",
+                str(path) if known else f"{row.table}, row {row.number}",
+                f"has a row in {row.table} without {missing_part}" if known else "is incomplete",
             )
             taken.add(str(path))
+        names = " or ".join(table.name for table in tables)
         for path in sorted({*listing.images} - taken):
-            builder.reject(path, f"has no row in {table}")
-        return builder.finish(self.name, listing, _notes(table, missing))
+            builder.reject(path, f"has no row in {names}")
+        index = builder.finish(self.name, listing, notes, unit=unit)
+        return replace(index, reading=_reading(tables, index))
 
 
-def _notes(table: str, missing: Sequence[int]) -> list[str]:
-    if not missing:
+_Placed = tuple[str | None, _Row, tuple[str, str]]
+
+
+def _placed(table: LabelTable, notes: list[str]) -> list[_Placed]:
+    """Return path, row and, where there is no path, what to say of it; add to ``notes``."""
+    rows = _rows(table)
+    path_of = table.files.find(row.name for row in rows)
+    found: list[_Placed] = []
+    missing: list[int] = []
+    ambiguous: list[int] = []
+    for row in rows:
+        path = path_of.get(row.name)
+        several = table.files.ambiguous.get(row.name)
+        reason = (table.files.relative(row.name), f"is listed in {table.name} and was not found")
+        if several is not None:
+            reason = (f"{table.name}, row {row.number}", _several(row.name, several))
+        if path is None and row.complete:
+            (missing if several is None else ambiguous).append(row.number)
+        found.append((path, row, reason))
+    notes += [*table.table.notes, *table.columns.notes]
+    notes += _notes(f"Rows of {table.name} whose file is not there", missing)
+    notes += _notes(
+        f"Rows of {table.name} that name several files, which the folder would tell apart",
+        ambiguous,
+    )
+    if table.files.moved:
+        name, path = min(table.files.moved.items())
+        notes.append(
+            f"Rows of {table.name} whose file was found in another folder by its name: "
+            f"{len(table.files.moved):,} (for example {visible(name)!r} is {path!r})."
+        )
+    return found
+
+
+def _rows(table: LabelTable) -> list[_Row]:
+    columns, label = table.columns, label_of(table.table, table.columns)
+    rows = []
+    for number, cells in table.table.rows():
+        name, class_name = cells[columns.path], label(cells)
+        group = "" if columns.group is None else cells[columns.group]
+        fold = table.part if columns.part is None else cells[columns.part]
+        complete = bool(name and class_name and (group or columns.group is None))
+        rows.append(_Row(table.name, number, name, class_name, group, fold, complete))
+    return rows
+
+
+def _several(name: str, paths: Sequence[str]) -> str:
+    return (
+        f"names {visible(name)}, which may be {len(paths)} files ({paths[0]} and {paths[1]}): "
+        "write the folder too"
+    )
+
+
+def _notes(what: str, numbers: Sequence[int]) -> list[str]:
+    if not numbers:
         return []
-    shown = ", ".join(map(str, missing[:_ROWS_SHOWN]))
-    more = f" and {len(missing) - _ROWS_SHOWN:,} more" if len(missing) > _ROWS_SHOWN else ""
-    word = "row" if len(missing) == 1 else "rows"
-    return [f"Rows of {table} whose file is not there: {len(missing):,} ({word} {shown}{more})."]
+    shown = ", ".join(map(str, numbers[:_ROWS_SHOWN]))
+    more = f" and {len(numbers) - _ROWS_SHOWN:,} more" if len(numbers) > _ROWS_SHOWN else ""
+    word = "row" if len(numbers) == 1 else "rows"
+    return [f"{what}: {len(numbers):,} ({word} {shown}{more})."]
 
 
-def _refuse_contradictions(table: str, placed: Sequence[tuple[str | None, Row]]) -> None:
+def _refuse_mixed_units(tables: Sequence[LabelTable]) -> None:
+    units = {table.columns.unit: table.name for table in tables}
+    if len(units) > 1:
+        (unit, name), (other, second) = [*units.items()][:2]
+        raise DataError(
+            f"{name} groups images by {unit} and {second} by {other}: name the columns with "
+            "--group-column, or one of the tables with --labels"
+        )
+
+
+def _refuse_contradictions(uri: str, placed: Sequence[_Placed]) -> None:
     """Raise DataError for an image with two labels or patients: no program knows the true one."""
-    said: dict[str, tuple[str, str, int]] = {}
-    for path, row in placed:
-        if not (path and all(row.cells.values())):
+    said: dict[str, tuple[tuple[str, ...], _Row]] = {}
+    for path, row, _ in placed:
+        if path is None or not row.complete:
             continue  # a reject
-        found = one_spelling(row["label"]), one_spelling(row["group"])
-        *first, number = said.setdefault(path, (*found, row.number))
-        if [*found] != first:
+        names = (one_spelling(row.label), *([one_spelling(row.group)] if row.group else []))
+        first, before = said.setdefault(path, (names, row))
+        if names != first:
+            is_elsewhere = row.table.startswith("/") or "://" in row.table
+            place = row.table if is_elsewhere else f"{uri}/{row.table}"
+            numbers = f"{before.number} and {row.number}"
+            if before.table != row.table:
+                numbers = f"row {before.number} of {before.table} and row {row.number}"
             raise DataError(
-                f"{table} has two different rows for {path}, {number} and {row.number}: label and "
-                f"group {' and '.join(first)}, then {' and '.join(found)}; keep the right one"
+                f"{place} has two different rows for {path}, {numbers}: "
+                f"{'label and group' if row.group else 'label'} {' and '.join(first)}, then "
+                f"{' and '.join(names)}; keep the right one"
             )
 
 
-def _fitting(listing: Listing) -> list[str]:
-    """CSV files at the top of the folder whose first line names the three columns."""
-    found = []
-    for path in listing.tables():
-        if "/" in path:
-            continue
-        with listing.filesystem.open_input_stream(f"{listing.root}/{path}") as stream:
-            if has_columns(stream.read(_HEADER_BYTES), COLUMNS):
-                found.append(path)
-    return found
+def _reading(tables: Sequence[LabelTable], index: Index) -> tuple[str, ...]:
+    """Return what the tables were taken to be, and how to say otherwise."""
+    columns, header = tables[0].columns, [visible(name) for name in tables[0].table.header]
+    names = " and ".join(table.name for table in tables)
+    separator = SEPARATORS[tables[0].table.separator]
+    label = ", ".join(f"'{header[place]}'" for place in columns.label[:3])
+    if len(columns.label) > 1:
+        more = ", …" if len(columns.label) > 3 else ""
+        label = f"the 1 in {len(columns.label)} columns ({label}{more})"
+    number = {
+        name: pc.count_distinct(index.table.column(name)).as_py()
+        for name in ("class_name", "patient_id")
+    }
+    group = ", group PatientID of DICOM" if index.unit != "image" else ""
+    if columns.group is not None:
+        group = f", group '{header[columns.group]}'"
+    groups = "" if index.unit == "image" else f"{number['patient_id']:,} {index.unit}s, "
+    lines = [
+        f"read as table{'s' if len(tables) > 1 else ''} {names} ({separator}): "
+        f"path '{header[columns.path]}', label {label}{group}; {number['class_name']} classes, "
+        f"{groups}{index.table.num_rows:,} images"
+    ]
+    if index.unit == "image":
+        lines.append(
+            "no column names the patient: each image counts as a group of its own, and images of "
+            "one patient may stand on both sides of the split; --group-column names the column"
+        )
+    lines.append(f"other columns: {OPTIONS.replace(' and ', ', ')}")
+    return tuple(lines)

@@ -1,14 +1,18 @@
-"""The files that the cells of a table mean, however their names are encoded."""
+"""The files that the cells of a table mean, however their names are written."""
 
 import posixpath
+import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
 from pyarrow import fs
 
-from data.layouts.base import Listing
+from data.layouts.base import Listing, stem
 from data.names import one_spelling
+
+#: The drive of an absolute path of Windows.
+_DRIVE = re.compile(r"[a-z]:(?=/)", re.IGNORECASE)
 
 
 class TableFiles:
@@ -17,32 +21,97 @@ class TableFiles:
     A name means the file of just this name. Where there is none, it means the one file whose name
     only its encoding or, failing that, capitals tell apart: macOS writes ``ä`` as two characters
     in names of files, and Windows takes ``A.PNG`` for ``a.png`` and separates folders by
-    backslashes.
+    backslashes. Where there is none either, it means the one image whose file name, with or without
+    its ending, is the last part of the name: tables are made before images are moved to other
+    folders or machines.
+
+    Parameters
+    ----------
+    listing
+        The files.
+    folder
+        The table's folder: a path below the listing's folder, an absolute path or a URI.
     """
 
-    def __init__(self, listing: Listing) -> None:
+    def __init__(self, listing: Listing, folder: str = "") -> None:
         self._listing = listing
+        self._folder = folder
         self._listed = {*listing.files}
+        #: Name -> the images that it may mean, where these are several.
+        self.ambiguous: dict[str, list[str]] = {}
+        #: Names in whose folders nothing was found, and the image of the same file name.
+        self.moved: dict[str, str] = {}
 
     def find(self, names: Iterable[str]) -> dict[str, str | None]:
-        """Return name -> path, None where there is no such file.
+        """Return name -> path, None where there is no such file or several may be meant.
 
         A path starts at the listing's folder where the file lies below it, and is absolute
         elsewhere.
         """
+        self.ambiguous, self.moved = {}, {}
         found = {name: self._below(name) for name in names if name}
-        unlisted = [name for name, path in found.items() if path is None]
-        existing = self._existing(sorted({path for n in unlisted for path in self._variants(n)}))
-        for name in unlisted:
-            found[name] = next((path for path in self._variants(name) if path in existing), None)
+        self._ask_for(found, [name for name in _open(found) if _leads_elsewhere(name)])
+        self._by_file_name(found)
+        self._ask_for(found, _open(found))
         return found
 
+    def share(self, names: Iterable[str]) -> float:
+        """Return the share of ``names`` that are files, each another one."""
+        names = [*names]
+        found = {name: self._below(name) for name in names if name}
+        if isinstance(self._listing.filesystem, fs.LocalFileSystem):
+            self._ask_for(found, [name for name in _open(found) if _leads_elsewhere(name)])
+        self._by_file_name(found)
+        return len({*found.values()} - {None}) / max(len(names), 1)
+
+    def _ask_for(self, found: dict[str, str | None], names: list[str]) -> None:
+        """Look for ``names`` where the listing does not reach."""
+        existing = self._existing(sorted({path for n in names for path in self._variants(n)}))
+        for name in names:
+            found[name] = next((path for path in self._variants(name) if path in existing), None)
+
     def _below(self, name: str) -> str | None:
-        path = self.relative(name)
-        if path in self._listed:
-            return path
-        key = _key(self.relative(name.replace("\\", "/")))
-        return self._by_key.get(key) or self._by_small_letters.get(key.casefold())
+        for start in (name, self._from_table(name)):
+            path = self.relative(start)
+            if path in self._listed:
+                return path
+            key = _key(self.relative(start.replace("\\", "/")))
+            known = self._by_key.get(key) or self._by_small_letters.get(key.casefold())
+            if known is not None or not self._folder:
+                return known
+        return None
+
+    def _from_table(self, name: str) -> str:
+        """Return ``name`` as it is where it starts at the table's folder."""
+        return name if "://" in name else posixpath.join(self._folder, name)
+
+    def _by_file_name(self, found: dict[str, str | None]) -> None:
+        """Find what is open by file name alone; an image that is found already is not meant."""
+        taken = {*found.values()}
+        meant: dict[str, list[str]] = {}
+        for name in _open(found):
+            images = self._named(name)
+            if len(images) > 1:
+                self.ambiguous[name] = images
+            elif images and images[0] not in taken:
+                meant.setdefault(images[0], []).append(name)
+        for path, names in meant.items():
+            if len(names) == 1:
+                found[names[0]] = path
+                if "/" in _slashes(names[0]):
+                    self.moved[names[0]] = path
+
+    def _named(self, name: str) -> list[str]:
+        """Return the images of the file name of ``name``: those in the folders most alike."""
+        parts = _parts(name)
+        last = parts[-1]
+        images = self._by_last_part.get(last, []) or self._by_stem.get(last, [])
+        if not images and last.isdigit():  # spreadsheets cut the zeros at the beginning
+            images = self._by_number.get(_number(last), [])
+        if len(images) < 2:
+            return images
+        alike = [_parts_alike(parts[:-1], _parts(path)[:-1]) for path in images]
+        return [path for path, number in zip(images, alike, strict=True) if number == max(alike)]
 
     @cached_property
     def _by_key(self) -> dict[str, str | None]:
@@ -52,6 +121,19 @@ class TableFiles:
     def _by_small_letters(self) -> dict[str, str | None]:
         return _only((_key(path).casefold(), path) for path in self._listing.files)
 
+    @cached_property
+    def _by_last_part(self) -> dict[str, list[str]]:
+        return _grouped((path.rpartition("/")[2], path) for path in self._listing.images)
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        return _grouped((stem(path), path) for path in self._listing.images)
+
+    @cached_property
+    def _by_number(self) -> dict[str, list[str]]:
+        stems = ((stem(path), path) for path in self._listing.images)
+        return _grouped((_number(name), path) for name, path in stems if name.isdigit())
+
     def relative(self, name: str) -> str:
         """Return ``name`` from the listing's folder where it lies below it, else as it is."""
         if "://" in name:
@@ -60,15 +142,18 @@ class TableFiles:
         return path.removeprefix(f"{self._listing.root}/")
 
     def _variants(self, name: str) -> Iterator[str]:
-        path = self.relative(name)
-        yield path
-        if not path.isascii():
-            yield from (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
-        if "\\" in path:
-            yield self.relative(name.replace("\\", "/"))
+        for start in dict.fromkeys((name, self._from_table(name))):
+            path = self.relative(start)
+            yield path
+            if not path.isascii():
+                yield from (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
+            if "\\" in path:
+                yield self.relative(start.replace("\\", "/"))
 
     def _existing(self, paths: list[str]) -> set[str]:
         """Return those of ``paths`` that are files, asking the file system."""
+        if not paths:
+            return set()
         filesystem, root = self._listing.filesystem, self._listing.root
         places = [posixpath.join(root, path) for path in paths]
         try:
@@ -81,6 +166,15 @@ class TableFiles:
         }
 
 
+def _open(found: Mapping[str, str | None]) -> list[str]:
+    return [name for name, path in found.items() if path is None]
+
+
+def _leads_elsewhere(name: str) -> bool:
+    """Tell whether a name may lead out of the listing's folder."""
+    return name.startswith(("/", "..")) or "://" in name or "/../" in name
+
+
 def _only(files: Iterable[tuple[str, str]]) -> dict[str, str | None]:
     """Return key -> file, None where several files have the key."""
     found: dict[str, str | None] = {}
@@ -89,7 +183,39 @@ def _only(files: Iterable[tuple[str, str]]) -> dict[str, str | None]:
     return found
 
 
+def _grouped(images: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return key without capitals -> all images of the key."""
+    found: dict[str, list[str]] = {}
+    for key, path in images:
+        found.setdefault(_key(key).casefold(), []).append(path)
+    return found
+
+
 def _key(path: str) -> str:
     if path.isascii() and path.isprintable() and " " not in path:
         return path
     return "/".join(map(one_spelling, path.split("/")))
+
+
+def _number(digits: str) -> str:
+    return digits.lstrip("0") or "0"
+
+
+def _slashes(name: str) -> str:
+    """Return a name with ordinary slashes, without the drive of Windows."""
+    return _DRIVE.sub("", name.replace("\\", "/"))
+
+
+def _parts(name: str) -> list[str]:
+    """Return folders and file name without capitals."""
+    return [part.casefold() for part in _key(_slashes(name)).split("/")]
+
+
+def _parts_alike(folders: list[str], others: list[str]) -> int:
+    """Return how many of the last folders are the same."""
+    number = 0
+    for one, other in zip(reversed(folders), reversed(others), strict=False):
+        if one != other:
+            break
+        number += 1
+    return number

@@ -180,11 +180,11 @@ def test_csv_rows_that_contradict_each_other_are_refused(tmp_path, second):
         read(tmp_path)
 
 
-def test_csv_with_other_columns_says_which(tmp_path):
+def test_csv_whose_columns_cannot_be_told_says_which_there_are(tmp_path):
     touch(tmp_path, "1.png")
     table = tmp_path / "images.csv"
-    table.write_text("file,class\n1.png,a\n")
-    with pytest.raises(DataError, match=r"path, label, group; it has file, class"):
+    table.write_text("file,age,site\n1.png,40,back\n")
+    with pytest.raises(DataError, match=r"--label-column\. The columns are file, age, site;"):
         read(table)
 
 
