@@ -23,6 +23,7 @@ from experiments.isolation import check_private
 from experiments.observer import Observer
 from experiments.outage import first_line
 from experiments.outbox import OUTBOX, send_waiting
+from experiments.own_data_settings import check_positive_class, read_data
 from experiments.preparation import PreparationJob, prepared_folder
 from experiments.shipping import check_archive
 from experiments.store_address import DEFAULT_URI, VARIABLE, is_from_variable
@@ -32,6 +33,8 @@ from experiments.tracking import Recorder, check_reachable
 #: MLflow's variable for where networks are registered.
 _REGISTRY = "MLFLOW_REGISTRY_URI"
 
+_NONE_BEGUN = "no run had begun and none is recorded"
+
 #: Letters of a log's end that are shown with an error.
 _LONGEST_LOG = 3000
 
@@ -40,6 +43,8 @@ _LONGEST_LOG = 3000
 class Opened:
     """What every run of an experiment needs."""
 
+    #: With the settings that its data have decided.
+    experiment: Experiment
     backends: dict[str, Backend]
     data: PreparedData
     recorder: Recorder
@@ -74,17 +79,19 @@ def opened(experiment: Experiment, work: Path, observer: Observer, records: str)
     check_private(experiment, experiment.prepared or str(work))
     check_reachable(experiment.tracking_uri)
     observer.experiment_starts(experiment, _notes(experiment))
+    try:
+        experiment, lines = read_data(experiment)
+    except (KeyboardInterrupt, SystemExit) as ended:
+        ended.add_note(_NONE_BEGUN)
+        raise
+    observer.data_read(lines)
     recording = _Recording(lambda: Recorder(experiment.tracking_uri, records, experiment.artifacts))
     try:
         data = _prepare(experiment, work, observer, recording.check)
     except (KeyboardInterrupt, SystemExit) as ended:
-        ended.add_note("no run had begun and none is recorded")
+        ended.add_note(_NONE_BEGUN)
         raise
-    if experiment.positive_class not in data.class_names:
-        raise ExperimentError(
-            f"positive_class '{experiment.positive_class}' is none of the data's classes: "
-            f"{', '.join(data.class_names)}"
-        )
+    check_positive_class(experiment, data.class_names)
     observer.data_ready(data)
     recorder = recording.result()
     outbox = work / OUTBOX
@@ -92,7 +99,7 @@ def opened(experiment: Experiment, work: Path, observer: Observer, records: str)
         observer.record_waits(f"sent {len(sent)} earlier records that waited for their server")
     for sentence in tidy(experiment.tracking_uri, work, work / "data", outbox):
         observer.record_waits(sentence)
-    return Opened(backends, data, recorder, outbox)
+    return Opened(experiment, backends, data, recorder, outbox)
 
 
 class _Recording:

@@ -47,7 +47,7 @@ def test_quick_answers_import_nothing_heavy(arguments: list[str]) -> None:
         (["--tracking-uri", "http://127.0.0.1:9", "--backend", "majority"], "does not answer"),
         (["--set", "backend_options.elephas.mod=x", "--backend", "elephas"], "options of elephas"),
         (["--set", "positive_class=sick", "--backend", "majority"], "all, hem"),
-        (["--set", "data.layout=dicom"], "'c-nmc'"),
+        (["--set", "data.layout=dcm"], "'c-nmc'"),
     ],
 )
 def test_wrong_request_is_one_or_two_lines_and_status_2(
