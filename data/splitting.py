@@ -177,7 +177,7 @@ def _given(table: pa.Table, config: SplitConfig) -> SplitManifest:
     if manifest.by != config.by:
         raise DataError(
             f"{config.manifest} divides by {manifest.by} and by {config.by} was asked for; "
-            f"ask for by {manifest.by} or make another manifest"
+            f"give --split-by {manifest.by} or make another manifest"
         )
     if manifest.by == "patient":
         manifest = replace(manifest, assignments=_in_one_spelling(manifest, str(config.manifest)))
@@ -277,7 +277,7 @@ def _draw(
         raise DataError(
             f"no division of these {len(groups)} groups puts every class in each of "
             f"{', '.join(reversed(names))}: groups that hold several classes leave no choice; "
-            "leave a rare class out or merge it with another"
+            "leave a rare class out or merge it with another (--class)"
         )
     return {group: names[part] for group, part in zip(groups, parts, strict=True)}
 
@@ -319,7 +319,7 @@ def _advice(name: str, class_names: Iterable[str]) -> str:
     alike = [other for other in class_names if other != name and likeness(other) == likeness(name)]
     if alike:
         return f"if it is '{alike[0]}' written in another way, write both alike or merge them"
-    return "leave the class out or merge it with another"
+    return "leave the class out or merge it with another (--class)"
 
 
 def _check_classes(table: pa.Table, manifest: SplitManifest) -> None:
@@ -334,7 +334,7 @@ def _check_classes(table: pa.Table, manifest: SplitManifest) -> None:
         if missing:
             raise DataError(
                 f"the split '{split}' would hold no image of {_some(missing)}; "
-                "choose other folds, another manifest or other classes"
+                "choose other folds, another --split or other classes (--class)"
             )
 
 

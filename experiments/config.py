@@ -204,13 +204,14 @@ class Experiment(_Frozen):
         if self.batch_size < self.workers:
             raise ValueError(
                 f"batch_size {self.batch_size} is below the number of workers {self.workers}: "
-                "it is the global batch, of which each worker takes its share"
+                "it is the global batch, of which each worker takes its share (--batch-size, "
+                "--workers)"
             )
         if self.batch_size % self.workers:
             raise ValueError(
                 f"batch_size {self.batch_size} cannot be shared equally by {self.workers} "
                 f"workers: use {self.batch_size // self.workers * self.workers} or "
-                f"{(self.batch_size // self.workers + 1) * self.workers}"
+                f"{(self.batch_size // self.workers + 1) * self.workers} (--batch-size)"
             )
         unknown = [n for n in self.backend_options if n not in (*known(), *self.backends)]
         if unknown:

@@ -15,11 +15,13 @@ from data.errors import DataError, SparkStartError
 from data.object_store import is_object
 from data.own_folders import temporary_folder
 from data.prepared import PreparedData, open_prepared
+from data.working_folder import mark_within
 from experiments import energy
 from experiments.abandoned import tidy
 from experiments.config import Experiment
 from experiments.errors import ExperimentError
 from experiments.isolation import check_private
+from experiments.machine_size import check_machine
 from experiments.observer import Observer
 from experiments.outage import first_line
 from experiments.outbox import OUTBOX, send_waiting
@@ -76,6 +78,7 @@ def opened(experiment: Experiment, work: Path, observer: Observer, records: str)
     if experiment.energy.country:
         energy.check_installed()
     check_archive(experiment.spark)
+    check_machine(experiment, [backend.needs_spark for backend in backends.values()])
     check_private(experiment, experiment.prepared or str(work))
     check_reachable(experiment.tracking_uri)
     observer.experiment_starts(experiment, _notes(experiment))
@@ -180,6 +183,7 @@ def _prepare(
     """Prepare the data in a process of its own and open it."""
     output = prepared_folder(experiment.data, experiment.prepared or str(work / "data"))
     work.mkdir(parents=True, exist_ok=True)
+    mark_within(work, experiment.data.source)
     job = PreparationJob(
         config=experiment.data,
         output=output,

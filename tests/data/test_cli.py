@@ -103,7 +103,10 @@ def test_synthesize_says_that_it_is_synthetic(tmp_path):
         (["split", "{cells}", "--class", "all", "--class", "hen"], "did you mean 'hem'"),
         (["split", "{cells}", "--class", "x=all", "--class", "x=hem"], "asked for twice"),
         (["split", "{cells}", "--group-pattern", "(a)", "--layout", "c-nmc"], "layout 'folders'"),
-        (["prepare", "{cells}", "{missing}", "--size", "4"], "--image-size must be 8 or more, not 4"),
+        (
+            ["prepare", "{cells}", "{missing}", "--size", "4"],
+            "--image-size must be 8 or more, not 4",
+        ),
         (["prepare", "{cells}", "{missing}", "--height", "32"], "belong together"),
         (["prepare", "{cells}", "{missing}", "--size", "32", "--width", "32"], "--size sets"),
         (["prepare", "{cells}", "{missing}", "--split", "m", "--test-fold", "a"], "no folds"),
