@@ -129,8 +129,8 @@ def _check_size(config: BackboneConfig, image_shape: tuple[int, int, int], minim
     """Refuse images that say less than the network needs, unless enlarging them was asked for."""
     if config.image_size is not None and config.image_size < minimum:
         raise ModelError(
-            f"model.backbone.image_size {config.image_size}: {config.name} needs at least {minimum} "
-            f"x {minimum}"
+            f"model.backbone.image_size {config.image_size}: {config.name} needs at least "
+            f"{minimum} x {minimum}"
         )
     height, width, _ = image_shape
     if config.image_size is None and min(height, width) < minimum:
