@@ -110,10 +110,13 @@ def fitting(height: int, width: int, longest: int) -> tuple[int, int]:
 def _decided(experiment: OwnData, settled: Experiment, seen: Appearance | None) -> str:
     """Return the line that says size, colour and positive class, and how to say otherwise."""
     image, given = settled.data.image, _given_image(experiment.data)
-    origin = [f"median {seen.height} x {seen.width}"] if seen is not None else []
-    hints = [] if {"height", "width"} <= given.keys() else [*origin, "--image-size"]
-    hints += [] if "color" in given else ["--color"]
+    origin = f"median {seen.height} x {seen.width}; " if seen is not None else ""
+    open_size = not {"height", "width"} <= given.keys()
+    hints = [
+        *(["--image-size"] if open_size else []),
+        *([] if "color" in given else ["--color"]),
+    ]
     size = f"images {image.height} x {image.width} {image.color}"
-    size += f" ({', '.join(hints)})" if hints else ""
+    size += f" ({origin if open_size else ''}{', '.join(hints)})" if hints else ""
     hint = "" if "positive_class" in experiment.model_fields_set else " (--positive-class)"
     return f"{size}, positive class '{visible(settled.positive_class)}'{hint}"
