@@ -83,7 +83,7 @@ class Elephas(Backend):
         if smallest <= task.worker_batch_size:
             return (
                 f"Elephas skips a worker whose images ({smallest}) do not exceed its batch size "
-                f"({task.worker_batch_size}): use fewer workers or a smaller --batch-size"
+                f"({task.worker_batch_size}): use fewer --workers or a smaller --batch-size"
             )
         return None
 

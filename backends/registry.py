@@ -19,22 +19,51 @@ class Entry:
     module: str
     class_name: str
     install: str = "uv sync"
+    #: How it trains, in half a line.
+    summary: str = ""
 
 
 BACKENDS = {
-    "majority": Entry("backends.majority", "Majority"),
-    "keras_local": Entry("backends.keras_local", "KerasLocal"),
-    "elephas": Entry("backends.elephas", "Elephas", "uv sync --group elephas"),
+    "majority": Entry(
+        "backends.majority",
+        "Majority",
+        summary="Trains nothing and predicts the class shares.",
+    ),
+    "keras_local": Entry(
+        "backends.keras_local",
+        "KerasLocal",
+        summary="Keras in one process, without Spark.",
+    ),
+    "elephas": Entry(
+        "backends.elephas",
+        "Elephas",
+        "uv sync --group elephas",
+        "Keras on each worker; weights averaged once per epoch.",
+    ),
     "tensorflowonspark": Entry(
-        "backends.tensorflowonspark", "TensorFlowOnSpark", "uv sync --group tensorflowonspark"
+        "backends.tensorflowonspark",
+        "TensorFlowOnSpark",
+        "uv sync --group tensorflowonspark",
+        "TensorFlow cluster on the workers; gradients summed at every step.",
     ),
     "spark_tensorflow_distributor": Entry(
         "backends.spark_tensorflow_distributor",
         "SparkTensorFlowDistributor",
         "uv sync --group tensorflowonspark",
+        "The same training in Spark's barrier mode.",
     ),
-    "pandas_udf": Entry("backends.pandas_udf", "PandasUdf", "uv sync --group pandas_udf"),
-    "bigdl": Entry("backends.bigdl", "BigDL", "uv sync --group bigdl"),
+    "pandas_udf": Entry(
+        "backends.pandas_udf",
+        "PandasUdf",
+        "uv sync --group pandas_udf",
+        "Frozen backbone in a pandas UDF, logistic regression of MLlib.",
+    ),
+    "bigdl": Entry(
+        "backends.bigdl",
+        "BigDL",
+        "uv sync --group bigdl",
+        "BigDL in the JVM; gradients averaged at every step.",
+    ),
 }
 
 

@@ -1,12 +1,19 @@
 """``python -m data``."""
 
+import sys
+
+_INTERRUPTED = 130
+
 if __name__ == "__main__":
-    from data.import_path import settle
+    try:
+        from data.import_path import settle
 
-    settle()
+        settle()
+        from data.cli import app
+        from data.command_line import end_with
+        from data.entry import begin
 
-from data.cli import app
-from data.entry import begin
-
-begin()
-app(prog_name="python -m data")
+        begin()
+        end_with(app, "python -m data")
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)

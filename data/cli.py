@@ -5,70 +5,43 @@ Everything heavy is imported inside the commands: a wrong option is answered at 
 
 import functools
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 
+from data import cli_options
 from data.addresses import local_path
-from data.config import DataConfig, LayoutName
+from data.command_line import FAILED, HELP_NAMES, WRONG_REQUEST
+from data.config import DataConfig
 from data.errors import DataError, SparkStartError
 from data.object_store import is_object, use_endpoint
-from data.options import classes_of, division_of, image_of
+from data.options import SIZE, configured
 
 app = typer.Typer(
     help="Prepare medical images: one patient-split data set for every backend.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": [*HELP_NAMES]},
 )
 
-WRONG_REQUEST = 2
-FAILED = 1
 #: Options that no command takes below 1.
 _COUNTS = ("workers", "sample")
 
 Source = Annotated[
-    str, typer.Argument(help="Folder with images, s3:// prefix, CSV file, or 'synthetic'.")
-]
-LayoutOption = Annotated[
-    LayoutName | None, typer.Option("--layout", help="Recognised by looking when not named.")
-]
-GroupPattern = Annotated[
-    str | None,
-    typer.Option(
-        help="Layout folders: regular expression with the patient in parentheses, "
-        r"searched in the path below SOURCE, for example '(patient_\d+)'."
-    ),
-]
-Classes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--class",
-        help="Class to take, in label order; repeat. NEW=A,B merges A and B. Default: all, sorted.",
-    ),
-]
-Validation = Annotated[float, typer.Option(help="Share of the images to validate on.")]
-Test = Annotated[float, typer.Option(help="Share of the images to test on.")]
-Seed = Annotated[int, typer.Option(help="Seed of the split.")]
-By = Annotated[
-    Literal["patient", "image"],
-    typer.Option(help="What stays on one side; 'image' lets patients leak, to measure the leak."),
-]
-TestFold = Annotated[
-    list[str] | None, typer.Option(help="Publisher's fold to test on, for example fold_2; repeat.")
-]
-ValidationFold = Annotated[
-    list[str] | None, typer.Option(help="Publisher's fold to validate on; repeat.")
+    str, typer.Argument(help="Folder with images, s3:// prefix, table, or 'synthetic'.")
 ]
 S3Endpoint = Annotated[
     str | None, typer.Option(help="Server of s3:// addresses when it is not AWS.")
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+#: Former names of --split-by and --split-seed.
+By = Annotated[Literal["patient", "image"] | None, typer.Option(hidden=True)]
+Seed = Annotated[int | None, typer.Option(hidden=True)]
 
 
 def _plain_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -80,13 +53,14 @@ def _plain_errors(command: Callable[..., None]) -> Callable[..., None]:
             use_endpoint(options["s3_endpoint"])
             _check_counts(options)
             command(**options)
-        except (DataError, ValidationError, OSError) as error:
+        except (typer.Exit, typer.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
             if options["debug"]:
                 traceback.print_exc()
             typer.echo(f"error: {_message(error)}", err=True)
-            failed = isinstance(error, (OSError, SparkStartError))
-            code = FAILED if failed else WRONG_REQUEST
-            raise typer.Exit(code) from None
+            wrong = isinstance(error, DataError) and not isinstance(error, SparkStartError)
+            raise typer.Exit(WRONG_REQUEST if wrong else FAILED) from None
 
     return run
 
@@ -99,74 +73,33 @@ def _check_counts(options: dict[str, Any]) -> None:
 
 
 def _message(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
+    if isinstance(error, (DataError, OSError)):
         return str(error)
-    return "; ".join(
-        ": ".join(
-            filter(
-                None,
-                (".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")),
-            )
-        )
-        for problem in error.errors()
-    )
+    from data.failures import job_failure
+
+    return f"{job_failure(error)} (--debug shows the traceback)"
 
 
 @app.command()
+@cli_options.takes(*cli_options.ALL)
 @_plain_errors
 def prepare(
     source: Source,
     output: Annotated[str, typer.Argument(help="New folder or s3:// prefix for the data set.")],
     *,
-    layout: LayoutOption = None,
-    size: Annotated[
-        int | None, typer.Option(help="Height and width in pixels; 48 when nothing is given.")
-    ] = None,
-    height: Annotated[int | None, typer.Option(help="Height in pixels.")] = None,
-    width: Annotated[int | None, typer.Option(help="Width in pixels.")] = None,
-    color: Annotated[Literal["rgb", "grey"], typer.Option(help="Colour mode.")] = "rgb",
-    group_pattern: GroupPattern = None,
-    classes: Classes = None,
-    validation: Validation = 0.15,
-    test: Test = 0.2,
-    seed: Seed = 0,
-    by: By = "patient",
-    test_fold: TestFold = None,
-    validation_fold: ValidationFold = None,
-    split: Annotated[
-        str | None, typer.Option(help="Manifest of 'split' to use instead of a new division.")
-    ] = None,
-    workers: Annotated[int, typer.Option(help="Images decoded at the same time.")] = 2,
-    damaged: Annotated[
-        Literal["reject", "accept"],
-        typer.Option(help="Images whose damage a decoder repairs: 'accept' takes and notes them."),
-    ] = "reject",
-    max_reject_share: Annotated[
-        float, typer.Option(help="Share of unreadable images above which nothing is written.")
-    ] = 0.05,
+    data_options: Mapping[str, Any],
+    workers: Annotated[int, typer.Option(help="Number of images decoded at the same time.")] = 2,
+    size: Annotated[int | None, typer.Option(hidden=True)] = None,
+    height: Annotated[int | None, typer.Option(hidden=True)] = None,
+    width: Annotated[int | None, typer.Option(hidden=True)] = None,
+    by: By = None,
+    seed: Seed = None,
     s3_endpoint: S3Endpoint = None,
     debug: Debug = False,
 ) -> None:
     """Decode SOURCE with Spark into a patient-split Parquet data set in OUTPUT."""
-    division = division_of(
-        validation=validation,
-        test=test,
-        seed=seed,
-        by=by,
-        test_folds=test_fold,
-        validation_folds=validation_fold,
-        manifest=split,
-    )
-    config = DataConfig(
-        source=source,
-        layout=layout,
-        group_pattern=group_pattern,
-        classes=classes_of(classes),
-        image=image_of(size, height, width, color),
-        split=division,
-        damaged=damaged,
-        max_reject_share=max_reject_share,
-    )
+    former = {**_former_division(by, seed), **_former_size(size, height, width)}
+    config = configured(source, _with_former(data_options, former))
     from data.describe import describe as count
     from data.ingest import prepare as ingest
     from data.process_environment import note
@@ -180,20 +113,15 @@ def prepare(
 
 
 @app.command()
+@cli_options.takes(cli_options.Source, cli_options.Classes, cli_options.Division)
 @_plain_errors
 def split(
     source: Source,
     *,
     output: Annotated[str, typer.Option(help="Manifest to write.")] = "split.json",
-    layout: LayoutOption = None,
-    group_pattern: GroupPattern = None,
-    classes: Classes = None,
-    validation: Validation = 0.15,
-    test: Test = 0.2,
-    seed: Seed = 0,
-    by: By = "patient",
-    test_fold: TestFold = None,
-    validation_fold: ValidationFold = None,
+    data_options: Mapping[str, Any],
+    by: By = None,
+    seed: Seed = None,
     s3_endpoint: S3Endpoint = None,
     debug: Debug = False,
 ) -> None:
@@ -201,20 +129,7 @@ def split(
     from data.targets import check_file_target
 
     check_file_target(output, "split.json")
-    config = DataConfig(
-        source=source,
-        layout=layout,
-        group_pattern=group_pattern,
-        classes=classes_of(classes),
-        split=division_of(
-            validation=validation,
-            test=test,
-            seed=seed,
-            by=by,
-            test_folds=test_fold,
-            validation_folds=validation_fold,
-        ),
-    )
+    config = configured(source, _with_former(data_options, _former_division(by, seed)))
     from data.describe import describe_split
     from data.division import divide
     from data.layouts import read_index
@@ -229,6 +144,7 @@ def split(
 
 
 @app.command()
+@cli_options.takes(cli_options.Source)
 @_plain_errors
 def describe(
     source: Annotated[str, typer.Argument(help="As for prepare, or a prepared data set.")],
@@ -246,9 +162,8 @@ def describe(
     sample: Annotated[
         int | None, typer.Option(help="With --html: read only so many images of a patient.")
     ] = None,
-    workers: Annotated[int, typer.Option(help="Images read at the same time.")] = 2,
-    layout: LayoutOption = None,
-    group_pattern: GroupPattern = None,
+    workers: Annotated[int, typer.Option(help="Number of images read at the same time.")] = 2,
+    data_options: Mapping[str, Any],
     s3_endpoint: S3Endpoint = None,
     debug: Debug = False,
 ) -> None:
@@ -259,7 +174,7 @@ def describe(
     from data.describe import sample_images
     from data.tables import print_description, print_findings
 
-    config = DataConfig(source=source, layout=layout, group_pattern=group_pattern)
+    config = configured(source, data_options)
     _check_outputs(config.source, output, html)
     description = count(_resolve(config, output or "describe"))
     print_description(Console(), description)
@@ -338,6 +253,27 @@ def synthesize(
                 progress=report,
             )
     print_description(Console(), count(DataConfig(source=str(folder), layout="c-nmc")))
+
+
+def _former_division(by: str | None, seed: int | None) -> dict[str, Any]:
+    return {"--split-by": by, "--split-seed": seed}
+
+
+def _former_size(size: int | None, height: int | None, width: int | None) -> dict[str, Any]:
+    """Return --image-size for its former options."""
+    if size is not None and (height is not None or width is not None):
+        raise DataError("--size sets height and width; give either it or --height and --width")
+    if (height is None) != (width is None):
+        raise DataError("--height and --width belong together; --image-size 96x128 sets both")
+    return {SIZE: f"{height}x{width}" if size is None and height is not None else size}
+
+
+def _with_former(options: Mapping[str, Any], former: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options with those that were given under a former name."""
+    given = {name: value for name, value in former.items() if value is not None}
+    if twice := sorted(given.keys() & options.keys()):
+        raise DataError(f"{twice[0]} and its former name were given: give {twice[0]} alone")
+    return {**options, **given}
 
 
 def _check_outputs(source: str, plots: Path | None, html: str | None) -> None:

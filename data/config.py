@@ -70,7 +70,7 @@ class SplitConfig(_Frozen):
         if self.validation + self.test >= 1:
             raise ValueError("validation and test together must leave images to train on")
         if self.method == "folds" and not self.test_folds:
-            raise ValueError("method 'folds' needs test_folds, for example [fold_2]")
+            raise ValueError("folds to test on are missing: give --test-fold, for example fold_2")
         return self
 
 

@@ -271,10 +271,10 @@ def _judge(
     # See `data.rejects` for why no other kind counts.
     if len(unreadable) > config.max_reject_share * images:
         damaged = sum(reason.startswith(DAMAGED) for _, reason, _ in unreadable)
-        advice = f"; {damaged} are damaged, of which 'damaged: accept' takes what can be repaired"
+        advice = f"; {damaged} are damaged, of which --damaged accept takes what can be repaired"
         raise DataError(
             f"{config.source}: {len(unreadable)} of {images} images cannot be read, more than the "
-            f"share of {config.max_reject_share} that max_reject_share allows ({reasons})"
+            f"share of {config.max_reject_share} that --max-reject-share allows ({reasons})"
             + (advice if damaged and config.damaged == "reject" else "")
         )
     _check_classes(plan, results)
@@ -303,7 +303,7 @@ def _check_classes(plan: _Plan, results: Sequence[ChunkResult]) -> None:
             if label not in labels[split]:
                 raise DataError(
                     f"{plan.index.root}: no image of class '{name}' in the split '{split}' can be "
-                    "read; repair the files or choose another split seed"
+                    "read; repair the files or choose another --split-seed"
                 )
 
 

@@ -162,7 +162,7 @@ class PreparedData:
         try:
             runs = cut(self.index(split).column("group").to_pylist(), parts)
         except ValueError as error:
-            raise DataError(f"{self.uri}, split '{split}': {error}; use fewer workers") from None
+            raise DataError(f"{self.uri}, split '{split}': {error}; use fewer --workers") from None
         return self._drawn(split, [self._shard(split, first, last) for first, last in runs])
 
     def shard(self, split: str) -> Shard:

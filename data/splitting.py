@@ -186,7 +186,7 @@ def make_split(
 def _given(table: pa.Table, config: SplitConfig, by: Literal["patient", "image"]) -> SplitManifest:
     manifest = SplitManifest.load(str(config.manifest))
     if manifest.by != by:
-        asked = f"and by {by} was asked for; ask for by {manifest.by}"
+        asked = f"and by {by} was asked for; give --split-by {manifest.by}"
         if by != config.by:
             asked = "and no patients are named here; name them with --group-pattern or --labels"
         raise DataError(
@@ -305,7 +305,7 @@ def _draw(
         raise DataError(
             f"no division of these {len(groups)} groups puts every class in each of "
             f"{', '.join(reversed(names))}: groups that hold several classes leave no choice; "
-            "leave a rare class out or merge it with another"
+            "leave a rare class out or merge it with another (--class)"
         )
     return {group: names[part] for group, part in zip(groups, parts, strict=True)}
 
@@ -350,7 +350,7 @@ def _advice(name: str, class_names: Iterable[str]) -> str:
     alike = [other for other in class_names if other != name and likeness(other) == likeness(name)]
     if alike:
         return f"if it is '{alike[0]}' written in another way, write both alike or merge them"
-    return "leave the class out or merge it with another"
+    return "leave the class out or merge it with another (--class)"
 
 
 def _check_classes(table: pa.Table, manifest: SplitManifest) -> None:
@@ -365,7 +365,7 @@ def _check_classes(table: pa.Table, manifest: SplitManifest) -> None:
         if missing:
             raise DataError(
                 f"the split '{split}' would hold no image of {_some(missing)}; "
-                "choose other folds, another manifest or other classes"
+                "choose other folds, another --split or other classes (--class)"
             )
 
 

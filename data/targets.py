@@ -7,6 +7,7 @@ from pyarrow import fs
 
 from data.errors import DataError
 from data.storage import locate
+from data.working_folder import is_marked_below
 
 
 def check_file_target(uri: str | Path, example: str) -> None:
@@ -57,7 +58,8 @@ def refuse_inside(uri: str | Path, source: str) -> None:
     Raises
     ------
     DataError
-        When ``uri`` lies below that folder or is it, whatever links lead there.
+        When ``uri`` lies below that folder or is it, whatever links lead there, and in no folder
+        that the listing of the images leaves out.
     """
     (filesystem, path), (other, root) = locate(uri), locate(source)
     if source == "synthetic" or type(filesystem) is not type(other):
@@ -66,6 +68,8 @@ def refuse_inside(uri: str | Path, source: str) -> None:
         root = root.rpartition("/")[0]
     if isinstance(filesystem, fs.LocalFileSystem):
         path, root = os.path.realpath(path), os.path.realpath(root)
+        if is_marked_below(path, root):
+            return
     if f"{path}/".startswith(f"{root.rstrip('/')}/"):
         raise DataError(
             f"{uri} lies in the folder of the images, {root}, and would be taken for a part of it; "

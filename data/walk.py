@@ -4,14 +4,15 @@ import os
 from collections.abc import Iterator
 
 from data.left_out import is_left_out_folder
+from data.working_folder import MARK
 
 
 def files_below(root: str) -> Iterator[tuple[str, int | None]]:
     """Yield the path below ``root`` and the bytes of every file, in no order.
 
     None stands for what is no regular file, which a reader might wait for, and for a link to
-    nowhere. A folder that `data.left_out` knows is not entered: it is one path, with a slash at its
-    end.
+    nowhere. A folder that `data.left_out` knows, or that `data.working_folder` has marked, is one
+    path, with a slash at its end, and what lies in it is not listed.
 
     Links to folders are followed, but no folder is entered twice: a link back to a folder above
     would otherwise show all images again some forty times. Folders are entered by their own path
@@ -42,7 +43,11 @@ def _enter(
         if real in entered:
             continue
         entered.add(real)
-        for name, entry in _entries(os.path.join(root, current)):  # noqa: PTH118
+        entries = [*_entries(os.path.join(root, current))]  # noqa: PTH118
+        if current and any(name == MARK for name, _ in entries):
+            yield f"{current}/", None
+            continue
+        for name, entry in entries:
             path = f"{current}/{name}" if current else name
             if not entry.is_dir():
                 yield path, _size(entry)

@@ -17,8 +17,9 @@ __all__ = ["run"]
 
 
 def run(
-    experiment: str | Path = "synthetic",
+    experiment: str | Path | None = None,
     *,
+    data: str | Path | Mapping[str, Any] | None = None,
     backends: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -32,7 +33,10 @@ def run(
     Parameters
     ----------
     experiment
-        A YAML file or the name of a shipped experiment.
+        A YAML file or the name of a shipped experiment. None is ``synthetic``, or an experiment
+        on the images of ``data``, with the settings that these decide.
+    data
+        Folder, table or ``s3://`` prefix with images, or all keys of ``data`` of an experiment.
     backends
         Names as in ``--backend``; ``["all"]`` for every one.
     seeds
@@ -42,7 +46,7 @@ def run(
     work
         Folder for prepared data.
     observer
-        Told what happens; by default nobody is. ``experiments.console.Console()`` prints.
+        Is called with what happens; ``experiments.console.Console()`` prints it.
     resume
         Go on with the newest comparison of the same data and settings.
     **values
@@ -62,6 +66,8 @@ def run(
     from experiments.runner import run_experiment
 
     changed = {**(overrides or {}), **values}
+    if data is not None:
+        changed |= {"data": data} if isinstance(data, Mapping) else {"data.source": str(data)}
     if backends is not None:
         changed["backends"] = list(backends)
     if seeds is not None:

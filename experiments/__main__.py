@@ -14,9 +14,11 @@ from typing import Annotated
 
 import typer
 
+from data.command_line import HELP_NAMES, end_with
 from data.entry import begin
 from experiments.chaos_cli import chaos
 from experiments.cli import FAILED_STATUS, plain_errors, run
+from experiments.cli_options import RunCommand
 from experiments.compare_cli import compare, dashboard
 from experiments.errors import ExperimentError
 from experiments.scale_cli import scale
@@ -27,8 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     help="Run, measure and compare experiments.",
+    context_settings={"help_option_names": [*HELP_NAMES]},
 )
-app.command("run", help="The same as run_experiment.py.")(run)
+app.command("run", cls=RunCommand, help="Run an experiment, as run_experiment.py does.")(run)
 app.command("chaos")(chaos)
 app.command("compare")(compare)
 app.command("dashboard")(dashboard)
@@ -114,4 +117,4 @@ def benchmark(
 
 if __name__ == "__main__":
     begin()
-    app()
+    end_with(app, "python -m experiments")

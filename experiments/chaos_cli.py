@@ -1,19 +1,23 @@
 """``python -m experiments chaos``."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from data import cli_options
 from data.addresses import local_path
 from experiments.cli import FAILED_STATUS, plain_errors
+from experiments.cli_options import Naming
 from experiments.store_address import usual_uri
 
 #: Seconds; above every time limit of a framework's own, the longest of which is five minutes.
 _TIME_LIMIT = 600.0
 
 
+@cli_options.takes(Naming, *cli_options.ALL)
 def chaos(
     backend: Annotated[
         list[str] | None, typer.Option(help="Framework; repeat it for several. By default all.")
@@ -27,7 +31,9 @@ def chaos(
             "default all."
         ),
     ] = None,
-    experiment: Annotated[str, typer.Option(help="Experiment file or shipped name.")] = "synthetic",
+    experiment: Annotated[
+        str | None, typer.Option(help="Experiment file, or the name of a shipped experiment.")
+    ] = None,
     data: Annotated[str | None, typer.Option(help="Folder with your images.")] = None,
     epochs: Annotated[
         int, typer.Option(min=2, help="Passes over the images; faults strike in the second.")
@@ -57,6 +63,8 @@ def chaos(
     output: Annotated[
         Path, typer.Option(help="New folder for tables, and records and logs of all runs.")
     ] = Path("chaos"),
+    *,
+    data_options: Mapping[str, Any],
 ) -> None:
     """Break something in a run of every backend and tell what became of it."""
     with plain_errors(debug=False):
@@ -80,7 +88,8 @@ def chaos(
             )
         output = writable_folder("--output", output)
         hosts = read_hosts(cluster) if cluster else None
-        chosen = given({"--data": data and absolute(data), "--workers": workers}, set_)
+        asked = {"--data": data and absolute(data), "--workers": workers, **data_options}
+        chosen = given(asked, set_)
         overrides: dict[str, Any] = {
             "epochs": epochs,
             "time_limit": time_limit,
@@ -88,10 +97,14 @@ def chaos(
             **chosen,
             **(hosts.overrides if hosts else {}),
         }
-        plan = load(experiment, overrides)
+        from experiments.own_data_settings import read_data
+
+        plan, lines = read_data(load(experiment, overrides))
         store = tracking_uri or usual_uri()
         check_reachable(store)
         console = plain_console(sys.stdout)
+        for line in lines:
+            console.print(line)
         outcomes = room.campaign(
             plan,
             plan.backends,

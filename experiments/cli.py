@@ -1,118 +1,154 @@
 """The command line of ``run_experiment.py``: a thin layer over :func:`experiments.run`."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from data import object_store
+from data import cli_options, object_store
 from data.addresses import local_path
+from data.command_line import FAILED, HELP_NAMES, INTERRUPTED, WRONG_REQUEST, end_with
 from data.entry import begin
+from experiments.cli_options import Naming, RunCommand, show_version
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": [*HELP_NAMES]},
+)
 
-FINISHED_STATUS, FAILED_STATUS, WRONG_REQUEST_STATUS = 0, 1, 2
-_INTERRUPTED_STATUS = 130
+FINISHED_STATUS, FAILED_STATUS, WRONG_REQUEST_STATUS = 0, FAILED, WRONG_REQUEST
 
-_ASKED, _MACHINE = "What is trained", "Where and how it is recorded"
+_MACHINE = "Where the run happens and how it is recorded"
 
 
-@app.command()
+@app.command(cls=RunCommand)
+@cli_options.takes(Naming, *cli_options.ALL)
 def run(
+    *,
     backend: Annotated[
         list[str] | None,
-        typer.Option(help="Framework to train with; repeat it for several, or 'all'."),
+        typer.Option(
+            help="Framework to train with; repeat it for several, 'all' for every one.",
+            metavar="NAME",
+        ),
     ] = None,
     experiment: Annotated[
-        str, typer.Option(help="Experiment file, or the name of a shipped one.")
-    ] = "synthetic",
-    data: Annotated[
-        str | None, typer.Option(help="Folder or s3:// prefix with your images.")
-    ] = None,
-    split_by: Annotated[
         str | None,
         typer.Option(
-            help="patient, or image: a leak on purpose, to see what an honest split costs."
+            help="Experiment file, or the name of a shipped experiment. Without it, an experiment "
+            "is made from the images of --data, or 'synthetic' is run.",
+            metavar="NAME",
         ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Folder, table or s3:// prefix with your images.", metavar="PLACE"),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="small_cnn, lesion_cnn, mini_xception, or transfer with "
-            "--set model.backbone=ResNet50."
+            help="Network to train: small_cnn, lesion_cnn, mini_xception, or transfer with "
+            "--set model.backbone=ResNet50.",
+            metavar="NAME",
         ),
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Executors of one core.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Images per step over all workers together.")
+    workers: Annotated[int | None, typer.Option(help="Number of one-core executors.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Number of passes over the training images.")
     ] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Of the optimiser.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Number of images per step over all workers together.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Learning rate of the optimizer.")
+    ] = None,
     seed: Annotated[
         list[int] | None,
-        typer.Option(help="Decides initial weights and order; repeat it for several runs."),
+        typer.Option(
+            help="Seed of the initial weights and of the order of the images; repeat it for "
+            "several runs.",
+            metavar="INTEGER",
+        ),
     ] = None,
+    data_options: Mapping[str, Any],
     master: Annotated[
         str | None,
         typer.Option(
             help="Spark URL; 'embedded' starts a cluster for the run.",
+            metavar="URL",
             rich_help_panel=_MACHINE,
         ),
     ] = None,
     environment: Annotated[
         str | None,
         typer.Option(
-            help="Executors' Python: path (as here), archive (sent to them), image (their own).",
+            help="Python of the executors: path (as here), archive (sent to them) or image (their "
+            "own).",
+            metavar="KIND",
             rich_help_panel=_MACHINE,
         ),
     ] = None,
     environment_archive: Annotated[
         str | None,
         typer.Option(
-            help="What 'python -m deploy pack' has made; a file or an address.",
+            help="File or address of what 'python -m deploy pack' has made.",
+            metavar="PLACE",
             rich_help_panel=_MACHINE,
         ),
     ] = None,
     tracking_uri: Annotated[
-        str | None, typer.Option(help="MLflow database or server.", rich_help_panel=_MACHINE)
+        str | None,
+        typer.Option(
+            help="MLflow database or server that keeps the record.",
+            metavar="URI",
+            rich_help_panel=_MACHINE,
+        ),
     ] = None,
     time_limit: Annotated[
-        float | None, typer.Option(help="Seconds for one run.", rich_help_panel=_MACHINE)
+        float | None, typer.Option(help="Seconds that one run may take.", rich_help_panel=_MACHINE)
     ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Any key of the experiment, with dots: --set data.split.seed=3",
+            help="Value of any key of the experiment, with dots: --set imbalance=weights",
             rich_help_panel=_MACHINE,
         ),
     ] = None,
     work: Annotated[
-        Path, typer.Option(help="Folder for prepared data.", rich_help_panel=_MACHINE)
+        Path,
+        typer.Option(
+            help="Folder for prepared data and waiting records.", rich_help_panel=_MACHINE
+        ),
     ] = Path("work"),
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Go on with the newest comparison of the same data and settings, or with a "
-            "single run, after its last whole epoch.",
+            help="Resume the newest comparison of the same data and settings, or a single run "
+            "after its last whole epoch.",
+            rich_help_panel=_MACHINE,
         ),
     ] = False,
     prepared: Annotated[
         str | None,
         typer.Option(
             help="Folder or s3:// prefix for prepared data that executors elsewhere reach.",
+            metavar="PLACE",
             rich_help_panel=_MACHINE,
         ),
     ] = None,
     artifacts: Annotated[
         str | None,
         typer.Option(
-            help="Folder or s3:// prefix for what runs leave, of a new experiment.",
+            help="Folder or s3:// prefix for the artifacts of a new experiment.",
+            metavar="PLACE",
             rich_help_panel=_MACHINE,
         ),
     ] = None,
@@ -120,13 +156,15 @@ def run(
         str | None,
         typer.Option(
             help="Server of s3:// addresses when it is not AWS, for example MinIO.",
+            metavar="URL",
             rich_help_panel=_MACHINE,
         ),
     ] = None,
     platform: Annotated[
         str | None,
         typer.Option(
-            help="What this machine is called in comparisons: laptop, emr, sagemaker.",
+            help="Name of this machine in comparisons: laptop, emr, sagemaker.",
+            metavar="NAME",
             rich_help_panel=_MACHINE,
         ),
     ] = None,
@@ -145,7 +183,12 @@ def run(
         ),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=_MACHINE)
+        bool,
+        typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=_MACHINE),
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", is_eager=True, callback=show_version),
     ] = False,
 ) -> None:
     """Train the same CNN on the same patients through one or several Spark backends."""
@@ -156,7 +199,6 @@ def run(
             {
                 "--backend": backend,
                 "--data": data,
-                "--split-by": split_by,
                 "--model": model,
                 "--workers": workers,
                 "--epochs": epochs,
@@ -173,6 +215,7 @@ def run(
                 "--platform": platform,
                 "--price-core-hour": price_core_hour,
                 "--price-gb-hour": price_gb_hour,
+                **data_options,
             },
             set_,
         )
@@ -201,7 +244,7 @@ def run(
 def main() -> None:
     """Entry point."""
     begin()
-    app()
+    end_with(app)
 
 
 @contextmanager
@@ -231,7 +274,7 @@ def plain_errors(debug: bool) -> Iterator[None]:
         if debug:
             raise
         _say_what_was_closed("interrupted", interrupt)
-        raise typer.Exit(_INTERRUPTED_STATUS) from None
+        raise typer.Exit(INTERRUPTED) from None
     except SystemExit as ended:
         _say_what_was_closed("ended from outside", ended)
         raise

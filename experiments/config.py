@@ -21,7 +21,7 @@ EMBEDDED = "embedded"
 #: Where the project's container image has its Python.
 IMAGE_PYTHON = "/opt/sparkdl/bin/python"
 #: Characters of an experiment's name, with which those of models and folders begin.
-_LONGEST_NAME = 150
+LONGEST_NAME = 150
 #: Names of Spark's settings whose values are secrets.
 _SECRET = re.compile(r"(secret|password|token|(secret|access)[._]?key)$", re.IGNORECASE)
 #: Settings that hold the name of a secret instead.
@@ -131,7 +131,7 @@ class EnergyConfig(_Frozen):
 class Experiment(_Frozen):
     """The content of an experiment file. Every key may be overridden on the command line."""
 
-    name: Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME)]
+    name: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
     description: str = ""
     data: DataConfig = DataConfig()
     #: The class that F1, sensitivity and ROC AUC are about.
@@ -204,13 +204,14 @@ class Experiment(_Frozen):
         if self.batch_size < self.workers:
             raise ValueError(
                 f"batch_size {self.batch_size} is below the number of workers {self.workers}: "
-                "it is the global batch, of which each worker takes its share"
+                "it is the global batch, of which each worker takes its share (--batch-size, "
+                "--workers)"
             )
         if self.batch_size % self.workers:
             raise ValueError(
                 f"batch_size {self.batch_size} cannot be shared equally by {self.workers} "
                 f"workers: use {self.batch_size // self.workers * self.workers} or "
-                f"{(self.batch_size // self.workers + 1) * self.workers}"
+                f"{(self.batch_size // self.workers + 1) * self.workers} (--batch-size)"
             )
         unknown = [n for n in self.backend_options if n not in (*known(), *self.backends)]
         if unknown:

@@ -76,6 +76,11 @@ class Console(Observer):
             self._say(f"note: {note}")
         self._open_progress("preparing the data")
 
+    def data_read(self, lines: Sequence[str]) -> None:
+        """Say what the source was taken to be, and what was decided from it."""
+        for line in lines:
+            self._say(line)
+
     def data_progress(self, done: int, total: int) -> None:
         """Move the bar of the ingest."""
         self._update(done, total, f"{done:,} of {total:,} images")

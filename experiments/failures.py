@@ -1,80 +1,21 @@
 """The one line of an error that a person needs."""
 
-import re
-import signal
-import subprocess
-import sys
-
+from data.failures import how_ended, java_status, job_failure
 from experiments.environment import EnvironmentDifferenceError
-
-#: A Python traceback that Spark carries inside a Java exception ends in the error itself.
-_PYTHON_ERROR = re.compile(r"^(?:[\w.]+\.)?(\w+(?:Error|Exception|Exit|Interrupt)): (.+)$", re.M)
-#: An exception of the JVM, or what caused it, or what Spark copied of an executor's.
-_JAVA_ERROR = re.compile(r"^(?:: |Caused by: )(?:[\w$]+\.)+(\w+(?:: .+)?)$", re.M)
-#: Where Spark says that a task ran.
-_PLACE = re.compile(r"\((\S+) executor \w+\)")
-_DISK_ERRORS = ("No space left on device", "File too large", "Disk quota exceeded")
-_LONGEST = 500
-#: Seconds within which a Java process is gone whose end was noticed by what it did not answer.
-_JAVA_ENDS = 1.0
 
 
 def plain_reason(error: BaseException) -> str:
     """Return type and message of ``error``; of one that came through Spark, its first cause."""
-    text = str(error)
     if isinstance(error, EnvironmentDifferenceError):
-        return text  # a list, whose every line is needed
-    if (status := _java_status()) is not None:
+        return str(error)  # a list, whose every line is needed
+    if (status := java_status()) is not None:
         return ended_by("the driver's Java process", status)  # the rest is its consequence
-    if type(error).__module__.startswith(("py4j", "pyspark")):
-        inner = [
-            match
-            for match in _PYTHON_ERROR.finditer(text)
-            if match[1] not in ("SparkException", "PythonException", "Py4JJavaError")
-        ]
-        if inner:
-            return f"on an executor: {inner[-1][1]}: {inner[-1][2]}"[:_LONGEST]
-        causes = _JAVA_ERROR.findall(text)
-        if causes:
-            return f"in Spark: {causes[-1]}{_advice(text, causes[-1])}"[:_LONGEST]
-    first = text.strip().splitlines()[0] if text.strip() else "no message"
-    return f"{type(error).__name__}: {first}"[:_LONGEST]
+    return job_failure(error)
 
 
 def ended_by(process: str, status: int) -> str:
     """Return the reason of a run in the middle of which ``process`` has ended.
 
-    Parameters
-    ----------
-    process
-        Which it was, in a few words.
-    status
-        As :attr:`subprocess.Popen.returncode`: the negative number of a signal.
+    Parameters are as for `data.failures.how_ended`.
     """
-    end = f"ended with status {status}"
-    if status < 0:
-        end = f"was ended by {signal.Signals(-status).name}"
-    if status == -signal.SIGKILL:
-        end += " (is the machine short of memory? See its kernel's log)"
-    return f"{process} {end}; '--resume' goes on after the last epoch that was kept"
-
-
-def _java_status() -> int | None:
-    """Return how the Java process of this process's Spark has ended, or None if it has not."""
-    if "pyspark" not in sys.modules:
-        return None
-    from pyspark import SparkContext
-
-    process = getattr(SparkContext._gateway, "proc", None)
-    try:
-        return int(process.wait(_JAVA_ENDS)) if process else None
-    except subprocess.TimeoutExpired:
-        return None
-
-
-def _advice(text: str, cause: str) -> str:
-    """Return what to do about a disk that takes no more, and whose it is."""
-    places = _PLACE.findall(text)
-    if not places or not any(error in cause for error in _DISK_ERRORS):
-        return ""
-    return f": free the disk of worker {places[-1]}, or give it another in SPARK_LOCAL_DIRS"
+    return f"{how_ended(process, status)}; '--resume' goes on after the last epoch that was kept"

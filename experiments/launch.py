@@ -7,8 +7,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import psutil
-
 from backends import Backend
 from data.prepared import PreparedData
 from data.process_environment import for_spark
@@ -16,9 +14,9 @@ from experiments.addresses import driver_address
 from experiments.cluster import Cluster, embedded_cluster
 from experiments.config import EMBEDDED, RunPlan
 from experiments.energy import EnergyMeter
-from experiments.errors import ExperimentError
 from experiments.gpu import gpu_sampler
 from experiments.isolation import exposure, needs_network
+from experiments.machine_size import check_memory, megabytes
 from experiments.private_network import (
     NoPrivateNetworkError,
     PrivateNetwork,
@@ -187,8 +185,8 @@ class Launch:
                 environment["SPARK_CONF_DIR"] = str(self.folder / "conf")
             return spark.master
         conf = self.backend.spark_conf(task_of(self.plan, self.data, self.backend)) | spark.conf
-        memory = _megabytes(conf.get("spark.executor.memory", spark.executor_memory))
-        self._check_memory(memory)
+        memory = megabytes(conf.get("spark.executor.memory", spark.executor_memory))
+        check_memory(self.plan.experiment.workers, memory)
         self.cluster = cluster = stack.enter_context(
             embedded_cluster(
                 self.plan.experiment.workers,
@@ -202,21 +200,6 @@ class Launch:
         environment |= cluster.environment
         return cluster.master
 
-    def _check_memory(self, executor_mb: int) -> None:
-        """Refuse executors that together are larger than the machine: it would kill one of them."""
-        workers = self.plan.experiment.workers
-        asked, there = workers * executor_mb / 1024, psutil.virtual_memory().total / 2**30
-        if asked > there:
-            raise ExperimentError(
-                f"{workers} executors of {executor_mb / 1024:.1f} GiB are more than this machine's "
-                f"{there:.0f} GiB: use fewer workers, a smaller --batch-size or smaller images, or "
-                "a cluster (--master)"
-            )
-
     def _watch_driver(self, pid: int) -> None:
         self.drivers.append(pid)
         self.monitor.watch(pid)
-
-
-def _megabytes(memory: str) -> int:
-    return int(memory[:-1]) * (1024 if memory.endswith("g") else 1)

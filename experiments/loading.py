@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,15 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from data.names import visible
+from data.problem_words import shown
 from experiments.config import Experiment
 from experiments.errors import ExperimentError
 from experiments.overrides import Given
+from experiments.own_data import SYNTHETIC, OwnData, apart_from, name_of
 from experiments.schema_yaml import compose, field_type, read, read_text
 from experiments.store_address import DEFAULT_URI, VARIABLE, usual_uri
-from experiments.validation import explain, shown
+from experiments.validation import explain
 
 FOLDER = Path(__file__).parent
 
@@ -24,13 +28,25 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
 
 
-def load(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
+def described() -> dict[str, str]:
+    """Return the description of each shipped experiment, by name."""
+    return {
+        name: str(yaml.safe_load((FOLDER / f"{name}.yaml").read_text("utf-8"))["description"])
+        for name in shipped()
+    }
+
+
+def load(
+    source: str | Path | Experiment | None, overrides: Mapping[str, Any] | None = None
+) -> Experiment:
     """Read an experiment and apply overrides.
 
     Parameters
     ----------
     source
-        A YAML file, or the name of a shipped experiment.
+        A YAML file, the name of a shipped experiment, or an experiment. None is ``synthetic``, or
+        with a source of data among the overrides, an experiment on these data
+        (:class:`~experiments.own_data.OwnData`).
     overrides
         Values by dotted key, for example ``{"optimizer.learning_rate": 0.01}``; a
         :class:`~experiments.overrides.Given` also says what the user wrote.
@@ -41,7 +57,49 @@ def load(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Expe
         When the file is missing, is no YAML, or holds an unknown key or a wrong value; the
         message names the option, or the file, the line and the nearest key that exists.
     """
-    path = _find(source)
+    if (uri := usual_uri()) != DEFAULT_URI:
+        # As everywhere with MLflow: what the command says, then the variable, then the file.
+        overrides = {"tracking_uri": Given(VARIABLE, uri), **(overrides or {})}
+    asked: dict[str, Any] = {}
+    places = {}
+    values = []
+    for key, value in (overrides or {}).items():
+        keys = tuple(key.split("."))
+        places[keys] = value.place if isinstance(value, Given) else key
+        values.append((keys, _value(value, keys)))
+        _assign(asked, *values[-1])
+    base = _base(source, asked)
+    for assignment in values:
+        _assign(base.content, *assignment)
+    if base.kind is OwnData and isinstance(name := base.content["name"], str):
+        base.content["name"] = apart_from(shipped(), name)
+    try:
+        experiment = base.kind.model_validate(base.content)
+    except ValidationError as error:
+        raise ExperimentError(explain(error, base.path, base.root, places)) from error
+    _check_synthetic(experiment, source)
+    return experiment
+
+
+@dataclass(frozen=True)
+class _Base:
+    """What overrides are applied to."""
+
+    content: dict[str, Any]
+    kind: type[Experiment] = Experiment
+    #: The file and its content, for messages.
+    path: Path = Path()
+    root: yaml.Node | None = None
+
+
+def _base(source: str | Path | Experiment | None, asked: Mapping[str, Any]) -> _Base:
+    if isinstance(source, Experiment):
+        return _Base(source.model_dump(), type(source))
+    data = asked.get("data")
+    own = data.get("source") if isinstance(data, dict) else None
+    if source is None and own not in (None, SYNTHETIC):
+        return _Base({"name": name_of(str(own), shipped())}, OwnData)
+    path = _find(SYNTHETIC if source is None else source)
     try:
         root = compose(path.read_text(encoding="utf-8"))
         content = None if root is None else read(root, Experiment)
@@ -51,18 +109,22 @@ def load(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Expe
         raise ExperimentError(f"{path} cannot be read: {error.strerror}") from error
     if not isinstance(content, dict):
         raise ExperimentError(f"{path}: an experiment is a mapping of keys to values")
-    if (uri := usual_uri()) != DEFAULT_URI:
-        # As everywhere with MLflow: what the command says, then the variable, then the file.
-        overrides = {"tracking_uri": Given(VARIABLE, uri), **(overrides or {})}
-    places = {}
-    for key, value in (overrides or {}).items():
-        keys = tuple(key.split("."))
-        places[keys] = value.place if isinstance(value, Given) else key
-        _assign(content, keys, _value(value, keys))
-    try:
-        return Experiment.model_validate(content)
-    except ValidationError as error:
-        raise ExperimentError(explain(error, path, root, places)) from error
+    return _Base(content, Experiment, path, root)
+
+
+def _check_synthetic(experiment: Experiment, source: Any) -> None:
+    """Keep other data out of the records of the generated cells, whose name says what they are."""
+    data = experiment.data
+    if data.source != SYNTHETIC and experiment.name == SYNTHETIC:
+        advice = (
+            "omit --experiment" if str(source) == SYNTHETIC else "give another name with --name"
+        )
+        raise ExperimentError(
+            f"the experiment '{SYNTHETIC}' is for the cells that it draws: {advice} to train on "
+            f"{visible(data.source)}"
+        )
+    if data.source == SYNTHETIC and data.labels is not None:
+        raise ExperimentError("--labels goes with the folder of the images: name it with --data")
 
 
 def _find(source: str | Path) -> Path:

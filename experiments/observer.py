@@ -17,6 +17,9 @@ class Observer:
     def experiment_starts(self, experiment: Experiment, notes: list[str]) -> None:
         """The plan is valid and recording is possible; ``notes`` say what is unusual."""
 
+    def data_read(self, lines: Sequence[str]) -> None:
+        """Names and tables of the data are read; ``lines`` say what they were taken to be."""
+
     def data_progress(self, done: int, total: int) -> None:
         """``done`` of ``total`` images are prepared."""
 

@@ -15,14 +15,17 @@ from data.errors import DataError, SparkStartError
 from data.object_store import is_object
 from data.own_folders import temporary_folder
 from data.prepared import PreparedData, open_prepared
+from data.working_folder import mark_within
 from experiments import energy
 from experiments.abandoned import tidy
 from experiments.config import Experiment
 from experiments.errors import ExperimentError
 from experiments.isolation import check_private
+from experiments.machine_size import check_machine
 from experiments.observer import Observer
 from experiments.outage import first_line
 from experiments.outbox import OUTBOX, send_waiting
+from experiments.own_data_settings import check_positive_class, read_data
 from experiments.preparation import PreparationJob, prepared_folder
 from experiments.shipping import check_archive
 from experiments.store_address import DEFAULT_URI, VARIABLE, is_from_variable
@@ -32,6 +35,8 @@ from experiments.tracking import Recorder, check_reachable
 #: MLflow's variable for where networks are registered.
 _REGISTRY = "MLFLOW_REGISTRY_URI"
 
+_NONE_BEGUN = "no run had begun and none is recorded"
+
 #: Letters of a log's end that are shown with an error.
 _LONGEST_LOG = 3000
 
@@ -40,6 +45,8 @@ _LONGEST_LOG = 3000
 class Opened:
     """What every run of an experiment needs."""
 
+    #: With the settings that its data have decided.
+    experiment: Experiment
     backends: dict[str, Backend]
     data: PreparedData
     recorder: Recorder
@@ -71,20 +78,23 @@ def opened(experiment: Experiment, work: Path, observer: Observer, records: str)
     if experiment.energy.country:
         energy.check_installed()
     check_archive(experiment.spark)
+    check_machine(experiment, [backend.needs_spark for backend in backends.values()])
     check_private(experiment, experiment.prepared or str(work))
     check_reachable(experiment.tracking_uri)
     observer.experiment_starts(experiment, _notes(experiment))
+    try:
+        experiment, lines = read_data(experiment)
+    except (KeyboardInterrupt, SystemExit) as ended:
+        ended.add_note(_NONE_BEGUN)
+        raise
+    observer.data_read(lines)
     recording = _Recording(lambda: Recorder(experiment.tracking_uri, records, experiment.artifacts))
     try:
         data = _prepare(experiment, work, observer, recording.check)
     except (KeyboardInterrupt, SystemExit) as ended:
-        ended.add_note("no run had begun and none is recorded")
+        ended.add_note(_NONE_BEGUN)
         raise
-    if experiment.positive_class not in data.class_names:
-        raise ExperimentError(
-            f"positive_class '{experiment.positive_class}' is none of the data's classes: "
-            f"{', '.join(data.class_names)}"
-        )
+    check_positive_class(experiment, data.class_names)
     observer.data_ready(data)
     recorder = recording.result()
     outbox = work / OUTBOX
@@ -92,7 +102,7 @@ def opened(experiment: Experiment, work: Path, observer: Observer, records: str)
         observer.record_waits(f"sent {len(sent)} earlier records that waited for their server")
     for sentence in tidy(experiment.tracking_uri, work, work / "data", outbox):
         observer.record_waits(sentence)
-    return Opened(backends, data, recorder, outbox)
+    return Opened(experiment, backends, data, recorder, outbox)
 
 
 class _Recording:
@@ -173,6 +183,7 @@ def _prepare(
     """Prepare the data in a process of its own and open it."""
     output = prepared_folder(experiment.data, experiment.prepared or str(work / "data"))
     work.mkdir(parents=True, exist_ok=True)
+    mark_within(work, experiment.data.source)
     job = PreparationJob(
         config=experiment.data,
         output=output,

@@ -51,12 +51,15 @@ def deliver(
     try:
         place = _put_down(parcel, artifacts, outbox)
     except OSError as error:  # a full disk here does not keep a server from taking it
-        patiently(lambda: send(parcel, artifacts, recorder), parcel.tracking_uri, on_wait, patience)
+        note = patiently(
+            lambda: send(parcel, artifacts, recorder), parcel.tracking_uri, on_wait, patience
+        )
+        _tell(note, on_wait)
         _log.warning("nothing could be kept in %s: %s", outbox, error)
         return ""
     with _held(place):
         try:
-            patiently(
+            note = patiently(
                 lambda: send(parcel, place / _ARTIFACTS, recorder),
                 parcel.tracking_uri,
                 on_wait,
@@ -73,7 +76,13 @@ def deliver(
                 "cause, then 'python -m experiments send'"
             ) from error
         shutil.rmtree(place, ignore_errors=True)
+    _tell(note, on_wait)
     return ""
+
+
+def _tell(note: str, on_wait: Callable[[str], None]) -> None:
+    if note:
+        on_wait(note)
 
 
 def close_run(

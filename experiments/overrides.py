@@ -4,13 +4,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data.errors import DataError
+from data.options import settings
 from experiments.errors import ExperimentError
 
-#: Options of the commands, and the key of the experiment that each one sets.
+#: Options of the commands, and the key of the experiment that each one sets. Those that say what a
+#: data set is made of stand in `data.options`.
 KEYS = {
     "--backend": "backends",
+    "--name": "name",
     "--data": "data.source",
-    "--split-by": "data.split.by",
+    "--positive-class": "positive_class",
     "--images": "data.split.train_images",
     "--model": "model.name",
     "--workers": "workers",
@@ -55,13 +59,15 @@ def given(options: Mapping[str, Any], assignments: Sequence[str] | None = None) 
     Raises
     ------
     ExperimentError
-        When an assignment is none, or a key is given twice.
+        When an assignment is none, an option's value cannot be read, or a key is given twice.
     """
-    values = [
-        (KEYS[option], Given(option, value))
-        for option, value in options.items()
-        if value is not None and value != []
-    ]
+    typed = {option: value for option, value in options.items() if value not in (None, [], ())}
+    values = [(KEYS[option], Given(option, v)) for option, v in typed.items() if option in KEYS]
+    try:
+        of_data = settings({option: v for option, v in typed.items() if option not in KEYS})
+    except DataError as error:
+        raise ExperimentError(str(error)) from error
+    values += [(f"data.{key}", Given(option, value)) for key, (option, value) in of_data.items()]
     return _once([*values, *map(_assignment, assignments or ())])
 
 

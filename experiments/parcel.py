@@ -1,11 +1,12 @@
 """Everything that is known of a run at its end, and how it gets into the record."""
 
-import re
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from experiments.registration import register
 from experiments.tracking import Opening, Recorder
 
 if TYPE_CHECKING:
@@ -42,14 +43,21 @@ class Parcel(BaseModel):
     data: DataEntry | None = None
     #: Registered model that the artifact folder ``model`` becomes a version of.
     model_name: str | None = None
+    #: Names of the classes that the model tells apart, in label order.
+    class_names: tuple[str, ...] = ()
     #: Artifact folder of the model.
     model: str = ""
     #: When the run ended, in milliseconds since 1970.
     ended_ms: int
 
 
-def send(parcel: Parcel, artifacts: Path, recorder: Recorder) -> None:
+def send(parcel: Parcel, artifacts: Path, recorder: Recorder) -> str:
     """Write the parcel into the record and close the run.
+
+    Returns
+    -------
+    str
+        Empty, or a note on the name of the registered model, which the record holds too.
 
     Raises
     ------
@@ -71,14 +79,21 @@ def send(parcel: Parcel, artifacts: Path, recorder: Recorder) -> None:
         _log_data(recorder.client, run, parcel.data)
     if artifacts.is_dir():
         recorder.artifacts(run, artifacts)
+    note = ""
     if parcel.model_name:
-        _register(recorder.client, run, parcel.model_name, parcel.model)
+        classes = parcel.class_names or _classes_of(parcel.data)
+        note = register(recorder.client, run, parcel.model_name, parcel.model, classes)
+    if note:
+        notes = "\n".join(filter(None, [parcel.tags.get("notes"), note]))
+        recorder.tag(run, {"notes": notes})
     recorder.close(run, parcel.status, parcel.reason, parcel.ended_ms)
+    return note
 
 
-def model_name(experiment: str, backend: str) -> str:
-    """Return the name under which the models of a backend are registered."""
-    return re.sub(r"[^\w.-]", "-", f"{experiment}-{backend}")
+def _classes_of(entry: DataEntry | None) -> tuple[str, ...]:
+    """Return the classes of a parcel that an earlier version has left: its data set names them."""
+    profile = json.loads(entry.profile) if entry is not None else {}
+    return tuple(profile.get("classes", ()))
 
 
 def _log_data(client: "MlflowClient", run_id: str, entry: DataEntry) -> None:
@@ -93,17 +108,3 @@ def _log_data(client: "MlflowClient", run_id: str, entry: DataEntry) -> None:
     )
     tags = [InputTag("mlflow.data.context", entry.context)]
     client.log_inputs(run_id, datasets=[DatasetInput(dataset, tags)])
-
-
-def _register(client: "MlflowClient", run: str, name: str, model: str) -> None:
-    """Make the artifact folder ``model`` of the run the newest version of ``name``, once."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    if not client.search_model_versions(f"name = '{name}' and run_id = '{run}'"):
-        source = f"{client.get_run(run).info.artifact_uri}/{model}"
-        client.create_model_version(name, source, run)

@@ -70,6 +70,7 @@ def _run(
 ) -> list[RunRecord]:
     ready = opened(experiment, work, observer, records=experiment.name)
     backends, data, recorder = ready.backends, ready.data, ready.recorder
+    experiment = ready.experiment
     plans = plans_in_order(experiment)
     maker = _Maker(backends, data, recorder, observer, work, ready.outbox, resume)
     if len(plans) == 1 and not (resume and has_comparison(recorder, experiment, data)):

@@ -1,15 +1,19 @@
 """``python -m experiments scale``."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from data import cli_options
 from data.addresses import local_path
 from experiments.cli import plain_errors
+from experiments.cli_options import Naming
 
 
+@cli_options.takes(Naming, *cli_options.ALL)
 def scale(
     backend: Annotated[
         list[str] | None, typer.Option(help="Framework; repeat it for several, or 'all'.")
@@ -20,7 +24,9 @@ def scale(
     images: Annotated[
         list[int] | None, typer.Option(min=1, help="Training images; repeat it for a curve.")
     ] = None,
-    experiment: Annotated[str, typer.Option(help="Experiment file or shipped name.")] = "synthetic",
+    experiment: Annotated[
+        str | None, typer.Option(help="Experiment file, or the name of a shipped experiment.")
+    ] = None,
     data: Annotated[str | None, typer.Option(help="Folder or s3:// prefix.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the images.")] = None,
     batch_size: Annotated[
@@ -38,6 +44,8 @@ def scale(
     ] = False,
     work: Annotated[Path, typer.Option(help="Folder for prepared data.")] = Path("work"),
     output: Annotated[Path, typer.Option(help="Folder for tables and curves.")] = Path("scaling"),
+    *,
+    data_options: Mapping[str, Any],
 ) -> None:
     """Run backends with more and more workers and images; say where more workers stop helping."""
     with plain_errors(debug=False):
@@ -61,6 +69,7 @@ def scale(
                 "--seed": seed,
                 "--master": master,
                 "--tracking-uri": tracking_uri,
+                **data_options,
             },
             set_,
         )

@@ -25,8 +25,9 @@ from experiments.model_record import MODEL, NETWORK, data_entry, save_model
 from experiments.observer import Observer, RunStoppedError
 from experiments.outage import ServerAwayError, patiently
 from experiments.outbox import deliver
-from experiments.parcel import Parcel, model_name
+from experiments.parcel import Parcel
 from experiments.records import FAILED, FINISHED, KILLED, RunRecord
+from experiments.registration import model_name
 from experiments.resources import SERIES, Sample, write_series
 from experiments.store_address import absolute_uri
 from experiments.supervision import TimeLimitError
@@ -338,6 +339,7 @@ class SingleRun:
             tags=tags,
             data=data_entry(self.data, self.plan.judged),
             model_name=model_name(experiment.name, self.plan.backend) if model else None,
+            class_names=self.data.class_names,
             model=MODEL,
             ended_ms=now_ms(),
         )

@@ -84,7 +84,10 @@ def check_reachable(uri: str, *, reading: bool = False) -> None:
     path = sqlite_path(uri)
     if path is not None and path.name != ":memory:":
         check_database(path, uri, reading=reading)
-    elif not _is_store(urlparse(uri).scheme):
+    elif _is_store(scheme := urlparse(uri).scheme):
+        if scheme.partition("+")[0] in _DATABASES:
+            _check_driver(uri)
+    else:
         raise ExperimentError(
             f"{named(uri)}: MLflow keeps records in a database or on a server; use for example "
             f"{DEFAULT_URI}"
@@ -96,6 +99,22 @@ def _is_store(scheme: str) -> bool:
     return scheme.partition("+")[0] in _DATABASES or bool(
         entry_points(group="mlflow.tracking_store", name=scheme)
     )
+
+
+def _check_driver(uri: str) -> None:
+    """Find out whether the package is installed that talks to the database of ``uri``."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        make_url(uri).get_dialect().import_dbapi()
+    except ImportError as error:
+        raise ExperimentError(
+            f"{named(uri)}: the package {error.name}, which talks to this database, is not "
+            "installed: install it, or name the driver of another one, as in mysql+pymysql://"
+        ) from error
+    except ArgumentError as error:
+        raise ExperimentError(f"{named(uri)}: {error}") from error
 
 
 def _instead(uri: str) -> str:
@@ -303,7 +322,7 @@ class Recorder:
             raise ExperimentError(f"the MLflow experiment '{name}' cannot be read back")
         if found.lifecycle_stage != "active":
             raise ExperimentError(
-                f"the MLflow experiment '{name}' was deleted: restore it, or give --set name=…"
+                f"the MLflow experiment '{name}' was deleted: restore it, or give another --name"
             )
         return str(found.experiment_id)
 

@@ -1,18 +1,22 @@
 """``python -m experiments tune``."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from data import cli_options
 from data.addresses import local_path
 from experiments.cli import FAILED_STATUS, plain_errors
+from experiments.cli_options import Naming
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
+@cli_options.takes(Naming, *cli_options.ALL)
 def tune(
     backend: Annotated[str, typer.Option(help="Framework whose settings are searched.")],
     search: Annotated[
@@ -38,7 +42,9 @@ def tune(
         bool, typer.Option(help="End trials that fall behind the median of earlier ones.")
     ] = True,
     study: Annotated[str, typer.Option(help="Name of the study; experiment and backend.")] = "",
-    experiment: Annotated[str, typer.Option(help="Experiment file or shipped name.")] = "synthetic",
+    experiment: Annotated[
+        str | None, typer.Option(help="Experiment file, or the name of a shipped experiment.")
+    ] = None,
     data: Annotated[str | None, typer.Option(help="Folder or s3:// prefix.")] = None,
     model: Annotated[str | None, typer.Option(help="Network.")] = None,
     workers: Annotated[int | None, typer.Option(help="Executors of one core.")] = None,
@@ -59,6 +65,8 @@ def tune(
     output: Annotated[Path, typer.Option(help="Folder for best.yaml and pictures.")] = Path(
         "tuning"
     ),
+    *,
+    data_options: Mapping[str, Any],
 ) -> None:
     """Search for good settings of one backend on the validation patients; no test image is read."""
     with plain_errors(debug=False):
@@ -80,6 +88,7 @@ def tune(
                 "--seed": None if seed is None else [seed],
                 "--master": master,
                 "--tracking-uri": tracking_uri,
+                **data_options,
             },
             set_,
         )

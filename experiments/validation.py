@@ -8,37 +8,11 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from data.problem_words import found_value, own_message, rule
 from experiments.config import Experiment
 from experiments.schema_yaml import field_type, models_in
 
-_EMPTY, _MISSING = ("string_too_short", "too_short"), "missing"
-#: Problems with nothing, which is not shown.
-_ABSENT = (*_EMPTY, _MISSING)
 _MUST = "must be "
-#: Problems of pydantic's in other words, with its figures.
-_RULES = {
-    "greater_than_equal": "must be {ge:,.12g} or more",
-    "greater_than": "must be more than {gt:,.12g}",
-    "less_than_equal": "must be {le:,.12g} or less",
-    "less_than": "must be less than {lt:,.12g}",
-    "finite_number": "must be a finite number",
-    "literal_error": "must be {expected}",
-    "string_type": "must be a text",
-    "string_too_long": "must have {max_length} characters or fewer",
-    "string_pattern_mismatch": "must fit the pattern {pattern}",
-    **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false"),
-    **dict.fromkeys(
-        ("int_parsing", "int_parsing_size", "int_type", "int_from_float"), "must be a whole number"
-    ),
-    **dict.fromkeys(("float_parsing", "float_type"), "must be a number"),
-    **dict.fromkeys(("tuple_type", "list_type"), "must be a list such as [a, b]"),
-    **dict.fromkeys(
-        ("dict_type", "model_type", "model_attributes_type"), "must be a mapping of keys to values"
-    ),
-    **dict.fromkeys(_EMPTY, "must not be empty"),
-    _MISSING: "is missing",
-}
-_LONGEST_VALUE = 60  # characters
 _MOST = 3
 
 
@@ -84,12 +58,10 @@ def _parts(
     named = f": {named}" if named and place else named
     if problem["type"] == "extra_forbidden":
         return f"{place}: ", f"there is no key '{'.'.join(keys)}'; {_hint(keys)}", ""
-    rule = _RULES.get(problem["type"])
-    if rule is None:
-        message = problem["msg"].removeprefix("Value error, ")
-        return f"{place}{named}: " if place else "", message, ""
-    value = "" if problem["type"] in _ABSENT else f", not {shown(problem['input'])}"
-    return f"{place}{named} ", rule.format(**problem.get("ctx", {})), value
+    broken = rule(problem)
+    if broken is None:
+        return f"{place}{named}: " if place else "", own_message(problem), ""
+    return f"{place}{named} ", broken, found_value(problem)
 
 
 def _deepest(problems: list[Any]) -> list[Any]:
@@ -114,12 +86,6 @@ def _is_branch(key: Any) -> bool:
 def _either(rules: list[str]) -> str:
     first, *others = dict.fromkeys(rules)
     return " or ".join([first, *(rule.removeprefix(_MUST) for rule in others)])
-
-
-def shown(value: Any) -> str:
-    """Return a value as a message names it: in few characters."""
-    text = f"'{value}'" if isinstance(value, str) else str(value)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
 
 
 def _hint(keys: tuple[str, ...]) -> str:

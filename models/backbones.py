@@ -114,7 +114,7 @@ def _input_shape(
     if config.image_size and {height, width} - {None, config.image_size}:
         raise ModelError(
             f"{config.name} takes images of {height} x {width}, not {config.image_size}: "
-            "leave image_size out"
+            "leave model.backbone.image_size out"
         )
     return height or own[0], width or own[1], channels or own[2]
 
@@ -129,13 +129,15 @@ def _check_size(config: BackboneConfig, image_shape: tuple[int, int, int], minim
     """Refuse images that say less than the network needs, unless enlarging them was asked for."""
     if config.image_size is not None and config.image_size < minimum:
         raise ModelError(
-            f"image_size {config.image_size}: {config.name} needs at least {minimum} x {minimum}"
+            f"model.backbone.image_size {config.image_size}: {config.name} needs at least "
+            f"{minimum} x {minimum}"
         )
     height, width, _ = image_shape
     if config.image_size is None and min(height, width) < minimum:
         raise ModelError(
             f"images of {height} x {width} pixels: {config.name} needs at least {minimum} x "
-            f"{minimum}; prepare them larger, or set image_size to enlarge them"
+            f"{minimum}: prepare larger images with --image-size, or have them enlarged with --set "
+            f"model.backbone.image_size={minimum}"
         )
 
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 #: The networks of this project.
 NetworkName = Literal["small_cnn", "lesion_cnn", "mini_xception"]
@@ -76,12 +76,23 @@ class ModelConfig(_Frozen):
     #: once, and every backend trains the last layer on them.
     trainable: bool = False
 
+    @field_validator("name", mode="before")
+    @classmethod
+    def _no_backbone(cls, value: Any) -> Any:
+        from models.input_size import application_like
+
+        if isinstance(value, str) and (backbone := application_like(value)):
+            raise ValueError(
+                f"{backbone} is a backbone: write --model transfer --set model.backbone={backbone}"
+            )
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> "ModelConfig":
         if self.name == "transfer" and self.backbone is None:
             raise ValueError(
                 "model transfer needs a backbone: a model of keras.applications, as in "
-                "model.backbone=ResNet50, or a .keras file"
+                "--set model.backbone=ResNet50, or a .keras file"
             )
         if self.name != "transfer" and (self.backbone is not None or self.trainable):
             raise ValueError(f"backbone and trainable are for model transfer, not {self.name}")

@@ -102,7 +102,7 @@ def build_network(
         height, width, _ = image_shape
         raise ModelError(
             f"images of {height} x {width} pixels are too small for {config.name}; "
-            "prepare them at a larger size"
+            "prepare larger images with --image-size"
         ) from error
     model.set_weights(seeded_weights(model, seed))
     return model

@@ -77,8 +77,9 @@ def parse(arguments: Sequence[str], *, data_elsewhere: bool = False) -> RunOptio
         )
     tracking = given.get("tracking_uri")
     _check_server(tracking)
-    file = Path(str(given["experiment"]))
-    own_file = file if file.is_file() else None
+    named = given.get("experiment")
+    file = Path(str(named))
+    own_file = file if named is not None and file.is_file() else None
     overhead = experiment.spark.conf.get("spark.executor.memoryOverhead")
     return RunOptions(
         arguments=_with_shipped_file(arguments, str(file)) if own_file else tuple(arguments),
@@ -129,7 +130,7 @@ def _experiment(values: Mapping[str, Any]) -> Any:
         for name in named
     }
     try:
-        return load(str(values["experiment"]), given(options, values.get("set_")))
+        return load(values.get("experiment"), given(options, values.get("set_")))
     except (BackendError, ExperimentError) as error:
         raise DeployError(f"after --: {error}") from error
 

@@ -128,6 +128,7 @@ def run(backend: str, folder: Path, data: DataConfig, **values: Any) -> RunRecor
         When it fails.
     """
     overrides = {
+        "name": "benchmark",
         "data": data.model_dump(mode="json"),
         "tracking_uri": f"sqlite:///{folder}/mlflow.db",
         **values,

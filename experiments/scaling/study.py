@@ -33,7 +33,7 @@ def points(workers: Sequence[int], images: Sequence[int]) -> list[Point]:
 
 
 def run_study(
-    experiment: str,
+    experiment: str | None,
     backends: Sequence[str],
     asked: Sequence[Point],
     *,

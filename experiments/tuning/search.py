@@ -52,8 +52,8 @@ class Search:
     """What is asked for."""
 
     backend: str
-    #: Experiment file or shipped name.
-    source: str
+    #: Experiment file or shipped name; None is an experiment on the data of ``overrides``.
+    source: str | Experiment | None
     overrides: Mapping[str, Any]
     #: Trials that train, those of an interrupted search included.
     trials: int
@@ -141,6 +141,9 @@ def run_search(
         ready = opened(experiment, work, observer, f"{experiment.name}-tuning")
     finally:
         observer.ends()
+    # The data have been read, and are not asked again for each trial.
+    experiment = ready.experiment
+    search = replace(search, source=experiment)
     recorder, name = ready.recorder, search.study or f"{experiment.name}-{search.backend}"
     study = open_study(
         work / "tuning.db",

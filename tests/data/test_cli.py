@@ -98,12 +98,15 @@ def test_synthesize_says_that_it_is_synthetic(tmp_path):
     [
         (["describe", "{missing}"], "there is no such folder"),
         (["split", "{cells}", "--test", "0.9"], "must leave images to train on"),
-        (["split", "{cells}", "--test", "2"], "test: Input should be less than 1"),
+        (["split", "{cells}", "--test", "2"], "--test must be less than 1, not 2.0"),
         (["split", "{cells}", "--test-fold", "fold_8"], "no fold 'fold_8'"),
         (["split", "{cells}", "--class", "all", "--class", "hen"], "did you mean 'hem'"),
         (["split", "{cells}", "--class", "x=all", "--class", "x=hem"], "asked for twice"),
         (["split", "{cells}", "--group-pattern", "(a)", "--layout", "c-nmc"], "layout 'folders'"),
-        (["prepare", "{cells}", "{missing}", "--size", "4"], "height"),
+        (
+            ["prepare", "{cells}", "{missing}", "--size", "4"],
+            "--image-size must be 8 or more, not 4",
+        ),
         (["prepare", "{cells}", "{missing}", "--height", "32"], "belong together"),
         (["prepare", "{cells}", "{missing}", "--size", "32", "--width", "32"], "--size sets"),
         (["prepare", "{cells}", "{missing}", "--split", "m", "--test-fold", "a"], "no folds"),

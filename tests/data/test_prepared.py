@@ -94,7 +94,7 @@ def test_shards_and_slices_cover_the_split(folder: Path):
 
 
 def test_more_workers_than_patients_are_refused(folder: Path):
-    with pytest.raises(DataError, match="use fewer workers"):
+    with pytest.raises(DataError, match="use fewer --workers"):
         open_prepared(folder).shards("test", 3)
 
 

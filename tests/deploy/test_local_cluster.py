@@ -261,7 +261,12 @@ def check_that_a_run_survives_a_host_that_is_cut_off(folder: Path, data: DataCon
     from experiments.loading import load
 
     hosts = read_hosts(folder)
-    overrides = {"data": data.model_dump(mode="json"), "epochs": 8, "batch_size": 16}
+    overrides = {
+        "name": "cut",
+        "data": data.model_dump(mode="json"),
+        "epochs": 8,
+        "batch_size": 16,
+    }
     (found,) = campaign(
         load("synthetic", overrides | hosts.overrides),
         ["elephas"],

@@ -90,7 +90,7 @@ def stranger_is_refused(services: Stack) -> None:
 
 def page_of_another_name_is_refused(services: Stack) -> None:
     """A browser that a foreign name has led to MLflow's address gets nothing."""
-    path = "http://mlflow:5000/api/2.0/mlflow/experiments/get-by-name?experiment_name=synthetic"
+    path = "http://mlflow:5000/api/2.0/mlflow/experiments/get-by-name?experiment_name=cells"
     code = (
         "import sys, urllib.request as r; "
         "print(r.urlopen(r.Request(sys.argv[1], headers={'Host': sys.argv[2]})).status)"

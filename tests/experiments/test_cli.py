@@ -4,9 +4,13 @@ import json
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from backends.registry import known
+from experiments.loading import shipped
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("tensorflow", "keras", "pyspark", "mlflow", "sklearn", "matplotlib", "pandas")
@@ -47,7 +51,7 @@ def test_quick_answers_import_nothing_heavy(arguments: list[str]) -> None:
         (["--tracking-uri", "http://127.0.0.1:9", "--backend", "majority"], "does not answer"),
         (["--set", "backend_options.elephas.mod=x", "--backend", "elephas"], "options of elephas"),
         (["--set", "positive_class=sick", "--backend", "majority"], "all, hem"),
-        (["--set", "data.layout=dicom"], "'c-nmc'"),
+        (["--set", "data.layout=dcm"], "'c-nmc'"),
     ],
 )
 def test_wrong_request_is_one_or_two_lines_and_status_2(
@@ -58,6 +62,52 @@ def test_wrong_request_is_one_or_two_lines_and_status_2(
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) <= 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--epoch", "3"], "error: there is no option --epoch; did you mean --epochs?"),
+        (["--epochs", "x"], "error: invalid value for '--epochs'"),
+        (["--color", "blue"], "error: invalid value for '--color': 'blue' is not one of"),
+        (["--model", "resnet50"], "--model transfer --set model.backbone=ResNet50"),
+        (["--image-size", "big"], "error: --image-size big: write 128, or 96x128"),
+        (["--workers", "100000", "--batch-size", "100000"], "use fewer --workers"),
+        (["--tracking-uri", "mysql://host/database"], "the package MySQLdb"),
+        (["--data", "{data}"], "class 'b' has 2 "),
+    ],
+)
+def test_wrong_option_is_answered_in_a_line_before_spark_starts(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    for name in ("a/1.png", "a/2.png", "a/3.png", "b/4.png", "b/5.png"):
+        (tmp_path / "few" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "few" / name).touch()
+    given = [argument.format(data=tmp_path / "few") for argument in arguments]
+    pattern = ["--group-pattern", r"(\d)"] if given != arguments else []
+    done = call(*given, *pattern, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "work").exists()
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_help_lists_backends_and_experiments_and_version_is_that_of_the_project() -> None:
+    shown = call("-h").stdout
+    for name in (*known(), *shipped()):
+        assert f"  {name} " in shown
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert call("--version").stdout == f"sparkdl-bench {version}\n"
+
+
+def test_help_on_a_full_disk_is_a_line() -> None:
+    line = f"{shlex.join([sys.executable, 'run_experiment.py', '--help'])} > /dev/full"
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=ROOT, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr == "error: the output cannot be written: No space left on device\n"
 
 
 def test_too_few_patients_is_said_and_leaves_no_data(tmp_path: Path) -> None:

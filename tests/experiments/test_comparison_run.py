@@ -95,7 +95,7 @@ def test_warm_up_starts_every_backend_and_trains_nothing(
     monkeypatch.setattr(Launch, "run", counted)
     raising = "tests.experiments.misbehaving:Raising"  # in fit
     overrides = {"data": data_config.model_dump(mode="json"), "backends": [raising, *BACKENDS]}
-    experiment = load("synthetic", {**overrides, "seeds": [0, 1]})
+    experiment = load("synthetic", {**overrides, "name": "warm-up", "seeds": [0, 1]})
     backends = {name: create(name) for name in experiment.backends}
     rehearse(plans_in_order(experiment), backends, prepared)
     assert sorted(started) == [("majority", {"rehearsal": True}), (raising, {"rehearsal": True})]

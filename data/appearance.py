@@ -1,0 +1,124 @@
+"""The size and the colour of a source's images, from a sample of them."""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+from pyarrow import fs
+
+from data import libtiff
+from data.images import FORMATS, UnreadableImage, decode_at_own_size
+from data.layouts import Index
+from data.storage import locate, read_bytes
+
+#: Images whose size is read; in an object store, where each is a download, fewer.
+_HEADERS, _HEADERS_ELSEWHERE = 200, 20
+#: Images that are decoded to see whether they have colours.
+_DECODED = 30
+#: EXIF tag, and its values with which height and width change places.
+_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """What the images of a sample look like."""
+
+    #: Medians, in pixels.
+    height: int
+    width: int
+    #: Whether no image of the sample has a colour.
+    is_grey: bool
+
+
+def appearance(index: Index, table: pa.Table) -> Appearance | None:
+    """Return the median size of the images of ``table`` and whether they are grey.
+
+    Up to 200 headers are read and up to 30 images decoded, evenly from all rows; in an object
+    store, 20 images are downloaded.
+
+    Parameters
+    ----------
+    index
+        Says where the images lie.
+    table
+        Rows of the index that are taken, with ``path``.
+
+    Returns
+    -------
+    Appearance or None
+        None when no image of the sample can be read.
+    """
+    filesystem, root = locate(index.root)
+    here = isinstance(filesystem, fs.LocalFileSystem)
+    paths = _evenly(table.column("path"), _HEADERS if here else _HEADERS_ELSEWHERE)
+    decoded = {*paths[:: max(1, len(paths) // _DECODED)]}
+    sizes: list[tuple[int, int]] = []
+    greys: list[bool] = []
+    for path, content in _contents(filesystem, root, paths, whole=decoded):
+        size = _size(content)
+        pixels = None
+        # A format that Pillow does not know must be decoded for its size.
+        if path in decoded or (size is None and len(sizes) < _DECODED):
+            with suppress(UnreadableImage):
+                pixels = decode_at_own_size(content.read())
+        if pixels is not None:
+            greys.append(_is_grey(pixels))
+            size = size or (pixels.shape[0], pixels.shape[1])
+        if size is not None:
+            sizes.append(size)
+    if not sizes:
+        return None
+    heights, widths = zip(*sizes, strict=True)
+    grey = bool(greys) and all(greys)
+    return Appearance(round(median(heights)), round(median(widths)), grey)
+
+
+def _evenly(paths: pa.ChunkedArray, most: int) -> list[str]:
+    places = np.unique(np.linspace(0, len(paths) - 1, min(most, len(paths))).astype(int))
+    return [str(path) for path in paths.take(pa.array(places)).to_pylist()]
+
+
+def _contents(
+    filesystem: fs.FileSystem, root: str, paths: Sequence[str], *, whole: set[str]
+) -> Iterator[tuple[str, io.BufferedIOBase]]:
+    """Yield a stream of each file; one that cannot be read is left out."""
+    for path in paths:
+        # A table may name an image elsewhere.
+        there, place = (
+            locate(path)
+            if path.startswith("/") or "://" in path
+            else (filesystem, f"{root}/{path}")
+        )
+        with suppress(OSError, pa.ArrowInvalid):
+            if isinstance(there, fs.LocalFileSystem) and path not in whole:
+                with open(place, "rb") as stream:  # noqa: PTH123 - the header alone is read
+                    yield path, stream
+            else:
+                yield path, io.BytesIO(read_bytes(there, place))
+
+
+def _size(stream: io.BufferedIOBase) -> tuple[int, int] | None:
+    """Return height and width from the header of an image file, as it is shown."""
+    try:
+        with Image.open(stream, formats=FORMATS) as image:
+            if image.format == "TIFF":
+                libtiff.silence()
+            turned = image.format in ("JPEG", "MPO") and (
+                image.getexif().get(_ORIENTATION) in _TURNED
+            )
+            width, height = image.size[::-1] if turned else image.size
+            return height, width
+    except Exception:  # decoders raise almost anything on damaged bytes
+        return None
+    finally:
+        stream.seek(0)
+
+
+def _is_grey(pixels: np.ndarray) -> bool:
+    """Tell whether an image, shape (height, width) or (height, width, 3), has no colour."""
+    return pixels.ndim == 2 or bool((pixels == pixels[..., :1]).all())

@@ -1,0 +1,67 @@
+"""How a command line ends: wrong options in a line, and no traceback from Ctrl-C or a full disk."""
+
+import os
+import sys
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+#: Status of a command whose options are wrong, one that was interrupted, and one that failed.
+WRONG_REQUEST, INTERRUPTED, FAILED = 2, 130, 1
+#: The names of the option that shows the help.
+HELP_NAMES = ("-h", "--help")
+
+
+def end_with(app: Callable[..., Any], prog_name: str | None = None) -> NoReturn:
+    """Run a typer application with the arguments of this process and end the process.
+
+    A wrong option is answered in one line, as the project's own errors are.
+    """
+    try:
+        status = app(prog_name=prog_name, standalone_mode=False)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    except OSError as error:  # the help, on a full disk
+        sys.stderr.write(f"error: the output cannot be written: {error.strerror}\n")
+        status = FAILED
+        _forget_output()
+    except Exception as error:
+        message = _usage_error(error)
+        if message is None:
+            raise
+        sys.stderr.write(f"error: {message}\n")
+        status = WRONG_REQUEST
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _usage_error(error: Exception) -> str | None:
+    """Return what is wrong with the options, or None for an error of another kind."""
+    say = getattr(error, "format_message", None)
+    if say is None:
+        return None
+    message = " ".join(str(say()).split()).rstrip(".").replace("Value error, ", "")
+    context = getattr(error, "ctx", None)
+    name = getattr(error, "option_name", None)
+    if name is not None and "No such option" in message:
+        known = [
+            option
+            for parameter in (context.command.params if context else ())
+            if not getattr(parameter, "hidden", False)
+            for option in parameter.opts
+            if option.startswith("-")
+        ]
+        near = get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        message = f"there is no option {name}{hint}"
+    else:
+        message = message[:1].lower() + message[1:]
+    path = context.command_path if context else ""
+    return f"{message} ('{path} --help' lists the options)" if path else message
+
+
+def _forget_output() -> None:
+    """Keep Python from writing at its end what could not be written now."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 1)
+    os.close(devnull)

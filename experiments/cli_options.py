@@ -1,0 +1,69 @@
+"""Options and help that the commands around experiments share."""
+
+import tomllib
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from data.import_path import ROOT
+
+#: Name of the project, as in ``pyproject.toml``.
+_PROJECT = "sparkdl-bench"
+
+
+class Naming:
+    """What the record of an experiment is called, and what its scores are about."""
+
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name",
+            help="Name of the experiment in MLflow; by default that of the folder or the file.",
+            metavar="NAME",
+        ),
+    ]
+    positive_class: Annotated[
+        str | None,
+        typer.Option(
+            "--positive-class",
+            help="Class that F1, sensitivity and ROC AUC are about.",
+            metavar="NAME",
+        ),
+    ]
+
+
+class RunCommand(TyperCommand):
+    """The command that runs an experiment: its help ends with what can be run."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, the backends and the experiments."""
+        super().format_help(ctx, formatter)
+        from backends.registry import BACKENDS
+        from experiments.loading import described
+
+        _write_list("Backends (--backend)", {n: e.summary for n, e in BACKENDS.items()})
+        _write_list("Experiments of the project (--experiment)", described())
+
+
+def show_version(wanted: bool) -> None:
+    """Write name and version of the project and end the command, where that is asked for."""
+    if not wanted:
+        return
+    with open(f"{ROOT}/pyproject.toml", "rb") as file:  # noqa: PTH123
+        version = tomllib.load(file)["project"]["version"]
+    typer.echo(f"{_PROJECT} {version}")
+    raise typer.Exit
+
+
+def _write_list(title: str, content: dict[str, str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    for name, text in content.items():
+        table.add_row(f"  {name}", text)
+    console = Console(markup=False, highlight=False)
+    console.print(f" {title}")
+    console.print(table)
+    console.print()

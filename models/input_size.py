@@ -1,0 +1,59 @@
+"""Which size of images suits a model, known without importing Keras."""
+
+import re
+
+from models.config import NETWORK_NAMES, ModelConfig
+
+#: Side in pixels of the square images that each model of ``keras.applications`` was trained at.
+APPLICATION_SIZES = {
+    **dict.fromkeys(
+        (
+            "ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtSmall", "ConvNeXtTiny", "ConvNeXtXLarge",
+            "DenseNet121", "DenseNet169", "DenseNet201", "EfficientNetB0", "EfficientNetV2B0",
+            "MobileNet", "MobileNetV2", "MobileNetV3Large", "MobileNetV3Small", "NASNetMobile",
+            "ResNet101", "ResNet101V2", "ResNet152", "ResNet152V2", "ResNet50", "ResNet50V2",
+            "VGG16", "VGG19",
+        ),
+        224,
+    ),
+    "EfficientNetB1": 240,
+    "EfficientNetB2": 260,
+    "EfficientNetB3": 300,
+    "EfficientNetB4": 380,
+    "EfficientNetB5": 456,
+    "EfficientNetB6": 528,
+    "EfficientNetB7": 600,
+    "EfficientNetV2B1": 240,
+    "EfficientNetV2B2": 260,
+    "EfficientNetV2B3": 300,
+    "EfficientNetV2L": 480,
+    "EfficientNetV2M": 480,
+    "EfficientNetV2S": 384,
+    "InceptionResNetV2": 299,
+    "InceptionV3": 299,
+    "NASNetLarge": 331,
+    "Xception": 299,
+}  # fmt: skip
+#: Longer side in pixels up to which this project's networks take images as they are. Larger ones
+#: cost time in proportion to their area and memory in the dense layers.
+NETWORK_SIDE = 128
+#: For a backbone in a file, which is not opened for that.
+_USUAL_SIDE = 224
+
+
+def longest_side(model: ModelConfig) -> int:
+    """Return how many pixels the longer side of images should have at most for ``model``."""
+    backbone = model.backbone
+    if backbone is None or backbone.name in NETWORK_NAMES:
+        return (backbone and backbone.image_size) or NETWORK_SIDE
+    return backbone.image_size or APPLICATION_SIZES.get(backbone.name, _USUAL_SIDE)
+
+
+def application_like(name: str) -> str | None:
+    """Return the model of ``keras.applications`` that ``name`` means, however it is spelled."""
+    known = {_letters(one): one for one in APPLICATION_SIZES}
+    return known.get(_letters(name))
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W_]", "", name).lower()
