@@ -15,11 +15,11 @@ from experiments import comparison
 from experiments.__main__ import app
 from experiments.comparison import tables
 from experiments.comparison.charts_time import front
-from experiments.comparison.hard_patients import hard_patients
+from experiments.comparison.hard_cases import hard_cases
 from experiments.comparison.leak_audit import leak_audit
 from experiments.comparison.report import write_report
 from experiments.comparison.runs import ComparedRun
-from experiments.comparison.statistics import f1_over_patients
+from experiments.comparison.statistics import f1_over_units
 from experiments.errors import ExperimentError
 from experiments.records import RunRecord
 from tests.experiments.conftest import Run
@@ -128,7 +128,7 @@ def test_seconds_of_other_cores_are_marked(found: list[ComparedRun]) -> None:
 
 def test_interval_is_that_of_drawing_patients(groups: dict[str, list[ComparedRun]]) -> None:
     """Against a bootstrap that copies the drawn patients' images and asks scikit-learn."""
-    interval, generator, means = f1_over_patients(groups["one"]), np.random.default_rng(5), []
+    interval, generator, means = f1_over_units(groups["one"]), np.random.default_rng(5), []
     tables = [
         [images for _, images in run.predictions.groupby("patient_id")] for run in groups["one"]
     ]
@@ -151,7 +151,7 @@ def test_words_are_about_networks_and_means_where_no_more_is_known(
 ) -> None:
     """The small set has three test patients; with one seed nothing is said about backends."""
     single = comparison.compare([run for run in found if run.record.seed == 0])
-    assert single.patients < 8
+    assert single.groups < 8
     assert any("intervals and p values are not reliable with" in note for note in single.notes)
     assert any("say nothing about the backends" in note for note in single.notes)
     assert all(text.startswith("These two trained networks") for text in single.sentences)
@@ -200,7 +200,7 @@ def test_hard_patients_are_those_that_all_get_wrong(found: list[ComparedRun]) ->
             for frame in (run.predictions for run in trained)
         )
     )
-    hard = hard_patients(findings)
+    hard = hard_cases(findings)
     assert wrong
     assert sum(one.wrong for one in hard) <= len(wrong)
     assert all(picture.startswith(b"\x89PNG") for one in hard for picture in one.pictures)
@@ -221,7 +221,7 @@ def test_leak_audit_sets_both_splits_side_by_side(
     (leak,) = leak_audit(comparison.compare(both))
     assert leak.label == "keras_local"
     assert leak.by_image.value == pytest.approx(leaking.metrics["test.f1"])
-    assert leak.gained == leak.by_image.value - leak.by_patient.value
+    assert leak.gained == leak.by_image.value - leak.by_unit.value
 
 
 @pytest.mark.parametrize(
