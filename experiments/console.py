@@ -17,10 +17,11 @@ from data.prepared import PreparedData
 from data.schema import SPLITS
 from experiments.caveats import few_examples, unreliable_interval
 from experiments.config import Experiment, RunPlan
+from experiments.narrow_table import WIDTH
 from experiments.observer import Observer
 from experiments.pace import Pace, about
 from experiments.records import FINISHED, RunRecord
-from experiments.result_table import WIDTH, result_table
+from experiments.result_table import result_table
 from experiments.steady_output import SteadyOutput
 from experiments.store_address import DEFAULT_URI, is_server
 from experiments.units import counted, names_of_units, plural
@@ -91,13 +92,15 @@ class Console(Observer):
         self._experiment, self._several = experiment, False
         if not self._is_study:
             self._total = self._begun = 0
-        runs = len(experiment.backends) * len(experiment.seeds)
+        runs = ", ".join(experiment.backends)
+        if self._plans_runs:
+            count = len(experiment.backends) * len(experiment.seeds)
+            runs = f"{_count(count, 'run')} ({runs})"
         self._say(
             (experiment.name, "bold"),
             f": {experiment.model.name}, "
             f"{_count(experiment.epochs, 'epoch')}, global batch {experiment.batch_size}, "
-            f"{_count(experiment.workers, 'worker')}, {_count(runs, 'run')} "
-            f"({', '.join(experiment.backends)})",
+            f"{_count(experiment.workers, 'worker')}, {runs}",
         )
         for note in notes:
             self._say(f"note: {note}")

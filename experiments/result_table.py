@@ -1,6 +1,5 @@
 """Figures of runs as a table for a terminal of 80 columns."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 from rich import box
@@ -9,6 +8,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from data.config import Unit
+from experiments.narrow_table import WIDTH, add_rows, folded
 from experiments.records import FINISHED, RunRecord
 from experiments.uncertainty import RELIABLE_PATIENTS, Interval
 from experiments.units import plural
@@ -17,8 +17,6 @@ from experiments.units import plural
 _SIDE_BY_SIDE = 3
 #: Characters of a heading of a run; a longer name stands in several lines.
 _HEADING = 20
-#: Columns of a table for any terminal.
-WIDTH = 80
 #: Columns beside the names of backends that are never left out: seed and first scores.
 _LEAST_COLUMNS = 3
 #: Seconds below which a decimal is shown.
@@ -67,17 +65,10 @@ def result_table(
             table = _columns(_empty(title, caption), records, figures, heading)
             if _width(table) <= width:
                 return table
-    return _rows(_empty(title, caption), records, compact, width)
-
-
-def folded(name: str, longest: int) -> str:
-    """Return ``name`` in lines of at most ``longest`` characters, divided at its own marks."""
-    lines = [""]
-    for part in re.findall(r"[^_\-.: ]*[_\-.: ]?", name):
-        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > longest:
-            lines.append("")
-        lines[-1] += part
-    return "\n".join(line.rstrip() for line in lines)
+    columns = {"seed": [str(record.seed) for record in records]}
+    columns |= {name: [show(record) for record in records] for name, show in compact.items()}
+    names = [record.backend for record in records]
+    return add_rows(_empty(title, caption), names, columns, width, _LEAST_COLUMNS)
 
 
 def _by_unit(unit: Unit) -> _Figures:
@@ -128,34 +119,6 @@ def _columns(
     for name, text in figures.items():
         table.add_row(name, *(text(record) for record in records))
     return table
-
-
-def _rows(
-    table: Table,
-    records: Sequence[RunRecord],
-    figures: _Figures,
-    width: int,
-) -> Table:
-    """Add a row for each run, with as many of the last figures left out as the names need."""
-    columns = {"seed": [str(record.seed) for record in records]}
-    columns |= {name: [show(record) for record in records] for name, show in figures.items()}
-    parts = [part for record in records for part in folded(record.backend, 1).split("\n")]
-    needed = max(map(len, parts))
-    while (space := _space(columns, width)) < needed and len(columns) > _LEAST_COLUMNS:
-        columns.popitem()
-    table.add_column("backend", overflow="fold")
-    for text in columns:
-        table.add_column(text, justify="right", no_wrap=True)
-    for record, row in zip(records, zip(*columns.values(), strict=True), strict=True):
-        table.add_row(folded(record.backend, space), *row)
-    return table
-
-
-def _space(columns: Mapping[str, Sequence[str]], width: int) -> int:
-    """Return the characters that ``columns`` leave for the names of backends."""
-    taken = sum(max(map(len, [heading, *cells])) for heading, cells in columns.items())
-    # Each column, that of the names included, has one space at its right and one before the next.
-    return width - taken - 2 * (len(columns) + 1) - 1
 
 
 def _f1(record: RunRecord) -> str:
