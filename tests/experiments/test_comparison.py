@@ -98,6 +98,65 @@ def test_what_is_not_comparable_is_left_out_with_its_reason(found: list[Compared
     assert {row.label for row in findings.rows} == {"keras_local", "majority"}
 
 
+def test_another_unit_of_the_split_is_not_comparable(found: list[ComparedRun]) -> None:
+    """Records without the tag are by patient, or by image where their split says so."""
+    plain = next(run for run in found if run.record.backend == "majority")
+    assert plain.record.tags["split.unit"] == "patient"
+    old = {key: value for key, value in plain.record.tags.items() if key != "split.unit"}
+    before = replace(plain, record=plain.record.model_copy(update={"tags": old}))
+    by_image = replace(before, params={**plain.params, "data.split.by": "image"})
+    lesions = replace(
+        plain,
+        record=plain.record.model_copy(update={"tags": {**old, "split.unit": "lesion"}}),
+    )
+    assert [run.unit for run in (before, by_image, lesions)] == ["patient", "image", "lesion"]
+    reasons = [
+        one.reason for one in comparison.compare([*found, before, by_image, lesions]).excluded
+    ]
+    assert "not comparable: split by image instead of by patient" in reasons
+    assert "not comparable: split by lesion instead of by patient" in reasons
+    assert not any("other split" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("unit", ["lesion", "image"])
+def test_report_speaks_of_the_unit_of_the_split(
+    found: list[ComparedRun], tmp_path: Path, unit: str
+) -> None:
+    changed = []
+    for run in found:
+        if run.finished:
+            tags = {**run.record.tags, "split.unit": unit, "synthetic": "false"}
+            changed.append(replace(run, record=run.record.model_copy(update={"tags": tags})))
+    findings = comparison.compare(changed)
+    images = len(changed[0].predictions)
+    page = write_report(findings, tmp_path / "report").read_text()
+    text = f"{page} {tables.terminal(findings).title} {tables.terminal(findings).caption}"
+    assert "patient" not in text.lower()
+    tested = images if unit == "image" else changed[0].predictions["patient_id"].nunique()
+    assert findings.sample == f"{tested} unseen test {unit}s"
+    assert f"{tested} unseen test {unit}s;" in page
+    assert "F1 over unseen " + f"{unit}s. The interval counts {unit}s and seeds" in page
+    heading = "Images" if unit == "image" else "Lesions with images"
+    assert f"<h2>{heading} that every run gets wrong</h2>" in page
+    if unit == "image":
+        assert all(one.images == 1 for one in hard_cases(findings))
+
+
+def test_network_that_predicts_one_class_is_named(found: list[ComparedRun]) -> None:
+    first = next(r for r in found if (r.record.backend, r.record.seed) == ("keras_local", 1))
+    blind = replace(first)
+    frame = first.predictions
+    blind.__dict__["predictions"] = frame.assign(probability_all=0.4, probability_hem=0.6)
+    notes = comparison.compare([blind if run is first else run for run in found]).notes
+    assert any(
+        note.startswith("keras_local predicts one class for all test images with seed")
+        and "1; that F1" in note
+        for note in notes
+    )
+    assert not any(note.startswith("majority predicts") for note in notes)
+    assert any(note.startswith("Fewer than 10 test images or 10 test patients") for note in notes)
+
+
 def test_seconds_of_a_part_are_no_seconds_of_a_run(found: list[ComparedRun]) -> None:
     """A run that went on after an interruption keeps its scores and loses its total."""
     first = next(r for r in found if (r.record.backend, r.record.seed) == ("keras_local", 0))
