@@ -15,7 +15,9 @@ FEW = 10
 _NAMED = 8
 
 
-def one_class(predicted: np.ndarray, class_names: Sequence[str], what: str = "test") -> list[str]:
+def one_class(
+    predicted: np.ndarray, class_names: Sequence[str], what: str = "test", *, trained: bool = True
+) -> list[str]:
     """Return a sentence where every image is predicted to be of the same class.
 
     Parameters
@@ -26,14 +28,14 @@ def one_class(predicted: np.ndarray, class_names: Sequence[str], what: str = "te
         Classes in label order.
     what
         Which images they are.
+    trained
+        Whether anything was learned.
     """
     if len(predicted) == 0 or (predicted != predicted[0]).any():
         return []
     name = visible(class_names[int(predicted[0])])
-    return [
-        f"The model predicts '{name}' for all {len(predicted):,} {what} images; its F1 says "
-        "nothing about what it has learned."
-    ]
+    sentence = f"The model predicts '{name}' for all {len(predicted):,} {what} images"
+    return [sentence + ("; its F1 says nothing about what it has learned." if trained else ".")]
 
 
 def few_examples(

@@ -32,6 +32,7 @@ def judge(
         plan.experiment.positive_class,
         unit=data.summary.unit,
         judged=plan.judged,
+        trained=result.steps > 0,
     )
     metrics = {f"{plan.judged}.{name}": value for name, value in scores.values.items()}
     metrics |= {f"time.{name}_s": seconds for name, seconds in result.times.items()}

@@ -28,6 +28,7 @@ def score(
     *,
     unit: Unit = "patient",
     judged: str = "test",
+    trained: bool = True,
 ) -> Scores:
     """Return image-level metrics, the interval of F1 and patient-level metrics.
 
@@ -45,6 +46,8 @@ def score(
         What stands on one side of the split as a whole, and what the interval is over.
     judged
         Which images they are, for sentences: ``test`` or ``validation``.
+    trained
+        Whether the predictions are those of something that was trained.
 
     Returns
     -------
@@ -61,7 +64,7 @@ def score(
     values, notes = _score_rows(labels, probabilities, positive)
     low, high = f1_interval(labels, predicted, units, positive)
     values |= {"f1_low": low, "f1_high": high}
-    notes += one_class(predicted, class_names, judged)
+    notes += one_class(predicted, class_names, judged, trained=trained)
     notes += few_examples(labels, units, class_names, unit, judged)
     notes += unreliable_interval(len(np.unique(units)), unit)
     values |= _one_against_rest(labels, probabilities, class_names)
