@@ -135,8 +135,9 @@ def _check_daemon(process: subprocess.Popen, log: Path) -> None:
 def _last_words(work: Path) -> str:
     """Return why the newest executor below a worker's folder ``work`` has ended, by its output."""
     outputs = [path for path in work.glob("app-*/*/std*") if path.stat().st_size]
-    newest = max(outputs, key=lambda path: path.stat().st_mtime, default=None)
-    return reason(newest.read_text(errors="replace") if newest else "")
+    newest = max(outputs, key=lambda path: path.stat().st_mtime, default=work).parent
+    texts = [path.read_text(errors="replace") for path in outputs if path.parent == newest]
+    return reason("\n".join(texts))
 
 
 def _local(folder: Path) -> Path:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from data.config import Unit
 from experiments.comparison.difference import Difference
 from experiments.comparison.runs import ComparedRun
 from experiments.comparison.statistics import differences
@@ -133,10 +134,11 @@ def test_sentences_name_the_unit_of_the_split() -> None:
     assert "3 seeds, 600 images)." in images.sentence("blind", "one")
     assert images.interval.value == lesions.interval.value
     equal = difference((0, 0, 0), 1)
-    for unit, words in (
-        ("lesion", "every lesion has as many right and wrong images as with"),
-        ("image", "the same images are right as with"),
-    ):
+    sentences: dict[Unit, str] = {
+        "lesion": "every lesion has as many right and wrong images as with",
+        "image": "the same images are right as with",
+    }
+    for unit, words in sentences.items():
         assert words in replace(equal, identical=True, unit=unit).sentence("x", "one")
 
 

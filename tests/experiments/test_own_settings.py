@@ -21,6 +21,7 @@ from experiments.tuning.own_settings import (
     space_of,
 )
 from experiments.tuning.space import suggest
+from experiments.tuning.storage import Direction
 
 SPACE: dict[str, Values] = {
     "optimizer.learning_rate": Range(1e-4, 1e-1, log=True),
@@ -41,7 +42,7 @@ SETTINGS = {
 }
 
 
-def study(direction: str = "maximize") -> optuna.Study:
+def study(direction: Direction = "maximize") -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(direction=direction, sampler=optuna.samplers.TPESampler(seed=0))
 
@@ -58,7 +59,10 @@ def tried(study: optuna.Study, *values: float | None) -> optuna.Study:
 def test_own_settings_are_those_that_the_space_holds() -> None:
     experiment = load("synthetic", SETTINGS)
     assert own_settings(experiment, create("elephas"), SPACE) == OWN
-    narrow = {"optimizer.learning_rate": Range(0.01, 0.1), "model.augmentation": Choices((0, 1))}
+    narrow: dict[str, Values] = {
+        "optimizer.learning_rate": Range(0.01, 0.1),
+        "model.augmentation": Choices((0, 1)),
+    }
     assert own_settings(experiment, create("elephas"), narrow) == {}
 
 
@@ -106,7 +110,7 @@ def test_own_settings_that_were_cut_off_are_made_again() -> None:
         ("maximize", (None, 0.8), "the experiment's own settings came to no result"),
     ],
 )
-def test_gain_is_said_with_its_size(direction: str, values: Any, words: str) -> None:
+def test_gain_is_said_with_its_size(direction: Direction, values: Any, words: str) -> None:
     made = study(direction)
     enqueue_own(made, OWN)
     assert words in gain(tried(made, *values), "f1")

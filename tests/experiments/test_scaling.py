@@ -1,6 +1,7 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -151,14 +152,18 @@ def test_images_are_fewer_in_training_alone(
 def test_all_runs_of_a_study_are_counted_before_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = []
+    told: list[tuple[str, int | None]] = []
 
     class Counting(Observer):
         def study_starts(self, runs: Sequence[tuple[str, int | None]]) -> None:
             told.extend(runs)
 
     monkeypatch.setattr("experiments.run", lambda *_, **__: [])
-    values = {"overrides": {"seeds": [0, 1]}, "work": tmp_path, "observer": Counting()}
+    values: dict[str, Any] = {
+        "overrides": {"seeds": [0, 1]},
+        "work": tmp_path,
+        "observer": Counting(),
+    }
     run_study("synthetic", ["majority", "elephas"], points([2], [40]), **values)
     names = [("majority", size) for size in (None, None, 40, 40)]
     assert sorted(told, key=str) == sorted([*names, *(("elephas", n) for _, n in names)], key=str)
