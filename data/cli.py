@@ -176,7 +176,8 @@ def describe(
 
     config = configured(source, data_options)
     _check_outputs(config.source, output, html)
-    description = count(_resolve(config, output or "describe"))
+    with _progress("reading the names of the files"):
+        description = count(_resolve(config, output or "describe"))
     print_description(Console(), description)
     if html is not None:
         from data.exploration import explore
@@ -300,13 +301,11 @@ def _resolve(config: DataConfig, output: str | Path) -> DataConfig:
 
 @contextmanager
 def _progress(what: str = "decoding") -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on stderr; yield a function that takes images done and images in all."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+    """Show the work on stderr; yield a function that takes images done and images in all."""
+    from data.activity import Activity
 
-    columns = (what, BarColumn(), MofNCompleteColumn(), "images", TimeElapsedColumn())
-    console = Console(stderr=True)
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    with Activity(Console(stderr=True)) as activity:
+        activity.begin(what)
+        yield lambda done, total: activity.progress(
+            done, total, f"{done:,} of {total:,} images" + (", writing" if done == total else "")
+        )

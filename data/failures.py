@@ -9,6 +9,8 @@ import sys
 _PYTHON_ERROR = re.compile(r"^(?:[\w.]+\.)?(\w+(?:Error|Exception|Exit|Interrupt)): (.+)$", re.M)
 #: An exception of the JVM, or what caused it, or what Spark copied of an executor's.
 _JAVA_ERROR = re.compile(r"^(?:: |Caused by: )(?:[\w$]+\.)+(\w+(?:: .+)?)$", re.M)
+#: Addresses of this machine.
+_HERE = ("127.0.0.1", "localhost")
 #: Where Spark says that a task ran.
 _PLACE = re.compile(r"\((\S+) executor \w+\)")
 _DISK_ERRORS = ("No space left on device", "File too large", "Disk quota exceeded")
@@ -73,4 +75,6 @@ def _advice(text: str, cause: str) -> str:
     places = _PLACE.findall(text)
     if not places or not any(error in cause for error in _DISK_ERRORS):
         return ""
+    if places[-1] in _HERE:
+        return ": free the disk of temporary files, or name a folder on another one in TMPDIR"
     return f": free the disk of worker {places[-1]}, or give it another in SPARK_LOCAL_DIRS"

@@ -54,16 +54,25 @@ def thin_training(rows: pa.Table, count: int | None) -> pa.Table:
     Raises
     ------
     DataError
-        When there are fewer.
+        When there are fewer, or when none of ``count`` is of one of the classes.
     """
     if count is None:
         return rows
     train = np.array(rows.column("split").to_pylist()) == "train"
     total = int(train.sum())
     if count > total:
-        raise DataError(f"train_images is {count:,}, the split has {total:,} images to train on")
+        raise DataError(
+            f"{count:,} training images are asked for (--images, train_images); the split has "
+            f"{total:,}"
+        )
     before = np.cumsum(train) - train
     kept = ~train | ((before + 1) * count // total > before * count // total)
+    names = np.array(rows.column("class_name").to_pylist(), object)
+    if lost := sorted({*names[train]} - {*names[train & kept]}):
+        raise DataError(
+            f"of the {count:,} training images that are asked for (--images, train_images) none is "
+            f"of class '{lost[0]}': ask for more"
+        )
     return rows.filter(pa.array(kept))
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.jvm_start import StartWatch, reader
+from data.jvm_start import StartWatch, reader, reason
 from data.process_environment import LOOPBACK, for_spark
 from experiments.errors import ExperimentError
 from experiments.private_network import PrivateNetwork
@@ -17,6 +17,12 @@ from experiments.spark_secret import authentication, write_daemon_settings, writ
 
 #: Line in the log of a worker that is up.
 _REGISTERED = "Successfully registered with master"
+#: Line in the log of a worker whose executor has ended by itself.
+_EXECUTOR_ENDED = re.compile(
+    r"Executor app-\S+ finished with state (?:EXITED|FAILED)(?!.* exitStatus 0\b)"
+)
+#: Ends of executors of one worker after which it is certain that none will stay.
+_MOST_ENDS = 3
 #: The daemons only keep books: a small heap and a compiler that starts fast.
 _DAEMON_JAVA_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto"
 
@@ -32,8 +38,10 @@ class Cluster:
     conf: Path
     #: In which a driver must be to reach the cluster; None is this process's own.
     network: PrivateNetwork | None = None
-    #: Workers that may not be up yet: their logs, and who watches them.
+    #: Workers that may not be up yet: their logs, and the watch of each.
     starting: dict[Path, StartWatch] = field(default_factory=dict)
+    #: Log of each of the processes, in their order.
+    logs: tuple[Path, ...] = ()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -41,18 +49,23 @@ class Cluster:
         return {"SPARK_CONF_DIR": str(self.conf)}
 
     def check(self) -> None:
-        """Look at the workers that are starting; to be called from time to time.
+        """Refuse to wait for workers or executors that will not be up.
+
+        To be called from time to time until the driver has its executors.
 
         Raises
         ------
         ExperimentError
-            When one will not be up.
+            When a worker will not be up or has ended, or its executor ends again and again.
         """
         for log, watch in [*self.starting.items()]:
             if _REGISTERED in log.read_text(errors="replace"):
                 del self.starting[log]
             elif problem := watch.problem():
                 raise ExperimentError(f"a worker of the run's cluster did not start: {problem}")
+        for process, log in zip(self.processes, self.logs, strict=False):
+            if log not in self.starting:
+                _check_daemon(process, log)
 
 
 @contextmanager
@@ -87,7 +100,7 @@ def embedded_cluster(
     daemons = _Daemons(folder, write_daemon_settings(conf, settings), network)
     processes: list[subprocess.Popen] = []
     try:
-        master_log = folder / "master.log"
+        logs = [master_log := folder / "master.log"]
         processes.append(daemons.start("master.Master", ["--port", "0"], master_log))
         master = _wait_for(r"Starting Spark master at (spark://\S+)", master_log, processes[0])
         starting = {}
@@ -98,9 +111,33 @@ def embedded_cluster(
             arguments += ["--work-dir", str(work), master]
             processes.append(daemons.start("worker.Worker", arguments, log))
             starting[log] = StartWatch(processes[-1], reader(log))
-        yield Cluster(master, tuple(processes), conf, network, starting)
+            logs.append(log)
+        yield Cluster(master, tuple(processes), conf, network, starting, tuple(logs))
     finally:
         stop(processes)
+
+
+def _check_daemon(process: subprocess.Popen, log: Path) -> None:
+    """Raise ExperimentError when a daemon that was up has ended, or cannot keep an executor."""
+    text = log.read_text(errors="replace")
+    if process.poll() is not None:
+        raise ExperimentError(
+            f"the {log.stem} of the run's cluster ended with status {process.returncode}: "
+            f"{reason(text)}"
+        )
+    if len(_EXECUTOR_ENDED.findall(text)) >= _MOST_ENDS:
+        raise ExperimentError(
+            f"the executors of {log.stem} of the run's cluster end as soon as they start: "
+            f"{_last_words(log.with_suffix(''))}"
+        )
+
+
+def _last_words(work: Path) -> str:
+    """Return why the newest executor below a worker's folder ``work`` has ended, by its output."""
+    outputs = [path for path in work.glob("app-*/*/std*") if path.stat().st_size]
+    newest = max(outputs, key=lambda path: path.stat().st_mtime, default=work).parent
+    texts = [path.read_text(errors="replace") for path in outputs if path.parent == newest]
+    return reason("\n".join(texts))
 
 
 def _local(folder: Path) -> Path:

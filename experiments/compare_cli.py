@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from data.addresses import local_path
 from data.own_folders import temporary_folder
 from experiments.cli import plain_errors
 from experiments.store_address import usual_uri
+
+if TYPE_CHECKING:
+    from experiments.dashboard import Dashboard
 
 
 def compare(
@@ -37,6 +40,7 @@ def compare(
     """
     with plain_errors(debug=False), temporary_folder("compare") as folder:
         output = local_path(output)
+        from data.activity import Activity
         from experiments import comparison
         from experiments.abandoned import tidy
         from experiments.comparison import tables
@@ -48,16 +52,21 @@ def compare(
         for uri in uris:
             for sentence in tidy(uri):
                 typer.echo(f"note: {sentence}", err=True)
-        found = comparison.find_runs(uris, folder, experiment or (), run or ())
-        findings = comparison.compare(found, baseline)
         console = plain_console(sys.stdout)
+        with Activity(console) as activity:
+            activity.begin("reading the records")
+            found = comparison.find_runs(uris, folder, experiment or (), run or ())
+            findings = comparison.compare(found, baseline)
         console.print(tables.terminal(findings))
         for text in [*findings.sentences, *findings.notes]:
-            console.print(f"- {text}")
+            console.print(f"- {text}", soft_wrap=True)
         for one in findings.excluded:
-            console.print(f"- left out: {one.run.label}, seed {one.run.record.seed}: {one.reason}")
-        path = comparison.write_report(findings, output)
-        console.print(f"report: {path}")
+            left_out = f"{one.run.label}, seed {one.run.record.seed}: {one.reason}"
+            console.print(f"- left out: {left_out}", soft_wrap=True)
+        with Activity(console) as activity:
+            activity.begin("drawing the report")
+            path = comparison.write_report(findings, output)
+        console.print(f"report: {path}", soft_wrap=True)
 
 
 def dashboard(
@@ -65,17 +74,32 @@ def dashboard(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on loopback.")] = 5000,
 ) -> None:
     """Start MLflow's user interface on loopback and print where it is; Ctrl-C ends it."""
+    from data.activity import Activity
+    from experiments.console import plain_console
     from experiments.dashboard import Dashboard
 
+    console = plain_console(sys.stdout)
     with (
         plain_errors(debug=False),
         temporary_folder("dashboard") as folder,
-        Dashboard(tracking_uri or usual_uri(), port, folder) as board,
+        Activity(console) as activity,
     ):
-        for name, address in board.pages().items():
-            typer.echo(f"{name}: {address}")
-        typer.echo("Ctrl-C ends it.")
-        try:
-            board.wait()
-        except KeyboardInterrupt:
-            typer.echo("")
+        uri = tracking_uri or usual_uri()
+        made = Dashboard(uri, port, folder)
+        console.print(f"starting MLflow's user interface for {uri}", soft_wrap=True)
+        activity.begin("starting MLflow")
+        with made as board:
+            pages = board.pages()
+            activity.end()
+            for name, address in pages.items():
+                typer.echo(f"{name}: {address}")
+            typer.echo("Ctrl-C ends it.")
+            _wait(board)
+
+
+def _wait(board: "Dashboard") -> None:
+    """Return when the server ends, or at Ctrl-C."""
+    try:
+        board.wait()
+    except KeyboardInterrupt:
+        typer.echo("")

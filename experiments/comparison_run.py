@@ -14,6 +14,7 @@ from experiments.config import Experiment, RunPlan
 from experiments.records import FINISHED, RunRecord
 from experiments.stored import stored_record
 from experiments.tracking import PARENT, Recorder
+from experiments.units import UNIT_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -80,6 +81,7 @@ def open_comparison(
         "comparison.order": order,
         "data.fingerprint": data.summary.fingerprint,
         "split.checksum": data.summary.split_checksum,
+        UNIT_TAG: data.summary.unit,
         "code.commit": provenance.code_commit(),
     }
     params = {

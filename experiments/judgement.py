@@ -26,7 +26,14 @@ def judge(
 ) -> Judgement:
     """Score the predictions in ``folder`` and draw the run's pictures into ``artifacts``."""
     predictions = pd.read_parquet(folder / "predictions.parquet")
-    scores = score(predictions, data.class_names, plan.experiment.positive_class)
+    scores = score(
+        predictions,
+        data.class_names,
+        plan.experiment.positive_class,
+        unit=data.summary.unit,
+        judged=plan.judged,
+        trained=result.steps > 0,
+    )
     metrics = {f"{plan.judged}.{name}": value for name, value in scores.values.items()}
     metrics |= {f"time.{name}_s": seconds for name, seconds in result.times.items()}
     metrics |= {

@@ -27,6 +27,8 @@ from experiments.spark_secret import authentication, write_settings
 from experiments.supervision import supervise
 from experiments.worker import Job, task_of
 
+#: Phases of the worker process that begin when the driver has its executors.
+_AFTER_START = ("fit", "predict")
 #: MiB of a Worker daemon beyond the executor's heap: Spark adds a tenth, at least 384.
 _EXECUTOR_OVERHEAD_MB = 512
 
@@ -56,6 +58,8 @@ class Launch:
     notes: list[str] = field(default_factory=list)
     #: The run's own cluster, when it has started.
     cluster: Cluster | None = None
+    #: Whether the driver has its executors, or still waits for them.
+    executors_are_up: bool = False
     #: Exit status of the driver; below zero the signal that ended it, None while it is not known.
     status: int | None = None
 
@@ -116,16 +120,23 @@ class Launch:
                 environment=environment,
                 time_limit=self.plan.experiment.time_limit,
                 on_start=self._watch_driver,
-                on_event=on_event,
+                on_event=lambda event: self._hear(event, on_event),
                 on_look=lambda: self._look(on_look),
                 before_end=self.monitor.sample,
                 network=network,
             )
 
     def _look(self, on_look: Callable[[], None]) -> None:
-        if self.cluster is not None:
+        # Later, losing a worker is for Spark to deal with.
+        if self.cluster is not None and not self.executors_are_up:
             self.cluster.check()
         on_look()
+
+    def _hear(self, event: dict[str, Any], on_event: Callable[[dict[str, Any]], None]) -> None:
+        started = event["event"] == "phase" and event["name"] in _AFTER_START
+        if started or event["event"] == "end":
+            self.executors_are_up = True
+        on_event(event)
 
     def _stop_clock(self, began: float) -> None:
         self.seconds = perf_counter() - began

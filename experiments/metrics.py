@@ -6,8 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from data.config import Unit
+from experiments.caveats import few_examples, one_class, unreliable_interval
 from experiments.record_names import key_parts
-from experiments.uncertainty import RELIABLE_PATIENTS, mean_interval
+from experiments.uncertainty import mean_interval
+from experiments.units import names_of_units, plural
 
 
 @dataclass(frozen=True)
@@ -18,57 +21,79 @@ class Scores:
     notes: tuple[str, ...]
 
 
-def score(predictions: pd.DataFrame, class_names: Sequence[str], positive_class: str) -> Scores:
-    """Return image-level metrics, intervals for F1 and patient-level metrics.
+def score(
+    predictions: pd.DataFrame,
+    class_names: Sequence[str],
+    positive_class: str,
+    *,
+    unit: Unit = "patient",
+    judged: str = "test",
+    trained: bool = True,
+) -> Scores:
+    """Return image-level metrics, the interval of F1 and patient-level metrics.
 
     Parameters
     ----------
     predictions
-        Columns ``image_id``, ``patient_id``, ``label`` (index into ``class_names``) and one
-        column ``probability_<class>`` for each class.
+        Columns ``image_id``, ``patient_id``, ``label`` (index into ``class_names``), one column
+        ``probability_<class>`` for each class and, for ``unit`` image, ``group`` where some images
+        are equal.
     class_names
         Classes in label order.
     positive_class
         The class of F1, sensitivity, specificity, ROC AUC, average precision.
+    unit
+        What stands on one side of the split as a whole, and what the interval is over.
+    judged
+        Which images they are, for sentences: ``test`` or ``validation``.
+    trained
+        Whether the predictions are those of something that was trained.
 
     Returns
     -------
     Scores
         Keys as in the record, without the prefix ``test.``: ``f1``, ``f1_low``, ``f1_high``,
-        ``patient.f1`` and so on; with more than two classes ``roc_auc.<class>`` too. What is
-        undefined on these images is left out and noted.
+        ``patient.f1`` and so on, which are of lesions where ``unit`` is lesion and are missing
+        where it is image; with more than two classes ``roc_auc.<class>`` too. What is undefined on
+        these images is left out and noted.
     """
     positive = list(class_names).index(positive_class)
     probabilities = predictions[[f"probability_{name}" for name in class_names]].to_numpy()
-    labels = predictions["label"].to_numpy()
+    labels, predicted = predictions["label"].to_numpy(), probabilities.argmax(axis=1)
+    units = names_of_units(predictions, unit).to_numpy()
     values, notes = _score_rows(labels, probabilities, positive)
-    low, high = f1_interval(
-        labels, probabilities.argmax(axis=1), predictions["patient_id"].to_numpy(), positive
-    )
+    low, high = f1_interval(labels, predicted, units, positive)
     values |= {"f1_low": low, "f1_high": high}
-    if (count := predictions["patient_id"].nunique()) < RELIABLE_PATIENTS:
-        notes.append(
-            f"The 95 % interval of F1 is not reliable with {count} patients: it takes "
-            f"{RELIABLE_PATIENTS} or more."
-        )
+    notes += one_class(predicted, class_names, judged, trained=trained)
+    notes += few_examples(labels, units, class_names, unit, judged)
+    notes += unreliable_interval(len(np.unique(units)), unit)
     values |= _one_against_rest(labels, probabilities, class_names)
-    patients = predictions.groupby("patient_id", sort=True)
-    pure = patients["label"].nunique() == 1
+    if unit != "image":
+        by_unit, more = _score_units(predictions, probabilities, positive, unit)
+        values |= {f"patient.{name}": value for name, value in by_unit.items()}
+        notes += more
+    return Scores({key: v for key, v in values.items() if np.isfinite(v)}, tuple(notes))
+
+
+def _score_units(
+    predictions: pd.DataFrame, probabilities: np.ndarray, positive: int, unit: Unit
+) -> tuple[dict[str, float], list[str]]:
+    """Return metrics over patients or lesions, each judged by the mean of its images."""
+    groups = pd.DataFrame(probabilities).groupby(predictions["patient_id"].to_numpy(), sort=True)
+    truths = predictions.groupby("patient_id", sort=True)["label"]
+    pure = truths.nunique() == 1
+    notes = []
     if mixed := int((~pure).sum()):
         notes.append(
-            f"{mixed} of {len(pure)} patients have images of more than one class and are left "
-            "out of the patient-level metrics."
+            f"{mixed} of {len(pure)} {plural(unit)} have images of more than one class and are "
+            f"left out of the {unit}-level metrics."
         )
-    columns = [f"probability_{name}" for name in class_names]
-    means = patients[columns].mean()[pure].to_numpy()
-    truths = patients["label"].first()[pure].to_numpy()
-    if len(set(truths)) >= 2:
-        by_patient, more = _score_rows(truths, means, positive)
-        values |= {f"patient.{name}": value for name, value in by_patient.items()}
-        notes += [f"By patient: {note}" for note in more]
-    else:
-        notes.append("Patient-level metrics need patients of at least two classes.")
-    return Scores({key: v for key, v in values.items() if np.isfinite(v)}, tuple(notes))
+    truth = truths.first()[pure].to_numpy()
+    if len(set(truth)) < 2:
+        title = unit.capitalize()
+        return {}, [*notes, f"{title}-level metrics need {plural(unit)} of at least two classes."]
+    values, more = _score_rows(truth, groups.mean()[pure].to_numpy(), positive)
+    return values, [*notes, *(f"By {unit}: {note}" for note in more)]
 
 
 def _one_against_rest(

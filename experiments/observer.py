@@ -1,4 +1,4 @@
-"""Who watches a run. The runner tells; a terminal, a notebook or nobody listens."""
+"""The interface between the runner and what shows a run: a terminal, a notebook or nothing."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,6 +32,16 @@ class Observer:
     def comparison_ends(self, records: Sequence[RunRecord]) -> None:
         """All runs of a comparison are over."""
 
+    def study_starts(self, runs: Sequence[tuple[str, int | None]]) -> None:
+        """Several experiments follow one another.
+
+        ``runs`` has the backend and the number of training images of each of their runs, None for
+        all images.
+        """
+
+    def warm_up_starts(self, backend: str, number: int, total: int) -> None:
+        """``backend`` is started without training, as the ``number``-th of ``total``."""
+
     def run_starts(self, backend: str, seed: int, synchronisation: str, images: int) -> None:
         """A run begins; an epoch has ``images`` images."""
 
@@ -40,6 +50,9 @@ class Observer:
 
     def event(self, event: dict[str, Any]) -> None:
         """The worker process told something: a phase, a batch, an epoch."""
+
+    def waits(self, what: str) -> None:
+        """Something beside training begins that may take seconds: ``what`` in a few words."""
 
     def look(self) -> None:
         """Called ten times a second while a run is under way."""

@@ -1,6 +1,6 @@
 """A start of every backend that is not counted."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from backends import Backend
 from data.own_folders import temporary_folder
@@ -12,19 +12,32 @@ from experiments.supervision import TimeLimitError
 from experiments.worker import task_of
 
 
-def rehearse(plans: Iterable[RunPlan], backends: dict[str, Backend], data: PreparedData) -> None:
+def rehearse(
+    plans: Iterable[RunPlan],
+    backends: dict[str, Backend],
+    data: PreparedData,
+    on_start: Callable[[str, int, int], None] = lambda *_: None,
+) -> None:
     """Start Spark and import the framework of each backend once; nothing is recorded.
 
-    The files of TensorFlow and of BigDL's jars fill a gigabyte: whoever comes first would wait
-    for the disk. What fails here will fail in the run, which tells why.
+    The files of TensorFlow and of BigDL's jars fill a gigabyte: the first run would wait for the
+    disk. What fails here will fail in the run, which tells why.
+
+    Parameters
+    ----------
+    on_start
+        Called with the name of a backend, its number from 1 and how many are started.
     """
     first = {plan.backend: plan for plan in reversed(list(plans))}
-    for name, plan in first.items():
-        backend = backends[name]
-        if backend.unsupported(task_of(plan, data, backend)) is not None:
-            continue
+    able = {
+        name: plan
+        for name, plan in first.items()
+        if backends[name].unsupported(task_of(plan, data, backends[name])) is None
+    }
+    for number, (name, plan) in enumerate(able.items(), 1):
+        on_start(name, number, len(able))
         with temporary_folder("warm-up") as folder:
             try:
-                Launch(plan, backend, data, folder).run(rehearsal=True)
+                Launch(plan, backends[name], data, folder).run(rehearsal=True)
             except (TimeLimitError, ExperimentError, OSError):
                 continue

@@ -123,9 +123,10 @@ def _compare(plans: Sequence[RunPlan], maker: _Maker) -> list[RunRecord]:
     status, reason = KILLED, "interrupted by the user"
     try:
         if plans[0].experiment.warm_up and len(waiting) > 1:
-            rehearse(waiting, backends, data)
+            rehearse(waiting, backends, data, observer.warm_up_starts)
         for plan in waiting:
             done[plan.backend, plan.seed] = maker.make(plan, comparison.run_id)
+        observer.waits("writing the report")
         try:
             patiently(lambda: _report(comparison), comparison.recorder.uri, observer.record_waits)
         except ServerAwayError as away:

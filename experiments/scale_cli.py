@@ -50,12 +50,15 @@ def scale(
     """Run backends with more and more workers and images; say where more workers stop helping."""
     with plain_errors(debug=False):
         work, output = local_path(work), local_path(output)
+        from data.activity import Activity
         from experiments import scaling
         from experiments.console import Console, plain_console
         from experiments.errors import ExperimentError
         from experiments.folders import writable_folder
+        from experiments.narrow_table import WIDTH
         from experiments.overrides import given
         from experiments.scaling.study import points
+        from experiments.scaling.tables import terminal
 
         asked = points(workers or [], images or [])
         if not asked:
@@ -73,6 +76,7 @@ def scale(
             },
             set_,
         )
+        console = plain_console(sys.stdout)
         runs = scaling.run_study(
             experiment,
             backend or ["keras_local", "elephas"],
@@ -84,12 +88,14 @@ def scale(
         )
         found = scaling.results(runs)
         output.mkdir(parents=True, exist_ok=True)
-        console = plain_console(sys.stdout)
-        for name, table in (("workers", found.workers), ("images", found.images)):
-            if len(table):
-                table.to_csv(output / f"{name}.csv", index=False)
-                console.print(table.round(2).to_string(index=False))
+        for size, means in (("workers", found.workers), ("images", found.images)):
+            if len(means):
+                means.to_csv(output / f"{size}.csv", index=False)
+                console.print(terminal(means, size, max(WIDTH, console.width)))
         for text in (*found.sentences(), *found.failures):
-            console.print(f"- {text}")
-        for path in scaling.draw_scaling(found, output):
-            console.print(f"curves: {path}")
+            console.print(f"- {text}", soft_wrap=True)
+        with Activity(console) as activity:
+            activity.begin("drawing curves")
+            written = scaling.draw_scaling(found, output)
+        for path in written:
+            console.print(f"curves: {path}", soft_wrap=True)

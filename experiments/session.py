@@ -11,7 +11,7 @@ from data.jvm import spark_jvm, temporary_option
 from data.process_environment import KERAS_ON_EXECUTORS, LOOPBACK
 from experiments import environment, executor_use
 from experiments.addresses import driver_address, on_this_machine
-from experiments.config import SparkConfig
+from experiments.config import EMBEDDED, SparkConfig
 from experiments.errors import ExperimentError
 from experiments.shipping import ROOT, archive_settings, executor_python, ship_code
 
@@ -74,7 +74,7 @@ def start(
     session = connect(master, conf, config.driver_memory, executor_python(config))
     try:
         ship_code(session, folder)
-        wait_for_executors(session, task.workers)
+        wait_for_executors(session, task.workers, embedded=config.master == EMBEDDED)
         if not on_this_machine(master):
             for note in environment.check(session, task.workers, backend.name, backend.packages):
                 on_note(note)
@@ -162,8 +162,13 @@ def _join_driver() -> None:
             os.environ[name] = value
 
 
-def wait_for_executors(session: "SparkSession", workers: int) -> None:
+def wait_for_executors(session: "SparkSession", workers: int, *, embedded: bool = False) -> None:
     """Return when ``workers`` executors have registered.
+
+    Parameters
+    ----------
+    embedded
+        Whether the cluster was started for the run, with as many cores as it needs.
 
     Raises
     ------
@@ -181,7 +186,13 @@ def wait_for_executors(session: "SparkSession", workers: int) -> None:
         if registered >= workers:
             return
         time.sleep(0.05)
+    given = f"gave {registered} of {workers} executors within {EXECUTOR_LIMIT} s"
+    if embedded:
+        raise ExperimentError(
+            f"the run's cluster {given}: this machine is too busy or short of memory; use fewer "
+            "--workers, or repeat the command when it is less busy"
+        )
     raise ExperimentError(
-        f"{context.master} gave {registered} of {workers} executors within {EXECUTOR_LIMIT} s: "
-        "it has too few free cores or too little memory; use fewer --workers or free the cluster"
+        f"{context.master} {given}: it has too few free cores or too little memory; use fewer "
+        "--workers or free the cluster"
     )

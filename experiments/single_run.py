@@ -32,6 +32,7 @@ from experiments.resources import SERIES, Sample, write_series
 from experiments.store_address import absolute_uri
 from experiments.supervision import TimeLimitError
 from experiments.tracking import Opening, Recorder, now_ms
+from experiments.units import UNIT_TAG
 from experiments.worker import Result, task_of
 
 #: Metrics by epoch, and what backends call them.
@@ -161,6 +162,7 @@ class SingleRun:
         if result.status != "finished":
             self.outcome.reason = result.reason
             return
+        self.observer.waits("scoring the predictions")
         judgement = judge(self.plan, self.data, result, folder, artifacts)
         self.outcome.metrics |= judgement.metrics
         self.outcome.notes += judgement.notes
@@ -239,6 +241,7 @@ class SingleRun:
             "synchronisation": self.backend.synchronisation(self.task),
             "data.fingerprint": self.data.summary.fingerprint,
             "split.checksum": self.data.summary.split_checksum,
+            UNIT_TAG: self.data.summary.unit,
             "code.commit": provenance.code_commit(),
             "synthetic": str(self.data.summary.synthetic).lower(),
             "platform": self.plan.experiment.platform,
@@ -268,6 +271,7 @@ class SingleRun:
         }
         try:
             if self._is_opened:
+                self.observer.waits("writing the record")
                 self._gather(result, folder, artifacts)
                 parcel = self._parcel(result, tags, (artifacts / MODEL).exists())
                 wait = self.observer.record_waits

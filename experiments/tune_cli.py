@@ -1,9 +1,10 @@
 """``python -m experiments tune``."""
 
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -11,9 +12,9 @@ from data import cli_options
 from data.addresses import local_path
 from experiments.cli import FAILED_STATUS, plain_errors
 from experiments.cli_options import Naming
+from experiments.units import plural
 
-if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
+_WORK = Path("work")
 
 
 @cli_options.takes(Naming, *cli_options.ALL)
@@ -59,23 +60,27 @@ def tune(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the study of the same name.")
     ] = False,
-    work: Annotated[Path, typer.Option(help="Folder for prepared data and tuning.db.")] = Path(
-        "work"
-    ),
+    work: Annotated[Path, typer.Option(help="Folder for prepared data and tuning.db.")] = _WORK,
     output: Annotated[Path, typer.Option(help="Folder for best.yaml and pictures.")] = Path(
         "tuning"
     ),
     *,
     data_options: Mapping[str, Any],
 ) -> None:
-    """Search for good settings of one backend on the validation patients; no test image is read."""
+    """Search for good settings of one backend on validation images; no test image is read.
+
+    The first trial has the experiment's own settings, which the others are compared with.
+    """
     with plain_errors(debug=False):
+        folder = work
         work, output = local_path(work), local_path(output)
         from experiments import tuning
         from experiments.console import Console, plain_console
         from experiments.errors import ExperimentError
         from experiments.folders import writable_folder
         from experiments.overrides import given
+        from experiments.tune_console import SearchConsole, trial_line
+        from experiments.tuning.own_settings import gain
         from experiments.tuning.space import parse_space
 
         work, output = writable_folder("--work", work), writable_folder("--output", output)
@@ -104,38 +109,35 @@ def tune(
             study=study,
         )
         console = plain_console(sys.stdout)
-        found = tuning.run_search(
-            asked,
-            work=work,
-            observer=Console(),
-            resume=resume,
-            on_trial=lambda trial: console.print(_line(trial, objective)),
+        shown = SearchConsole(
+            console,
+            backend=backend,
+            trials=trials,
+            jobs=jobs,
+            objective=objective,
+            epochs=asked.experiment({}).epochs,
         )
-        try:
-            written = tuning.write_results(found, output)
-        except ExperimentError as error:
-            console.print(f"error: {error}")
-            raise typer.Exit(FAILED_STATUS) from None
-        best = found.study.best_trial
-        console.print(f"best: {_line(best, objective)}")
-        console.print(f"written: {', '.join(str(path) for path in written)}")
-        console.print(
-            "judge it on the test patients: uv run run_experiment.py "
-            f"--backend {backend} --experiment {written[0]}"
-        )
+        with shown:
+            found = tuning.run_search(
+                asked, work=work, observer=Console(plans_runs=False), resume=resume, shown=shown
+            )
+            shown.waits("writing the results")
+            try:
+                written = tuning.write_results(found, output)
+            except ExperimentError as error:
+                console.print(f"error: {error}")
+                raise typer.Exit(FAILED_STATUS) from None
+        console.print(f"best: {trial_line(found.study.best_trial, objective)}", soft_wrap=True)
+        console.print(gain(found.study, objective), soft_wrap=True)
+        console.print(f"written: {', '.join(str(path) for path in written)}", soft_wrap=True)
+        unit = plural(found.opened.data.summary.unit)
+        console.print(f"judge it on the test {unit}, which no trial has read:", soft_wrap=True)
+        console.print(f"  {_command(backend, written[0], folder)}", soft_wrap=True)
 
 
-def _line(trial: "FrozenTrial", objective: str) -> str:
-    settings = ", ".join(f"{key} {_short(value)}" for key, value in trial.params.items())
-    state = trial.state.name.lower()
-    if trial.user_attrs.get("refused"):
-        # The reason begins with the word.
-        return f"trial {trial.number}: {trial.user_attrs['reason']}: {settings}"
-    score = f"{objective} {trial.value:.4f}" if state == "complete" else state
-    took = f" in {trial.duration.total_seconds():.0f} s" if trial.duration else ""
-    why = f" ({trial.user_attrs['reason']})" if state == "fail" else ""
-    return f"trial {trial.number}: {score}{took}: {settings}{why}"
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _command(backend: str, best: Path, work: Path) -> str:
+    """Return the command that trains with the best settings and is judged on the test images."""
+    words = ["--backend", backend, "--experiment", str(best.absolute())]
+    if work != _WORK:
+        words += ["--work", str(local_path(work).absolute())]
+    return f"uv run run_experiment.py {shlex.join(words)}"

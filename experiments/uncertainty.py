@@ -1,5 +1,7 @@
 """Intervals and tests of F1 in which both patients and seeds count as chance.
 
+Where a split is by lesion or by image, lesions or images stand in the place of patients.
+
 F1 is 2 h / (2 h + w), where h counts the positives that were found and w all errors, summed over
 patients; its log odds are log(2 h / w). Everything is computed on the log odds, where a seed that
 makes the errors of all patients rarer by the same factor is a shift, and is given back as F1.

@@ -241,7 +241,7 @@ class Worker:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        index = data.index("test").select(["image_id", "patient_id", "label"])
+        index = data.index("test").select(["image_id", "patient_id", "group", "label"])
         expected = (index.num_rows, len(data.class_names))
         if probabilities.shape != expected:
             raise ValueError(f"predictions have shape {probabilities.shape}, not {expected}")

@@ -9,6 +9,7 @@ import pandas as pd
 from data.drawing import label
 from experiments.comparison.canvas import Style, canvas, legend
 from experiments.comparison.findings import Findings, Row
+from experiments.units import plural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +30,8 @@ def f1_intervals(findings: Findings, style: Style) -> "Figure":
         seeds = row.values("test.f1")
         axes.plot(seeds, np.full(len(seeds), place - 0.22), "|", color="0.35", markersize=7)
     axes.set_yticks(range(len(rows)), [row.label for row in rows])
-    axes.set(xlabel="F1 over unseen patients: mean over seeds, 95 % interval; ticks: single seeds")
+    what = f"F1 over unseen {plural(findings.unit)}"
+    axes.set(xlabel=f"{what}: mean over seeds, 95 % interval; ticks: single seeds")
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.grid(axis="x", color="0.9")
     return figure

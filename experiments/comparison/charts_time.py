@@ -77,6 +77,8 @@ def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def learning(findings: Findings, style: Style) -> "Figure":
     """Draw validation loss by epoch and by seconds of training, mean over seeds."""
+    from matplotlib.ticker import MaxNLocator
+
     figure, (by_epoch, by_time) = canvas(columns=2)
     for row in findings.rows:
         frames = [run.epochs for run in row.runs if "validation.loss" in run.epochs]
@@ -96,6 +98,7 @@ def learning(findings: Findings, style: Style) -> "Figure":
                 [frame["train.epoch_s"].to_numpy()[:shortest] for frame in frames], axis=0
             )
             by_time.plot(seconds.cumsum(), loss, **look)
+    by_epoch.xaxis.set_major_locator(MaxNLocator(integer=True))
     by_epoch.set(xlabel="epoch", ylabel="validation cross-entropy (nats)")
     by_time.set(xlabel="seconds of training")
     _or_say(by_epoch, "no validation loss in these records")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from experiments.comparison.runs import ComparedRun
+from experiments.units import plural
 
 #: Parameters that decide what is learned; those of one backend only are not among them.
 _SETTINGS = ("model.", "optimizer.", "positive_class", "epochs", "batch_size", "imbalance")
@@ -14,14 +15,14 @@ _NO_WEIGHTS = "none"
 def reference_of(runs: Sequence[ComparedRun], baseline: str) -> ComparedRun:
     """Return the run that the others are measured by.
 
-    The newest finished one of ``baseline``; one whose patients are apart before one where they
-    are not.
+    The newest finished one of ``baseline``; one that was split by patient or lesion before one that
+    was split by image.
     """
     finished = [run for run in runs if run.finished] or list(runs)
     return max(
         finished,
         key=lambda run: (
-            run.params.get("data.split.by") != "image",
+            run.unit != "image",
             run.record.backend == baseline,
             run.started_ms,
         ),
@@ -32,8 +33,10 @@ def obstacles(run: ComparedRun, reference: ComparedRun, runs: Sequence[ComparedR
     """Return why the scores of ``run`` cannot be compared with those of ``reference``."""
     own, other = run.record.tags, reference.record.tags
     found = []
-    if own.get("split.checksum") != other.get("split.checksum"):
-        found.append("other split of the patients")
+    if run.unit != reference.unit:
+        found.append(f"split by {run.unit} instead of by {reference.unit}")
+    elif own.get("split.checksum") != other.get("split.checksum"):
+        found.append(f"other split of the {plural(run.unit)}")
     elif own.get("data.fingerprint") != other.get("data.fingerprint"):
         found.append("other images")  # with another split, prepared data differ anyway
     names = {name for name in {*run.params, *reference.params} if name.startswith(_SETTINGS)}

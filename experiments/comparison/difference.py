@@ -3,12 +3,14 @@
 import math
 from dataclasses import dataclass
 
+from data.config import Unit
 from experiments.uncertainty import LEVEL, POWER, Interval
+from experiments.units import counted
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean F1 of one backend less that of the baseline, over the same patients."""
+    """Mean F1 of one backend less that of the baseline, over the same test images."""
 
     interval: Interval
     #: How often chance alone gives a difference at least as large.
@@ -19,13 +21,15 @@ class Difference:
     #: Smallest true difference that is shown with a chance of 80 %, when it has the smallest p
     #: value of the table; not a number where nothing varies.
     detectable: float
-    patients: int
+    #: Number of test patients, lesions or groups of equal images, whichever ``unit`` says.
+    groups: int
     #: Number of seeds of the backend and of the baseline.
     seeds: tuple[int, int]
     #: Number of backends that are compared with the baseline.
     comparisons: int = 1
     #: Whether every patient has the same errors in both, with every seed.
     identical: bool = False
+    unit: Unit = "patient"
 
     @property
     def about_backends(self) -> bool:
@@ -40,9 +44,11 @@ class Difference:
     def sentence(self, name: str, baseline: str) -> str:
         """Return the finding in words."""
         if self.identical:
+            if self.unit == "image":
+                return f"{name}: the same images are right as with {baseline}, with every seed."
             return (
-                f"{name}: every patient has as many right and wrong images as with {baseline}, "
-                "with every seed."
+                f"{name}: every {self.unit} has as many right and wrong images as with "
+                f"{baseline}, with every seed."
             )
         subject = f"{name}: "
         if not self.about_backends:
@@ -85,7 +91,8 @@ class Difference:
     def _sample(self) -> str:
         one, other = self.seeds
         seeds = f"{one}" if one == other else f"{one} and {other}"
-        return f"{seeds} seed{'' if (one, other) == (1, 1) else 's'}, {self.patients} patients"
+        sample = counted(self.groups, self.unit)
+        return f"{seeds} seed{'' if (one, other) == (1, 1) else 's'}, {sample}"
 
     def _power(self) -> str:
         if self.shown or math.isnan(self.detectable):

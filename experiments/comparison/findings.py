@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data.config import Unit
+from experiments.caveats import few_examples
 from experiments.comparison.comparable import obstacles, reference_of, speed_obstacles
 from experiments.comparison.difference import Difference
 from experiments.comparison.runs import ComparedRun
-from experiments.comparison.statistics import differences, f1_over_patients
+from experiments.comparison.statistics import differences, f1_over_units
 from experiments.errors import ExperimentError
 from experiments.uncertainty import RELIABLE_PATIENTS, Interval
+from experiments.units import counted, names_of_units, plural
 
 BASELINE = "keras_local"
 #: Looks at no image: neither a choice nor a witness of what is hard.
@@ -102,13 +105,22 @@ class Findings:
     rows: tuple[Row, ...]
     excluded: tuple[Excluded, ...]
     notes: tuple[str, ...]
-    patients: int
+    #: What stands on one side of the split as a whole, and how many of them are tested.
+    unit: Unit
+    groups: int
     synthetic: bool
 
     @property
     def reliable(self) -> bool:
-        """Whether there are enough test patients for an interval."""
-        return self.patients >= RELIABLE_PATIENTS
+        """Whether there are enough test patients, lesions or images for an interval."""
+        return self.groups >= RELIABLE_PATIENTS
+
+    @property
+    def sample(self) -> str:
+        """The test set in words: ``16 unseen test patients``."""
+        words = counted(self.groups, self.unit)
+        number, _, noun = words.partition(" ")
+        return f"{number} unseen test {noun}"
 
     @property
     def sentences(self) -> list[str]:
@@ -148,12 +160,13 @@ def compare(runs: Sequence[ComparedRun], baseline: str = BASELINE) -> Findings:
             groups.setdefault(run.label, []).append(run)
     base = reference.label
     compared = differences(groups, base)
-    patients = reference.predictions["patient_id"].nunique()
+    unit = reference.unit
+    groups_tested = names_of_units(reference.predictions, unit).nunique()
     rows = [
         Row(
             name,
             tuple(sorted(members, key=lambda run: run.record.seed)),
-            f1_over_patients(members),
+            f1_over_units(members),
             compared.get(name),
             tuple(speed_obstacles(members[0], reference)),
         )
@@ -165,8 +178,13 @@ def compare(runs: Sequence[ComparedRun], baseline: str = BASELINE) -> Findings:
         baseline=base,
         rows=tuple(rows),
         excluded=tuple(excluded),
-        notes=(*_sample_notes(rows, patients), *_notes(runs, rows, reference, baseline)),
-        patients=patients,
+        notes=(
+            *_sample_notes(rows, groups_tested, unit),
+            *_one_class_notes(rows),
+            *_notes(runs, rows, reference, baseline),
+        ),
+        unit=unit,
+        groups=groups_tested,
         synthetic=any(run.record.tags.get("synthetic") == "true" for run in runs),
     )
 
@@ -185,14 +203,43 @@ def _reason_to_leave_out(
     return ""
 
 
-def _sample_notes(rows: Sequence[Row], patients: int) -> list[str]:
+def _one_class_notes(rows: Sequence[Row]) -> list[str]:
+    """Return which trained networks call every test image the same class."""
+    notes = []
+    for row in rows:
+        if not row.trained:
+            continue
+        run = row.runs[0]
+        columns = [f"probability_{name}" for name in run.class_names]
+        single = [
+            one.record.seed
+            for one in row.runs
+            if len(set(one.predictions[columns].to_numpy().argmax(axis=1))) == 1
+        ]
+        if single:
+            seeds = ", ".join(map(str, single))
+            notes.append(
+                f"{row.label} predicts one class for all test images with seed {seeds}; that F1 "
+                "says nothing about what it has learned."
+            )
+    return notes
+
+
+def _sample_notes(rows: Sequence[Row], groups: int, unit: Unit) -> list[str]:
     """Return what too few patients or seeds do to the figures."""
     notes = []
-    if patients < RELIABLE_PATIENTS:
+    if groups < RELIABLE_PATIENTS:
         notes.append(
-            f"The 95 % intervals and p values are not reliable with {patients} test patients: it "
-            f"takes {RELIABLE_PATIENTS} or more."
+            f"The 95 % intervals and p values are not reliable with {groups} test {plural(unit)}: "
+            f"it takes {RELIABLE_PATIENTS} or more."
         )
+    predictions = rows[0].runs[0].predictions
+    notes += few_examples(
+        predictions["label"].to_numpy(),
+        names_of_units(predictions, unit).to_numpy(),
+        rows[0].runs[0].class_names,
+        unit,
+    )
     counts = [row.seeds for row in rows]
     if max(counts) == 1:
         notes.append(

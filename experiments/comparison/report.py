@@ -3,19 +3,21 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+from data.config import Unit
 from data.drawing import drawing, png
 from data.entry import private_files
 from experiments.comparison import charts_scores, charts_time, tables
 from experiments.comparison.canvas import RESOLUTION, Style, embedded
 from experiments.comparison.findings import Findings
-from experiments.comparison.hard_patients import hard_patients
+from experiments.comparison.hard_cases import hard_cases
 from experiments.comparison.leak_audit import leak_audit
+from experiments.units import plural
 
 TEMPLATE = "report.html.j2"
 #: Names of the pictures' files, and what is said about each in the report.
 _CAPTIONS = {
-    "f1": "F1 over unseen patients. The interval counts patients and seeds as chance, not images; "
-    "a tick is a seed.",
+    "f1": "F1 over unseen {units}. The interval counts {units} and seeds as chance{not_images}; a "
+    "tick is a seed.",
     "phases": "Where the seconds of a run go.",
     "fronts": "F1 against seconds and CPU seconds; the line joins the Pareto-optimal means.",
     "learning": "Validation loss by epoch and by seconds of training, mean over seeds.",
@@ -57,6 +59,12 @@ def draw(findings: Findings) -> dict[str, bytes]:
     return {name: png(figure, RESOLUTION) for name, figure in figures.items()}
 
 
+def _captions(unit: Unit) -> dict[str, str]:
+    not_images = "" if unit == "image" else ", not images"
+    f1 = _CAPTIONS["f1"].format(units=plural(unit), not_images=not_images)
+    return {**_CAPTIONS, "f1": f1}
+
+
 def page(findings: Findings, pictures: dict[str, bytes]) -> str:
     """Return the report."""
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -72,10 +80,11 @@ def page(findings: Findings, pictures: dict[str, bytes]) -> str:
         table=tables.texts(findings),
         platforms=tables.platforms(findings),
         pictures={name: embedded(content) for name, content in pictures.items()},
-        captions=_CAPTIONS,
+        captions=_captions(findings.unit),
+        units=plural(findings.unit),
         fast=charts_time.on_front(findings, "time.total_s"),
         frugal=charts_time.on_front(findings, "resources.cpu_s"),
-        hard=hard_patients(findings),
+        hard=hard_cases(findings),
         audit=leak_audit(findings),
         embedded=embedded,
         settings={

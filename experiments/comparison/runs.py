@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from data.config import Unit
 from experiments.errors import ExperimentError
 from experiments.records import FINISHED, RunRecord
 from experiments.resources import SERIES
 from experiments.stored import stored_record
 from experiments.thumbnails import THUMBNAILS
 from experiments.tracking import PARENT, check_reachable, client_of
+from experiments.units import unit_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -60,11 +62,19 @@ class ComparedRun:
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        """``image_id``, ``patient_id``, ``label`` and a probability for each class."""
+        """``image_id``, ``patient_id``, ``label`` and a probability for each class.
+
+        Records of earlier versions have no column ``group``.
+        """
         frame = self._table("predictions.parquet")
         if frame is None:
             raise ExperimentError(f"run {self.record.run_id} has no predictions.parquet")
         return frame
+
+    @property
+    def unit(self) -> Unit:
+        """What stands on one side of its split as a whole."""
+        return unit_of(self.record.tags, self.params)
 
     @property
     def class_names(self) -> list[str]:

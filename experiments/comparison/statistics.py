@@ -1,4 +1,4 @@
-"""F1 of backends over the same patients, and how far backends differ."""
+"""F1 of backends over the same test images, and how far backends differ."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,12 +16,14 @@ from experiments.uncertainty import (
     estimate_difference,
     mean_interval,
 )
+from experiments.units import names_of_units
 
 
-def f1_over_patients(runs: Sequence[ComparedRun]) -> Interval:
+def f1_over_units(runs: Sequence[ComparedRun]) -> Interval:
     """Return the mean F1 over seeds, with its interval over patients and seeds.
 
-    The runs have the same test images. With one seed, patients alone are chance.
+    The interval is over lesions or images where the split is by these. The runs have the same test
+    images. With one seed, patients alone are chance.
     """
     return Interval(*map(float, mean_interval(counts_of(runs))))
 
@@ -50,16 +52,17 @@ def differences(
             p=p,
             p_corrected=float(p_corrected),
             detectable=float(as_difference(one, other, reach)),
-            patients=other.shape[-1],
+            groups=other.shape[-1],
             seeds=(len(one), len(other)),
             comparisons=len(counts),
             identical=identical,
+            unit=groups[baseline][0].unit,
         )
     return found
 
 
 def counts_of(runs: Sequence[ComparedRun]) -> np.ndarray:
-    """Return right positives and all errors by patient, shape (seeds, 2, patients).
+    """Return right positives and all errors by patient, lesion or image: (seeds, 2, patients).
 
     Of runs with the same seed the newest counts alone: its luck is not drawn twice.
     """
@@ -73,6 +76,6 @@ def _of_run(run: ComparedRun) -> np.ndarray:
     return patient_counts(
         frame["label"].to_numpy(),
         probabilities.argmax(axis=1),
-        frame["patient_id"].to_numpy(),
+        names_of_units(frame, run.unit).to_numpy(),
         names.index(run.positive_class),
     )

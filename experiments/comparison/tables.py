@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 
 from experiments.comparison.findings import Findings, Row
+from experiments.units import plural
 
 _GIB = 2**30
 
@@ -81,12 +82,13 @@ def texts(findings: Findings) -> pd.DataFrame:
 def terminal(findings: Findings) -> Table:
     """Return means that fit a terminal of 80 characters; differences are in the sentences."""
     stamp = " (SYNTHETIC cells)" if findings.synthetic else ""
+    few = plural(findings.unit)
     table = Table(
-        title=f"{findings.title}: {findings.patients} unseen test patients{stamp}",
+        title=f"{findings.title}: {findings.sample}{stamp}",
         title_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
-        caption=None if findings.reliable else "Intervals are not reliable: too few patients.",
+        caption=None if findings.reliable else f"Intervals are not reliable: too few {few}.",
         caption_justify="left",
     )
     table.add_column("backend", overflow="fold")

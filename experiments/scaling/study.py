@@ -7,6 +7,7 @@ from typing import Any
 
 import experiments
 from experiments.errors import ExperimentError
+from experiments.loading import load
 from experiments.observer import Observer
 from experiments.records import RunRecord
 
@@ -50,9 +51,23 @@ def run_study(
         When a point cannot be asked for, such as more workers than images in a batch, or
         ``overrides`` sets what the study varies.
     """
+    observer = observer or Observer()
     varied = {key for point in asked for key in point.overrides()}
     if both := sorted(varied & overrides.keys()):
         raise ExperimentError(f"'{both[0]}' is what the study varies; it cannot be set beside that")
+    # A point that cannot be asked for is refused before the first one is run.
+    parts = [
+        (point, load(experiment, {**overrides, **point.overrides(), "backends": list(backends)}))
+        for point in asked
+    ]
+    observer.study_starts(
+        [
+            (backend, point.images)
+            for point, part in parts
+            for _ in part.seeds
+            for backend in part.backends
+        ]
+    )
     found = []
     for point in asked:
         changed = {**overrides, **point.overrides()}

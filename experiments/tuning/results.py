@@ -9,6 +9,7 @@ import pandas as pd
 import yaml
 
 from data.drawing import drawing, png
+from experiments.portable import portable
 from experiments.tuning.search import REASON, REFUSED, RUN_ID, Found
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 BEST, TRIALS = "best.yaml", "trials.csv"
 #: Trials below which the importance of a setting means nothing.
 _FOR_IMPORTANCE = 4
+#: End of the name of the experiment with the best settings.
+_TUNED = "-tuned"
 _RESOLUTION = 150  # dots per inch
 
 
@@ -41,13 +44,15 @@ def trial_table(study: "Study", objective: str) -> pd.DataFrame:
 def write_results(found: Found, folder: Path) -> list[Path]:
     """Write ``best.yaml``, ``trials.csv`` and pictures; keep them with the run above the trials.
 
+    The experiment of ``best.yaml`` has a name of its own and can be run from any folder.
+
     Raises
     ------
     ExperimentError
         When no trial came to an end.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    content = found.best.model_dump(mode="json", exclude_defaults=True)
+    content = portable(found.best, f"{found.best.name.removesuffix(_TUNED)}{_TUNED}")
     (folder / BEST).write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     trial_table(found.study, found.search.objective).to_csv(folder / TRIALS, index=False)
     written = [folder / BEST, folder / TRIALS, *_draw(found, folder)]
@@ -78,13 +83,31 @@ def _draw(found: Found, folder: Path) -> list[Path]:
         axes = pictures.plot_optimization_history(found.study, target_name=objective)
         axes.set_title(f"{found.search.backend}: best so far")
         written.append(_saved(axes, folder / "history.png"))
-        complete = [t for t in found.study.trials if t.state.name == "COMPLETE"]
-        differ = len({trial.value for trial in complete}) > 1
-        if len(complete) >= _FOR_IMPORTANCE and differ:
-            axes = pictures.plot_param_importances(found.study, target_name=objective)
+        whole = _with_all_settings(found)
+        differ = len({trial.value for trial in whole.trials}) > 1
+        if len(whole.trials) >= _FOR_IMPORTANCE and differ:
+            axes = pictures.plot_param_importances(whole, target_name=objective)
             written.append(_saved(axes, folder / "importances.png"))
     plt.close("all")
     return written
+
+
+def _with_all_settings(found: Found) -> "Study":
+    """Return the finished trials that have a value of each setting, as a study.
+
+    That of the experiment's own settings lacks those whose values the search does not try.
+    """
+    import optuna
+
+    study = optuna.create_study(direction=found.study.direction)
+    study.add_trials(
+        [
+            trial
+            for trial in found.study.get_trials()
+            if trial.state.name == "COMPLETE" and trial.params.keys() == found.search.space.keys()
+        ]
+    )
+    return study
 
 
 def _saved(axes: object, path: Path) -> Path:

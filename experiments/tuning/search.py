@@ -23,9 +23,16 @@ from experiments.outbox import close_run
 from experiments.overrides import Given
 from experiments.records import FAILED, FINISHED, KILLED, RunRecord
 from experiments.single_run import SingleRun
+from experiments.tuning.own_settings import (
+    enqueue_again,
+    enqueue_own,
+    is_own,
+    own_settings,
+    space_of,
+)
 from experiments.tuning.space import Space, default_space, suggest
 from experiments.tuning.storage import PARENT_RUN, Direction, check_study_file, open_study
-from experiments.tuning.watching import TrialObserver
+from experiments.tuning.watching import SearchObserver, TrialObserver
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -104,19 +111,24 @@ def run_search(
     observer: Observer | None = None,
     resume: bool = False,
     on_trial: "Callable[[FrozenTrial], None]" = lambda _: None,
+    shown: SearchObserver | None = None,
 ) -> Found:
     """Try settings until ``search.trials`` have trained; no test image is read.
+
+    The first trial has the experiment's own settings.
 
     Parameters
     ----------
     work
         Folder for prepared data and for ``tuning.db`` with the studies.
     observer
-        Told how the data is prepared; trials speak through ``on_trial``.
+        Is called while the data is prepared.
     resume
         Go on with the study of the same name.
     on_trial
         Called when a trial is over.
+    shown
+        Is called while trials are made.
 
     Raises
     ------
@@ -144,6 +156,8 @@ def run_search(
     # The data have been read, and are not asked again for each trial.
     experiment = ready.experiment
     search = replace(search, source=experiment)
+    shown = shown or SearchObserver()
+    shown.waits("opening the study")
     recorder, name = ready.recorder, search.study or f"{experiment.name}-{search.backend}"
     study = open_study(
         work / "tuning.db",
@@ -156,11 +170,12 @@ def run_search(
         resume=resume,
         open_record=lambda: recorder.open(f"tuning-{name}", _params(search), {"tuning": name}),
     )
+    enqueue_own(study, own_settings(experiment, backend, search.space))
     run_id = str(study.user_attrs[PARENT_RUN])
     recorder.reopen(run_id)
     status, reason = KILLED, "interrupted by the user"
     try:
-        _Trials(search, ready, study, run_id, on_trial).run()
+        _Trials(search, ready, study, run_id, on_trial, shown).run()
         status, reason = FINISHED, ""
     except Exception as error:
         status, reason = FAILED, f"{type(error).__name__}: {error}"
@@ -193,8 +208,10 @@ class _Trials:
         study: "Study",
         run_id: str,
         on_trial: "Callable[[FrozenTrial], None]",
+        shown: SearchObserver,
     ) -> None:
         self.search, self.study, self.run_id, self.on_trial = search, study, run_id, on_trial
+        self.shown = shown
         self.backend = ready.backends[search.backend]
         self.data = ready.data.without_test()
         self.recorder, self.outbox = ready.recorder, ready.outbox
@@ -203,6 +220,8 @@ class _Trials:
 
     def run(self) -> None:
         """Ask and train in threads: each trial is processes of its own, which a thread watches."""
+        images, validation = (self.data.rows(split) for split in ("train", "validation"))
+        self.shown.search_starts(max(0, self._missing()), images, validation)
         under_way: set[Future[None]] = set()
         with ThreadPoolExecutor(self.search.jobs, "trial") as pool:
             try:
@@ -236,9 +255,9 @@ class _Trials:
         from optuna.trial import TrialState
 
         trial = self.study.ask()
-        watching = TrialObserver(
-            trial, self.interrupted, maximizes=OBJECTIVES[self.search.objective] == "maximize"
-        )
+        maximizes = OBJECTIVES[self.search.objective] == "maximize"
+        watching = TrialObserver(trial, self.interrupted, self.shown, maximizes=maximizes)
+        self.shown.trial_starts(trial.number, own=is_own(trial))
         try:
             record = self._train(trial, watching)
         except BaseException as error:
@@ -247,7 +266,7 @@ class _Trials:
             raise
         if self.interrupted.is_set() and record.status == KILLED and not watching.pruned:
             self.study.tell(trial, state=TrialState.FAIL)
-            self.study.enqueue_trial(trial.params)
+            enqueue_again(self.study, trial)
             return
         for name, known in (
             (RUN_ID, record.run_id),
@@ -262,12 +281,14 @@ class _Trials:
             frozen = self.study.tell(trial, state=TrialState.FAIL)
         else:
             frozen = self.study.tell(trial, value)
+        self.shown.trial_ends(frozen)
         self.on_trial(frozen)
         if record.refused:
             self._count_refusal(record.reason)
 
     def _train(self, trial: Any, watching: Observer) -> RunRecord:
-        experiment = self.search.experiment(suggest(trial, self.search.space))
+        space = space_of(trial, self.search.space)
+        experiment = self.search.experiment(suggest(trial, space))
         plan = RunPlan(
             experiment=experiment,
             backend=self.search.backend,

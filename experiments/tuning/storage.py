@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from experiments import sqlite_file
 from experiments.errors import ExperimentError
 from experiments.store_address import sqlite_uri
+from experiments.tuning.own_settings import enqueue_again
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -124,4 +125,4 @@ def _repeat_unfinished(study: "Study") -> None:
 
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params)
+        enqueue_again(study, trial)

@@ -10,11 +10,22 @@ from experiments.records import RunRecord
 
 
 def made_up(
-    patients: np.ndarray, labels: np.ndarray, scores: np.ndarray, seed: int, started_ms: int = 0
+    patients: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    seed: int,
+    started_ms: int = 0,
+    unit: str | None = None,
 ) -> ComparedRun:
-    """Return a run that gives ``scores`` to the positive class."""
+    """Return a run that gives ``scores`` to the positive class; old records have no ``unit``."""
     record = RunRecord(
-        experiment="x", backend="x", seed=seed, run_id="x", tracking_uri="", status="FINISHED"
+        experiment="x",
+        backend="x",
+        seed=seed,
+        run_id="x",
+        tracking_uri="",
+        status="FINISHED",
+        tags={} if unit is None else {"split.unit": unit},
     )
     run = ComparedRun(record, {"positive_class": "sick"}, started_ms, None, Path())
     run.__dict__["predictions"] = pd.DataFrame(

@@ -4,13 +4,14 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlparse
 
 import psutil
 import pytest
 
-from experiments.cluster import embedded_cluster
+from experiments.cluster import Cluster, embedded_cluster
 from experiments.errors import ExperimentError
 from experiments.processes import start, stop, tree
 
@@ -98,3 +99,63 @@ def test_worker_whose_java_dies_at_the_start_is_noticed(
             time.sleep(0.1)
         with pytest.raises(ExperimentError, match=r"worker.*create native thread.*ulimit -u"):
             cluster.check()
+
+
+@pytest.fixture
+def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Return a function that has workers run the lines of a shell script, and their folder."""
+
+    def make(lines: str) -> Path:
+        script = tmp_path / "bin" / "spark-class"
+        script.parent.mkdir()
+        script.write_text(
+            "#!/bin/sh\ncase $1 in *Master) echo Starting Spark master at spark://x:1;;"
+            f" *) echo Successfully registered with master\n{lines};; esac\nexec sleep 600\n"
+        )
+        script.chmod(0o755)
+        environment = {**os.environ, "SPARK_HOME": str(tmp_path)}
+        monkeypatch.setattr("experiments.cluster.for_spark", lambda: environment)
+        return tmp_path / "cluster"
+
+    return make
+
+
+def refusal(cluster: Cluster) -> str:
+    """Return the error of the first check that fails."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            cluster.check()
+        except ExperimentError as error:
+            return str(error)
+        time.sleep(0.05)
+    pytest.fail("nothing was noticed")
+
+
+def test_worker_that_ends_after_its_start_is_noticed_with_its_last_line(
+    scripted: Callable[[str], Path],
+) -> None:
+    folder = scripted("sleep 0.3; echo no space for the works >&2; exit 3")
+    with embedded_cluster(1, 512, folder) as cluster:
+        assert refusal(cluster) == (
+            "the worker-0 of the run's cluster ended with status 3: no space for the works"
+        )
+
+
+def test_executors_that_end_at_once_are_noticed_with_their_last_line(
+    scripted: Callable[[str], Path], tmp_path: Path
+) -> None:
+    output = tmp_path / "cluster" / "worker-0" / "app-1" / "2"
+    ended = "echo Executor app-1/2 finished with state EXITED message none exitStatus"
+    folder = scripted(
+        f"mkdir -p {output}; echo Unrecognized VM option > {output}/stdout\n"
+        f"{ended} 1; {ended} 1; {ended} 0; {ended} 0; sleep 0.5; {ended} 1"
+    )
+    with embedded_cluster(1, 512, folder) as cluster:
+        while (folder / "worker-0.log").read_text().count("exitStatus 0") != 2:
+            cluster.check()
+            time.sleep(0.02)
+        assert refusal(cluster) == (
+            "the executors of worker-0 of the run's cluster end as soon as they start: "
+            "Unrecognized VM option"
+        )

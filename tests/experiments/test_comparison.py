@@ -15,11 +15,11 @@ from experiments import comparison
 from experiments.__main__ import app
 from experiments.comparison import tables
 from experiments.comparison.charts_time import front
-from experiments.comparison.hard_patients import hard_patients
+from experiments.comparison.hard_cases import hard_cases
 from experiments.comparison.leak_audit import leak_audit
 from experiments.comparison.report import write_report
 from experiments.comparison.runs import ComparedRun
-from experiments.comparison.statistics import f1_over_patients
+from experiments.comparison.statistics import f1_over_units
 from experiments.errors import ExperimentError
 from experiments.records import RunRecord
 from tests.experiments.conftest import Run
@@ -98,6 +98,65 @@ def test_what_is_not_comparable_is_left_out_with_its_reason(found: list[Compared
     assert {row.label for row in findings.rows} == {"keras_local", "majority"}
 
 
+def test_another_unit_of_the_split_is_not_comparable(found: list[ComparedRun]) -> None:
+    """Records without the tag are by patient, or by image where their split says so."""
+    plain = next(run for run in found if run.record.backend == "majority")
+    assert plain.record.tags["split.unit"] == "patient"
+    old = {key: value for key, value in plain.record.tags.items() if key != "split.unit"}
+    before = replace(plain, record=plain.record.model_copy(update={"tags": old}))
+    by_image = replace(before, params={**plain.params, "data.split.by": "image"})
+    lesions = replace(
+        plain,
+        record=plain.record.model_copy(update={"tags": {**old, "split.unit": "lesion"}}),
+    )
+    assert [run.unit for run in (before, by_image, lesions)] == ["patient", "image", "lesion"]
+    reasons = [
+        one.reason for one in comparison.compare([*found, before, by_image, lesions]).excluded
+    ]
+    assert "not comparable: split by image instead of by patient" in reasons
+    assert "not comparable: split by lesion instead of by patient" in reasons
+    assert not any("other split" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("unit", ["lesion", "image"])
+def test_report_speaks_of_the_unit_of_the_split(
+    found: list[ComparedRun], tmp_path: Path, unit: str
+) -> None:
+    changed = []
+    for run in found:
+        if run.finished:
+            tags = {**run.record.tags, "split.unit": unit, "synthetic": "false"}
+            changed.append(replace(run, record=run.record.model_copy(update={"tags": tags})))
+    findings = comparison.compare(changed)
+    images = len(changed[0].predictions)
+    page = write_report(findings, tmp_path / "report").read_text()
+    text = f"{page} {tables.terminal(findings).title} {tables.terminal(findings).caption}"
+    assert "patient" not in text.lower()
+    tested = images if unit == "image" else changed[0].predictions["patient_id"].nunique()
+    assert findings.sample == f"{tested} unseen test {unit}s"
+    assert f"{tested} unseen test {unit}s;" in page
+    assert "F1 over unseen " + f"{unit}s. The interval counts {unit}s and seeds" in page
+    heading = "Images" if unit == "image" else "Lesions with images"
+    assert f"<h2>{heading} that every run gets wrong</h2>" in page
+    if unit == "image":
+        assert all(one.images == 1 for one in hard_cases(findings))
+
+
+def test_network_that_predicts_one_class_is_named(found: list[ComparedRun]) -> None:
+    first = next(r for r in found if (r.record.backend, r.record.seed) == ("keras_local", 1))
+    blind = replace(first)
+    frame = first.predictions
+    blind.__dict__["predictions"] = frame.assign(probability_all=0.4, probability_hem=0.6)
+    notes = comparison.compare([blind if run is first else run for run in found]).notes
+    assert any(
+        note.startswith("keras_local predicts one class for all test images with seed")
+        and "1; that F1" in note
+        for note in notes
+    )
+    assert not any(note.startswith("majority predicts") for note in notes)
+    assert any(note.startswith("Fewer than 10 test images or 10 test patients") for note in notes)
+
+
 def test_seconds_of_a_part_are_no_seconds_of_a_run(found: list[ComparedRun]) -> None:
     """A run that went on after an interruption keeps its scores and loses its total."""
     first = next(r for r in found if (r.record.backend, r.record.seed) == ("keras_local", 0))
@@ -128,7 +187,7 @@ def test_seconds_of_other_cores_are_marked(found: list[ComparedRun]) -> None:
 
 def test_interval_is_that_of_drawing_patients(groups: dict[str, list[ComparedRun]]) -> None:
     """Against a bootstrap that copies the drawn patients' images and asks scikit-learn."""
-    interval, generator, means = f1_over_patients(groups["one"]), np.random.default_rng(5), []
+    interval, generator, means = f1_over_units(groups["one"]), np.random.default_rng(5), []
     tables = [
         [images for _, images in run.predictions.groupby("patient_id")] for run in groups["one"]
     ]
@@ -151,7 +210,7 @@ def test_words_are_about_networks_and_means_where_no_more_is_known(
 ) -> None:
     """The small set has three test patients; with one seed nothing is said about backends."""
     single = comparison.compare([run for run in found if run.record.seed == 0])
-    assert single.patients < 8
+    assert single.groups < 8
     assert any("intervals and p values are not reliable with" in note for note in single.notes)
     assert any("say nothing about the backends" in note for note in single.notes)
     assert all(text.startswith("These two trained networks") for text in single.sentences)
@@ -200,7 +259,7 @@ def test_hard_patients_are_those_that_all_get_wrong(found: list[ComparedRun]) ->
             for frame in (run.predictions for run in trained)
         )
     )
-    hard = hard_patients(findings)
+    hard = hard_cases(findings)
     assert wrong
     assert sum(one.wrong for one in hard) <= len(wrong)
     assert all(picture.startswith(b"\x89PNG") for one in hard for picture in one.pictures)
@@ -221,7 +280,7 @@ def test_leak_audit_sets_both_splits_side_by_side(
     (leak,) = leak_audit(comparison.compare(both))
     assert leak.label == "keras_local"
     assert leak.by_image.value == pytest.approx(leaking.metrics["test.f1"])
-    assert leak.gained == leak.by_image.value - leak.by_patient.value
+    assert leak.gained == leak.by_image.value - leak.by_unit.value
 
 
 @pytest.mark.parametrize(

@@ -97,8 +97,10 @@ def test_warm_up_starts_every_backend_and_trains_nothing(
     overrides = {"data": data_config.model_dump(mode="json"), "backends": [raising, *BACKENDS]}
     experiment = load("synthetic", {**overrides, "name": "warm-up", "seeds": [0, 1]})
     backends = {name: create(name) for name in experiment.backends}
-    rehearse(plans_in_order(experiment), backends, prepared)
+    told = []
+    rehearse(plans_in_order(experiment), backends, prepared, lambda *said: told.append(said))
     assert sorted(started) == [("majority", {"rehearsal": True}), (raising, {"rehearsal": True})]
+    assert told == [(name, place, 2) for place, (name, _) in enumerate(started, 1)]
 
 
 def test_interrupt_closes_the_run_above_too(run: Run, tracking_uri: str, tmp_path: Path) -> None:

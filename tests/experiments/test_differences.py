@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from data.config import Unit
 from experiments.comparison.difference import Difference
 from experiments.comparison.runs import ComparedRun
 from experiments.comparison.statistics import differences
 from experiments.uncertainty import Interval
-from tests.experiments.made_up import groups_of_skill, made_up_groups
+from tests.experiments.made_up import groups_of_skill, made_up, made_up_groups
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +109,37 @@ def test_power_is_said_where_no_difference_is_shown(
     words = difference(interval, p).sentence("elephas", "keras_local")
     power = "A difference of 0.030 or more would be shown with a chance of 80 %."
     assert (power in words) is said
+
+
+def by_unit(unit: str) -> dict[str, list[ComparedRun]]:
+    return {
+        name: [
+            made_up(
+                run.predictions["patient_id"].to_numpy(),
+                run.predictions["label"].to_numpy(),
+                run.predictions["probability_sick"].to_numpy(),
+                run.record.seed,
+                unit=unit,
+            )
+            for run in runs
+        ]
+        for name, runs in made_up_groups().items()
+    }
+
+
+def test_sentences_name_the_unit_of_the_split() -> None:
+    """Images that are no longer taken together by patient are more, and the interval narrower."""
+    lesions, images = (differences(by_unit(unit), "one")["blind"] for unit in ("lesion", "image"))
+    assert "3 seeds, 30 lesions)." in lesions.sentence("blind", "one")
+    assert "3 seeds, 600 images)." in images.sentence("blind", "one")
+    assert images.interval.value == lesions.interval.value
+    equal = difference((0, 0, 0), 1)
+    sentences: dict[Unit, str] = {
+        "lesion": "every lesion has as many right and wrong images as with",
+        "image": "the same images are right as with",
+    }
+    for unit, words in sentences.items():
+        assert words in replace(equal, identical=True, unit=unit).sentence("x", "one")
 
 
 def test_detectable_difference_shrinks_with_seeds() -> None:

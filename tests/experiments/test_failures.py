@@ -49,6 +49,16 @@ def test_full_disk_is_told_with_whose_it_is() -> None:
     )
 
 
+def test_full_disk_of_this_machine_is_told_with_the_variable_that_counts() -> None:
+    """Executors of a run's own cluster keep their files among the temporary ones."""
+    lost = "Lost task 0.3 in stage 5.0 (TID 9) (127.0.0.1 executor 1): java.io.IOException"
+    text = f"{STAGE_FAILED}{lost}\nCaused by: java.io.IOException: No space left on device\n"
+    assert plain_reason(GatewayError(text)) == (
+        "in Spark: IOException: No space left on device: free the disk of temporary files, or name "
+        "a folder on another one in TMPDIR"
+    )
+
+
 def test_end_of_the_java_process_is_told_whatever_it_has_caused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import brier_score_loss, f1_score, roc_auc_score
 
+from experiments.caveats import few_examples, one_class
 from experiments.metrics import f1_interval, score
 
 CLASSES = ("benign", "malignant")
@@ -122,3 +123,63 @@ def test_more_than_two_classes_have_an_auc_each_against_the_rest() -> None:
 
 def _two_classes() -> dict[str, float]:
     return score(random_table(6, 4), CLASSES, "malignant").values
+
+
+def test_lesions_are_called_so_and_keep_the_metrics_names() -> None:
+    predictions = table([1, 0, 1, 0], [0.9, 0.2, 0.8, 0.1], ["a", "a", "b", "c"])
+    scores = score(predictions, CLASSES, "malignant", unit="lesion")
+    assert scores.values["patient.accuracy"] == 1.0
+    text = " ".join(scores.notes)
+    assert "1 of 3 lesions have images of more than one class" in text
+    assert "is not reliable with 3 lesions" in text
+    assert "patient" not in text
+
+
+def test_images_are_their_own_groups_unless_they_are_equal() -> None:
+    """With the unit image nothing is judged by patient, and the interval is over images."""
+    predictions = random_table(24, 40)
+    labels = predictions["label"].to_numpy()
+    guess = (predictions["probability_malignant"] > 0.5).to_numpy().astype(int)
+    scores = score(predictions, CLASSES, "malignant", unit="image")
+    alone = f1_interval(labels, guess, predictions["image_id"].to_numpy(), 1)
+    assert (scores.values["f1_low"], scores.values["f1_high"]) == alone
+    assert not any(name.startswith("patient.") for name in scores.values)
+    copies = predictions.assign(group=predictions["patient_id"])
+    together = score(copies, CLASSES, "malignant", unit="image").values
+    assert together["f1_high"] - together["f1_low"] > 2 * (alone[1] - alone[0])
+    few = score(table([0, 1, 0], [0.1, 0.9, 0.2], ["a"] * 3), CLASSES, "malignant", unit="image")
+    assert "is not reliable with 3 images" in " ".join(few.notes)
+    assert "patient" not in " ".join(few.notes)
+
+
+@pytest.mark.parametrize("judged", ["test", "validation"])
+def test_one_class_for_all_images_is_said(judged: str) -> None:
+    predictions = table([0, 1] * 45, [0.2] * 90, [f"p{number}" for number in range(90)])
+    notes = score(predictions, CLASSES, "malignant", judged=judged).notes
+    assert (
+        f"The model predicts 'benign' for all 90 {judged} images; its F1 says nothing about what "
+        "it has learned."
+    ) in notes
+    both = table([0, 1] * 45, [0.9] + [0.2] * 89, predictions["patient_id"].tolist())
+    assert not any("predicts" in n for n in score(both, CLASSES, "malignant").notes)
+
+
+def test_one_class_of_several_is_said_for_any_class() -> None:
+    sentences = one_class(np.full(30, 2), ("a", "b", "c\n"))
+    assert len(sentences) == 1
+    assert sentences[0].startswith("The model predicts 'c\\n' for all 30 test images")
+    assert one_class(np.array([2, 2, 1]), ("a", "b", "c")) == []
+
+
+def test_classes_with_few_images_or_patients_are_named_in_one_sentence() -> None:
+    labels = np.repeat([0, 1, 2], [9, 50, 50])
+    patients = np.array([*range(9), *(100 + np.arange(50)), *(np.arange(50) % 3)])
+    classes = ("nevus", "melanoma", "keratosis")
+    assert few_examples(labels, patients, classes, "patient") == [
+        "Fewer than 10 test images or 10 test patients for 'nevus' (9 images of 9 patients), "
+        "'keratosis' (50 images of 3 patients): scores of such classes are uncertain."
+    ]
+    assert few_examples(labels, patients, classes, "image") == [
+        "Fewer than 10 test images for 'nevus' (9 images): scores of such classes are uncertain."
+    ]
+    assert few_examples(labels[9:] - 1, np.arange(100), classes[1:], "lesion") == []

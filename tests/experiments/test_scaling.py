@@ -1,17 +1,26 @@
+import io
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from data.config import DataConfig
+from data.errors import DataError
 from data.prepared import PreparedData, open_prepared
+from data.row_order import thin_training
 from experiments.__main__ import app
 from experiments.errors import ExperimentError
+from experiments.observer import Observer
 from experiments.preparation import prepared_folder
 from experiments.records import FAILED, FINISHED, RunRecord
 from experiments.scaling import Point, draw_scaling, results, run_study
 from experiments.scaling.study import points
+from experiments.scaling.tables import terminal
 
 
 def record(backend: str, workers: int, fit: float, total: float, status: str) -> RunRecord:
@@ -138,6 +147,53 @@ def test_images_are_fewer_in_training_alone(
         kept = pd.Series(data.index("train").column("patient_id").to_pylist()).value_counts()
         fair = whole * size / whole.sum()
         assert (kept.reindex(whole.index) - fair).abs().max() < 1, "patients keep their shares"
+
+
+def test_all_runs_of_a_study_are_counted_before_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, int | None]] = []
+
+    class Counting(Observer):
+        def study_starts(self, runs: Sequence[tuple[str, int | None]]) -> None:
+            told.extend(runs)
+
+    monkeypatch.setattr("experiments.run", lambda *_, **__: [])
+    values: dict[str, Any] = {
+        "overrides": {"seeds": [0, 1]},
+        "work": tmp_path,
+        "observer": Counting(),
+    }
+    run_study("synthetic", ["majority", "elephas"], points([2], [40]), **values)
+    names = [("majority", size) for size in (None, None, 40, 40)]
+    assert sorted(told, key=str) == sorted([*names, *(("elephas", n) for _, n in names)], key=str)
+    with pytest.raises(ExperimentError, match="shared equally by 3"):
+        run_study("synthetic", ["majority"], points([1, 3], []), **values)
+    assert len(told) == 8, "a point that cannot be is refused before anything starts"
+
+
+def test_tables_of_a_study_fit_80_columns() -> None:
+    name = "spark_tensorflow_distributor"
+    runs = study(name, "workers", {1: [1234.5], 16: [123.4]}) + study(name, "images", {9999: [9]})
+    found = results(runs)
+    for means, size in ((found.workers, "workers"), (found.images, "images")):
+        text = io.StringIO()
+        Console(file=text, width=80).print(terminal(means, size))
+        lines = text.getvalue().splitlines()
+        assert max(map(len, lines)) <= 80
+        assert "…" not in text.getvalue()
+        assert all(part in text.getvalue() for part in name.split("_"))
+        assert ("speed-up" in text.getvalue()) == (size == "workers")
+
+
+def test_too_few_images_are_said_to_leave_a_class_out(prepared: PreparedData) -> None:
+    rows = pa.concat_tables(prepared.index(split) for split in ("train", "test"))
+    with pytest.raises(DataError, match=r"of the 1 training images .*\(--images.* class '.*more"):
+        thin_training(rows, 1)
+    with pytest.raises(DataError, match="5,000 training images are asked for"):
+        thin_training(rows, 5000)
+    kept = thin_training(rows, 20).column("split").to_pylist()
+    assert kept.count("train") == 20
 
 
 def test_nothing_to_scale_is_said() -> None:

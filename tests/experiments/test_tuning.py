@@ -18,6 +18,7 @@ from experiments.loading import load
 from experiments.records import FINISHED, KILLED
 from experiments.tracking import PARENT
 from experiments.tuning import Search, run_search, write_results
+from experiments.tuning.own_settings import gain
 from experiments.tuning.search import Found
 from experiments.tuning.space import default_space, parse_space
 from experiments.tuning.storage import PARENT_RUN, check_study_file, open_study
@@ -55,7 +56,10 @@ def trials(found: Found) -> list[Any]:
 
 
 def test_best_trial_is_the_best_of_the_validation_images(
-    search: Callable[..., Found], prepared: PreparedData, tmp_path: Path
+    search: Callable[..., Found],
+    prepared: PreparedData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found = search("tuned", trials=4, prune=False)
     runs = trials(found)
@@ -64,8 +68,17 @@ def test_best_trial_is_the_best_of_the_validation_images(
     assert len(set(scores.values())) > 1
     best = found.study.best_trial
     assert best.value == scores[best.user_attrs["mlflow_run"]] == max(scores.values())
+    own = found.study.trials[0]
+    before = found.search.experiment({}).optimizer.learning_rate
+    assert own.params == {"optimizer.learning_rate": before}
+    sentence = gain(found.study, "f1")
+    assert f"(trial 0): f1 {best.value:.4f} instead of {own.value:.4f}" in sentence or (
+        sentence.startswith("no trial is better") and best.value == own.value
+    )
     write_results(found, tmp_path)
-    stored = load(tmp_path / "best.yaml")
+    monkeypatch.chdir(tmp_path)
+    stored = load("best.yaml")
+    assert stored.name == "tuned-tuned"
     assert stored.optimizer.learning_rate == best.params["optimizer.learning_rate"]
     assert stored.data.source == found.search.overrides["data"]["source"]
     table = pd.read_csv(tmp_path / "trials.csv")
@@ -111,7 +124,7 @@ def test_trial_that_falls_behind_is_pruned(search: Callable[..., Found]) -> None
 
 def test_refused_settings_cost_no_trial(search: Callable[..., Found]) -> None:
     space = {"batch_size": Choices((32, 64)), "optimizer.learning_rate": Range(1e-3, 1e-1)}
-    found = search("refused", trials=4, space=space)
+    found = search("refused", trials=4, space=space, overrides={"batch_size": 64})
     refused = [trial for trial in found.study.trials if trial.user_attrs["refused"]]
     assert len(found.study.trials) == 4 + len(refused)
     assert {trial.params["batch_size"] for trial in refused} <= {32}
@@ -120,7 +133,7 @@ def test_refused_settings_cost_no_trial(search: Callable[..., Found]) -> None:
 
 def test_nothing_but_refusals_end_the_search(search: Callable[..., Found]) -> None:
     with pytest.raises(ExperimentError, match=r"refuses what is proposed .* no batch of 32"):
-        search("only-refused", trials=1, space={"batch_size": Choices((32,))})
+        search("only-refused", trials=2, space={"batch_size": Choices((32,))})
 
 
 def test_several_trials_at_a_time(search: Callable[..., Found]) -> None:

@@ -1,19 +1,26 @@
-"""Patients whose images every backend gets wrong, with the images."""
+"""Patients, lesions or single images that every backend gets wrong, with the images."""
 
 from dataclasses import dataclass
 
 import pandas as pd
 
+from data.config import Unit
 from experiments.comparison.findings import Findings
+from experiments.units import names_of_units
 
-_PATIENTS, _PICTURES = 8, 6
+#: Cases that a report shows, each with so many pictures at most.
+_CASES: dict[Unit, int] = {"patient": 8, "lesion": 12, "image": 24}
+_PICTURES = 6
 
 
 @dataclass(frozen=True)
-class HardPatient:
-    """A patient, and images that every run of every trained backend has put in a wrong class."""
+class HardCase:
+    """A patient, and images that every run of every trained backend has put in a wrong class.
 
-    patient_id: str
+    It is a lesion, or one image and its copies, where the split is by these.
+    """
+
+    name: str
     #: True class of the images.
     classes: tuple[str, ...]
     wrong: int
@@ -21,17 +28,18 @@ class HardPatient:
     pictures: tuple[bytes, ...]
 
 
-def hard_patients(findings: Findings) -> list[HardPatient]:
-    """Return the patients with most such images, at most eight.
+def hard_cases(findings: Findings) -> list[HardCase]:
+    """Return the patients, lesions or images with most such images, as many as a report shows.
 
-    ``majority``, which looks at no image, does not count.
+    ``majority``, which is given no image, does not count.
     """
     runs = [run for row in findings.rows if row.trained for run in row.runs]
     if not runs:
         return []
     names = runs[0].class_names
     columns = [f"probability_{name}" for name in names]
-    together = runs[0].predictions[["image_id", "patient_id", "label"]].set_index("image_id")
+    first = runs[0].predictions
+    together = first.assign(case=names_of_units(first, findings.unit)).set_index("image_id")
     always = pd.Series(data=True, index=together.index)
     for run in runs:
         frame = run.predictions.set_index("image_id")
@@ -39,20 +47,20 @@ def hard_patients(findings: Findings) -> list[HardPatient]:
         always &= pd.Series(wrong, index=frame.index).reindex(always.index, fill_value=False)
     pictures = _pictures(findings)
     found = []
-    for patient, images in together.assign(always=always).groupby("patient_id"):
+    for case, images in together.assign(always=always).groupby("case"):
         lost = images[images["always"]]
         if len(lost):
             found.append(
-                HardPatient(
-                    str(patient),
+                HardCase(
+                    str(case),
                     tuple(sorted({names[label] for label in lost["label"]})),
                     len(lost),
                     len(images),
                     tuple(pictures[i] for i in lost.index if i in pictures)[:_PICTURES],
                 )
             )
-    found.sort(key=lambda one: (-one.wrong / one.images, -one.wrong, one.patient_id))
-    return found[:_PATIENTS]
+    found.sort(key=lambda one: (-one.wrong / one.images, -one.wrong, one.name))
+    return found[: _CASES[findings.unit]]
 
 
 def _pictures(findings: Findings) -> dict[str, bytes]:

@@ -1,0 +1,47 @@
+"""An experiment as a file that means the same in every working folder."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from experiments.config import Experiment
+from experiments.store_address import absolute_uri
+
+_LONGEST_NAME = 150
+#: Keys whose values are paths or addresses.
+_PATHS = (
+    ("data", "source"),
+    ("data", "labels"),
+    ("data", "split", "manifest"),
+    ("prepared",),
+    ("artifacts",),
+    ("spark", "environment_archive"),
+)
+#: Source of the images that are drawn.
+_DRAWN = "synthetic"
+
+
+def portable(experiment: Experiment, name: str) -> dict[str, Any]:
+    """Return the content of a file for ``experiment`` under another name, with absolute paths.
+
+    What has its default value is left out.
+    """
+    content = experiment.model_dump(mode="json", exclude_defaults=True)
+    content["name"] = name[-_LONGEST_NAME:].lstrip("/")
+    for keys in _PATHS:
+        _replace(content, keys)
+    if "tracking_uri" in content:
+        content["tracking_uri"] = absolute_uri(content["tracking_uri"])
+    backbone = experiment.model.backbone
+    if backbone is not None and backbone.is_file:
+        content["model"]["backbone"]["name"] = str(backbone.path.absolute())
+    return content
+
+
+def _replace(content: dict[str, Any], keys: tuple[str, ...]) -> None:
+    for key in keys[:-1]:
+        content = content.get(key, {})
+    path = content.get(keys[-1])
+    if isinstance(path, str) and path != _DRAWN and "://" not in path:
+        expanded = os.path.expanduser(path)  # noqa: PTH111 - Path raises for unknown users
+        content[keys[-1]] = str(Path(expanded).absolute())

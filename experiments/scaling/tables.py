@@ -1,0 +1,46 @@
+"""Means of a scaling study as tables for a terminal; the files have all of their columns."""
+
+import pandas as pd
+from rich import box
+from rich.table import Table
+
+from experiments.narrow_table import WIDTH, add_rows
+
+#: Headings, in the order in which they are kept where there is little space, and their forms.
+_COLUMNS = {
+    "workers": ("workers", "{:.0f}"),
+    "images": ("images", "{:,.0f}"),
+    "fit_s": ("fit s", "{:.1f}"),
+    "total_s": ("total s", "{:.1f}"),
+    "f1": ("F1", "{:.3f}"),
+    "speed_up": ("speed-up", "{:.2f}"),
+    "efficiency": ("efficiency", "{:.2f}"),
+    "core_seconds": ("core-s", "{:.0f}"),
+    "images_per_s": ("images/s", "{:,.0f}"),
+}
+
+
+def terminal(means: pd.DataFrame, size: str, width: int = WIDTH) -> Table:
+    """Return ``means`` as a table, a row for each backend and size.
+
+    Parameters
+    ----------
+    means
+        ``workers`` or ``images`` of :class:`~experiments.scaling.results.Scaling`.
+    size
+        ``workers`` or ``images``.
+    width
+        Columns of the terminal.
+    """
+    table = Table(
+        title=f"By {size}: means over seeds",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    columns = {
+        heading: ["-" if pd.isna(value) else form.format(value) for value in means[name]]
+        for name, (heading, form) in _COLUMNS.items()
+        if name in means
+    }
+    return add_rows(table, means["backend"].tolist(), columns, width, least=2)
