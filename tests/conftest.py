@@ -1,6 +1,7 @@
 """What tests of several rooms share: a small prepared data set and a way to run experiments."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from data.prepared import PreparedData
 from tests.spark_classes import java_options
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Otherwise every process of the tests compiles what it imports, TensorFlow above all.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -90,7 +90,8 @@ def test_one_line_names_what_was_set_aside_and_nothing_else(
 
 def test_nothing_is_said_where_nothing_was_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
     clean = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    monkeypatch.setattr(process_environment, "_found", {**clean, "TMPDIR": "/tmp/", **OTHERS})
+    usual = {"TMPDIR": "/tmp/", "PYTHONDONTWRITEBYTECODE": "1"}
+    monkeypatch.setattr(process_environment, "_found", {**clean, **usual, **OTHERS})
     monkeypatch.delenv("JAVA_HOME", raising=False)
     assert note(here=True) == ""
     # A variable that one command sets for another is not the user's.
@@ -212,3 +213,23 @@ def test_a_command_without_docstrings_begins_again(tmp_path: Path) -> None:
         check=False,
     )
     assert done.stdout.strip() == "0 ['a b', 'é'] utf-8 ['PYTHONOPTIMIZE']", done.stderr
+
+
+def test_commands_and_their_children_compile_what_they_import_once(tmp_path: Path) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from data.import_path import settle\n"
+        "settle(); import imported_here, subprocess\n"
+        "sys.exit(subprocess.call([sys.executable, '-c', 'import imported_by_child']))"
+    )
+    for name in ("imported_here", "imported_by_child"):
+        (tmp_path / f"{name}.py").touch()
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment | {"PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0
+    compiled = {path.name.partition(".")[0] for path in (tmp_path / "__pycache__").iterdir()}
+    assert compiled == {"imported_here", "imported_by_child"}

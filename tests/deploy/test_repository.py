@@ -1,10 +1,16 @@
-"""What is committed holds no secret."""
+"""What is committed holds no secret and nothing that was installed."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+
+
+def test_installed_programs_and_packages_are_not_part_of_the_repository() -> None:
+    for path in (".uv/bin/uv", ".venv/bin/python"):
+        command = ["git", "check-ignore", "--no-index", "--quiet", path]
+        assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0, path
 
 
 def scan(*files: str) -> subprocess.CompletedProcess:
