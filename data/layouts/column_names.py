@@ -7,8 +7,8 @@ Names are compared in small letters, without what is neither letter nor digit: `
 import re
 
 from data.config import Unit
-from data.layouts.folders import PART_NAMES
 from data.names import one_spelling
+from data.published_parts import side_of_part
 
 _NO_LETTER = re.compile(r"[\W_]+")
 
@@ -66,4 +66,4 @@ def unit_of(name: str) -> Unit:
 
 def is_part(name: str) -> bool:
     """Tell whether a name is that of a publisher's part, such as ``train``."""
-    return one_spelling(name).casefold() in PART_NAMES
+    return side_of_part(name) is not None

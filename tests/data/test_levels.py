@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -42,7 +43,7 @@ def read(folders: list[str], **options) -> Levels:
 
 
 VISITS = ("visit1", "visit2")
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "class/patient": {},
     "patient/class": {},
     "class/patient/visit": {"visit": VISITS},
@@ -171,7 +172,14 @@ def test_patients_and_parts_alone_are_no_classes(folders):
         # Volunteers, and not visits, as nothing else is a patient.
         ([f"{'ab'[n % 2]}/v{n:02d}" for n in range(40)], 40),
         # People's names above the class.
-        ([f"{n}/{c}" for n in "ann bob cem dan eve fay gus hal".split() for c in "ab"], 8),
+        (
+            [
+                f"{n}/{c}"
+                for n in ["ann", "bob", "cem", "dan", "eve", "fay", "gus", "hal"]
+                for c in "ab"
+            ],
+            8,
+        ),
         # A stage of disease, and not a visit, as it lies above the patients.
         ([f"T{n % 2 + 1}/p{n:02d}" for n in range(10)], 10),
     ],
