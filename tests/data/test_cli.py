@@ -128,3 +128,32 @@ def test_debug_shows_the_traceback(tmp_path):
     assert code == 2
     assert "Traceback" in err
     assert "error: " in err
+
+
+def test_failure_of_a_spark_job_is_a_line_and_status_1(cells, tmp_path, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the executor's own words\nand a stack")
+
+    monkeypatch.setattr("data.ingest.prepare", fail)
+    code, out, err = run("prepare", cells, tmp_path / "new")
+    assert code == 1
+    assert err == "error: RuntimeError: the executor's own words (--debug shows the traceback)\n"
+    assert "Traceback" not in out
+    code, _, err = run("prepare", cells, tmp_path / "new", "--debug")
+    assert "Traceback" in err
+
+
+def test_options_of_a_run_are_those_of_prepare_and_former_names_still_work(cells, tmp_path):
+    for former, present in (
+        (["--seed", 3, "--by", "image"], ["--split-seed", 3, "--split-by", "image"]),
+        (["--test", 0.3], ["--test", 0.3]),
+    ):
+        for name, options in (("former", former), ("present", present)):
+            code, _, err = run("split", cells, "--output", tmp_path / name, *options)
+            assert code == 0, err
+        assert (tmp_path / "former").read_bytes() == (tmp_path / "present").read_bytes()
+    code, _, err = run("split", cells, "--seed", 3, "--split-seed", 3)
+    assert (code, err) == (
+        2,
+        "error: --split-seed and its former name were given: give --split-seed alone\n",
+    )
