@@ -55,7 +55,7 @@ INDEX_SCHEMA = pa.schema(
 #: layout cannot use; ``set aside`` an image that is no one's mistake: of another class, beyond
 #: ``train_images``, a mask, a test set without labels; ``no image`` a table, a text and the like;
 #: ``hidden`` a file or folder of the system; ``notice`` this project's own mark of synthetic
-#: images, which is counted nowhere.
+#: images or a table that the layout has read, which are counted nowhere.
 UNREADABLE = "unreadable"
 FORMAT = "format"
 UNUSED = "unused"

@@ -171,6 +171,7 @@ class Console(Observer):
 
     def run_starts(self, backend: str, seed: int, synchronisation: str, images: int) -> None:
         """Name the run, which of how many it is, and how long the others have taken."""
+        described = synchronisation.removeprefix("none: ")
         self._images = images
         self._begun += 1
         self._pace.begins(backend, images)
@@ -180,9 +181,9 @@ class Console(Observer):
                 (backend, "bold"),
                 f", seed {seed}{self._so_far()}",
             )
-            self._say(f"  {synchronisation}")
+            self._say(f"  {described}")
         else:
-            self._say((backend, "bold"), f", seed {seed}: {synchronisation}")
+            self._say((backend, "bold"), f", seed {seed}: {described}")
         self._activity.begin("starting", backend)
 
     def event(self, event: dict[str, Any]) -> None:

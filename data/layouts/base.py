@@ -224,8 +224,12 @@ class IndexBuilder:
         *,
         unit: Unit = "patient",
         reading: Iterable[str] = (),
+        tables: Collection[str] = (),
     ) -> Index:
-        """Return the index; raise DataError when not one image was taken."""
+        """Return the index; raise DataError when not one image was taken.
+
+        ``tables`` are the files that the layout has read, which are not counted as left out.
+        """
         notes = tuple(notes)
         if not self._places:
             rejected = (*self._rejects, *listing.unusable)[:3]
@@ -243,7 +247,7 @@ class IndexBuilder:
             )
         return Index(
             self._table(),
-            table_of([*self._unused(listing), *self._beside(layout, listing)]),
+            table_of([*self._unused(listing), *self._beside(layout, listing, tables)]),
             layout,
             listing.uri,
             notes,
@@ -265,7 +269,9 @@ class IndexBuilder:
                 seen.add(path)
             yield path, reason, UNUSED
 
-    def _beside(self, layout: LayoutName, listing: Listing) -> Iterator[tuple[str, str, str]]:
+    def _beside(
+        self, layout: LayoutName, listing: Listing, tables: Collection[str]
+    ) -> Iterator[tuple[str, str, str]]:
         """Yield the files that no layout has looked at, and those that are left out."""
         known = {*self._columns["path"], *(path for path, _ in self._rejects)}
         for path in listing.files:
@@ -275,6 +281,8 @@ class IndexBuilder:
                 yield path, f"is not used by the layout '{layout}'", SET_ASIDE
             elif path.rpartition("/")[2] == NOTICE_FILE:
                 yield path, "says that the images are synthetic", NOTICE
+            elif path in tables:
+                yield path, "is the table that describes the images", NOTICE
             else:
                 kind, reason = listing.why_no_image(path)
                 yield path, reason, kind

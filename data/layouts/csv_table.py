@@ -99,7 +99,9 @@ class CsvTable:
         names = " or ".join(table.name for table in tables)
         for path in sorted({*listing.images} - taken):
             builder.reject(path, f"has no row in {names}")
-        index = builder.finish(self.name, listing, notes, unit=unit)
+        index = builder.finish(
+            self.name, listing, notes, unit=unit, tables=[table.name for table in tables]
+        )
         return replace(index, reading=_reading(tables, index))
 
 

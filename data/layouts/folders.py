@@ -88,7 +88,7 @@ class Folders:
             _notes(unmatched),
             unit="patient" if reading.has_patients else "image",
         )
-        return replace(index, reading=_lines(index, reading))
+        return replace(index, reading=_lines(index, reading, as_is=config.split.method == "as-is"))
 
 
 def locate_classes(paths: Sequence[str]) -> list[tuple[str, str]]:
@@ -152,7 +152,7 @@ def _without_class(listing: Listing, folders: Sequence[str]) -> str:
     )
 
 
-def _lines(index: Index, reading: _Reading) -> tuple[str, ...]:
+def _lines(index: Index, reading: _Reading, *, as_is: bool) -> tuple[str, ...]:
     """Return what the folder was taken to be, with counts, and how to say otherwise."""
     names, patients, parts = (
         sorted({*index.table.column(column).unique().to_pylist()})
@@ -172,9 +172,12 @@ def _lines(index: Index, reading: _Reading) -> tuple[str, ...]:
         f"{_count(index.table.num_rows, 'image')}"
     ]
     if parts := sorted(filter(None, parts), key=_order_of_sides):
+        named = ", ".join(map(visible, parts))
         lines.append(
-            f"the ready-made folders {', '.join(map(visible, parts))} are pooled and divided anew; "
-            "--split as-is uses them as they are"
+            f"the ready-made folders {named} are used as they are (--split as-is)"
+            if as_is
+            else f"the ready-made folders {named} are pooled and divided anew; --split as-is uses "
+            "them as they are"
         )
     if not reading.has_patients:
         return (*lines, WITHOUT_PATIENTS, *_proposal(index, len(names)))

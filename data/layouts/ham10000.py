@@ -57,7 +57,7 @@ class Ham10000:
         for row in sorted(rows.values(), key=lambda row: row["image_id"]):
             if row["image_id"] not in seen:
                 builder.reject(row["image_id"], f"has a row in {tables[0]} and no image")
-        return builder.finish(self.name, listing, [NOTE], unit="lesion")
+        return builder.finish(self.name, listing, [NOTE], unit="lesion", tables=tables)
 
 
 def _metadata_files(listing: Listing) -> list[str]:

@@ -98,7 +98,8 @@ class TableFiles:
         for path, names in meant.items():
             if len(names) == 1:
                 found[names[0]] = path
-                if "/" in _slashes(names[0]):
+                folder = self.relative(_slashes(names[0])).rpartition("/")[0]
+                if "/" in _slashes(names[0]) and folder != path.rpartition("/")[0]:
                     self.moved[names[0]] = path
 
     def _named(self, name: str) -> list[str]:
