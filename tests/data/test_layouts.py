@@ -111,10 +111,12 @@ def test_folders_take_the_group_from_the_pattern(tmp_path):
     assert set(rejects(index)) == {"nv/odd.png", "top_p3.png"}
 
 
-def test_folders_without_a_pattern_are_refused_with_the_reason(tmp_path):
+def test_folders_without_patients_are_read_by_image_and_say_so(tmp_path):
     touch(tmp_path, "mel/1.jpg", "nv/2.jpg")
-    with pytest.raises(DataError, match=r"patient of its own.*--group-pattern"):
-        read(tmp_path)
+    index = read(tmp_path)
+    assert index.unit == "image"
+    assert index.table.column("group").to_pylist() == ["mel/1", "nv/2"]
+    assert any("no patients are named" in line for line in index.reading)
 
 
 @pytest.mark.parametrize(("pattern", "message"), [("(", "cannot be read"), ("p1", "parentheses")])
