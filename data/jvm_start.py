@@ -31,8 +31,8 @@ _MAIN_DIED = re.compile(r'^Exception in thread "main" (.+)$', re.M)
 _CAUSE = re.compile(r"^Caused by: (.+)$", re.M)
 #: What Java and Spark's scripts say when nothing starts at all.
 _REFUSAL = re.compile(
-    r"^(?:Error[: ].*|Improperly .*|Unrecognized .*|Invalid .*|Could not .*"
-    r"|.*OutOfMemoryError.*|.*cannot fork.*"
+    r"^(?:Error[: ].*|Improperly .*|Unrecognized .*|Invalid .*|Could not .*|.*OutOfMemoryError.*"
+    r"|.*cannot fork.*"
     r"|.*[Tt]oo many open files.*|.*Resource temporarily unavailable.*|.*No space left on device.*"
     r"|.*Failed to (?:create|map|reserve|start).*)$",
     re.M,

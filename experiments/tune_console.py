@@ -52,9 +52,10 @@ class SearchConsole(SearchObserver):
         before = self._trials - trials
         left = f", {before} of them made before" if before else ""
         at_once = f", {self._jobs} at a time" if self._jobs > 1 else ""
+        epochs = f"{self._epochs} epoch{'' if self._epochs == 1 else 's'}"
         self.say(
             f"plan: {self._trials} trials with {self._backend}{left}{at_once}, each at most "
-            f"{self._epochs} epochs of {images:,} training images, scored by {self._objective} on "
+            f"{epochs} of {images:,} training images, scored by {self._objective} on "
             f"{validation:,} validation images"
         )
         self._activity.begin("starting the first trial")
