@@ -7,7 +7,7 @@ import numpy as np
 from data.config import Unit
 from data.names import visible
 from experiments.uncertainty import RELIABLE_PATIENTS
-from experiments.units import counted, plural
+from experiments.units import counted, counted_groups, plural
 
 #: Images, and patients or lesions, of a class below which its scores are rough.
 FEW = 10
@@ -78,6 +78,6 @@ def unreliable_interval(count: int, unit: Unit) -> list[str]:
     if count >= RELIABLE_PATIENTS:
         return []
     return [
-        f"The 95 % interval of F1 is not reliable with {counted(count, unit)}: it takes "
+        f"The 95 % interval of F1 is not reliable with {counted_groups(count, unit)}: it takes "
         f"{RELIABLE_PATIENTS} or more."
     ]

@@ -33,6 +33,11 @@ def counted(number: int, unit: Unit) -> str:
     return f"{number:,} {unit}{'' if number == 1 else 's'}"
 
 
+def counted_groups(number: int, unit: Unit) -> str:
+    """Return ``16 patients`` or ``90 distinct images``: images that show the same count once."""
+    return counted(number, unit) if unit != "image" else f"{number:,} distinct {plural(unit)}"
+
+
 def names_of_units(predictions: "pd.DataFrame", unit: Unit) -> "pd.Series":
     """Return the name of the patient, lesion or group of equal images of each row.
 

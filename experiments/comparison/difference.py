@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from data.config import Unit
 from experiments.uncertainty import LEVEL, POWER, Interval
-from experiments.units import counted
+from experiments.units import counted_groups
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Difference:
     def _sample(self) -> str:
         one, other = self.seeds
         seeds = f"{one}" if one == other else f"{one} and {other}"
-        sample = counted(self.groups, self.unit)
+        sample = counted_groups(self.groups, self.unit)
         return f"{seeds} seed{'' if (one, other) == (1, 1) else 's'}, {sample}"
 
     def _power(self) -> str:

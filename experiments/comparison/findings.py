@@ -118,9 +118,9 @@ class Findings:
     @property
     def sample(self) -> str:
         """The test set in words: ``16 unseen test patients``."""
-        words = counted(self.groups, self.unit)
-        number, _, noun = words.partition(" ")
-        return f"{number} unseen test {noun}"
+        number, _, noun = counted(self.groups, self.unit).partition(" ")
+        distinct = " distinct" if self.unit == "image" else ""
+        return f"{number} unseen{distinct} test {noun}"
 
     @property
     def sentences(self) -> list[str]:

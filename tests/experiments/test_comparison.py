@@ -137,8 +137,9 @@ def test_report_speaks_of_the_unit_of_the_split(
     text = f"{page} {tables.terminal(findings).title} {tables.terminal(findings).caption}"
     assert "patient" not in text.lower()
     tested = images if unit == "image" else changed[0].predictions["patient_id"].nunique()
-    assert findings.sample == f"{tested} unseen test {unit}s"
-    assert f"{tested} unseen test {unit}s;" in page
+    distinct = " distinct" if unit == "image" else ""
+    assert findings.sample == f"{tested} unseen{distinct} test {unit}s"
+    assert f"{findings.sample};" in page
     assert "F1 over unseen " + f"{unit}s. The interval counts {unit}s and seeds" in page
     heading = "Images" if unit == "image" else "Lesions with images"
     assert f"<h2>{heading} that every run gets wrong</h2>" in page
