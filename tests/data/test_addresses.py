@@ -100,8 +100,8 @@ def test_outputs_that_cannot_be_written_are_refused_before_anything_is(tmp_path:
         ("prepare {cells} {cells}/out", "lies in the folder of the images"),
         ("prepare {cells} gs://bucket/out", "gs:// are not read"),
         ("prepare {cells} {here}/out --workers 0", "--workers 0: ask for 1 or more"),
-        ("prepare {cells} {here}/out --height 0 --width 0", "height"),
-        ("prepare {cells} {here}/out --max-reject-share nan", "max_reject_share"),
+        ("prepare {cells} {here}/out --height 0 --width 0", "--image-size"),
+        ("prepare {cells} {here}/out --max-reject-share nan", "--max-reject-share"),
         ("split {cells} --output {here}/s.json --seed -1", "seed"),
         ("split {cells} --output {here}/s.json --seed 4294967296", "seed"),
         ("split {cells} --output {here}/s.json --test 0", "test"),
@@ -131,7 +131,7 @@ def test_commands_of_experiments_take_the_same_addresses(tmp_path, monkeypatch):
     from experiments.loading import load
 
     monkeypatch.setenv("HOME", str(tmp_path))
-    plan = load("synthetic", {"prepared": "~/p", "artifacts": "file:///a", "data.source": "~/d"})
+    plan = load("malaria", {"prepared": "~/p", "artifacts": "file:///a", "data.source": "~/d"})
     assert (plan.prepared, plan.artifacts) == (f"{tmp_path}/p", "/a")
     assert plan.data.source == f"{tmp_path}/d"
     for key in ("prepared", "artifacts"):
