@@ -126,11 +126,11 @@ def test_best_experiment_means_the_same_in_every_folder(
         "tracking_uri": "sqlite:///mine.db",
         "prepared": "s3://bucket/prepared",
     }
-    content = portable(load("synthetic", values), "synthetic-tuned")
+    content = portable(load("malaria", values), "malaria-tuned")
     (tmp_path / "best.yaml").write_text(yaml.safe_dump(content))
     monkeypatch.chdir("/")
     stored = load(tmp_path / "best.yaml")
-    assert stored.name == "synthetic-tuned"
+    assert stored.name == "malaria-tuned"
     assert stored.data.source == str(tmp_path / "photographs")
     assert stored.data.split.manifest == str(tmp_path / "split.json")
     assert stored.tracking_uri == f"sqlite:///{tmp_path}/mine.db"

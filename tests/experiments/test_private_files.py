@@ -42,9 +42,9 @@ def test_nobody_else_can_read_what_a_run_and_a_comparison_leave(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     options = ["--backend", "majority", "--epochs", "1", "--batch-size", "16"]
-    options += ["--set", f"data={data_config.model_dump_json()}"]
+    options += ["--name", "private", "--set", f"data={data_config.model_dump_json()}"]
     assert ended(monkeypatch, str(ROOT / "run_experiment.py"), *options) == 0
-    assert ended(monkeypatch, "experiments", "compare", "--experiment", "synthetic") == 0
+    assert ended(monkeypatch, "experiments", "compare", "--experiment", "private") == 0
     left = {path.relative_to(tmp_path).as_posix(): path.stat() for path in tmp_path.rglob("*")}
     assert {"mlflow.db", "work", "mlruns", "comparison/report.html"} <= set(left)
     assert len([name for name in left if name.endswith(".parquet")]) > 3
