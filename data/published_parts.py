@@ -59,8 +59,8 @@ def sides_of_parts(parts: Iterable[str]) -> dict[str, str]:
 def note_on_parts(parts: Iterable[str]) -> str:
     """Return the sentence that says which part became which side of the split."""
     sides = sides_of_parts(parts)
-    listed = ", ".join(f"{visible(part)} is {side}" for part, side in sides.items())
-    drawn = "" if "validation" in sides.values() else "; validation images are drawn from train"
+    listed = ", ".join(f"{side} from '{visible(part)}'" for part, side in sides.items())
+    drawn = "" if "validation" in sides.values() else ", validation drawn from the training images"
     return f"The split is that of the source's own folders: {listed}{drawn}."
 
 

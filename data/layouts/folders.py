@@ -182,8 +182,8 @@ def _lines(index: Index, reading: _Reading, *, as_is: bool) -> tuple[str, ...]:
     if not reading.has_patients:
         return (*lines, WITHOUT_PATIENTS, *_proposal(index, len(names)))
     lines.append(
-        "another reading: --group-pattern and --class-pattern name patient and class by regular "
-        "expression, --layout by name"
+        "to read it in another way, give --class-pattern, --group-pattern (regular expressions) or "
+        "--layout"
     )
     return tuple(lines)
 
