@@ -191,7 +191,7 @@ def run(
         typer.Option("--version", help="Show the version.", is_eager=True, callback=show_version),
     ] = False,
 ) -> None:
-    """Train the same CNN on the same patients through one or several Spark backends."""
+    """Train one CNN on the same split of the same images with one or several Spark backends."""
     with plain_errors(debug):
         from experiments.overrides import given
 
