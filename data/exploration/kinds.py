@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from data.layouts.base import suffix
+from data.layouts.paths import suffix
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,13 +8,14 @@ from data.config import DataConfig
 from data.dicom import NEEDS_EXTRA, is_available
 from data.errors import DataError
 from data.formats import IMAGE_SUFFIXES
-from data.layouts.base import Index, Layout, Listing, list_source
+from data.layouts.base import Index, Layout
 from data.layouts.c_nmc import CNmc
 from data.layouts.csv_table import CsvTable
 from data.layouts.dicom import DicomFolders
 from data.layouts.folders import Folders
 from data.layouts.ham10000 import Ham10000
 from data.layouts.label_tables import undecided, unused_table, workbooks
+from data.layouts.listing import Listing, list_source
 from data.layouts.malaria import Malaria
 from data.names import visible
 

@@ -12,7 +12,9 @@ from pathlib import PurePosixPath
 from data.config import DataConfig, LayoutName
 from data.delimited import Row
 from data.errors import DataError
-from data.layouts.base import Index, IndexBuilder, Listing, stem
+from data.layouts.base import Index, IndexBuilder
+from data.layouts.listing import Listing
+from data.layouts.paths import stem
 from data.names import likeness, one_spelling
 
 PRELIMINARY = "preliminary"

@@ -8,9 +8,11 @@ import pyarrow.compute as pc
 from data.config import DataConfig, LayoutName
 from data.delimited import SEPARATORS
 from data.errors import DataError
-from data.layouts.base import Index, IndexBuilder, Listing, without_suffix
+from data.layouts.base import Index, IndexBuilder
 from data.layouts.dicom import read_patients
 from data.layouts.label_tables import LabelTable, named_tables, tables_beside
+from data.layouts.listing import Listing
+from data.layouts.paths import without_suffix
 from data.layouts.table_columns import OPTIONS, label_of
 from data.names import one_spelling, visible
 

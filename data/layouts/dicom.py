@@ -7,8 +7,10 @@ import pyarrow.compute as pc
 
 from data.config import DataConfig, LayoutName, Unit
 from data.dicom import is_available, read_headers
-from data.layouts.base import Index, IndexBuilder, Listing, without_suffix
+from data.layouts.base import Index, IndexBuilder
 from data.layouts.folders import locate_classes
+from data.layouts.listing import Listing
+from data.layouts.paths import without_suffix
 
 
 class DicomFolders:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 
 from data.config import DataConfig, LayoutName
 from data.errors import DataError
-from data.layouts.base import Index, IndexBuilder, Listing, without_suffix
+from data.layouts.base import Index, IndexBuilder
 from data.layouts.file_names import propose_pattern
 from data.layouts.levels import Levels, Place, read_levels
+from data.layouts.listing import Listing
+from data.layouts.paths import without_suffix
 from data.layouts.patterns import finder
 from data.names import one_spelling, visible
 from data.published_parts import side_of_part

@@ -8,7 +8,9 @@ import re
 from data.config import DataConfig, LayoutName
 from data.delimited import Row
 from data.errors import DataError
-from data.layouts.base import Index, IndexBuilder, Listing, stem
+from data.layouts.base import Index, IndexBuilder
+from data.layouts.listing import Listing
+from data.layouts.paths import stem
 from data.names import one_spelling
 
 COLUMNS = ("lesion_id", "image_id", "dx")

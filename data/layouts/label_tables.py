@@ -18,8 +18,8 @@ from data.config import DataConfig
 from data.errors import DataError
 from data.formats import is_image
 from data.layouts import column_names
-from data.layouts.base import Listing
 from data.layouts.folders import locate_classes
+from data.layouts.listing import Listing
 from data.layouts.table_columns import Columns, UndecidedError, recognise_columns
 from data.layouts.table_files import TableFiles
 from data.object_store import is_object

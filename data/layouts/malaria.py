@@ -9,7 +9,9 @@ import re
 from pathlib import PurePosixPath
 
 from data.config import DataConfig, LayoutName
-from data.layouts.base import Index, IndexBuilder, Listing, stem
+from data.layouts.base import Index, IndexBuilder
+from data.layouts.listing import Listing
+from data.layouts.paths import stem
 from data.names import one_spelling
 
 CLASSES = {"parasitized": "Parasitized", "uninfected": "Uninfected"}

@@ -8,7 +8,8 @@ from functools import cached_property
 
 from pyarrow import fs
 
-from data.layouts.base import Listing, stem
+from data.layouts.listing import Listing
+from data.layouts.paths import stem
 from data.names import one_spelling
 
 #: The drive of an absolute path of Windows.

@@ -13,8 +13,9 @@ from data.classes import select_classes
 from data.config import SplitConfig
 from data.errors import DataError
 from data.layouts import Index
-from data.layouts.base import IndexBuilder, Listing
+from data.layouts.base import IndexBuilder
 from data.layouts.c_nmc import Cell, add_training, fold_of, parse_name
+from data.layouts.listing import Listing
 from data.schema import INDEX_SCHEMA, REJECT_SCHEMA
 from data.splitting import make_split
 from tests.data.layout_reading import column, read, rejects, touch

@@ -12,8 +12,8 @@ from data.errors import DataError
 from data.ingest import prepare
 from data.inputs import inputs_digest
 from data.layouts import read_index
-from data.layouts.base import list_source
 from data.layouts.dicom import read_patients
+from data.layouts.listing import list_source
 from data.reuse import RECIPE
 from data.schema import FORMAT, UNUSED
 from tests.data.dicom_files import dicom, save

@@ -19,7 +19,7 @@ from data.exploration import explore
 from data.exploration.findings import Findings, find
 from data.exploration.survey import SPARK_FROM_IMAGES, survey
 from data.ingest import prepare
-from data.layouts.base import list_source
+from data.layouts.listing import list_source
 from data.local_spark import local_context
 from data.prepared import PreparedData
 from data.synthetic import NOTICE_FILE

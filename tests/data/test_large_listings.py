@@ -12,7 +12,7 @@ from pyarrow import fs
 
 from data.config import DataConfig
 from data.layouts import read_index
-from data.layouts.base import list_source
+from data.layouts.listing import list_source
 from data.object_listing import objects_below
 from tests.s3_server import BUCKET, ENVIRONMENT, client, s3_server
 

@@ -6,9 +6,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from data.errors import DataError
-from data.layouts.base import stem, without_suffix
 from data.layouts.folders import locate_classes
 from data.layouts.malaria import parse_patient
+from data.layouts.paths import stem, without_suffix
 from tests.data.layout_reading import column, read, rejects, touch
 
 # NIH malaria

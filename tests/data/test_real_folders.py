@@ -17,7 +17,7 @@ from data.config import DataConfig, ImageConfig, SplitConfig
 from data.describe import describe
 from data.errors import DataError
 from data.ingest import prepare
-from data.layouts.base import list_source
+from data.layouts.listing import list_source
 from data.local_spark import local_context
 from data.prepared import PreparedData
 from data.tables import print_rejects

@@ -16,7 +16,7 @@ from data.cli import app
 from data.config import DataConfig, ImageConfig
 from data.errors import DataError
 from data.layouts import read_index
-from data.layouts.base import list_source
+from data.layouts.listing import list_source
 from data.object_store import environment, locate_object, use_endpoint
 from data.prepared import PreparedData, open_prepared
 from data.storage import locate, read_bytes

@@ -9,7 +9,7 @@ from PIL import Image
 
 import experiments
 from data.config import DataConfig
-from data.layouts.base import list_source
+from data.layouts.listing import list_source
 from data.targets import refuse_inside
 from data.working_folder import MARK, mark_within
 from experiments.config import Experiment

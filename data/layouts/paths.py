@@ -1,0 +1,26 @@
+"""Parts of the path of a file below a source."""
+
+from pathlib import PurePosixPath
+
+
+def stem(path: str) -> str:
+    """Return the file name without folder and last suffix, as ``PurePosixPath.stem`` does.
+
+    A number is no suffix: names of DICOM files are unique identifiers of numbers and dots.
+    """
+    name = path.rpartition("/")[2]
+    dot = name.rfind(".")
+    return name[:dot] if 0 < dot < len(name) - 1 and not name[dot + 1 :].isdigit() else name
+
+
+def suffix(path: str) -> str:
+    """Return the last suffix in small letters with its dot, or an empty string."""
+    return PurePosixPath(path).suffix.lower()
+
+
+def without_suffix(path: str) -> str:
+    """Return the path without its last suffix."""
+    if "//" in path or "./" in path:
+        path = str(PurePosixPath(path))
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}{stem(name)}"
