@@ -6,6 +6,7 @@ The all-reduce backends and BigDL have tests of their own for executors: there a
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,12 @@ def test_end_of_the_drivers_java_process_ends_the_fit_with_these_words(
     below: list[psutil.Process] = []
 
     def those(candidates: list[psutil.Process], words: str) -> list[psutil.Process]:
-        return [one for one in candidates if words in " ".join(one.cmdline())]
+        found = []
+        for one in candidates:
+            with suppress(psutil.ZombieProcess, psutil.NoSuchProcess):  # it has just ended
+                if words in " ".join(one.cmdline()):
+                    found.append(one)
+        return found
 
     def kill(_: Cluster) -> None:
         # The tests' own data may have been prepared with a Java process that is here still.

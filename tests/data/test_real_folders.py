@@ -177,8 +177,8 @@ SYSTEM_FOLDERS = (
 
 @pytest.mark.spark
 def test_every_file_has_one_row_whatever_its_name(spark, folder: Path, monkeypatch) -> None:
-    for module in ("data.formats", "data.layouts.base"):  # as without the extra dicom
-        monkeypatch.setattr(f"{module}.is_available", lambda: False)
+    for module in ("formats", "layouts.base", "layouts.listing"):  # as without the extra dicom
+        monkeypatch.setattr(f"data.{module}.is_available", lambda: False)
     patient = folder / "sick" / "patient 0"
     for name, kind in BESIDE.items():
         (folder / name).write_bytes(bytes(128) + b"DICM" if kind == "format" else b"anything")
