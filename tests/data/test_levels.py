@@ -171,7 +171,14 @@ def test_patients_and_parts_alone_are_no_classes(folders):
         # Volunteers, and not visits, as nothing else is a patient.
         ([f"{'ab'[n % 2]}/v{n:02d}" for n in range(40)], 40),
         # People's names above the class.
-        ([f"{n}/{c}" for n in "ann bob cem dan eve fay gus hal".split() for c in "ab"], 8),
+        (
+            [
+                f"{n}/{c}"
+                for n in ("ann", "bob", "cem", "eve", "fay", "gus", "hal", "ida")
+                for c in "ab"
+            ],
+            8,
+        ),
         # A stage of disease, and not a visit, as it lies above the patients.
         ([f"T{n % 2 + 1}/p{n:02d}" for n in range(10)], 10),
     ],

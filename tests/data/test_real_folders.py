@@ -270,7 +270,7 @@ def test_duplicates_are_told_and_across_patients_are_a_leak(spark, folder: Path)
     assert "1 files are there more than once, byte for byte (for example 'sick/pat" in notes
     assert "1 pictures are there more than once in files that differ" in notes
     assert "of them lie with more than one patient" in notes
-    assert "stand on two sides of the split: a leak" in notes
+    assert "stand on two sides of the split: a LEAK" in notes
     assert "1 of them stand in two classes: one label is wrong" in notes
 
 
