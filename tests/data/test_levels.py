@@ -42,7 +42,7 @@ def read(folders: list[str], **options) -> Levels:
 
 
 VISITS = ("visit1", "visit2")
-SHAPES = {
+SHAPES: dict[str, dict[str, tuple[str, ...]]] = {
     "class/patient": {},
     "patient/class": {},
     "class/patient/visit": {"visit": VISITS},
