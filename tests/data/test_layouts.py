@@ -111,19 +111,92 @@ def test_folders_take_the_group_from_the_pattern(tmp_path):
     assert set(rejects(index)) == {"nv/odd.png", "top_p3.png"}
 
 
-def test_folders_without_patients_are_read_by_image_and_say_so(tmp_path):
-    touch(tmp_path, "mel/1.jpg", "nv/2.jpg")
+def test_folders_without_patients_are_read_by_image_and_say_what_is_lost(tmp_path):
+    touch(tmp_path, "mel/1.jpg", "nv/2.jpg", "nv/3.jpg", "stray.jpg")
+    index = read(tmp_path)
+    assert (index.layout, index.unit) == ("folders", "image")
+    assert column(index, "class_name") == ["mel", "nv", "nv"]
+    assert column(index, "patient_id") == column(index, "group") == column(index, "image_id")
+    assert rejects(index) == {"stray.jpg": "does not stand in a class folder with a name"}
+    first, second = index.reading
+    assert first == "read as class/image: 2 classes (mel, nv), 3 images"
+    assert second.startswith("no patients are named: each image stands for itself")
+    assert all(option in second for option in ("--group-pattern", "--labels"))
+
+
+def test_folders_of_patients_are_found_and_counted(tmp_path):
+    for patient in range(6):
+        for visit in ("visit1", "visit2"):
+            touch(tmp_path, f"p{patient}/{visit}/{('mel', 'nv')[patient % 2]}/1.jpg")
+    touch(tmp_path, "p0/visit1/x.jpg")
+    index = read(tmp_path)
+    assert index.unit == "patient"
+    assert {*column(index, "patient_id")} == {f"p{number}" for number in range(6)}
+    assert index.reading[0] == (
+        "read as patient/visit/class/image: 2 classes (mel, nv), 6 patients, 12 images"
+    )
+    assert "--class-pattern, --group-pattern" in index.reading[1]
+    assert len(index.reading) == 2
+    assert rejects(index) == {"p0/visit1/x.jpg": "does not stand in a class folder with a name"}
+
+
+def test_folders_of_a_publisher_are_parts_and_no_classes(tmp_path):
+    for part in ("Test", "train", "val"):
+        touch(tmp_path, *(f"{part}/{name}/{part}1.jpg" for name in ("mel", "nv")))
+    index = read(tmp_path)
+    assert column(index, "fold") == ["Test", "Test", "train", "train", "val", "val"]
+    assert {*column(index, "class_name")} == {"mel", "nv"}
+    assert index.reading[1] == (
+        "the ready-made folders train, val, Test are pooled and divided anew; "
+        "--split as-is uses them as they are"
+    )
+
+
+def test_folders_of_patients_alone_are_refused_with_what_to_give(tmp_path):
+    touch(tmp_path, *(f"P{number:03d}/{image}_mel.jpg" for number in range(9) for image in (1, 2)))
+    message = (
+        r"no folder names a class: the 9 folders.*'P000'.*--labels table\.csv.*--class-pattern"
+    )
+    with pytest.raises(DataError, match=message):
+        read(tmp_path)
+    touch(tmp_path, "P000/3_nv.jpg", "P000/odd.jpg")
+    index = read(tmp_path, class_pattern="_(mel|nv)")
+    assert (index.unit, {*column(index, "class_name")}) == ("patient", {"mel", "nv"})
+    assert len({*column(index, "patient_id")}) == 9
+    assert rejects(index) == {"P000/odd.jpg": "does not match the class pattern _(mel|nv)"}
+    assert "class by pattern" in index.reading[0]
+
+
+def test_patterns_of_class_and_patient_go_together(tmp_path):
+    touch(tmp_path, "x/mel_p1_1.jpg", "x/nv_p1_2.jpg", "y/nv_p2_1.jpg")
+    options = {"class_pattern": r"/(?P<class>\w+?)_", "group_pattern": r"_(p\d)_"}
+    index = read(tmp_path, **options)
+    assert column(index, "class_name") == ["mel", "nv", "nv"]
+    assert column(index, "patient_id") == ["p1", "p1", "p2"]
+    assert index.unit == "patient"
+
+
+def test_file_names_that_carry_a_patient_are_proposed_and_not_used(tmp_path):
+    touch(
+        tmp_path,
+        *(f"{name}/P{n:02d}_{i}.png" for name in ("a", "b") for n in range(9) for i in (1, 2)),
+    )
     index = read(tmp_path)
     assert index.unit == "image"
-    assert index.table.column("group").to_pylist() == ["mel/1", "nv/2"]
-    assert any("no patients are named" in line for line in index.reading)
+    assert index.reading[-1] == (
+        r"file names seem to carry a patient: --group-pattern '(P\d+)[^/]*$' would give 9 patients "
+        "with 4.0 images each (P00_1.png -> P00, P01_1.png -> P01, P02_1.png -> P02)"
+    )
+    named = read(tmp_path, group_pattern=r"(P\d+)[^/]*$")
+    assert (named.unit, len({*column(named, "patient_id")})) == ("patient", 9)
 
 
 @pytest.mark.parametrize(("pattern", "message"), [("(", "cannot be read"), ("p1", "parentheses")])
-def test_folders_unusable_pattern_is_named(tmp_path, pattern, message):
+@pytest.mark.parametrize("option", ["group_pattern", "class_pattern"])
+def test_folders_unusable_pattern_is_named(tmp_path, option, pattern, message):
     touch(tmp_path, "mel/p1.jpg")
-    with pytest.raises(DataError, match=message):
-        read(tmp_path, layout="folders", group_pattern=pattern)
+    with pytest.raises(DataError, match=f"--{option.replace('_', '-')} '.*{message}"):
+        read(tmp_path, layout="folders", **{option: pattern})
 
 
 @pytest.mark.parametrize(
