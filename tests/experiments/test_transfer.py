@@ -123,7 +123,7 @@ def test_trainable_backbone_is_trained_where_executors_have_no_file(
         ({"backbone": "ResNet51"}, "unknown backbone 'ResNet51'; did you mean 'ResNet50'"),
         (
             {"backbone": {"name": "ResNet50", "weights": "none"}},
-            "needs at least 32 x 32; prepare larger images with --image-size",
+            "needs at least 32 x 32: prepare larger images with --image-size",
         ),
     ],
 )
