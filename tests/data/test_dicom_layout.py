@@ -115,7 +115,7 @@ def test_few_dicom_files_among_others_do_not_decide_the_layout(tmp_path: Path):
 
 
 def without_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("base", "dicom", "__init__"):
+    for module in ("base", "dicom", "listing", "__init__"):
         name = "data.layouts" if module == "__init__" else f"data.layouts.{module}"
         monkeypatch.setattr(f"{name}.is_available", lambda: False)
     monkeypatch.setattr("data.formats.is_available", lambda: False)
