@@ -20,7 +20,7 @@ from rich.text import Text
 
 #: Seconds without a line after which output that is no terminal gets one.
 SILENCE = 20.0
-#: Seconds between two looks at the clock.
+#: Seconds between two checks of the clock.
 _LOOK = 0.5
 #: Columns of a terminal from which a bar is drawn beside the texts, and its own columns.
 _WIDE, _BAR = 100, 24
@@ -94,12 +94,12 @@ class Activity:
         elif self._over is None:
             self._over = threading.Event()
             watcher = threading.Thread(
-                target=self._speak, args=(self._over,), name="activity", daemon=True
+                target=self._report, args=(self._over,), name="activity", daemon=True
             )
             watcher.start()
 
-    def goes_on(self, what: str, detail: str = "") -> None:
-        """Show ``what`` and ``detail`` from now on; the clock goes on."""
+    def update(self, what: str, detail: str = "") -> None:
+        """Show ``what`` and ``detail`` from now on, without starting the clock anew."""
         self._what, self._detail = what, detail
         if self._progress:
             self._progress.update(self._progress.task_ids[0], description=detail or what)
@@ -154,11 +154,11 @@ class Activity:
             self._progress.remove_task(task)
         self._progress.add_task(self._what, total=None, text="")
 
-    def _speak(self, over: threading.Event) -> None:
+    def _report(self, over: threading.Event) -> None:
         while not over.wait(min(_LOOK, self._silence)):
             if time.monotonic() - self._printed >= self._silence:
                 self._printed = time.monotonic()
-                with suppress(OSError, ValueError):  # nobody reads on
+                with suppress(OSError, ValueError):  # the output was closed
                     self._console.print(f"  {self.line()}", soft_wrap=True)
 
 

@@ -29,7 +29,7 @@ class NoColumnError(DataError):
 class Table:
     """A table whose first row names its columns; its rows are read as often as they are needed."""
 
-    #: What messages call it.
+    #: Name of the table in messages.
     name: str
     #: Names of the columns as they are written, without spaces around.
     header: tuple[str, ...]
@@ -81,7 +81,7 @@ def read_table(content: bytes, name: str) -> Table:
     content
         The file: UTF-8, UTF-16 with a byte order mark, or printable Windows-1252.
     name
-        What messages call it.
+        Name of the file in messages.
 
     Raises
     ------

@@ -26,12 +26,12 @@ _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 
 @dataclass(frozen=True)
 class Appearance:
-    """What the images of a sample look like."""
+    """Median size and colour mode of the images of a sample."""
 
     #: Medians, in pixels.
     height: int
     width: int
-    #: Whether no image of the sample has a colour.
+    #: True when all images of the sample are grey.
     is_grey: bool
 
 

@@ -24,7 +24,7 @@ def _option(name: str, text: str, **more: Any) -> Any:
 
 
 class Source:
-    """How classes and patients are found."""
+    """Layout of the source: where it names classes and patients."""
 
     layout: Annotated[
         LayoutName | None,
@@ -72,7 +72,7 @@ class Source:
 
 
 class Classes:
-    """Which classes are told apart."""
+    """Selection of the classes."""
 
     classes: Annotated[
         list[str] | None,
@@ -86,7 +86,7 @@ class Classes:
 
 
 class Division:
-    """How the images are divided between train, validation and test."""
+    """Division of the images between train, validation and test."""
 
     split: Annotated[
         str | None,
@@ -133,7 +133,7 @@ class Division:
 
 
 class Decoding:
-    """What becomes of each image."""
+    """Size, colour mode and treatment of damage of each image."""
 
     image_size: Annotated[
         str | None,

@@ -11,7 +11,7 @@ from data.names import one_spelling
 #: What NumPy and Keras take for a seed.
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 LayoutName = Literal["c-nmc", "ham10000", "malaria", "folders", "csv", "dicom"]
-#: What stands on one side of a split: all images of a patient, of a lesion, or a single image
+#: Unit of a split, whose images stand on one side: a patient, a lesion, or a single image
 #: where the source names neither.
 Unit = Literal["patient", "lesion", "image"]
 

@@ -22,7 +22,7 @@ from data.reuse import image_keys
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-#: What is kept of each image, with path and bytes, by which an unchanged file is known.
+#: Measures kept of each image, with path and bytes, by which an unchanged file is recognised.
 _KEPT = ("source_xxh128", "pixels_sha256", "spread", "signature")
 #: Sets of pictures that look the same count as copies while the largest holds at most so large a
 #: share of the images, or so few images: in other sets (slices of one scan, blots on one ground)
@@ -33,13 +33,13 @@ _SHOWN = 2
 
 @dataclass(frozen=True)
 class Copies:
-    """Which images of a table show the same."""
+    """Sets of images of a table that show the same."""
 
     #: For each row the number of its set; rows with equal numbers show the same.
     sets: tuple[int, ...]
     #: The same for images whose pixels are equal, which `data.duplicates` finds too.
     equal: tuple[int, ...]
-    #: What was measured, to be kept for the next time: columns path, source_bytes and ``_KEPT``.
+    #: Measures to be kept for the next call: columns path, source_bytes and ``_KEPT``.
     measured: pa.Table
     #: Sentences on what was not looked for.
     notes: tuple[str, ...] = ()

@@ -76,7 +76,7 @@ def decoded(content: bytes, name: str) -> str:
     content
         The file.
     name
-        What messages call it.
+        Name of the file in messages.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def read_rows(
     content
         The file.
     name
-        What messages call it.
+        Name of the file in messages.
     columns
         Those that are needed.
     delimiter

@@ -84,7 +84,7 @@ class Description:
     notes: tuple[str, ...]
     #: Columns image_id, path, class_name and patient_id of every image.
     table: pa.Table
-    #: What the source was taken to be and how to say otherwise, one line each.
+    #: How the source was read, and the options that read it in another way, one line each.
     reading: tuple[str, ...] = ()
 
     @property
@@ -94,7 +94,7 @@ class Description:
 
     @property
     def has_patients(self) -> bool:
-        """Whether patients or lesions are named."""
+        """True when the source names patients or lesions."""
         return self.unit != "image"
 
 

@@ -27,7 +27,7 @@ _TAGS = ["PatientID", "Rows", "NumberOfFrames", "Modality"]
 
 @dataclass(frozen=True)
 class Header:
-    """What the header of a DICOM file says."""
+    """Values of the header of a DICOM file."""
 
     #: The PatientID without spaces around; empty where the file has none.
     patient: str = ""

@@ -24,7 +24,7 @@ _BYTE = 8
 _ENDS = np.array([-1e30, 1e30])
 
 
-class NotUsable(Exception):  # noqa: N818 - named after what it says of the file
+class NotUsable(Exception):  # noqa: N818 - a property of the file
     """A DICOM file that is no single image, or whose compression no decoder here takes."""
 
 
@@ -36,7 +36,7 @@ class Pixels:
     values: np.ndarray
     #: Bits that the largest value needs where the file declares 16 and no window, else None.
     bits: int | None = None
-    #: Whether an image without a window fills less than a quarter of the range it declares.
+    #: True when an image without a window fills less than a quarter of the range it declares.
     is_narrow: bool = False
 
 
@@ -150,7 +150,7 @@ class _Transform:
         self._dataset = dataset
         self._window = _has_window(dataset)
         self._table = None if self._window else _table(dataset)
-        #: Whether the file says which values are to be seen.
+        #: True when the file defines a window of displayed values.
         self.has_view = self._window or self._table is not None
 
     def apply(self, stored: np.ndarray) -> np.ndarray:

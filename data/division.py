@@ -27,7 +27,7 @@ class Division:
     #: On classes, parts and copies, one sentence each.
     notes: tuple[str, ...]
     manifest: SplitManifest
-    #: What a group is.
+    #: Unit of a group.
     unit: Unit
     #: Measures by which copies were found, to be kept; None where patients are known.
     measured: pa.Table | None = None
@@ -36,6 +36,28 @@ class Division:
 def unit_of(index: Index, config: DataConfig) -> Unit:
     """Return what stands on one side of the split as a whole."""
     return "image" if config.split.by == "image" else index.unit
+
+
+def check_division(index: Index, config: DataConfig) -> tuple[pa.Table, tuple[str, ...]]:
+    """Select the classes and refuse a split that names and tables alone show to be impossible.
+
+    No image is read. Where the index names no patients, each image counts as a group, although
+    copies may form larger groups in `divide`, which alone checks a manifest of such groups.
+
+    Returns
+    -------
+    table, class_names
+        As `data.classes.select_classes` returns them.
+
+    Raises
+    ------
+    DataError
+        As `divide` does.
+    """
+    table, class_names, _ = select_classes(index, config.classes)
+    if index.unit != "image" or config.split.manifest is None:
+        make_split(regroup(table, config.split.by), config.split, unit=unit_of(index, config))
+    return table, class_names
 
 
 def divide(

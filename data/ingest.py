@@ -67,7 +67,7 @@ class _Plan:
     #: Rows in their final order, with ``label`` and ``split``.
     rows: pa.Table
     synthetic: bool
-    #: What a group is.
+    #: Unit of a group.
     unit: Unit
     #: Measures by which copies were found; None where patients are known.
     measured: pa.Table | None

@@ -63,9 +63,9 @@ class Summary(BaseModel):
     synthetic: bool
     source: str
     layout: str
-    #: What stands on one side of the split as a whole.
+    #: Unit of the split: all its images stand on one side.
     unit: Unit = "patient"
-    #: What the source was taken to be, one line each.
+    #: How the source was read, one line each.
     reading: tuple[str, ...] = ()
     files: dict[str, tuple[FilePart, ...]]
     #: Files and rows that could have been images of the set, see `data.rejects.LOST`.

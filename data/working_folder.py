@@ -11,7 +11,7 @@ from data.object_store import is_object
 
 #: File that marks a folder as the project's own.
 MARK = ".sparkdl-work"
-#: What commands put into a working folder.
+#: Files and folders that commands write into a working folder.
 _OWN = frozenset(("data", "outbox", "checkpoints", "tuning.db", MARK))
 
 

@@ -13,7 +13,7 @@ _PROJECT = "sparkdl-bench"
 
 
 class Naming:
-    """What the record of an experiment is called, and what its scores are about."""
+    """Name of the record of an experiment, and positive class of its scores."""
 
     name: Annotated[
         str | None,

@@ -192,13 +192,13 @@ class Console(Observer):
         if event["event"] == "phase":
             name = event["name"]
             predicting = f"predicting the test {plural(self._unit)}"
-            self._activity.goes_on(predicting if name == "predict" else _PHASES.get(name, name))
+            self._activity.update(predicting if name == "predict" else _PHASES.get(name, name))
             if name == "fit":
                 self._pace.trains()
         elif event["event"] == "batch":
             share = min(event["images"], self._images) / max(1, self._images)
             done = event["number"] - 1 + share
-            self._activity.goes_on("training", f"epoch {event['number']}/{epochs}")
+            self._activity.update("training", f"epoch {event['number']}/{epochs}")
             self._activity.progress(done, epochs, f"loss {event['loss']:.4f}")
             self._pace.epoch(done, epochs)
         elif event["event"] == "epoch":
@@ -211,12 +211,12 @@ class Console(Observer):
             text = ", ".join([*texts, f"{rate:,.0f} images/s"])
             self._say(f"  epoch {event['number']}/{epochs}: {text}")
             self._pace.epoch(event["number"], epochs, event["seconds"] or 0.0)
-            self._activity.goes_on("training", f"epoch {min(event['number'] + 1, epochs)}/{epochs}")
+            self._activity.update("training", f"epoch {min(event['number'] + 1, epochs)}/{epochs}")
             self._activity.progress(event["number"], epochs, text)
 
     def waits(self, what: str) -> None:
         """Show what is done beside training."""
-        self._activity.goes_on(what)
+        self._activity.update(what)
         self._activity.progress(0, 0, "")
 
     def record_waits(self, text: str) -> None:

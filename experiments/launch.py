@@ -58,7 +58,7 @@ class Launch:
     notes: list[str] = field(default_factory=list)
     #: The run's own cluster, when it has started.
     cluster: Cluster | None = None
-    #: Whether the driver has its executors, or still waits for them.
+    #: True when the driver has its executors, False while it waits for them.
     executors_are_up: bool = False
     #: Exit status of the driver; below zero the signal that ended it, None while it is not known.
     status: int | None = None

@@ -83,7 +83,7 @@ def load(
 
 @dataclass(frozen=True)
 class _Base:
-    """What overrides are applied to."""
+    """Experiment that overrides are applied to."""
 
     content: dict[str, Any]
     kind: type[Experiment] = Experiment
@@ -113,7 +113,7 @@ def _base(source: str | Path | Experiment | None, asked: Mapping[str, Any]) -> _
 
 
 def _check_synthetic(experiment: Experiment, source: Any) -> None:
-    """Keep other data out of the records of the generated cells, whose name says what they are."""
+    """Keep other data out of the records of the generated cells."""
     data = experiment.data
     if data.source != SYNTHETIC and experiment.name == SYNTHETIC:
         advice = (

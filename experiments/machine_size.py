@@ -1,4 +1,4 @@
-"""Whether this machine can hold the workers that an experiment asks for."""
+"""Refusal of more workers than this machine can hold."""
 
 import os
 from collections.abc import Sequence

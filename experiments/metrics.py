@@ -43,7 +43,7 @@ def score(
     positive_class
         The class of F1, sensitivity, specificity, ROC AUC, average precision.
     unit
-        What stands on one side of the split as a whole, and what the interval is over.
+        Unit of the split, which the interval resamples.
     judged
         Which images they are, for sentences: ``test`` or ``validation``.
     trained

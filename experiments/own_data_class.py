@@ -14,7 +14,7 @@ _STEMS = (
      "anemi", "anaemi", "malaria", "hepatit", "cirrho", "fibros", "dement", "alzheim"),
     ("abnormal", "illness", "affected"),
 )  # fmt: skip
-#: Whole words and common abbreviations, by the same ranks.
+#: Whole words and common abbreviations for illness, in the same ranks.
 _WORDS = (
     ("mel",),
     ("bcc", "scc", "all", "aml", "cll", "cml", "blast", "blasts"),

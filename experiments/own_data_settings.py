@@ -6,11 +6,10 @@ from typing import Any
 import pyarrow as pa
 
 from data.appearance import Appearance, appearance
-from data.classes import select_classes
 from data.config import DataConfig, ImageConfig
+from data.division import check_division
 from data.layouts import read_index
 from data.names import visible
-from data.splitting import make_split, regroup
 from experiments.config import Experiment
 from experiments.errors import ExperimentError
 from experiments.own_data import SYNTHETIC, OwnData
@@ -32,7 +31,7 @@ def read_data(experiment: Experiment) -> tuple[Experiment, tuple[str, ...]]:
     experiment
         With all its settings; ``experiment`` itself where nothing was left to decide.
     lines
-        What the source was taken to be, and what was decided, for the terminal.
+        How the source was read, and which settings were decided, for the terminal.
 
     Raises
     ------
@@ -44,10 +43,9 @@ def read_data(experiment: Experiment) -> tuple[Experiment, tuple[str, ...]]:
     if config.source == SYNTHETIC:
         return experiment, ()
     index = read_index(config)
-    table, class_names, _ = select_classes(index, config.classes)
+    table, class_names = check_division(index, config)
     if not isinstance(experiment, OwnData) or "positive_class" in experiment.model_fields_set:
         check_positive_class(experiment, class_names)
-    make_split(regroup(table, config.split.by), config.split)
     if not isinstance(experiment, OwnData):
         return experiment, index.reading
     seen = appearance(index, table)

@@ -9,7 +9,7 @@ from statistics import mean
 _FLOOR = "majority"
 #: Part of the training of a run that must be over before its rest is estimated, and seconds.
 _LEAST_SHARE, _LEAST_SECONDS = 0.05, 3.0
-#: Seconds below which an estimate is not worth a word.
+#: Seconds below which no estimate is shown.
 _SHORTEST = 5.0
 
 
@@ -56,7 +56,7 @@ class _Current:
 
 
 class Pace:
-    """Knows which runs are still to be made, and estimates their seconds."""
+    """Estimates the seconds of the runs that are still to be made."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -97,7 +97,7 @@ class Pace:
     def epoch(self, done: float, epochs: int, seconds: float = 0.0) -> None:
         """Take note that ``done`` of ``epochs`` are over.
 
-        Epochs that an earlier process has made are told before training begins, and do not count.
+        Epochs of an earlier process are reported before training begins, and do not count.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Registered models of MLflow: the versions of one model all tell the same classes apart."""
+"""Registered models of MLflow: all versions of one model have the same classes."""
 
 import hashlib
 import json
@@ -28,8 +28,8 @@ def register(
     """Make the artifact folder ``model`` of a run the newest version of a registered model, once.
 
     Where the model ``name`` has versions with other classes, the version goes to a model of its
-    own, whose name ends with a digest of the class names: whoever loads the newest version of a
-    model must get the probabilities of the classes that are expected.
+    own, whose name ends with a digest of the class names: the newest version of a model must give
+    the probabilities of the classes that its users expect.
 
     Returns
     -------

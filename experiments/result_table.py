@@ -43,7 +43,7 @@ def result_table(
     headline
         Score that comes first; another than F1 takes ROC AUC's place in a narrow table.
     unit
-        What stands on one side of the split as a whole.
+        Unit of the split.
     groups
         Number of test patients, lesions or images: with few of them, a line below the table says
         that the intervals are not reliable.
@@ -156,7 +156,7 @@ def _headline(score: str) -> Callable[[RunRecord], str]:
 
 #: Scores that an experiment may put first, beside F1.
 _HEADLINES = {"weighted_f1": "weighted F1", "macro_f1": "macro F1"}
-#: What the table shows, in its order.
+#: Figures of the table, in its order.
 _FIGURES: dict[str, Callable[[RunRecord], str]] = {
     "F1 (95 % interval)": _f1,
     "ROC AUC": _figure("test.roc_auc", "{:.3f}"),

@@ -1,4 +1,4 @@
-"""What a person sees of a search in a terminal."""
+"""Terminal output of a search for settings."""
 
 import threading
 import time
@@ -40,7 +40,7 @@ class SearchConsole(SearchObserver):
         self._backend, self._trials, self._jobs = backend, trials, jobs
         self._objective, self._epochs = objective, epochs
         self._activity = Activity(out, silence=silence, outlook=self._outlook)
-        #: What each trial under way does.
+        #: Current activity of each trial under way.
         self._under_way: dict[int, str] = {}
         self._missing = self._ended = 0
         self._began = self._last_end = time.monotonic()
@@ -70,7 +70,7 @@ class SearchConsole(SearchObserver):
         if first:
             self._activity.begin(self._words())
         else:
-            self._activity.goes_on(self._words())
+            self._activity.update(self._words())
 
     def trial_event(self, number: int, event: dict[str, Any]) -> None:
         """Show the trial's phase or epoch."""
@@ -82,7 +82,7 @@ class SearchConsole(SearchObserver):
         if words:
             with self._lock:
                 self._under_way[number] = words
-            self._activity.goes_on(self._words())
+            self._activity.update(self._words())
 
     def trial_ends(self, trial: "FrozenTrial") -> None:
         """Print the trial's score, and how many remain."""

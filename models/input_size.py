@@ -1,4 +1,4 @@
-"""Which size of images suits a model, known without importing Keras."""
+"""Size of images that suits a model, known without importing Keras."""
 
 import re
 

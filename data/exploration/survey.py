@@ -61,7 +61,7 @@ class _Task:
 
     root: str
     paths: tuple[str, ...]
-    #: Whether only that is measured by which copies are found.
+    #: True when only the measures by which copies are found are computed.
     fingerprints: bool = False
 
 

@@ -43,15 +43,15 @@ class Index:
     notes: tuple[str, ...] = ()
     #: Columns ``path`` and ``source_bytes`` of every file below ``root``, images or not.
     files: pa.Table = field(default_factory=FILE_SCHEMA.empty_table, repr=False)
-    #: What a group is: what the column ``group`` names.
+    #: Unit that the column ``group`` names.
     unit: Unit = "patient"
-    #: What the source was taken to be and how to say otherwise: two or three lines for the
-    #: terminal; empty where the layout leaves no choice.
+    #: How the source was read, and the options that read it in another way: two or three lines
+    #: for the terminal; empty where the layout leaves no choice.
     reading: tuple[str, ...] = ()
 
     @cached_property
     def holds_dicom(self) -> bool:
-        """Whether an image may be a DICOM file: one without the ending of another format."""
+        """True when images may be DICOM files: files without the ending of another format."""
         return not all(is_image(path) for path in values_of(self.table.column("path")))
 
     def bytes_of(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:

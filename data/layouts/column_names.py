@@ -17,20 +17,20 @@ def _keys(names: str) -> tuple[str, ...]:
     return tuple(names.split())
 
 
-#: Of images, the likeliest first.
+#: Names of columns for images, the likeliest first.
 PATHS = _keys(
     "path filepath imagepath imgpath filename imagefilename imagefile imagename image images "
     "imageid imgname img imgid file fileid isicid isicname dateiname datei bild photo picture "
     "dicom dicomid sopinstanceuid name id"
 )
-#: Of labels, the likeliest first.
+#: Names of columns for labels, the likeliest first.
 LABELS = _keys(
     "label labels class classname classlabel classid target targets diagnosis dx diagnose "
     "diagnostic category finding findings findinglabel findinglabels groundtruth gt "
     "benignmalignant malignancy pathology disease condition diagnosis1 diagnosis2 klasse befund "
     "outcome result grade celltype lesiontype tumortype subtype annotation truth y"
 )
-#: Of patients, then of what is another word for them.
+#: Names of columns for patients, then of other words for them.
 PATIENTS = _keys(
     "patient patients patientid patientids patientname patientnumber patientno patientnr "
     "patientnum patientcode patientkey patientuid pid ptid subject subjectid subjectno subjects "
@@ -40,9 +40,9 @@ PATIENTS = _keys(
 CASES = _keys("group groupid case caseid caseno casenumber fall fallnummer study studyid")
 LESIONS = _keys("lesion lesionid lesionno lesionnumber")
 GROUPS = (*PATIENTS, *CASES, *LESIONS)
-#: Of the publisher's part that an image belongs to.
+#: Names of columns for the publisher's part of an image.
 PARTS = _keys("split fold partition subset set part phase dataset usage")
-#: Of what is known of a patient or a photograph and is no label.
+#: Names of columns with facts on a patient or a photograph that are no labels.
 OTHERS = _keys(
     "age ageapprox sex gender site localization localisation location anatomsite "
     "anatomsitegeneral anatomsitegeneralchallenge anatomsitespecial bodypart bodysite view "

@@ -22,7 +22,7 @@ _ROWS_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What a row says of an image."""
+    """Image, label, group and part of one row of a table."""
 
     table: str
     number: int
@@ -31,7 +31,7 @@ class _Row:
     #: Empty where the table has a column of groups and the row says nothing there.
     group: str
     fold: str
-    #: Whether the row has all that the table's columns promise.
+    #: True when no cell of the table's columns is empty.
     complete: bool
 
 

@@ -52,7 +52,7 @@ class DicomFolders:
 
 @dataclass(frozen=True)
 class Patients:
-    """Who is shown in the images of a source, as far as DICOM headers say so."""
+    """Patients of the images of a source, as far as DICOM headers name them."""
 
     #: Path -> patient, without images of which none is known.
     names: dict[str, str]

@@ -19,7 +19,7 @@ from data.schema import SPLITS
 
 #: Class names in a line for the terminal.
 _CLASSES_SHOWN = 6
-#: What is said where no patient is named; table layouts say the same.
+#: Line for the terminal where no patient is named.
 WITHOUT_PATIENTS = (
     "no patients are named: each image stands for itself, so that images of one patient may lie "
     "on both sides of the split and scores may be too high; name patients with --group-pattern, "
@@ -39,7 +39,7 @@ class _Reading:
 
     @property
     def has_patients(self) -> bool:
-        """Whether patients are named at all."""
+        """True when the index names patients or lesions."""
         return self.patient_in is not None or self.levels.has_patients
 
 

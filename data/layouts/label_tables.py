@@ -48,12 +48,12 @@ class LabelTable:
 
     @property
     def has_own_columns(self) -> bool:
-        """Whether the columns are those that make a table the one of its folder."""
+        """True when the columns are those by which a table belongs to its folder."""
         return {*_OWN_COLUMNS} <= {*map(column_names.key, self.table.header)}
 
     @property
     def is_likely(self) -> bool:
-        """Whether a column has the name of a label and most rows name an image that is there.
+        """True when a column has the name of a label and most rows name an existing image.
 
         A table with one label for all images is what a competition asks its participants to fill.
         """
@@ -212,7 +212,7 @@ def _labels_at(listing: Listing, path: str, config: DataConfig) -> LabelTable | 
 
 
 def _know_images(listing: Listing, tables: Sequence[LabelTable]) -> bool:
-    """Tell whether tables that nobody has named are those of their folder's images.
+    """Tell whether tables that were not named by an option are those of their folder's images.
 
     Where folders may be the classes, the tables must know most of the images and say by the name of
     a column that they label them.

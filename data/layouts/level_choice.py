@@ -24,7 +24,7 @@ _MANY_VISITS = 10
 #: in each class where they lie below the classes, in all where they lie above.
 _MANY_NAMES, _MANY_IN_A_CLASS, _MANY_ABOVE = 30, 10, 8
 
-#: What counts for and against a pair of levels, beside the logarithm of the patients in a class.
+#: Weights for and against a pair of levels, beside the logarithm of the patients in a class.
 #: A level below another that may be the patient as well must have seven times as many names.
 _LOWER, _WORD, _CODE, _NUMBER = 2.0, 3.0, 1.5, 1.0
 _NUMBERED_CLASS, _ASIDE, _UNCOVERED = 2.0, 4.0, 6.0
@@ -83,7 +83,7 @@ class Level:
 
     @property
     def only_patients(self) -> bool:
-        """Whether these names are patients' and cannot be classes."""
+        """True when these names are those of patients and cannot be classes."""
         if self.worded >= _MOST:
             return True
         if len(self.names) > _MOST_NUMBERED_CLASSES and self.numbered >= _MOST:
@@ -92,7 +92,7 @@ class Level:
 
     @property
     def may_be_patients(self) -> bool:
-        """Whether these names, by themselves, can be those of patients."""
+        """True when these names, by themselves, can be those of patients."""
         if self.coverage < _COVERED:
             return False
         if self.worded >= _MOST:
@@ -103,7 +103,7 @@ class Level:
 
     @property
     def may_be_classes(self) -> bool:
-        """Whether these names, by themselves, can be those of classes."""
+        """True when these names, by themselves, can be those of classes."""
         return self.coverage >= _COVERED and len(self.names) > 1 and not self.only_patients
 
 

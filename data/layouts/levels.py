@@ -1,4 +1,4 @@
-"""Which level of folders is the class, which the patient and which a publisher's part.
+"""Recognition of the folder levels that are the class, the patient and a publisher's part.
 
 The names alone decide: a class level has few names, which repeat under many patients or lie above
 many of them; a patient level has the most names, with numbers or a word for patients in them.
@@ -22,7 +22,7 @@ _IN_PARTS = 0.95
 
 @dataclass(frozen=True)
 class Place:
-    """What a folder says of its images; each is empty where nothing is said."""
+    """Class, patient and part of the images in a folder; each is empty where unknown."""
 
     class_name: str = ""
     patient: str = ""
@@ -37,9 +37,9 @@ class Levels:
     places: dict[str, Place]
     #: The commonest order of levels, for people: ``split/class/patient/image``.
     shape: str
-    #: Whether a level names the class. Where none does, the folders may be patients.
+    #: True when a level names the class. Where none does, the folders may be patients.
     has_classes: bool
-    #: Whether a level names the patient.
+    #: True when a level names the patient.
     has_patients: bool
     #: Names of the publisher's parts as they are spelled, sorted; empty where there are none.
     parts: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Which columns of a table hold images, labels and groups: by names, and by what they hold."""
+"""Recognition of the columns for images, labels and groups, by name and by content."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class UndecidedError(DataError):
 
     def __init__(self, text: str, *, path_known: bool) -> None:
         super().__init__(text)
-        #: Whether the column of the images is known.
+        #: True when the column of the images is known.
         self.path_known = path_known
 
 
@@ -46,7 +46,7 @@ class Columns:
     #: Holds the names of parts such as ``train``.
     part: int | None
     unit: Unit
-    #: Whether the column of the label was recognised by its content alone.
+    #: True when the column of the label was recognised by its content alone.
     guessed: bool
     #: Number of different labels, up to a hundred.
     classes: int
@@ -58,7 +58,7 @@ class Columns:
 
 @dataclass
 class _Content:
-    """What the cells of one column are."""
+    """Kind of values in the cells of one column."""
 
     #: At most ``_COUNTED``.
     values: set[str] = field(default_factory=set)

@@ -105,14 +105,14 @@ class Findings:
     rows: tuple[Row, ...]
     excluded: tuple[Excluded, ...]
     notes: tuple[str, ...]
-    #: What stands on one side of the split as a whole, and how many of them are tested.
+    #: Unit of the split, and number of units in the test set.
     unit: Unit
     groups: int
     synthetic: bool
 
     @property
     def reliable(self) -> bool:
-        """Whether there are enough test patients, lesions or images for an interval."""
+        """True when there are enough test patients, lesions or images for an interval."""
         return self.groups >= RELIABLE_PATIENTS
 
     @property

@@ -73,7 +73,7 @@ class ComparedRun:
 
     @property
     def unit(self) -> Unit:
-        """What stands on one side of its split as a whole."""
+        """Unit of the split: patient, lesion or image."""
         return unit_of(self.record.tags, self.params)
 
     @property

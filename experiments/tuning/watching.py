@@ -23,7 +23,7 @@ class SearchObserver:
         """A trial begins; ``own`` is true of the one with the experiment's own settings."""
 
     def trial_event(self, number: int, event: dict[str, Any]) -> None:
-        """The process of a trial has told a phase, a batch or an epoch."""
+        """The process of a trial has reported a phase, a batch or an epoch."""
 
     def trial_ends(self, trial: "FrozenTrial") -> None:
         """A trial is over."""

@@ -38,7 +38,7 @@ def test_silence_of_a_pipe_is_broken_with_what_is_done() -> None:
         Console(file=text, width=80), silence=0.02, outlook=lambda: "about 4 min remain"
     ) as (activity):
         activity.begin("starting", "elephas")
-        activity.goes_on("training", "epoch 2/5")
+        activity.update("training", "epoch 2/5")
         activity.progress(1, 5, "loss 0.5")
         wait_for(lambda: "training" in text.getvalue())
     line = next(line for line in text.getvalue().splitlines() if "training" in line)
@@ -64,7 +64,7 @@ def test_line_of_a_terminal_moves_and_leaves_nothing() -> None:
     console = Console(file=text, width=80, force_terminal=True, _environ={"TERM": "xterm"})
     with Activity(console, silence=0.01) as activity:
         activity.begin("opening the data")
-        activity.goes_on("training", "epoch 2/5")
+        activity.update("training", "epoch 2/5")
         wait_for(lambda: text.getvalue().count("epoch 2/5") > 1)
         assert "0:00:0" in text.getvalue()
     assert not activity.line().endswith("remain")

@@ -15,7 +15,7 @@ from rich.console import Console
 from data import copies
 from data.config import DataConfig, ImageConfig, SplitConfig
 from data.describe import describe, describe_split
-from data.division import Division, divide
+from data.division import Division, check_division, divide
 from data.errors import DataError
 from data.exploration import explore
 from data.ingest import prepare
@@ -191,8 +191,20 @@ def test_parts_that_cannot_be_used_are_refused_with_advice(
 
 def test_classes_with_few_images_are_counted_in_images(tmp_path: Path) -> None:
     touch(tmp_path, *(f"a/{n}.png" for n in range(9)), "b/1.png", "b/2.png")
-    with pytest.raises(DataError, match="class 'b' has 2 images to divide among 3 parts"):
-        division_of(tmp_path)
+    config = DataConfig(source=str(tmp_path))
+    for check in (check_division, divide):
+        with pytest.raises(DataError, match="class 'b' has 2 images to divide among 3 parts"):
+            check(read_index(config), config)
+
+
+def test_manifest_of_a_folder_without_patients_can_be_used(folder: Path, tmp_path: Path) -> None:
+    drawn = division_of(folder).manifest
+    drawn.save(tmp_path / "split.json")
+    split = SplitConfig(manifest=str(tmp_path / "split.json"))
+    config = DataConfig(source=str(folder), split=split)
+    _, class_names = check_division(read_index(config), config)
+    assert class_names == ("mel", "nv")
+    assert divide(read_index(config), config).manifest == drawn
 
 
 # Ingest
