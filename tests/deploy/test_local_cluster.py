@@ -128,7 +128,7 @@ def outsider(cluster: State) -> Iterator[str]:
 @contextmanager
 def probing(namespace: str, targets: list[str]) -> Iterator[set[str]]:
     """Try to connect from ``namespace`` meanwhile; the set has what accepted, in the end."""
-    command = ["ip", "netns", "exec", namespace, sys.executable, str(PROBE), "600", *targets]
+    command = ["ip", "netns", "exec", namespace, sys.executable, str(PROBE), "3600", *targets]
     probe = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     accepted: set[str] = set()
     try:

@@ -131,7 +131,7 @@ def test_sentences_name_the_unit_of_the_split() -> None:
     """Images that are no longer taken together by patient are more, and the interval narrower."""
     lesions, images = (differences(by_unit(unit), "one")["blind"] for unit in ("lesion", "image"))
     assert "3 seeds, 30 lesions)." in lesions.sentence("blind", "one")
-    assert "3 seeds, 600 images)." in images.sentence("blind", "one")
+    assert "3 seeds, 600 distinct images)." in images.sentence("blind", "one")
     assert images.interval.value == lesions.interval.value
     equal = difference((0, 0, 0), 1)
     sentences: dict[Unit, str] = {

@@ -148,7 +148,7 @@ def test_images_are_their_own_groups_unless_they_are_equal() -> None:
     together = score(copies, CLASSES, "malignant", unit="image").values
     assert together["f1_high"] - together["f1_low"] > 2 * (alone[1] - alone[0])
     few = score(table([0, 1, 0], [0.1, 0.9, 0.2], ["a"] * 3), CLASSES, "malignant", unit="image")
-    assert "is not reliable with 3 images" in " ".join(few.notes)
+    assert "is not reliable with 3 distinct images" in " ".join(few.notes)
     assert "patient" not in " ".join(few.notes)
 
 
