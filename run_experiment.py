@@ -26,13 +26,15 @@ if __name__ == "__main__":
         sys.exit("error: " + problem)
     # With PYTHONSAFEPATH, Python leaves the folder of the program out of its path.
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+    from data.exit_status import INTERRUPTED
+
     try:
         from data.import_path import settle
 
         settle()
-        from experiments.cli import main
+        from experiments.cli.run import main
     except ModuleNotFoundError as error:
         sys.exit("error: no package " + str(error.name) + ": use 'uv run run_experiment.py'")
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     main()

@@ -1,5 +1,7 @@
-"""The one error a user of the backends room meets."""
+"""The error of the package ``backends``."""
+
+from data.errors import SparkdlError
 
 
-class BackendError(Exception):
+class BackendError(SparkdlError):
     """A backend that is unknown, not installed or could not train; the message says what to do."""

@@ -2,9 +2,9 @@
 
 import sys
 
-_INTERRUPTED = 130
-
 if __name__ == "__main__":
+    from data.exit_status import INTERRUPTED
+
     try:
         from data.import_path import settle
 
@@ -16,4 +16,4 @@ if __name__ == "__main__":
         begin()
         end_with(app, "python -m data")
     except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+        sys.exit(INTERRUPTED)

@@ -15,9 +15,10 @@ from rich.console import Console
 
 from data import cli_options
 from data.addresses import local_path
-from data.command_line import FAILED, HELP_NAMES, WRONG_REQUEST
+from data.command_line import HELP_NAMES
 from data.config import DataConfig
-from data.errors import DataError, SparkStartError
+from data.errors import DataError, SparkdlError
+from data.exit_status import FAILED
 from data.object_store import is_object, use_endpoint
 from data.options import SIZE, configured
 
@@ -59,8 +60,7 @@ def _plain_errors(command: Callable[..., None]) -> Callable[..., None]:
             if options["debug"]:
                 traceback.print_exc()
             typer.echo(f"error: {_message(error)}", err=True)
-            wrong = isinstance(error, DataError) and not isinstance(error, SparkStartError)
-            raise typer.Exit(WRONG_REQUEST if wrong else FAILED) from None
+            raise typer.Exit(getattr(error, "exit_status", FAILED)) from None
 
     return run
 
@@ -73,7 +73,7 @@ def _check_counts(options: dict[str, Any]) -> None:
 
 
 def _message(error: Exception) -> str:
-    if isinstance(error, (DataError, OSError)):
+    if isinstance(error, (SparkdlError, OSError)):
         return str(error)
     from data.failures import job_failure
 

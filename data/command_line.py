@@ -2,12 +2,15 @@
 
 import os
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
-#: Status of a command whose options are wrong, one that was interrupted, and one that failed.
-WRONG_REQUEST, INTERRUPTED, FAILED = 2, 130, 1
+from data.errors import SparkdlError
+from data.exit_status import FAILED, INTERRUPTED, WRONG_REQUEST
+
 #: The names of the option that shows the help.
 HELP_NAMES = ("-h", "--help")
 
@@ -33,6 +36,52 @@ def end_with(app: Callable[..., Any], prog_name: str | None = None) -> NoReturn:
         sys.stderr.write(f"error: {message}\n")
         status = WRONG_REQUEST
     sys.exit(status if isinstance(status, int) else 0)
+
+
+@contextmanager
+def plain_errors(debug: bool = False) -> Iterator[None]:
+    """Turn an error into one line on standard error and an exit status.
+
+    Errors of the project and of the operating system (a full disk, a folder that cannot be
+    written) are handled; others keep their traceback.
+
+    Parameters
+    ----------
+    debug
+        Write the traceback before the line.
+
+    Raises
+    ------
+    typer.Exit
+        With the exit status of the error.
+    """
+    import typer
+
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # click ends silently when nobody reads the output any more
+    except (SparkdlError, OSError) as error:
+        if debug:
+            traceback.print_exc()
+        status = getattr(error, "exit_status", FAILED)
+        sys.stderr.write(f"\n{error}\n" if status == INTERRUPTED else f"error: {error}\n")
+        raise typer.Exit(status) from None
+    except KeyboardInterrupt as interrupt:
+        if debug:
+            traceback.print_exc()
+        _report_closed_runs("interrupted", interrupt)
+        raise typer.Exit(INTERRUPTED) from None
+    except SystemExit as ended:
+        _report_closed_runs("ended from outside", ended)
+        raise
+
+
+def _report_closed_runs(how: str, ended: BaseException) -> None:
+    """Report how the runs under way were closed, which is noted at ``ended``."""
+    notes = [f"{how}: {note}" for note in getattr(ended, "__notes__", [])]
+    with suppress(OSError):  # the terminal may be closed
+        sys.stderr.write("\n" + "\n".join(notes or [how]) + "\n")
 
 
 def _usage_error(error: Exception) -> str | None:

@@ -14,7 +14,6 @@ from data.errors import DataError
 SHARE = "SPARKDL_SHARE"
 #: Permissions that are taken away from new files, beside the user's own umask.
 _HIDDEN = {"": 0o077, "group": 0o007, "all": 0o000}
-_WRONG_REQUEST = 2
 
 
 def begin() -> None:
@@ -27,7 +26,7 @@ def begin() -> None:
         os.umask(_umask())
     except DataError as error:
         sys.stderr.write(f"error: {error}\n")
-        sys.exit(_WRONG_REQUEST)
+        sys.exit(error.exit_status)
     end_in_order()
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from data import limits
 from data.jvm import spark_jvm, temporary_option
 from data.process_environment import LOOPBACK, for_spark
+from data.project import ROOT
 
 if TYPE_CHECKING:
     from pyspark import SparkConf, SparkContext
@@ -23,7 +24,6 @@ _LOG_SETTINGS = Path(__file__).with_name("quiet-log4j2.properties")
 #: This JVM hands out names and gathers digests: compiling its code well, and collecting its garbage
 #: in several threads, takes more from the Python workers on the same cores than it gives.
 _JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-_PROJECT = Path(__file__).resolve().parents[1]
 
 
 @contextlib.contextmanager
@@ -63,7 +63,7 @@ def _configuration(workers: int, name: str) -> "SparkConf":
             f"{temporary_option()} -Dlog4j2.configurationFile={_LOG_SETTINGS.as_uri()} "
             f"{_JVM_OPTIONS}"
         ),
-        "spark.executorEnv.PYTHONPATH": str(_PROJECT),
+        "spark.executorEnv.PYTHONPATH": str(ROOT),
         # Spark draws the secret itself, as its threads are in one process.
         "spark.authenticate": "true",
         "spark.network.crypto.enabled": "true",

@@ -9,8 +9,9 @@ if __name__ == "__main__":
 
     settle()
 
+from data.command_line import end_with
 from data.entry import begin
 from deploy.cli import app
 
 begin()
-app(prog_name="python -m deploy")
+end_with(app, "python -m deploy")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli_errors import plain_errors
+from data.command_line import plain_errors
 from deploy.cli_paths import path_option
 
 

@@ -1,5 +1,7 @@
-"""Errors of the deploy room."""
+"""The error of the package ``deploy``."""
+
+from data.errors import SparkdlError
 
 
-class DeployError(Exception):
+class DeployError(SparkdlError):
     """A request that cannot be carried out; the message says what to do."""

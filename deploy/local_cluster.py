@@ -14,7 +14,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from deploy.cli_errors import plain_errors
+from data.command_line import plain_errors
+from data.exit_status import FAILED
 from deploy.cli_paths import path_option
 
 app = typer.Typer(
@@ -30,7 +31,6 @@ Folder = Annotated[
     ),
 ]
 _FOLDER = Path("cluster")
-_FAILED_STATUS = 1
 
 
 @app.command()
@@ -91,7 +91,7 @@ def status(folder: Folder = _FOLDER) -> None:
         if all_well:
             typer.echo("\ntrain on it with\n  " + run_command(folder))
         else:
-            raise typer.Exit(_FAILED_STATUS)
+            raise typer.Exit(FAILED)
 
 
 @app.command()

@@ -37,7 +37,7 @@ def pack(
     ] = Path("environment.tar.gz"),
 ) -> None:
     """Pack interpreter, locked packages and Java, for --environment archive."""
-    from deploy.cli_errors import plain_errors
+    from data.command_line import plain_errors
 
     with plain_errors():
         started = time.monotonic()
@@ -60,8 +60,8 @@ def pack_environment(output: Path) -> Packed:
     """
     from deploy.packing import c_library, interpreter, packages
     from deploy.packing.archive import Entry, new_archive
-    from experiments.environment import MANIFEST, Manifest
-    from experiments.locked import needed_distributions
+    from experiments.spark.environment import MANIFEST, Manifest
+    from experiments.spark.locked import needed_distributions
 
     if not output.name.endswith((".tar.gz", ".tgz")):
         raise DeployError(f"{output}: Spark unpacks archives by their names: end it in .tar.gz")

@@ -4,19 +4,18 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli_errors import plain_errors
+from data.command_line import plain_errors
+from data.project import ROOT
 
 if TYPE_CHECKING:
     from deploy.submit import Kubernetes, Yarn
 
 app = typer.Typer(no_args_is_help=True, help="Run an experiment on YARN or Kubernetes.")
 
-_ROOT = Path(__file__).parent.parent
 
 Prepared = Annotated[str, typer.Option(help="Where prepared images go: s3://bucket/prefix.")]
 Overhead = Annotated[str, typer.Option(help="Memory of an executor beside its heap.")]
@@ -98,4 +97,4 @@ def _start(
         sys.stdout.write(shlex.join(["python", *program]) + "\n")
         return
     cluster.check(os.environ)
-    os.execv(sys.executable, [sys.executable, str(_ROOT / program[0]), *program[1:]])
+    os.execv(sys.executable, [sys.executable, str(ROOT / program[0]), *program[1:]])

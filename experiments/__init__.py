@@ -46,7 +46,7 @@ def run(
     work
         Folder for prepared data.
     observer
-        Is called with what happens; ``experiments.console.Console()`` prints it.
+        Is called with what happens; ``experiments.cli.console.Console()`` prints it.
     resume
         Go on with the newest comparison of the same data and settings.
     **values
@@ -63,7 +63,7 @@ def run(
     from data.addresses import local_path
     from data.entry import private_files
     from experiments.loading import load
-    from experiments.runner import run_experiment
+    from experiments.runs.runner import run_experiment
 
     changed = {**(overrides or {}), **values}
     if data is not None:

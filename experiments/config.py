@@ -12,7 +12,7 @@ from data.config import Address, DataConfig, Name, Seed
 from data.imbalance import Imbalance
 from data.names import visible
 from experiments.record_names import key_parts
-from experiments.spark_secret import check_own
+from experiments.reserved_settings import check_reserved
 from experiments.store_address import DEFAULT_URI
 from models import ModelConfig, OptimizerConfig
 
@@ -103,7 +103,7 @@ class SparkConfig(_Frozen):
                 "has its own network"
             )
         if not self.has_own_executors:
-            check_own(self.conf)
+            check_reserved(self.conf)
         return self
 
     @property

@@ -1,5 +1,7 @@
-"""Errors of the experiments room."""
+"""The error of the package ``experiments``."""
+
+from data.errors import SparkdlError
 
 
-class ExperimentError(Exception):
+class ExperimentError(SparkdlError):
     """A request that cannot be carried out; the message says what to do."""

@@ -15,7 +15,7 @@ from data.problem_words import shown
 from experiments.config import Experiment
 from experiments.errors import ExperimentError
 from experiments.overrides import Given
-from experiments.own_data import SYNTHETIC, OwnData, apart_from, name_of
+from experiments.own_data.description import SYNTHETIC, OwnData, apart_from, name_of
 from experiments.schema_yaml import compose, field_type, read, read_text
 from experiments.store_address import DEFAULT_URI, VARIABLE, usual_uri
 from experiments.validation import explain
@@ -46,7 +46,7 @@ def load(
     source
         A YAML file, the name of a shipped experiment, or an experiment. None is ``synthetic``, or
         with a source of data among the overrides, an experiment on these data
-        (:class:`~experiments.own_data.OwnData`).
+        (:class:`~experiments.own_data.description.OwnData`).
     overrides
         Values by dotted key, for example ``{"optimizer.learning_rate": 0.01}``; a
         :class:`~experiments.overrides.Given` also says what the user wrote.

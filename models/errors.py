@@ -1,5 +1,7 @@
-"""The one error a user of the models room meets."""
+"""The error of the package ``models``."""
+
+from data.errors import SparkdlError
 
 
-class ModelError(Exception):
+class ModelError(SparkdlError):
     """A model that cannot be built from its specification; the message says what to do."""

@@ -13,7 +13,7 @@ from urllib.request import urlopen
 import boto3
 
 from backends.ports import LOOPBACK, free_port
-from experiments.processes import start, stop
+from experiments.processes.children import start, stop
 
 SECRET = "wJalrXUtnFEMI-test-secret"  # pragma: allowlist secret
 BUCKET = "cells"

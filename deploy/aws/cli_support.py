@@ -9,12 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
-import typer
 from pydantic import BaseModel, ValidationError
 
+from data.command_line import plain_errors
 from deploy.errors import DeployError
-
-WRONG_REQUEST, FAILED, INTERRUPTED = 2, 1, 130
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -22,26 +20,12 @@ Model = TypeVar("Model", bound=BaseModel)
 @contextmanager
 def ended_in_every_case() -> Iterator[None]:
     """Let Ctrl-C and termination run what ends the machines, and turn errors into a line."""
-    from deploy.aws.runner import InterruptedRunError, RunFailedError
-
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminated)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
         signal.signal(signal.SIGHUP, _terminated)
-    try:
+    with plain_errors():
         yield
-    except InterruptedRunError as error:
-        sys.stderr.write(f"\n{error}\n")
-        raise typer.Exit(INTERRUPTED) from None
-    except RunFailedError as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise typer.Exit(FAILED) from None
-    except DeployError as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise typer.Exit(WRONG_REQUEST) from None
-    except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted\n")
-        raise typer.Exit(INTERRUPTED) from None
 
 
 def _terminated(number: int, _: Any) -> NoReturn:

@@ -95,7 +95,7 @@ class Aws:
         if request.unless and self.send(request.unless, values) is not None:
             return None
         parameters = resolve(request.parameters, values)
-        with plain_errors(request.operation, optional=request.optional):
+        with aws_errors(request.operation, optional=request.optional):
             if request.operation == "PutObject":
                 # In parts, each of which is repeated on its own, when the file is large.
                 more = {"Metadata": parameters["Metadata"]} if "Metadata" in parameters else None
@@ -114,7 +114,7 @@ class Aws:
 
 
 @contextmanager
-def plain_errors(operation: str, *, optional: bool = False) -> Iterator[None]:
+def aws_errors(operation: str, *, optional: bool = False) -> Iterator[None]:
     """Turn what boto3 raises into one line; with ``optional`` let pass that a thing is not there.
 
     Raises

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.aws.cli_support import WRONG_REQUEST
-from deploy.errors import DeployError
+from data.command_line import plain_errors
 
 #: What each policy is for.
 _PURPOSES = {
@@ -70,10 +69,7 @@ def iam(
         "REGION": region,
         "MAX_SECONDS": str(round(max_hours * 3600)),
     }
-    try:
+    with plain_errors():
         found = filled(policy, {key: value for key, value in given.items() if value is not None})
-    except DeployError as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise typer.Exit(WRONG_REQUEST) from None
     sys.stdout.write(json.dumps(found, indent=2) + "\n")
     sys.stderr.write(_NOTES.get(policy, ""))

@@ -101,7 +101,7 @@ def _given(arguments: Sequence[str]) -> dict[str, Any]:
     """Return the values by name of parameter, as the runner's own command line reads them."""
     import typer
 
-    from experiments.cli import run
+    from experiments.cli.run import run
 
     app = typer.Typer(add_completion=False)
     app.command()(run)

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from time import monotonic, sleep
 from typing import Any, TypeVar
 
+from data.exit_status import FAILED, INTERRUPTED
 from deploy.aws.client import ATTEMPTS, Aws, NotReachedError, ThrottledError
 from deploy.aws.plan import Lost, Plan, Request, Until, look_up
 from deploy.errors import DeployError
-from experiments.ending import undisturbed
+from experiments.processes.ending import undisturbed
 
 #: Seconds between two looks; AWS throttles impatient ones.
 PAUSE = 15.0
@@ -25,11 +26,15 @@ Answer = TypeVar("Answer")
 
 
 class RunFailedError(DeployError):
-    """What was started did not succeed."""
+    """The job or the endpoint that was started failed."""
+
+    exit_status = FAILED
 
 
 class InterruptedRunError(DeployError):
-    """Ctrl-C, or termination; the message says what became of what had been started."""
+    """The command was interrupted or terminated; the message says what was ended on AWS."""
+
+    exit_status = INTERRUPTED
 
 
 @dataclass

@@ -185,7 +185,7 @@ def _use_store(uri: str | None) -> None:
     from deploy.errors import DeployError
     from experiments.errors import ExperimentError
     from experiments.store_address import absolute_uri, usual_uri
-    from experiments.tracking import check_reachable, client_of
+    from experiments.tracking.recorder import check_reachable, client_of
 
     uri = uri or usual_uri()
     try:

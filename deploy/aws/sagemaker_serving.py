@@ -13,11 +13,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from deploy.aws import prices
-from deploy.aws.client import Aws, plain_errors
+from deploy.aws.client import Aws, aws_errors
 from deploy.aws.job import TAG
 from deploy.aws.plan import Request
 from deploy.errors import DeployError
-from experiments.ending import undisturbed
+from experiments.processes.ending import undisturbed
 
 #: What policies know the project's endpoints by: MLflow derives all other names from it.
 PREFIX = "sparkdl-bench-"
@@ -201,7 +201,7 @@ def deploy(options: EndpointOptions, show: Callable[[str], None]) -> None:
     show(f"MLflow makes {options.name} from {options.model}")
     made = False
     try:
-        with plain_errors("the deployment"):
+        with aws_errors("the deployment"):
             client.create_deployment(
                 options.name, options.model, flavor=_FLAVOR, config=deployment_config(options)
             )
@@ -228,7 +228,7 @@ def remove(name: str, region: str) -> None:
     name = name if name.startswith(PREFIX) else PREFIX + name
     client = get_deploy_client(f"sagemaker:/{region}")
     try:
-        with plain_errors("the deletion"):
+        with aws_errors("the deletion"):
             client.delete_deployment(name, config={"region_name": region})
     except MlflowException as error:
         raise DeployError(" ".join(str(error).split())) from error
@@ -237,7 +237,7 @@ def remove(name: str, region: str) -> None:
 
 def _check_new(aws: Aws, name: str) -> None:
     """Refuse a name that is taken: what fails later is deleted, and must be ours."""
-    with plain_errors("ListEndpoints"):
+    with aws_errors("ListEndpoints"):
         found = aws.client("sagemaker").list_endpoints(NameContains=name)["Endpoints"]
     if any(endpoint["EndpointName"] == name for endpoint in found):
         raise DeployError(

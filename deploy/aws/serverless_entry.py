@@ -2,7 +2,7 @@
 
 AWS starts this file with ``spark-submit``; beside it lie the environment and the code, unpacked.
 The runner trains in a process of its own. It is told how to reach this driver's JVM, so that the
-session it makes is this job's, on the master that AWS chose (``experiments.session``).
+session it makes is this job's, on the master that AWS chose (``experiments.spark.session``).
 
 AWS ends a job at its time limit, and one that is cancelled, without letting it keep anything: so
 the run has a limit of its own before, and what there is of the record is kept about every minute.

@@ -9,14 +9,12 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from data.project import ROOT, SHIPPED_PACKAGES
 from deploy.aws import c_library
 from deploy.aws.client import checksum
 from deploy.aws.plan import Request
 from deploy.errors import DeployError
 
-ROOT = Path(__file__).parent.parent.parent
-#: Rooms that a run needs on a cluster.
-ROOMS = ("data", "models", "backends", "experiments")
 #: Where an experiment file of the user's own lies beside the code.
 EXPERIMENT_FILE = "experiment.yaml"
 #: The record's files below ``<run>/record``.
@@ -172,8 +170,8 @@ def pack_code(target: Path, experiment_file: Path | None = None) -> Path:
         tarfile.open(fileobj=packed, mode="w") as archive,
     ):
         _add(archive, "run_experiment.py", (ROOT / "run_experiment.py").read_bytes())
-        for room in ROOMS:
-            for source in sorted((ROOT / room).rglob("*")):
+        for package in SHIPPED_PACKAGES:
+            for source in sorted((ROOT / package).rglob("*")):
                 if source.is_file() and "__pycache__" not in source.parts:
                     _add(archive, source.relative_to(ROOT).as_posix(), source.read_bytes())
         if experiment_file:

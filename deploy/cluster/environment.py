@@ -7,8 +7,8 @@ from pathlib import Path
 
 from deploy.errors import DeployError
 from deploy.pack import pack_environment
-from experiments.environment import MANIFEST
-from experiments.locked import needed_versions
+from experiments.spark.environment import MANIFEST
+from experiments.spark.locked import needed_versions
 
 
 def unpacked(archive: Path, folder: Path) -> Path:

@@ -4,8 +4,8 @@ import secrets
 import shlex
 from pathlib import Path
 
-from experiments.private_file import write_private
-from experiments.spark_secret import authentication, write_settings
+from experiments.processes.private_file import write_private
+from experiments.spark.secret import authentication, write_settings
 
 REGION = "us-east-1"
 _SECRET_BYTES = 32

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.packing.archive import BLOCK_BYTES, MEMBER
-from experiments.environment import MANIFEST
+from experiments.spark.environment import MANIFEST
 
 #: The manifest is the last file of an archive, so it lies in one of the last two blocks; what
 #: cannot be compressed grows a little.

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from data.config import Unit
-from experiments.uncertainty import LEVEL, POWER, Interval
+from experiments.scoring.uncertainty import LEVEL, POWER, Interval
 from experiments.units import counted_groups
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.config import Unit
-from experiments.caveats import few_examples
 from experiments.comparison.comparable import obstacles, reference_of, speed_obstacles
 from experiments.comparison.difference import Difference
 from experiments.comparison.runs import ComparedRun
 from experiments.comparison.statistics import differences, f1_over_units
 from experiments.errors import ExperimentError
-from experiments.uncertainty import RELIABLE_PATIENTS, Interval
+from experiments.scoring.caveats import few_examples
+from experiments.scoring.uncertainty import RELIABLE_PATIENTS, Interval
 from experiments.units import counted, names_of_units, plural
 
 BASELINE = "keras_local"

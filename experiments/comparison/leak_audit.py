@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from experiments.comparison.findings import Findings
 from experiments.comparison.runs import ComparedRun
 from experiments.comparison.statistics import f1_over_units
-from experiments.uncertainty import Interval
+from experiments.scoring.uncertainty import Interval
 
 _SPLIT_BY = "data.split.by"
 #: What the two splits may differ in.

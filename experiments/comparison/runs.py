@@ -11,11 +11,10 @@ import pandas as pd
 
 from data.config import Unit
 from experiments.errors import ExperimentError
-from experiments.records import FINISHED, RunRecord
-from experiments.resources import SERIES
-from experiments.stored import stored_record
-from experiments.thumbnails import THUMBNAILS
-from experiments.tracking import PARENT, check_reachable, client_of
+from experiments.records import FINISHED, RunRecord, stored_record
+from experiments.resources.monitor import SERIES
+from experiments.scoring.thumbnails import THUMBNAILS
+from experiments.tracking.recorder import PARENT, check_reachable, client_of
 from experiments.units import unit_of
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import numpy as np
 
 from experiments.comparison.difference import Difference
 from experiments.comparison.runs import ComparedRun
-from experiments.metrics import patient_counts
-from experiments.uncertainty import (
+from experiments.scoring.metrics import patient_counts
+from experiments.scoring.uncertainty import (
     LEVEL,
     POWER,
     Interval,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from experiments.uncertainty import LEVEL, Interval
+from experiments.scoring.uncertainty import LEVEL, Interval
 
 #: Seeds and seconds at every size below which nothing is concluded: one run does not show how much
 #: runs vary, and in a short one first-use costs decide.

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 from backends import Backend, create
 from backends.search import Range
 from data.entry import private_files
-from experiments.comparison_run import comparison_key
 from experiments.config import Experiment, RunPlan
-from experiments.ending import undisturbed
 from experiments.errors import ExperimentError
 from experiments.loading import load
 from experiments.observer import Observer
-from experiments.opening import Opened, check_options, opened
-from experiments.outbox import close_run
 from experiments.overrides import Given
+from experiments.processes.ending import undisturbed
 from experiments.records import FAILED, FINISHED, KILLED, RunRecord
-from experiments.single_run import SingleRun
+from experiments.runs.comparison_run import comparison_key
+from experiments.runs.setup import Opened, check_options, opened
+from experiments.runs.single_run import SingleRun
+from experiments.tracking.outbox import close_run
 from experiments.tuning.own_settings import (
     enqueue_again,
     enqueue_own,

@@ -20,7 +20,7 @@ from backends.keras_local import KerasLocal
 from data.config import DataConfig, ImageConfig
 from data.ingest import prepare
 from data.prepared import PreparedData
-from experiments.cluster import Cluster
+from experiments.spark.cluster import Cluster
 from models import ModelConfig, OptimizerConfig
 from tests.backends.fit_process import FitError, fit, fit_all
 

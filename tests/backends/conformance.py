@@ -18,9 +18,9 @@ import experiments
 from backends import create
 from data.config import DataConfig
 from data.prepared import PreparedData
-from experiments.model_record import NETWORK
 from experiments.observer import Observer
 from experiments.records import FINISHED, RunRecord
+from experiments.tracking.model import NETWORK
 from models import ModelConfig, build, checksum
 from tests.intruder import Intruder
 

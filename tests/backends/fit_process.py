@@ -13,10 +13,10 @@ import backends
 from backends.base import FitResult, RunContext, TrainingTask
 from backends.checkpoints import CheckpointFolder
 from data.process_environment import for_spark
-from experiments.cluster import Cluster, embedded_cluster
-from experiments.events import EventWriter
-from experiments.failures import plain_reason
-from experiments.supervision import supervise
+from experiments.processes.events import EventWriter
+from experiments.processes.supervision import supervise
+from experiments.runs.failures import plain_reason
+from experiments.spark.cluster import Cluster, embedded_cluster
 from models import checksum
 
 MEMORY_MB = 1024
@@ -106,8 +106,8 @@ def executors(cluster: Cluster) -> list[psutil.Process]:
 def main(folder: Path) -> None:
     """Run the job of ``folder``."""
     from backends.all_reduce_backend import AllReduceBackend
-    from experiments import session as sessions
     from experiments.config import SparkConfig
+    from experiments.spark import session as sessions
 
     name, tasks, checkpoints, largest, master = pickle.loads((folder / "job.pickle").read_bytes())
     backend, events = backends.create(name), EventWriter(folder / "events.jsonl")

@@ -10,7 +10,7 @@ from backends.bigdl import BigDL, BigDLOptions
 from backends.bigdl.memory import executor_megabytes
 from backends.keras_local import KerasLocal
 from data.prepared import PreparedData
-from experiments.cluster import Cluster
+from experiments.spark.cluster import Cluster
 from models import ModelConfig, OptimizerConfig
 from tests.backends.all_reduce_checks import (
     NETWORKS_BY_WORKERS,

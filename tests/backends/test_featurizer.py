@@ -21,10 +21,10 @@ from backends.featurizer.engine import EngineChoice, choose, relative_error
 from backends.featurizer.extraction import Extraction
 from backends.featurizer.features import bound_batches, probabilities
 from backends.featurizer.spark_ml import DeepImageFeaturizer
+from chaos.damage import flip_a_bit
 from data.errors import DataError
 from data.local_spark import local_context
 from data.prepared import PreparedData, open_prepared
-from experiments.chaos.damage import flip_a_bit
 from models.backbones import Backbone, build_backbone
 from models.config import BackboneConfig
 

@@ -18,7 +18,7 @@ from backends.elephas import ElephasOptions
 from backends.pandas_udf import PandasUdfOptions
 from data.prepared import PreparedData
 from data.shards import ShardReader
-from experiments.cluster import Cluster
+from experiments.spark.cluster import Cluster
 from tests.backends.all_reduce_checks import task
 from tests.backends.fit_process import FitError, executors, fit
 

@@ -11,9 +11,9 @@ from backends.base import TrainingTask
 from backends.inference import cross_entropy
 from backends.pandas_udf import PandasUdf, PandasUdfOptions
 from data.prepared import PreparedData
-from experiments.model_record import NETWORK
 from experiments.observer import Observer
 from experiments.records import RunRecord
+from experiments.tracking.model import NETWORK
 from models import ModelConfig, OptimizerConfig, build, checksum
 from tests.backends.conformance import Harness, harness, predictions, probabilities
 from tests.intruder import Intruder

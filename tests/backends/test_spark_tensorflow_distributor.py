@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from data.prepared import PreparedData
-from experiments.cluster import Cluster
+from experiments.spark.cluster import Cluster
 from tests.backends.all_reduce_checks import (
     NETWORKS_BY_WORKERS,
     Network,

@@ -11,7 +11,7 @@ from backends.ports import LOOPBACK, free_port
 from backends.reservation_server import reservations_on
 from backends.tensorflowonspark import TensorFlowOnSparkOptions
 from data.prepared import PreparedData
-from experiments.cluster import Cluster
+from experiments.spark.cluster import Cluster
 from models import OptimizerConfig
 from tests.backends.all_reduce_checks import (
     NETWORKS_BY_WORKERS,

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chaos.damage import flip_a_bit
 from data.errors import DataError
 from data.prepared import PreparedData, open_prepared
 from data.schema import IMAGE_SCHEMA
 from data.shards import Piece, Shard, ShardReader, cut, pixels_of
-from experiments.chaos.damage import flip_a_bit
 
 SHAPE = (4, 4, 1)
 ROWS = 103

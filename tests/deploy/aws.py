@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from deploy.aws import runner
 from deploy.cli import app
 from deploy.packing.archive import Entry, new_archive
-from experiments.environment import MANIFEST, Manifest
+from experiments.spark.environment import MANIFEST, Manifest
 from tests.s3_server import BUCKET, SECRET
 from tests.s3_server import ENVIRONMENT as SERVER_ENVIRONMENT
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.locked import needed_versions
+from experiments.spark.locked import needed_versions
 from tests.deploy.aws import BUCKET, REGION, Sent, aws, small_archive
 
 ROOT = Path(__file__).parents[2]

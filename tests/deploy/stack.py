@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from deploy import secret_file
-from experiments.processes import start, stop
+from experiments.processes.children import start, stop
 
 ROOT = Path(__file__).parents[2]
 TOOLS = Path(sys.executable).parent

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from data.project import ROOT
 from deploy.aws import storage
 from experiments.config import SparkConfig
-from experiments.shipping import executor_python
+from experiments.spark.shipping import executor_python
 from tests.deploy.aws import REGION
 
-NODE = Path(storage.ROOT / "deploy" / "aws" / "emr_node.sh")
+NODE = Path(ROOT / "deploy" / "aws" / "emr_node.sh")
 
 
 @pytest.fixture

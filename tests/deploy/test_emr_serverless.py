@@ -10,8 +10,9 @@ import pytest
 from moto.emrserverless import models
 
 from data.process_environment import for_spark
-from deploy.aws import emr_serverless, storage
-from experiments.cluster import embedded_cluster
+from data.project import ROOT
+from deploy.aws import emr_serverless
+from experiments.spark.cluster import embedded_cluster
 from tests.deploy.aws import BUCKET, REGION, ROLE, Sent, aws, call, on_pause, put, shown
 from tests.s3_server import BUCKET as SERVER_BUCKET
 from tests.s3_server import ENVIRONMENT, client, keys, s3_server
@@ -141,7 +142,7 @@ def test_the_driver_that_spark_submit_starts_trains_on_its_own_executors(
     cells: Path, tmp_path: Path
 ) -> None:
     """``spark-submit`` of a standalone cluster stands for AWS's; the rest is as it is there."""
-    (tmp_path / "code").symlink_to(storage.ROOT)
+    (tmp_path / "code").symlink_to(ROOT)
     events = tmp_path / "events"
     events.mkdir()
     home = for_spark()

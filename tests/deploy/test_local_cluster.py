@@ -255,9 +255,9 @@ def check_that_another_environment_is_told_before_training(folder: Path, cells: 
 
 def check_that_a_run_survives_a_host_that_is_cut_off(folder: Path, data: DataConfig) -> None:
     """``python -m experiments chaos --cluster`` tries all faults with all backends."""
-    from experiments.chaos import Conditions, campaign
-    from experiments.chaos.hosts import read_hosts
-    from experiments.chaos.outcome import Verdict
+    from chaos import Conditions, campaign
+    from chaos.hosts import read_hosts
+    from chaos.outcome import Verdict
     from experiments.loading import load
 
     hosts = read_hosts(folder)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from deploy.cli import app
 from deploy.packing import bytecode, c_library, interpreter, manifest, packages
 from deploy.packing.archive import Entry, new_archive
-from experiments.locked import needed_distributions
+from experiments.spark.locked import needed_distributions
 
 
 def write(path: Path, entries: list[Entry]) -> str:
@@ -99,7 +99,7 @@ def test_archive_says_how_new_a_c_library_it_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = {"elephas": needed_distributions()["elephas"]}
-    monkeypatch.setattr("experiments.locked.needed_distributions", lambda: few)
+    monkeypatch.setattr("experiments.spark.locked.needed_distributions", lambda: few)
     monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "9.9"))  # not what decides
     output = tmp_path / "environment.tar.gz"
     result = CliRunner().invoke(app, ["pack", str(output)])

@@ -8,8 +8,8 @@ import experiments
 from data.config import DataConfig
 from experiments.observer import Observer
 from experiments.records import RunRecord
-from experiments.store import make_ready
 from experiments.store_address import sqlite_uri
+from experiments.tracking.store import make_ready
 
 Run = Callable[..., list[RunRecord]]
 

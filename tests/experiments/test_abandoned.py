@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from experiments import process_mark
-from experiments.abandoned import tidy
 from experiments.errors import ExperimentError
-from experiments.process_mark import State, own_mark, state_of
 from experiments.records import KILLED
-from experiments.tracking import LEFT_OPEN, PARENT, PROCESS, Recorder
+from experiments.tracking import process_mark
+from experiments.tracking.abandoned import tidy
+from experiments.tracking.process_mark import State, own_mark, state_of
+from experiments.tracking.recorder import LEFT_OPEN, PARENT, PROCESS, Recorder
 
 
 def mark(**changed: str) -> str:

@@ -149,7 +149,7 @@ def test_standard_streams_that_are_closed_take_no_file_and_change_no_status() ->
 
 def test_reader_that_goes_away_ends_no_command() -> None:
     program = (
-        "import sys; from experiments.console import plain_console;"
+        "import sys; from experiments.cli.console import plain_console;"
         "console = plain_console(sys.stdout);"
         "[console.print('x' * 70) for _ in range(5000)]; sys.stderr.write('end')"
     )

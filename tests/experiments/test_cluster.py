@@ -11,9 +11,9 @@ from urllib.parse import urlparse
 import psutil
 import pytest
 
-from experiments.cluster import Cluster, embedded_cluster
 from experiments.errors import ExperimentError
-from experiments.processes import start, stop, tree
+from experiments.processes.children import start, stop, tree
+from experiments.spark.cluster import Cluster, embedded_cluster
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,7 +50,8 @@ def test_cluster_listens_on_loopback_only_and_leaves_nothing(tmp_path: Path) -> 
 
 def test_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from experiments.processes import start\n"
+        "import sys, time; from pathlib import Path\n"
+        "from experiments.processes.children import start\n"
         f"import os; c = start([sys.executable, '-c', 'import time; time.sleep(600)'],"
         f" Path({str(tmp_path)!r}) / 'log', os.environ)\n"
         "print(c.pid, flush=True); time.sleep(600)"
@@ -91,7 +92,7 @@ def test_worker_whose_java_dies_at_the_start_is_noticed(
     )
     script.chmod(0o755)
     environment = {**os.environ, "SPARK_HOME": str(tmp_path)}
-    monkeypatch.setattr("experiments.cluster.for_spark", lambda: environment)
+    monkeypatch.setattr("experiments.spark.cluster.for_spark", lambda: environment)
     with embedded_cluster(1, 512, tmp_path / "cluster") as cluster:
         (watch,) = cluster.starting.values()
         deadline = time.monotonic() + 10
@@ -114,7 +115,7 @@ def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
         )
         script.chmod(0o755)
         environment = {**os.environ, "SPARK_HOME": str(tmp_path)}
-        monkeypatch.setattr("experiments.cluster.for_spark", lambda: environment)
+        monkeypatch.setattr("experiments.spark.cluster.for_spark", lambda: environment)
         return tmp_path / "cluster"
 
     return make

@@ -9,12 +9,12 @@ from mlflow import MlflowClient
 from backends import create
 from data.config import DataConfig
 from data.prepared import PreparedData
-from experiments.comparison_run import KEY, plans_in_order
-from experiments.launch import Launch
 from experiments.loading import load
 from experiments.records import FINISHED, KILLED, RunRecord
-from experiments.rehearsal import rehearse
-from experiments.tracking import PARENT, Recorder
+from experiments.runs.comparison_run import KEY, plans_in_order
+from experiments.runs.launch import Launch
+from experiments.runs.rehearsal import rehearse
+from experiments.tracking.recorder import PARENT, Recorder
 from tests.experiments.conftest import Run
 
 BACKENDS = ("majority", "tests.experiments.misbehaving:Refusing")

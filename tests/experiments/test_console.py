@@ -11,12 +11,12 @@ from rich.console import Console as RichConsole
 from backends.registry import known
 from data.config import Unit
 from data.prepared import PreparedData
-from experiments.comparison_run import plans_in_order
-from experiments.console import Console, plan_line
+from experiments.cli.console import Console, plan_line
+from experiments.cli.result_table import result_table
 from experiments.errors import ExperimentError
 from experiments.loading import load
 from experiments.records import FAILED, FINISHED, RunRecord
-from experiments.result_table import result_table
+from experiments.runs.comparison_run import plans_in_order
 
 METRICS = {
     "test.f1": 0.9,

@@ -9,7 +9,7 @@ from data.config import Unit
 from experiments.comparison.difference import Difference
 from experiments.comparison.runs import ComparedRun
 from experiments.comparison.statistics import differences
-from experiments.uncertainty import Interval
+from experiments.scoring.uncertainty import Interval
 from tests.experiments.made_up import groups_of_skill, made_up, made_up_groups
 
 

@@ -3,19 +3,19 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from experiments.addresses import driver_address
-from experiments.cli import app
-from experiments.environment import (
+from experiments.cli.run import app
+from experiments.errors import ExperimentError
+from experiments.loading import load
+from experiments.runs.failures import plain_reason
+from experiments.spark.addresses import driver_address
+from experiments.spark.environment import (
     Environment,
     EnvironmentDifferenceError,
     _no_python,
     differences,
     required,
 )
-from experiments.errors import ExperimentError
-from experiments.failures import plain_reason
-from experiments.loading import load
-from experiments.shipping import archive_settings, executor_python
+from experiments.spark.shipping import archive_settings, executor_python
 
 OWN = {"keras": "3.15.1", "numpy": "1.26.4"}
 ARCHIVE = ["--master", "spark://127.0.0.1:7077", "--environment", "archive"]

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from experiments.failures import plain_reason
+from experiments.runs.failures import plain_reason
 
 
 class GatewayError(Exception):

@@ -22,16 +22,21 @@ from pydantic import ValidationError
 from backends import create
 from data.prepared import PreparedData
 from data.process_environment import for_spark
-from experiments import isolation, launch, processes
-from experiments import private_network as private_network_module
 from experiments.config import Experiment, RunPlan, SparkConfig
 from experiments.errors import ExperimentError
-from experiments.isolation import check_private, exposure, needs_network, other_people
-from experiments.launch import Launch
-from experiments.private_network import NoPrivateNetworkError, PrivateNetwork, private_network
-from experiments.processes import start, stop
+from experiments.processes import children
+from experiments.processes import private_network as private_network_module
+from experiments.processes.children import start, stop
+from experiments.processes.private_network import (
+    NoPrivateNetworkError,
+    PrivateNetwork,
+    private_network,
+)
 from experiments.records import RunRecord
-from experiments.worker import task_of
+from experiments.runs import isolation, launch
+from experiments.runs.isolation import check_private, exposure, needs_network, other_people
+from experiments.runs.launch import Launch
+from experiments.runs.worker import task_of
 from tests.experiments.conftest import Run
 from tests.intruder import STRANGER, Intruder, as_stranger, command_of
 
@@ -87,7 +92,7 @@ def test_private_network_is_loopback_alone_under_the_same_account() -> None:
 @as_root
 def test_private_network_needs_no_rights(monkeypatch: pytest.MonkeyPatch) -> None:
     """The account that tries it may not be able to read the environment of the tests."""
-    needed = [str(private_network_module._SCRIPT), str(processes._LAUNCHER)]
+    needed = [str(private_network_module._SCRIPT), str(children._LAUNCHER)]
     pythons = [sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"]
     usable = as_stranger(lambda: [one for one in pythons if os.access(one, os.X_OK)])
     if not usable or as_stranger(lambda: [one for one in needed if not os.access(one, os.R_OK)]):

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import brier_score_loss, f1_score, roc_auc_score
 
-from experiments.caveats import few_examples, one_class
-from experiments.metrics import f1_interval, score
+from experiments.scoring.caveats import few_examples, one_class
+from experiments.scoring.metrics import f1_interval, score
 
 CLASSES = ("benign", "malignant")
 

@@ -19,15 +19,15 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UN
 from typer.testing import CliRunner
 
 from backends.ports import LOOPBACK, free_port
-from experiments import outage, outbox
 from experiments.__main__ import app
 from experiments.errors import ExperimentError
 from experiments.observer import Observer
-from experiments.outage import patiently
-from experiments.outbox import close_run, deliver, send_waiting, waiting
-from experiments.parcel import Parcel
 from experiments.records import FINISHED
-from experiments.tracking import Recorder, check_reachable, now_ms
+from experiments.tracking import outage, outbox
+from experiments.tracking.outage import patiently
+from experiments.tracking.outbox import close_run, deliver, send_waiting, waiting
+from experiments.tracking.pending_run import Parcel
+from experiments.tracking.recorder import Recorder, check_reachable, now_ms
 from tests.experiments.conftest import Run
 
 LIMIT = 90

@@ -16,11 +16,11 @@ from experiments.config import Experiment
 from experiments.errors import ExperimentError
 from experiments.loading import load
 from experiments.overrides import given
-from experiments.own_data import OwnData, name_of
-from experiments.own_data_class import positive_class
-from experiments.own_data_settings import fitting, read_data
-from experiments.parcel import Parcel, send
-from experiments.tracking import Recorder, now_ms
+from experiments.own_data.description import OwnData, name_of
+from experiments.own_data.positive_class import positive_class
+from experiments.own_data.settings import fitting, read_data
+from experiments.tracking.pending_run import Parcel, send
+from experiments.tracking.recorder import Recorder, now_ms
 from models.config import ModelConfig
 from models.input_size import APPLICATION_SIZES, longest_side
 

@@ -9,10 +9,10 @@ import yaml
 
 from backends import create
 from backends.search import Choices, Range, Values
+from experiments.cli.tune import _command
+from experiments.cli.tune_console import trial_line
 from experiments.loading import load
 from experiments.portable import portable
-from experiments.tune_cli import _command
-from experiments.tune_console import trial_line
 from experiments.tuning.own_settings import (
     enqueue_again,
     enqueue_own,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.pace import Pace, about
+from experiments.cli.pace import Pace, about
 
 
 class Clock:

@@ -9,12 +9,12 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from experiments import energy
-from experiments.cluster import embedded_cluster
-from experiments.energy import EnergyMeter
 from experiments.errors import ExperimentError
-from experiments.gpu import GpuSampler, gpu_sampler
-from experiments.resources import INTERVAL, METHOD, ResourceMonitor
+from experiments.resources import energy
+from experiments.resources.energy import EnergyMeter
+from experiments.resources.gpu import GpuSampler, gpu_sampler
+from experiments.resources.monitor import INTERVAL, METHOD, ResourceMonitor
+from experiments.spark.cluster import embedded_cluster
 from tests.experiments.conftest import Run
 from tests.experiments.misbehaving import Burning
 

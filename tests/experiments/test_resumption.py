@@ -17,7 +17,7 @@ from experiments.config import RunPlan
 from experiments.errors import ExperimentError
 from experiments.loading import load
 from experiments.records import FINISHED, KILLED
-from experiments.resumption import checkpoints, run_key
+from experiments.runs.resumption import checkpoints, run_key
 from tests.experiments.conftest import Run
 
 ROOT = Path(__file__).parents[2]

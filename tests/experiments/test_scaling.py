@@ -16,8 +16,8 @@ from data.row_order import thin_training
 from experiments.__main__ import app
 from experiments.errors import ExperimentError
 from experiments.observer import Observer
-from experiments.preparation import prepared_folder
 from experiments.records import FAILED, FINISHED, RunRecord
+from experiments.runs.preparation import prepared_folder
 from experiments.scaling import Point, draw_scaling, results, run_study
 from experiments.scaling.study import points
 from experiments.scaling.tables import terminal

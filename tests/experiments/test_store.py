@@ -16,11 +16,11 @@ from mlflow import MlflowClient
 from mlflow.store.db import utils
 from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 
-from experiments import sqlite_file
 from experiments.errors import ExperimentError
-from experiments.store import make_ready
 from experiments.store_address import absolute_uri, sqlite_path, sqlite_uri
-from experiments.tracking import Recorder, check_reachable
+from experiments.tracking import sqlite_file
+from experiments.tracking.recorder import Recorder, check_reachable
+from experiments.tracking.store import make_ready
 
 #: A version of MLflow's schema from the middle of its history.
 EARLIER = "84291f40a231"  # pragma: allowlist secret
@@ -28,7 +28,9 @@ EARLIER = "84291f40a231"  # pragma: allowlist secret
 
 #: Starts processes that have MLflow imported, and no threads, as a fork of the tests would have.
 CLEAN = multiprocessing.get_context("forkserver")
-CLEAN.set_forkserver_preload(["experiments.tracking", "mlflow.store.tracking.sqlalchemy_store"])
+CLEAN.set_forkserver_preload(
+    ["experiments.tracking.recorder", "mlflow.store.tracking.sqlalchemy_store"]
+)
 
 
 def make(uri: str, temporary: str) -> None:

@@ -12,9 +12,9 @@ from mlflow.exceptions import MlflowException
 from backends.ports import free_port
 from data.prepared import PreparedData
 from experiments.errors import ExperimentError
-from experiments.parcel import Parcel, send
 from experiments.records import FINISHED
-from experiments.tracking import Recorder, check_reachable, now_ms
+from experiments.tracking.pending_run import Parcel, send
+from experiments.tracking.recorder import Recorder, check_reachable, now_ms
 from tests.experiments.conftest import Run
 
 

@@ -12,8 +12,8 @@ import experiments
 from data.config import DataConfig
 from data.prepared import PreparedData, open_prepared
 from experiments.errors import ExperimentError
-from experiments.model_record import NETWORK
 from experiments.records import FINISHED, RunRecord
+from experiments.tracking.model import NETWORK
 from models import ModelConfig, build, checksum
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]

@@ -16,7 +16,7 @@ from data.prepared import PreparedData
 from experiments.errors import ExperimentError
 from experiments.loading import load
 from experiments.records import FINISHED, KILLED
-from experiments.tracking import PARENT
+from experiments.tracking.recorder import PARENT
 from experiments.tuning import Search, run_search, write_results
 from experiments.tuning.own_settings import gain
 from experiments.tuning.search import Found

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from statsmodels.stats.power import TTestPower
 
-from experiments.benchmark import statistics
-from experiments.benchmark.simulated import KINDS, Trial, draw, sample
-from experiments.uncertainty import (
+from benchmarks import statistics
+from benchmarks.simulated import KINDS, Trial, draw, sample
+from experiments.scoring.uncertainty import (
     LEVEL,
     Estimate,
     Interval,

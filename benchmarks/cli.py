@@ -1,0 +1,61 @@
+"""Options and output of the command ``benchmark``."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from data.command_line import plain_errors
+from data.exit_status import FAILED
+
+
+def benchmark(
+    data: Annotated[
+        str | None, typer.Option(help="Folder of malaria cells; for part ingest, of any images.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Measurements of each figure.")] = 3,
+    part: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="harness, ingest, featurizer, backends, decoders or statistics; repeat it for "
+            "several."
+        ),
+    ] = None,
+) -> None:
+    """Measure what the project claims of itself, as ratios side by side on this machine."""
+    with plain_errors():
+        from rich import box
+        from rich.table import Table
+
+        import benchmarks
+        from data.addresses import local_path
+        from experiments.cli.console import plain_console
+        from experiments.errors import ExperimentError
+
+        unknown = set(part or ()) - set(benchmarks.PARTS)
+        if unknown:
+            raise ExperimentError(
+                f"unknown part '{min(unknown)}' (parts: {', '.join(benchmarks.PARTS)})"
+            )
+        if data is not None and not local_path(data).is_dir():
+            raise ExperimentError(f"--data {data}: there is no such folder")
+        console = plain_console(sys.stdout)
+        console.print(benchmarks.machine())
+        table = Table(box=box.SIMPLE_HEAD)
+        for column in ("figure", "median", "target", "reached", "measured"):
+            table.add_column(column)
+        missed = False
+        for figure in benchmarks.benchmark(data, repeats=repeats, parts=part or benchmarks.USUAL):
+            sign = ">=" if figure.at_least else "<="
+            missed |= not figure.reached
+            table.add_row(
+                figure.name,
+                f"{figure.value:,.2f} {figure.unit}",
+                "-" if figure.target is None else f"{sign} {figure.target:,g}",
+                "-" if figure.target is None else "yes" if figure.reached else "no",
+                figure.measured,
+            )
+            console.print(f"{figure.name}: {figure.value:,.2f} {figure.unit}")
+        console.print(table)
+        if missed:
+            raise typer.Exit(FAILED)

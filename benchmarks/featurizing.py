@@ -1,0 +1,171 @@
+"""Three ways to the same features: ``python -m benchmarks.featurizing WAY DATA``.
+
+``spark``: this project's featurizer. ``bare``: its engine in a loop over arrays in memory, one
+process for each core, no Spark. ``predict``: a pandas UDF around Keras's ``predict``, the model
+loaded once for each Python worker, as the first reports on the method wrote it. The last line
+printed is JSON: images per second with everything loaded, and bytes of the largest Python worker.
+"""
+
+import json
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backends.featurizer import features, programs, source
+from backends.featurizer.engine import backbone_of, choice_of
+from backends.featurizer.extraction import Extraction
+from backends.featurizer.pixels import passes
+from backends.featurizer.programs import Program
+from benchmarks.featurizer import WORKERS
+from data.local_spark import local_context
+from data.prepared import PreparedData, open_prepared
+from models.backbones import Backbone
+from models.config import BackboneConfig
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+#: Compared as a whole: training images of the data set.
+SPLIT = "train"
+
+
+def by_spark(data: PreparedData, backbone: Backbone) -> dict[str, float]:
+    """Measure the featurizer."""
+    with local_context(WORKERS, "featurizer benchmark") as context:
+        spark = _session(context, data)
+        extraction = Extraction(spark, data, backbone, workers=WORKERS)
+        _drain(extraction.features("validation"))
+        seconds = _drain(extraction.features(SPLIT))
+        return {"images_per_s": data.rows(SPLIT) / seconds, "worker_bytes": _worker_bytes(context)}
+
+
+def by_bare_loop(data: PreparedData, backbone: Backbone) -> dict[str, float]:
+    """Measure the engine alone, one process for each core, started together."""
+    program = choice_of(backbone, "auto").program
+    spawn = multiprocessing.get_context("spawn")
+    ready, results = spawn.Barrier(WORKERS), spawn.Queue()
+    processes = [
+        spawn.Process(target=_loop, args=(program, data, number, ready, results))
+        for number in range(WORKERS)
+    ]
+    for process in processes:
+        process.start()
+    seconds = max(results.get(timeout=600) for _ in processes)
+    for process in processes:
+        process.join()
+    return {"images_per_s": data.rows(SPLIT) / seconds}
+
+
+def by_predict(data: PreparedData, backbone: Backbone) -> dict[str, float]:
+    """Measure Keras's ``predict`` in a pandas UDF."""
+    program = programs.export(backbone, "keras")
+    with local_context(WORKERS, "predict benchmark") as context:
+        spark = _session(context, data)
+        frames = [_predicted(spark, data, split, program) for split in ("validation", SPLIT)]
+        _drain(frames[0])
+        seconds = _drain(frames[1])
+        return {"images_per_s": data.rows(SPLIT) / seconds, "worker_bytes": _worker_bytes(context)}
+
+
+def _predicted(
+    spark: "SparkSession", data: PreparedData, split: str, program: Program
+) -> "DataFrame":
+    import pandas as pd
+    from pyspark.sql.functions import pandas_udf
+
+    shared, shape = spark.sparkContext.broadcast(program), data.image_shape
+
+    def featurize(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
+        model = _keras_model(shared.value)
+        for batch in batches:
+            images = np.stack([np.frombuffer(row, np.uint8).reshape(shape) for row in batch])
+            yield pd.Series([*model.predict(images, verbose=0)])
+
+    udf = pandas_udf(featurize, "array<float>")
+    return source.images(spark, data, split, WORKERS).select(udf("pixels").alias("features"))
+
+
+_models: dict[str, Any] = {}
+
+
+def _keras_model(program: Program) -> Any:
+    """Return the model, kept by a Python worker from the warm-up on."""
+    import tempfile
+    from pathlib import Path
+
+    import keras
+
+    if program.key not in _models:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "backbone.keras"
+            path.write_bytes(program.structure)
+            _models[program.key] = keras.models.load_model(path, compile=False)
+    return _models[program.key]
+
+
+def _loop(
+    program: Program,
+    data: PreparedData,
+    number: int,
+    ready: Barrier,
+    results: Queue,
+) -> None:
+    forward = programs.load(program)
+    pixels = data.slices(SPLIT, WORKERS)[number].read().pixels
+    shapes = [data.image_shape] * len(pixels)
+    contents = [image.tobytes() for image in pixels]
+    blocks = [*passes(contents, shapes, program.input_shape)]
+    forward(blocks[0])
+    ready.wait(600)
+    started = time.perf_counter()
+    for block in blocks:
+        forward(block)
+    results.put(time.perf_counter() - started)
+
+
+def _session(context: Any, data: PreparedData) -> "SparkSession":
+    from pyspark.sql import SparkSession
+
+    session = SparkSession(context)
+    settings = {**source.spark_conf(WORKERS), **features.spark_conf(data.image_bytes)}
+    for name, value in settings.items():
+        session.conf.set(name, value)
+    return session
+
+
+def _drain(frame: "DataFrame") -> float:
+    """Compute all rows, keep none; return the seconds."""
+    started = time.perf_counter()
+    frame.write.format("noop").mode("overwrite").save()
+    return time.perf_counter() - started
+
+
+def _worker_bytes(context: Any) -> int:
+    """Return the largest peak memory of the Python workers that stand ready."""
+
+    def peak(_: int) -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    return max(context.parallelize(range(WORKERS), WORKERS).map(peak).collect())
+
+
+WAYS = {"spark": by_spark, "bare": by_bare_loop, "predict": by_predict}
+
+
+def main(way: str, uri: str) -> None:
+    """Print the figures of one way."""
+    data = open_prepared(uri)
+    config = BackboneConfig(name="ResNet50", weights="none")
+    backbone = backbone_of(config, data.image_shape, seed=0)
+    print(json.dumps(WAYS[way](data, backbone)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

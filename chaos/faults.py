@@ -1,0 +1,225 @@
+"""The faults: what each does, to whom, and what it needs."""
+
+import resource
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import psutil
+
+from backends import Backend
+from chaos import damage
+from chaos.fault import Fault
+from chaos.hosts import Hosts
+from chaos.run_under_test import Scene, kill
+from chaos.server import Server
+from chaos.signals import (
+    DriverJvmKilled,
+    DriverKilled,
+    ExecutorKilled,
+    ExecutorPaused,
+    Hangup,
+    HarnessKilled,
+    PythonWorkerKilled,
+)
+from chaos.slowing import Slowing
+from data.prepared import PreparedData
+from experiments.config import Experiment
+from experiments.processes.children import tree
+
+NO_PIXELS = "looks at no pixel"
+
+
+class HostGone(Fault):
+    """As a power cut of one machine is seen by the others."""
+
+    name, title = "host-gone", "worker host gone"
+    how = (
+        "the link of one worker host is taken down until the run is over, then its executors are "
+        "killed: no other host is told"
+    )
+    needs_executors = needs_hosts = costs_work = True
+
+    def strike(self, scene: Scene) -> str:
+        """Cut the host first: a killed process would still say goodbye."""
+        assert scene.hosts is not None
+        executor = scene.an_executor()
+        host = scene.hosts.host_of(executor)
+        scene.hosts.cut(host)
+        kill(tree(executor.pid))
+        return f"{host} is gone"
+
+
+class NetworkCut(Fault):
+    """As a switch that is started anew."""
+
+    name, title = "network-cut", "network cut"
+    how = "the link of one worker host is taken down for --cut-seconds, and up again"
+    needs_executors = needs_hosts = costs_work = True
+
+    def strike(self, scene: Scene) -> str:
+        """Cut the link and mend it."""
+        assert scene.hosts is not None
+        host = scene.hosts.host_of(scene.an_executor())
+        seconds = scene.conditions.cut_s
+        scene.hosts.cut(host)
+        try:
+            time.sleep(seconds)
+        finally:
+            scene.hosts.mend(host)
+        return f"{host} was cut off for {seconds:g} s"
+
+
+class Straggler(Fault):
+    """As a machine that throttles, or is shared with somebody."""
+
+    name, title = "straggler", "straggler"
+    how = (
+        "one executor and its Python workers (without executors: the driver) are stopped four "
+        "fifths of the time until the run is over"
+    )
+
+    def __init__(self) -> None:
+        self._slowing: Slowing | None = None
+
+    def strike(self, scene: Scene) -> str:
+        """Slow one worker down."""
+        executors = scene.executors()
+        process = executors[-1] if executors else scene.driver()
+        self._slowing = Slowing(process, scene.conditions.straggler_share)
+        return f"{'executor' if executors else 'driver'} {process.pid} keeps a fifth of its speed"
+
+    def finish(self, scene: Scene) -> None:
+        """Let it go."""
+        if self._slowing is not None:
+            self._slowing.end()
+
+
+class TrackingDown(Fault):
+    """As a server that is updated."""
+
+    name, title = "tracking-down", "tracking server down"
+    how = "the run's MLflow server is ended, and started again after --outage-seconds"
+    resumes = False
+    has_own_records = True
+
+    def __init__(self) -> None:
+        self._server: Server | None = None
+
+    def prepare(self, scene: Scene, experiment: Experiment) -> Mapping[str, Any]:
+        """Start a server for this run."""
+        self._server = Server(scene.folder)
+        self._server.start()
+        self._server.wait()
+        return {"tracking_uri": self._server.uri, "artifacts": None}
+
+    def strike(self, scene: Scene) -> str:
+        """End the server and start it again."""
+        assert self._server is not None
+        self._server.end()
+        time.sleep(scene.conditions.outage_s)
+        self._server.start()
+        return f"the server was down for {scene.conditions.outage_s:g} s"
+
+    def finish(self, scene: Scene) -> None:
+        """End the server."""
+        if self._server is not None:
+            self._server.end()
+
+
+class DiskFull(Fault):
+    """Without root and without a disk: a worker's processes may write no byte to any file."""
+
+    name, title = "disk-full", "disk full on a worker"
+    how = (
+        "every write of one Spark worker, its executors and their Python to a file fails "
+        "(RLIMIT_FSIZE 0, so that messages say 'File too large')"
+    )
+    needs_executors = costs_work = True
+
+    def __init__(self) -> None:
+        self._daemon: psutil.Process | None = None
+
+    def strike(self, scene: Scene) -> str:
+        """Limit the worker daemon too: what it starts in the executor's place has the same disk."""
+        executor = scene.an_executor()
+        self._daemon = executor.parent()
+        for process in tree(self._daemon.pid):
+            _limit_files(process, 0)
+        return f"worker {self._daemon.pid} and executor {executor.pid} can write no file"
+
+    def finish(self, scene: Scene) -> None:
+        """Give the daemon of a cluster that outlives the run its disk back."""
+        if self._daemon is not None:
+            _limit_files(self._daemon, None)
+
+
+class CorruptRow(Fault):
+    """As a program that wrote half an image."""
+
+    name, title = "corrupt-row", "corrupt row"
+    how = "the last training image lacks a byte"
+    strikes = resumes = False
+
+    def misfit(self, backend: Backend, hosts: Hosts | None) -> str:
+        """Who looks at no image cannot notice."""
+        return "" if backend.reads_pixels else NO_PIXELS
+
+    def prepare(self, scene: Scene, experiment: Experiment) -> Mapping[str, Any]:
+        """Copy the data and damage the copy."""
+        base = experiment.prepared or str(scene.work / "data")
+        self.damage(damage.copy_of(experiment.data, base, scene.folder / "damaged"))
+        return {"prepared": str((scene.folder / "damaged").absolute())}
+
+    def damage(self, data: PreparedData) -> None:
+        """Damage ``data``."""
+        damage.shorten_last_image(data)
+
+    def strike(self, scene: Scene) -> str:
+        """Do nothing: it has been there from the start."""
+        return self.how
+
+
+class CorruptFile(CorruptRow):
+    """As a disk or a memory that goes bad."""
+
+    name, title = "corrupt-file", "corrupt file"
+    how = "one bit is changed among the pixels of the last training images"
+
+    def damage(self, data: PreparedData) -> None:
+        """Damage ``data``."""
+        damage.flip_a_bit(data)
+
+
+FAULTS: dict[str, type[Fault]] = {
+    fault.name: fault
+    for fault in (
+        ExecutorKilled,
+        PythonWorkerKilled,
+        ExecutorPaused,
+        HostGone,
+        DriverKilled,
+        DriverJvmKilled,
+        HarnessKilled,
+        Hangup,
+        Straggler,
+        NetworkCut,
+        TrackingDown,
+        DiskFull,
+        CorruptRow,
+        CorruptFile,
+    )
+}
+
+
+def fault_names() -> tuple[str, ...]:
+    """Return the names of all faults, in the order in which they are listed to users."""
+    return tuple(FAULTS)
+
+
+def _limit_files(process: psutil.Process, size: int | None) -> None:
+    """Let ``process`` write files up to ``size`` bytes; None gives back what it may at most."""
+    with suppress(psutil.NoSuchProcess):
+        _, hard = process.rlimit(resource.RLIMIT_FSIZE)
+        process.rlimit(resource.RLIMIT_FSIZE, (hard if size is None else size, hard))

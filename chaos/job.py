@@ -1,0 +1,25 @@
+"""What the campaign asks of a process that makes one run."""
+
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from chaos.event_log import Moment
+from chaos.run_under_test import Conditions
+from experiments.config import Experiment
+
+JOB = "job.json"
+
+
+class AttemptJob(BaseModel):
+    """The content of ``job.json``."""
+
+    experiment: Experiment
+    work: Path
+    #: None disturbs nothing.
+    fault: str | None = None
+    moment: Moment = Moment()
+    conditions: Conditions = Conditions()
+    #: Folder of the cluster's hosts.
+    cluster: Path | None = None
+    resume: bool = False

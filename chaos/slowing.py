@@ -1,0 +1,51 @@
+"""A process tree that keeps a share of its speed: stopped and let go in turn."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psutil
+
+from experiments.processes.children import tree
+
+#: Seconds of one stop and one go. Short beside every heartbeat, long beside a switch of processes.
+_PERIOD = 0.5
+
+
+class Slowing:
+    """Slows a tree down until :meth:`end`; works without control groups and without root."""
+
+    def __init__(self, root: psutil.Process, share: float) -> None:
+        self._root, self._share = root, share
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="slowing", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Let the tree go."""
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while self._root.is_running() and not self._ended.is_set():
+            with stopped(self._root):
+                self._ended.wait(_PERIOD * (1 - self._share))
+            self._ended.wait(_PERIOD * self._share)
+
+
+@contextmanager
+def stopped(root: psutil.Process) -> Iterator[None]:
+    """Stop the tree of ``root`` as long as this lasts."""
+    members = tree(root.pid)
+    _each(members, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        _each(members, signal.SIGCONT)
+
+
+def _each(processes: list[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)

@@ -1,0 +1,1 @@
+"""The commands: options, help texts, console output and exit status."""

@@ -1,0 +1,105 @@
+"""``python -m experiments compare`` and ``dashboard``: looking at what was recorded."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from data.addresses import local_path
+from data.command_line import plain_errors
+from data.own_folders import temporary_folder
+from experiments.store_address import usual_uri
+
+if TYPE_CHECKING:
+    from experiments.tracking.dashboard import Dashboard
+
+
+def compare(
+    experiment: Annotated[
+        list[str] | None, typer.Option(help="Name of an experiment; repeat it for several.")
+    ] = None,
+    run: Annotated[
+        list[str] | None,
+        typer.Option(help="Id of a run, or of a comparison with all its runs; repeatable."),
+    ] = None,
+    tracking_uri: Annotated[
+        list[str] | None,
+        typer.Option(help="MLflow database or server; repeat it for records of other machines."),
+    ] = None,
+    baseline: Annotated[
+        str, typer.Option(help="Backend that the others are set against.")
+    ] = "keras_local",
+    output: Annotated[
+        Path, typer.Option(help="Folder for report.html, pictures, table.md, table.tex, runs.csv.")
+    ] = Path("comparison"),
+) -> None:
+    """Compare recorded runs: a table here, a report and files for a paper in a folder.
+
+    Without --experiment and --run, the newest comparison is taken.
+    """
+    with plain_errors(), temporary_folder("compare") as folder:
+        output = local_path(output)
+        from data.activity import Activity
+        from experiments import comparison
+        from experiments.cli.console import plain_console
+        from experiments.comparison import tables
+        from experiments.folders import writable_folder
+        from experiments.tracking.abandoned import tidy
+
+        output = writable_folder("--output", output)
+        uris = tracking_uri or [usual_uri()]
+        for uri in uris:
+            for sentence in tidy(uri):
+                typer.echo(f"note: {sentence}", err=True)
+        console = plain_console(sys.stdout)
+        with Activity(console) as activity:
+            activity.begin("reading the records")
+            found = comparison.find_runs(uris, folder, experiment or (), run or ())
+            findings = comparison.compare(found, baseline)
+        console.print(tables.terminal(findings))
+        for text in [*findings.sentences, *findings.notes]:
+            console.print(f"- {text}", soft_wrap=True)
+        for one in findings.excluded:
+            left_out = f"{one.run.label}, seed {one.run.record.seed}: {one.reason}"
+            console.print(f"- left out: {left_out}", soft_wrap=True)
+        with Activity(console) as activity:
+            activity.begin("drawing the report")
+            path = comparison.write_report(findings, output)
+        console.print(f"report: {path}", soft_wrap=True)
+
+
+def dashboard(
+    tracking_uri: Annotated[str | None, typer.Option(help="MLflow database.")] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on loopback.")] = 5000,
+) -> None:
+    """Start MLflow's user interface on loopback and print where it is; Ctrl-C ends it."""
+    from data.activity import Activity
+    from experiments.cli.console import plain_console
+    from experiments.tracking.dashboard import Dashboard
+
+    console = plain_console(sys.stdout)
+    with (
+        plain_errors(),
+        temporary_folder("dashboard") as folder,
+        Activity(console) as activity,
+    ):
+        uri = tracking_uri or usual_uri()
+        made = Dashboard(uri, port, folder)
+        console.print(f"starting MLflow's user interface for {uri}", soft_wrap=True)
+        activity.begin("starting MLflow")
+        with made as board:
+            pages = board.pages()
+            activity.end()
+            for name, address in pages.items():
+                typer.echo(f"{name}: {address}")
+            typer.echo("Ctrl-C ends it.")
+            _wait(board)
+
+
+def _wait(board: "Dashboard") -> None:
+    """Return when the server ends, or at Ctrl-C."""
+    try:
+        board.wait()
+    except KeyboardInterrupt:
+        typer.echo("")

@@ -1,0 +1,340 @@
+"""What a person sees of an experiment in a terminal."""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import IO, Any, cast
+
+from rich.console import Console as RichConsole
+from rich.text import Text
+
+from data.activity import SILENCE, Activity, duration
+from data.config import Unit
+from data.drawing import font_note
+from data.names import visible
+from data.prepared import PreparedData
+from data.schema import SPLITS
+from experiments.cli.pace import Pace, about
+from experiments.cli.result_table import result_table
+from experiments.cli.steady_output import SteadyOutput
+from experiments.config import Experiment, RunPlan
+from experiments.narrow_table import WIDTH
+from experiments.observer import Observer
+from experiments.records import FINISHED, RunRecord
+from experiments.scoring.caveats import few_examples, unreliable_interval
+from experiments.store_address import DEFAULT_URI, is_server
+from experiments.units import counted, names_of_units, plural
+
+_PHASES = {
+    "load": "opening the data",
+    "spark_start": "starting Spark and importing the framework",
+    "fit": "training",
+}
+
+
+def plain_console(file: IO[str]) -> RichConsole:
+    """Return a console that prints texts as they are: names may hold what rich takes for markup."""
+    return _PlainConsole(file=file, highlight=False, markup=False, emoji=False)
+
+
+class _PlainConsole(RichConsole):
+    def on_broken_pipe(self) -> None:
+        """Go on without a reader: files are still to be written."""
+        self.quiet = True
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, self.file.fileno())
+        os.close(devnull)
+
+
+class Console(Observer):
+    """Prints steps, the work under way, and a table at the end.
+
+    Parameters
+    ----------
+    quiet_stdout
+        Whether all of it goes to stderr.
+    plans_runs
+        Whether the experiment's backends and seeds are what is run; a search has its own plan.
+    silence
+        Seconds without a line after which output that is no terminal gets one.
+    """
+
+    def __init__(
+        self, *, quiet_stdout: bool = False, plans_runs: bool = True, silence: float = SILENCE
+    ) -> None:
+        output = SteadyOutput(sys.stderr if quiet_stdout else sys.stdout)
+        self._out = plain_console(cast(IO[str], output))
+        self._pace = Pace()
+        self._activity = Activity(self._out, silence=silence, outlook=self._outlook)
+        self._plans_runs = plans_runs
+        self._experiment: Experiment | None = None
+        self._images = 0
+        self._several = False
+        #: Runs in all, where there are several, and those that have begun or are kept.
+        self._total, self._begun = 0, 0
+        self._began: float | None = None
+        self._is_study = False
+        self._synthetic = False
+        self._unit: Unit = "patient"
+        self._test_groups: int | None = None
+        self._noted: set[str] = set()
+        #: Notes on the data, which every run of an experiment repeats.
+        self._of_data: set[str] = set()
+
+    def study_starts(self, runs: Sequence[tuple[str, int | None]]) -> None:
+        """Count all of the study's runs."""
+        self._is_study, self._total, self._begun = True, len(runs), 0
+        self._pace.expect(runs)
+
+    def experiment_starts(self, experiment: Experiment, notes: list[str]) -> None:
+        """Say what will be done."""
+        self._experiment, self._several = experiment, False
+        if not self._is_study:
+            self._total = self._begun = 0
+        runs = ", ".join(experiment.backends)
+        if self._plans_runs:
+            count = len(experiment.backends) * len(experiment.seeds)
+            runs = f"{_count(count, 'run')} ({runs})"
+        self._say(
+            (experiment.name, "bold"),
+            f": {experiment.model.name}, "
+            f"{_count(experiment.epochs, 'epoch')}, global batch {experiment.batch_size}, "
+            f"{_count(experiment.workers, 'worker')}, {runs}",
+        )
+        for note in notes:
+            self._say(f"note: {note}")
+        self._activity.begin("preparing the data")
+
+    def data_read(self, lines: Sequence[str]) -> None:
+        """Say what the source was taken to be, and what was decided from it."""
+        for line in lines:
+            self._say(line)
+
+    def data_progress(self, done: int, total: int) -> None:
+        """Move the bar of the ingest."""
+        self._activity.progress(done, total, f"{done:,} of {total:,} images")
+
+    def data_ready(self, prepared: PreparedData) -> None:
+        """Say what there is to learn from, and how much of it there will be."""
+        summary = prepared.summary
+        self._synthetic, self._unit = summary.synthetic, summary.unit
+        height, width, channels = prepared.image_shape
+        content = f"{height} x {width} x {channels}"
+        if prepared.dtype == "float32":
+            content = f"features of length {channels}"
+        self._say(
+            f"data: {self._parts(prepared)}; {content}; "
+            f"classes {', '.join(map(visible, prepared.class_names))}",
+            *(("; ", ("SYNTHETIC", "bold"), " cells, not patients") if summary.synthetic else ()),
+        )
+        if summary.left_out:
+            self._say(f"{summary.left_out}: {prepared.uri}/rejects.parquet")
+        unwritten = font_note(prepared.class_names)
+        few = self._few_examples(prepared) if self._plans_runs else []
+        for note in (*summary.notes, *([unwritten] if unwritten else []), *few):
+            self._say(f"note: {note}")
+        if self._plans_runs and self._experiment:
+            self._say(plan_line(self._experiment, prepared.rows("train")))
+        self._activity.begin("opening the record")
+
+    def comparison_starts(self, plans: Sequence[RunPlan], kept: Sequence[RunRecord]) -> None:
+        """Say in which order, and what is there already."""
+        self._several = True
+        if not self._is_study:
+            self._total = len(plans)
+            self._pace.expect([(plan.backend, None) for plan in plans])
+        self._begun += len(kept)
+        for record in kept:
+            self._pace.drop(record.backend)
+        names = [f"{plan.backend} {plan.seed}" for plan in plans]
+        self._say(f"order drawn from the seeds: {', '.join(names)}")
+        if kept:
+            self._say(f"kept from before: {_count(len(kept), 'finished run')}")
+
+    def comparison_ends(self, records: Sequence[RunRecord]) -> None:
+        """Show the table."""
+        self._activity.end()
+        self._show(list(records))
+        if self._experiment:
+            uri = self._experiment.tracking_uri
+            store = "" if uri == DEFAULT_URI else f" --tracking-uri {uri}"
+            self._say(f"report: uv run python -m experiments compare{store}")
+
+    def warm_up_starts(self, backend: str, number: int, total: int) -> None:
+        """Say which backend is started, and what for."""
+        if number == 1:
+            self._say("warming up: every backend starts once, which is not counted")
+        self._say(f"warming up: {backend} ({number} of {total})")
+        self._pace.warms_up(backend)
+        self._activity.begin("starting Spark and importing the framework", f"warming up {backend}")
+
+    def run_starts(self, backend: str, seed: int, synchronisation: str, images: int) -> None:
+        """Name the run, which of how many it is, and how long the others have taken."""
+        described = synchronisation.removeprefix("none: ")
+        self._images = images
+        self._begun += 1
+        self._pace.begins(backend, images)
+        if self._total > 1:
+            self._say(
+                f"run {self._begun} of {self._total}: ",
+                (backend, "bold"),
+                f", seed {seed}{self._so_far()}",
+            )
+            self._say(f"  {described}")
+        else:
+            self._say((backend, "bold"), f", seed {seed}: {described}")
+        self._activity.begin("starting", backend)
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Show phases, batches and epochs."""
+        epochs = self._experiment.epochs if self._experiment else 0
+        if event["event"] == "phase":
+            name = event["name"]
+            predicting = f"predicting the test {plural(self._unit)}"
+            self._activity.update(predicting if name == "predict" else _PHASES.get(name, name))
+            if name == "fit":
+                self._pace.trains()
+        elif event["event"] == "batch":
+            share = min(event["images"], self._images) / max(1, self._images)
+            done = event["number"] - 1 + share
+            self._activity.update("training", f"epoch {event['number']}/{epochs}")
+            self._activity.progress(done, epochs, f"loss {event['loss']:.4f}")
+            self._pace.epoch(done, epochs)
+        elif event["event"] == "epoch":
+            rate = event["images"] / event["seconds"] if event["seconds"] else 0.0
+            texts = [
+                f"{label} {event[key]:.4f}"
+                for key, label in (("loss", "loss"), ("validation_loss", "validation"))
+                if event[key] is not None
+            ]
+            text = ", ".join([*texts, f"{rate:,.0f} images/s"])
+            self._say(f"  epoch {event['number']}/{epochs}: {text}")
+            self._pace.epoch(event["number"], epochs, event["seconds"] or 0.0)
+            self._activity.update("training", f"epoch {min(event['number'] + 1, epochs)}/{epochs}")
+            self._activity.progress(event["number"], epochs, text)
+
+    def waits(self, what: str) -> None:
+        """Show what is done beside training."""
+        self._activity.update(what)
+        self._activity.progress(0, 0, "")
+
+    def record_waits(self, text: str) -> None:
+        """Say that the record's server is away."""
+        self._say(f"note: {text}")
+
+    def note(self, text: str) -> None:
+        """Show a note of the record at once."""
+        self._noted.add(text)
+        self._say(f"  note: {text}")
+
+    def ends(self) -> None:
+        """Give the terminal back as it was."""
+        self._activity.end()
+
+    def run_ends(self, record: RunRecord) -> None:
+        """Say how it ended; show the table after the last run."""
+        if record.refused:
+            self._begun += 1
+            self._pace.refused(record.backend)
+        else:
+            self._pace.ends(record.metrics, finished=record.status == FINISHED)
+        if record.status != FINISHED:
+            style = "yellow" if record.refused else "red"
+            self._say((f"{record.backend}: {record.status}", style), f": {record.reason}")
+        for note in record.notes:
+            if note not in self._noted | self._of_data:
+                self._say(f"  note: {note}")
+        self._noted.clear()
+        if self._several:
+            self._activity.begin("preparing the next run")
+        else:
+            self._activity.end()
+            self._show([record])
+
+    def _say(self, *parts: str | tuple[str, str]) -> None:
+        """Print parts as a line that a terminal wraps, so that paths can be copied from it."""
+        self._out.print(Text.assemble(*parts), soft_wrap=True)
+        self._activity.printed()
+
+    def _parts(self, prepared: PreparedData) -> str:
+        """Return the images of each part of the split, with their patients or lesions."""
+        if self._unit == "image":
+            parts = [f"{prepared.rows(split):,} {split}" for split in SPLITS]
+            index = prepared.index("test").select(["image_id", "patient_id", "group"])
+            self._test_groups = names_of_units(index.to_pandas(), self._unit).nunique()
+            return f"{', '.join(parts)} images"
+        parts = []
+        for split in SPLITS:
+            groups = len(set(prepared.index(split).column("patient_id").to_pylist()))
+            parts.append(f"{prepared.rows(split):,} {split} ({counted(groups, self._unit)})")
+            if split == "test":
+                self._test_groups = groups
+        return ", ".join(parts)
+
+    def _few_examples(self, prepared: PreparedData) -> list[str]:
+        """Return what is known of the test set before any run; each run has it in its record."""
+        index = prepared.index("test").select(["image_id", "patient_id", "group", "label"])
+        frame = index.to_pandas()
+        units = names_of_units(frame, self._unit).to_numpy()
+        found = few_examples(frame["label"].to_numpy(), units, prepared.class_names, self._unit)
+        new = [note for note in found if note not in self._of_data]
+        # A line below the table says the same as the second one.
+        self._of_data = {*found, *unreliable_interval(self._test_groups or 0, self._unit)}
+        return new
+
+    def _show(self, records: list[RunRecord]) -> None:
+        headline = self._experiment.headline if self._experiment else "f1"
+        table = result_table(
+            records,
+            synthetic=self._synthetic,
+            headline=headline,
+            unit=self._unit,
+            groups=self._test_groups,
+            width=max(WIDTH, self._out.width),
+        )
+        self._out.print(table)
+        if self._experiment:
+            self._say(how_to_open(self._experiment.tracking_uri))
+
+    def _so_far(self) -> str:
+        """Return how long earlier runs have taken and what remains, from the second run on."""
+        now = time.monotonic()
+        if self._began is None:
+            self._began = now
+            return ""
+        words = [f"{duration(now - self._began)} elapsed", about(self._pace.remaining())]
+        return f"; {', '.join(filter(None, words))}"
+
+    def _outlook(self) -> str:
+        """Return what remains, of this run alone where no more is known."""
+        if words := about(self._pace.remaining()):
+            return words
+        words = about(self._pace.of_this_run())
+        return f"{words} of this run" if words and self._total > 1 else words
+
+
+def plan_line(experiment: Experiment, images: int) -> str:
+    """Return the runs that an experiment makes: backends, seeds, epochs, training images."""
+    backends, seeds = len(experiment.backends), len(experiment.seeds)
+    epochs = f"{_count(experiment.epochs, 'epoch')} of {images:,} training images"
+    if backends * seeds == 1:
+        return f"plan: 1 run, {epochs}"
+    return (
+        f"plan: {_count(backends, 'backend')} x {_count(seeds, 'seed')} = {backends * seeds} runs, "
+        f"each {epochs}"
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def how_to_open(tracking_uri: str) -> str:
+    """Return the line that tells where the record can be looked at."""
+    if is_server(tracking_uri):
+        return f"record: {tracking_uri}"
+    return (
+        f"record: uv run mlflow ui --backend-store-uri {tracking_uri}\n"
+        "        then open http://127.0.0.1:5000"
+    )

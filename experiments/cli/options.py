@@ -1,0 +1,80 @@
+"""Options and help that the commands around experiments share."""
+
+import tomllib
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from data.command_line import HELP_NAMES
+from data.project import ROOT
+
+#: Name of the project, as in ``pyproject.toml``.
+_PROJECT = "sparkdl-bench"
+
+
+def application(help_text: str) -> typer.Typer:
+    """Return a typer application with the settings that all of the project's have."""
+    return typer.Typer(
+        help=help_text,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": [*HELP_NAMES]},
+    )
+
+
+class Naming:
+    """Name of the record of an experiment, and positive class of its scores."""
+
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name",
+            help="Name of the experiment in MLflow; by default that of the folder or the file.",
+            metavar="NAME",
+        ),
+    ]
+    positive_class: Annotated[
+        str | None,
+        typer.Option(
+            "--positive-class",
+            help="Class that F1, sensitivity and ROC AUC are about.",
+            metavar="NAME",
+        ),
+    ]
+
+
+class RunCommand(TyperCommand):
+    """The command that runs an experiment: its help ends with what can be run."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, the backends and the experiments."""
+        super().format_help(ctx, formatter)
+        from backends.registry import BACKENDS
+        from experiments.loading import described
+
+        _write_list("Backends (--backend)", {n: e.summary for n, e in BACKENDS.items()})
+        _write_list("Experiments of the project (--experiment)", described())
+
+
+def show_version(wanted: bool) -> None:
+    """Write name and version of the project and end the command, where that is asked for."""
+    if not wanted:
+        return
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    typer.echo(f"{_PROJECT} {version}")
+    raise typer.Exit
+
+
+def _write_list(title: str, content: dict[str, str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    for name, text in content.items():
+        table.add_row(f"  {name}", text)
+    console = Console(markup=False, highlight=False)
+    console.print(f" {title}")
+    console.print(table)
+    console.print()

@@ -1,0 +1,1 @@
+"""Settings that follow a user's own images: name, image size, positive class."""

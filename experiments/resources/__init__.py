@@ -1,0 +1,1 @@
+"""Measurement of CPU time, memory, input and output, GPUs and energy of a run."""

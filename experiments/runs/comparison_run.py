@@ -1,0 +1,116 @@
+"""The MLflow run above the runs of one comparison, and what an interrupted one has left."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from data.prepared import PreparedData
+from experiments.tracking import provenance
+from experiments.config import Experiment, RunPlan
+from experiments.records import FINISHED, RunRecord
+from experiments.records import stored_record
+from experiments.tracking.recorder import PARENT, Recorder
+from experiments.units import UNIT_TAG
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+#: Tag that marks the run above, with what its comparison is about.
+KEY = "comparison.key"
+#: Parts of an experiment that do not decide what a run gives.
+_NOT_DECIDING = {
+    "seeds",
+    "backends",
+    "time_limit",
+    "tracking_uri",
+    "warm_up",
+    "description",
+    "price",
+    "energy",
+    "prepared",
+    "artifacts",
+}
+
+
+@dataclass(frozen=True)
+class ComparisonRun:
+    """The run above, open."""
+
+    recorder: Recorder
+    run_id: str
+    #: Of runs that need not be made again, by backend and seed.
+    finished: dict[tuple[str, int], RunRecord]
+    resumed: bool
+
+
+def plans_in_order(experiment: Experiment) -> list[RunPlan]:
+    """Return all runs: seed by seed, the backends of each in an order drawn from the seed.
+
+    A machine that slows down in the course of hours would otherwise favour the same backend with
+    every seed.
+    """
+    return [
+        RunPlan(experiment=experiment, backend=experiment.backends[place], seed=seed)
+        for seed in experiment.seeds
+        for place in np.random.default_rng(seed).permutation(len(experiment.backends))
+    ]
+
+
+def open_comparison(
+    recorder: Recorder, plans: Sequence[RunPlan], data: PreparedData, *, resume: bool
+) -> ComparisonRun:
+    """Open the run above ``plans``; with ``resume``, the newest one of the same comparison.
+
+    Runs that an end without warning has left open are closed as KILLED.
+    """
+    experiment = plans[0].experiment
+    key = comparison_key(experiment, data)
+    order = json.dumps([f"{plan.backend}-seed{plan.seed}" for plan in plans])
+    if resume and (found := recorder.runs({KEY: key})):
+        above = str(found[0].info.run_id)
+        recorder.reopen(above)
+        recorder.tag(above, {"comparison.order": order})
+        finished = _finished(recorder.runs({PARENT: above}), recorder.uri)
+        return ComparisonRun(recorder, above, finished, resumed=True)
+    tags = {
+        KEY: key,
+        "comparison.order": order,
+        "data.fingerprint": data.summary.fingerprint,
+        "split.checksum": data.summary.split_checksum,
+        UNIT_TAG: data.summary.unit,
+        "code.commit": provenance.code_commit(),
+    }
+    params = {
+        "backends": ", ".join(experiment.backends),
+        "seeds": ", ".join(map(str, experiment.seeds)),
+    }
+    above = recorder.open(f"comparison-{experiment.name}", params, tags)
+    return ComparisonRun(recorder, above, {}, resumed=False)
+
+
+def has_comparison(recorder: Recorder, experiment: Experiment, data: PreparedData) -> bool:
+    """Tell whether there is a comparison to go on with."""
+    return bool(recorder.runs({KEY: comparison_key(experiment, data)}))
+
+
+def comparison_key(experiment: Experiment, data: PreparedData) -> str:
+    """Return a digest of all that decides what the runs give, but for backend and seed."""
+    content = experiment.model_dump(mode="json", exclude=_NOT_DECIDING)
+    # The same images prepared in another place are the same.
+    del content["data"]["source"]
+    content["fingerprint"] = data.summary.fingerprint
+    content["split"] = data.summary.split_checksum
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _finished(children: "Sequence[Run]", uri: str) -> dict[tuple[str, int], RunRecord]:
+    records = [stored_record(child, uri) for child in children]
+    return {
+        (record.backend, record.seed): record
+        for record in records
+        if record.status == FINISHED or record.refused
+    }

@@ -1,0 +1,216 @@
+"""The processes of one run: cluster, Spark driver, and who measures them."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from backends import Backend
+from data.prepared import PreparedData
+from data.process_environment import for_spark
+from experiments.spark.addresses import driver_address
+from experiments.spark.cluster import Cluster, embedded_cluster
+from experiments.config import EMBEDDED, RunPlan
+from experiments.resources.energy import EnergyMeter
+from experiments.resources.gpu import gpu_sampler
+from experiments.runs.isolation import exposure, needs_network
+from experiments.own_data.machine_size import check_memory, megabytes
+from experiments.processes.private_network import (
+    NoPrivateNetworkError,
+    PrivateNetwork,
+    private_network,
+)
+from experiments.resources.monitor import ResourceMonitor
+from experiments.spark.secret import authentication, write_settings
+from experiments.processes.supervision import supervise
+from experiments.runs.worker import Job, task_of
+
+#: Phases of the worker process that begin when the driver has its executors.
+_AFTER_START = ("fit", "predict")
+#: MiB of a Worker daemon beyond the executor's heap: Spark adds a tenth, at least 384.
+_EXECUTOR_OVERHEAD_MB = 512
+
+
+@dataclass
+class Launch:
+    """Starts a run's processes, watches them and takes them down."""
+
+    plan: RunPlan
+    backend: Backend
+    data: PreparedData
+    folder: Path
+    #: For what is kept of each epoch; None keeps nothing.
+    checkpoints: Path | None = None
+    #: Called with each of :attr:`notes` before anything starts.
+    on_note: Callable[[str], None] = lambda _: None
+    monitor: ResourceMonitor = field(default_factory=lambda: ResourceMonitor(gpu=gpu_sampler()))
+    #: Of energy, where the plan asks for it.
+    meter: EnergyMeter | None = None
+    #: From the start of the cluster to its end; what measures is started before.
+    seconds: float = 0.0
+    #: Process ids of the driver.
+    drivers: list[int] = field(default_factory=list)
+    #: ``private`` or ``host``: what the run's processes could reach, and be reached from.
+    network: str = "host"
+    #: Notes for the user on how the run was made, one sentence each.
+    notes: list[str] = field(default_factory=list)
+    #: The run's own cluster, when it has started.
+    cluster: Cluster | None = None
+    #: True when the driver has its executors, False while it waits for them.
+    executors_are_up: bool = False
+    #: Exit status of the driver; below zero the signal that ended it, None while it is not known.
+    status: int | None = None
+
+    def run(
+        self,
+        on_event: Callable[[dict[str, Any]], None] = lambda _: None,
+        *,
+        on_look: Callable[[], None] = lambda: None,
+        rehearsal: bool = False,
+    ) -> None:
+        """Return when all processes have ended.
+
+        Parameters
+        ----------
+        on_event
+            Called with what the worker process tells.
+        on_look
+            Called ten times a second. What this or ``on_event`` raises ends the processes.
+        rehearsal
+            Start Spark and import the framework, and train nothing.
+
+        Raises
+        ------
+        TimeLimitError
+            When they did not end in time, after they were ended.
+        """
+        workers = self.plan.experiment.workers
+        threads = "1" if self.backend.needs_spark else str(workers)
+        spark = self.plan.experiment.spark
+        # Frameworks' servers on the driver take their address from it, as Spark's own do.
+        address = spark.conf.get("spark.driver.host") or driver_address(spark.master)
+        environment = {
+            **for_spark(address, here=not spark.has_own_executors),
+            "TF_NUM_INTRAOP_THREADS": threads,
+            "OMP_NUM_THREADS": threads,
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+        }
+        with ExitStack() as stack:
+            country = self.plan.experiment.energy.country
+            if country and not rehearsal:
+                self.meter = stack.enter_context(EnergyMeter(country))
+            stack.enter_context(self.monitor)
+            # Last, so that it ends the time after the cluster's end and before the meter's.
+            stack.callback(self._stop_clock, perf_counter())
+            network = self._network(stack)
+            master = self._cluster(stack, network, environment)
+            job = Job(
+                plan=self.plan,
+                data=self.data.uri,
+                master=master,
+                rehearsal=rehearsal,
+                checkpoints=self.checkpoints and self.checkpoints.absolute(),
+            )
+            (self.folder / "job.json").write_text(job.model_dump_json())
+            self.status = supervise(
+                "experiments.runs.worker",
+                self.folder,
+                environment=environment,
+                time_limit=self.plan.experiment.time_limit,
+                on_start=self._watch_driver,
+                on_event=lambda event: self._hear(event, on_event),
+                on_look=lambda: self._look(on_look),
+                before_end=self.monitor.sample,
+                network=network,
+            )
+
+    def _look(self, on_look: Callable[[], None]) -> None:
+        # Later, losing a worker is for Spark to deal with.
+        if self.cluster is not None and not self.executors_are_up:
+            self.cluster.check()
+        on_look()
+
+    def _hear(self, event: dict[str, Any], on_event: Callable[[dict[str, Any]], None]) -> None:
+        started = event["event"] == "phase" and event["name"] in _AFTER_START
+        if started or event["event"] == "end":
+            self.executors_are_up = True
+        on_event(event)
+
+    def _stop_clock(self, began: float) -> None:
+        self.seconds = perf_counter() - began
+
+    def resources(self) -> dict[str, float]:
+        """Return what the processes have used, under the names of the record."""
+        driver = sum(self.monitor.peak_memory_of(pid) for pid in self.drivers)
+        return {
+            **self.monitor.metrics(),
+            "resources.driver_peak_memory_bytes": float(driver),
+            **(self.meter.metrics() if self.meter else {}),
+        }
+
+    @property
+    def method(self) -> str:
+        """How the figures of :meth:`resources` were taken."""
+        return self.monitor.method + (self.meter.method if self.meter else "")
+
+    def _network(self, stack: ExitStack) -> PrivateNetwork | None:
+        """Return a network of the run's own that ends with ``stack``, where it can have one."""
+        spark = self.plan.experiment.spark
+        if not self.backend.needs_spark:
+            return None
+        reason = "it trains on a cluster that was there before"
+        if not spark.has_own_executors:
+            reason = "spark.network is 'host'"
+            if spark.network == "auto":
+                reason = needs_network(self.plan, task_of(self.plan, self.data, self.backend))
+        if spark.network == "private" or not reason:
+            try:
+                network = stack.enter_context(private_network())
+            except NoPrivateNetworkError as error:
+                if spark.network == "private":
+                    raise
+                reason = f"this machine gives none ({error})"
+            else:
+                self.network = "private"
+                return network
+        if note := exposure(self.backend, spark.master, reason):
+            self.notes.append(note)
+            self.on_note(note)
+        return None
+
+    def _cluster(
+        self, stack: ExitStack, network: PrivateNetwork | None, environment: dict[str, str]
+    ) -> str | None:
+        """Return the Spark URL, of a cluster that ends with ``stack`` if none is given.
+
+        Adds to ``environment`` what a driver needs beside it.
+        """
+        spark = self.plan.experiment.spark
+        if not self.backend.needs_spark:
+            return None
+        if spark.master != EMBEDDED:
+            if not spark.has_own_executors:
+                write_settings(self.folder / "conf", authentication())
+                environment["SPARK_CONF_DIR"] = str(self.folder / "conf")
+            return spark.master
+        conf = self.backend.spark_conf(task_of(self.plan, self.data, self.backend)) | spark.conf
+        memory = megabytes(conf.get("spark.executor.memory", spark.executor_memory))
+        check_memory(self.plan.experiment.workers, memory)
+        self.cluster = cluster = stack.enter_context(
+            embedded_cluster(
+                self.plan.experiment.workers,
+                memory + _EXECUTOR_OVERHEAD_MB,
+                self.folder / "cluster",
+                network,
+            )
+        )
+        for process in cluster.processes:
+            self.monitor.watch(process.pid)
+        environment |= cluster.environment
+        return cluster.master
+
+    def _watch_driver(self, pid: int) -> None:
+        self.drivers.append(pid)
+        self.monitor.watch(pid)

@@ -1,0 +1,233 @@
+"""From a validated experiment to open data and an open record."""
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backends import Backend, create
+from data import limits, process_environment
+from data.entry import SHARE, is_private
+from data.errors import DataError, SparkStartError
+from data.object_store import is_object
+from data.own_folders import temporary_folder
+from data.prepared import PreparedData, open_prepared
+from data.working_folder import mark_within
+from experiments.resources import energy
+from experiments.tracking.abandoned import tidy
+from experiments.config import Experiment
+from experiments.errors import ExperimentError
+from experiments.runs.isolation import check_private
+from experiments.own_data.machine_size import check_machine
+from experiments.observer import Observer
+from experiments.tracking.outage import first_line
+from experiments.tracking.outbox import OUTBOX, send_waiting
+from experiments.own_data.settings import check_positive_class, read_data
+from experiments.runs.preparation import PreparationJob, prepared_folder
+from experiments.spark.shipping import check_archive
+from experiments.store_address import DEFAULT_URI, VARIABLE, is_from_variable
+from experiments.processes.supervision import TimeLimitError, supervise
+from experiments.tracking.recorder import Recorder, check_reachable
+
+#: MLflow's variable for where networks are registered.
+_REGISTRY = "MLFLOW_REGISTRY_URI"
+
+_NONE_BEGUN = "no run had begun and none is recorded"
+
+#: Letters of a log's end that are shown with an error.
+_LONGEST_LOG = 3000
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What every run of an experiment needs."""
+
+    #: With the settings that its data have decided.
+    experiment: Experiment
+    backends: dict[str, Backend]
+    data: PreparedData
+    recorder: Recorder
+    #: Where records wait whose server is away.
+    outbox: Path
+
+
+def opened(experiment: Experiment, work: Path, observer: Observer, records: str) -> Opened:
+    """Prepare the data and open the record, at the same time.
+
+    Parameters
+    ----------
+    work
+        Folder for prepared data; it is reused between calls.
+    records
+        MLflow's experiment.
+
+    Raises
+    ------
+    ExperimentError, DataError, BackendError
+        When the request is wrong, before any training.
+    """
+    limits.check()
+    backends = {name: create(name) for name in experiment.backends}
+    check_options(experiment, backends)
+    backbone = experiment.model.backbone
+    if backbone is not None and backbone.is_file and not backbone.path.is_file():
+        raise ExperimentError(f"there is no backbone file {backbone.name}")
+    if experiment.energy.country:
+        energy.check_installed()
+    check_archive(experiment.spark)
+    check_machine(experiment, [backend.needs_spark for backend in backends.values()])
+    check_private(experiment, experiment.prepared or str(work))
+    check_reachable(experiment.tracking_uri)
+    observer.experiment_starts(experiment, _notes(experiment))
+    try:
+        experiment, lines = read_data(experiment)
+    except (KeyboardInterrupt, SystemExit) as ended:
+        ended.add_note(_NONE_BEGUN)
+        raise
+    observer.data_read(lines)
+    recording = _Recording(lambda: Recorder(experiment.tracking_uri, records, experiment.artifacts))
+    try:
+        data = _prepare(experiment, work, observer, recording.check)
+    except (KeyboardInterrupt, SystemExit) as ended:
+        ended.add_note(_NONE_BEGUN)
+        raise
+    check_positive_class(experiment, data.class_names)
+    observer.data_ready(data)
+    recorder = recording.result()
+    outbox = work / OUTBOX
+    if sent := send_waiting(outbox):
+        observer.record_waits(f"sent {len(sent)} earlier records that waited for their server")
+    for sentence in tidy(experiment.tracking_uri, work, work / "data", outbox):
+        observer.record_waits(sentence)
+    return Opened(experiment, backends, data, recorder, outbox)
+
+
+class _Recording:
+    """Opens the record in a thread: importing MLflow takes seconds that data can use."""
+
+    def __init__(self, make: Callable[[], Recorder]) -> None:
+        self._made: list[Recorder] = []
+        self._failure: list[Exception] = []
+        self._make = make
+        self._thread = threading.Thread(target=self._run, name="tracking", daemon=True)
+        self._thread.start()
+
+    def result(self) -> Recorder:
+        """Return the recorder when it is there."""
+        self._thread.join()
+        self.check()
+        return self._made[0]
+
+    def check(self) -> None:
+        """Raise what has gone wrong until now."""
+        if not self._failure:
+            return
+        (error,) = self._failure
+        if isinstance(error, ExperimentError):
+            raise error
+        raise ExperimentError(f"the record cannot be opened: {first_line(error)}") from error
+
+    def _run(self) -> None:
+        try:
+            self._made.append(self._make())
+        except Exception as error:  # raised again in the thread that asks
+            self._failure.append(error)
+
+
+def check_options(experiment: Experiment, backends: dict[str, Backend]) -> None:
+    """Refuse options that a backend does not have, or values that they cannot have.
+
+    Raises
+    ------
+    ExperimentError
+        With the options that there are.
+    """
+    from pydantic import ValidationError
+
+    for name, backend in backends.items():
+        try:
+            backend.options(**experiment.backend_options.get(name, {}))
+        except ValidationError as error:
+            problem = error.errors()[0]
+            fields = ", ".join(backend.options.model_fields) or "none"
+            raise ExperimentError(
+                f"backend_options.{name}.{'.'.join(map(str, problem['loc']))}: {problem['msg']} "
+                f"(options of {name}: {fields})"
+            ) from error
+
+
+def _notes(experiment: Experiment) -> list[str]:
+    """Return what a user should know of the run and its record before anything starts."""
+    set_aside = process_environment.note(here=not experiment.spark.has_own_executors)
+    notes = [set_aside] if set_aside else []
+    if experiment.tracking_uri != DEFAULT_URI:
+        source = f" ({VARIABLE})" if is_from_variable(experiment.tracking_uri) else ""
+        notes.append(f"recorded in {experiment.tracking_uri}{source}")
+    shared = experiment.prepared if experiment.spark.has_own_executors else None
+    if shared and not is_object(shared) and is_private():
+        notes.append(
+            f"prepared images can be read by executors of this user alone: for others, set "
+            f"{SHARE}=group or {SHARE}=all"
+        )
+    if os.environ.get(_REGISTRY):
+        notes.append(f"{_REGISTRY} is not used: networks are registered where runs are recorded")
+    return notes
+
+
+def _prepare(
+    experiment: Experiment, work: Path, observer: Observer, on_look: Callable[[], None]
+) -> PreparedData:
+    """Prepare the data in a process of its own and open it."""
+    output = prepared_folder(experiment.data, experiment.prepared or str(work / "data"))
+    work.mkdir(parents=True, exist_ok=True)
+    mark_within(work, experiment.data.source)
+    job = PreparationJob(
+        config=experiment.data,
+        output=output,
+        workers=experiment.workers,
+        backbone=experiment.model.backbone if experiment.model.on_features else None,
+        seed=experiment.seeds[0],
+        drawings=str((work / "data").absolute()),
+    )
+    with temporary_folder("prepare") as folder:
+        (folder / "job.json").write_text(job.model_dump_json())
+
+        def tell(event: dict[str, Any]) -> None:
+            observer.data_progress(event["done"], event["total"])
+
+        try:
+            status = supervise(
+                "experiments.runs.preparation",
+                folder,
+                environment=process_environment.for_spark(),
+                time_limit=experiment.time_limit,
+                on_event=tell,
+                on_look=on_look,
+            )
+        except TimeLimitError as error:
+            raise ExperimentError(
+                f"preparing the data {error}: allow more with --time-limit, or repeat the command, "
+                "which goes on where this one was"
+            ) from error
+        if status:
+            raise _preparation_error(folder)
+        return open_prepared(json.loads((folder / "result.json").read_text())["uri"])
+
+
+def _preparation_error(folder: Path) -> Exception:
+    """Return the error of the process in ``folder``, in one line; its log is for --debug."""
+    kinds = {kind.__name__: kind for kind in (DataError, SparkStartError)}
+    failure, log = folder / "failure.json", (folder / "worker.log").read_text(errors="replace")
+    if failure.exists():
+        content = json.loads(failure.read_text())
+        if content["kind"]:
+            return kinds.get(content["kind"], ExperimentError)(content["message"])
+        reason = content["message"]
+    else:
+        reason = (log.strip().splitlines() or ["its process ended and wrote nothing"])[-1]
+    error = ExperimentError(f"preparing the data failed: {reason}")
+    error.add_note(log[-_LONGEST_LOG:])
+    return error

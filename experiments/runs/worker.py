@@ -1,0 +1,278 @@
+"""The process that trains: one run, one Spark driver, one result folder.
+
+Called as ``python -m experiments.runs.worker <folder>``. Reads ``job.json``, tells what it does in
+``events.jsonl`` and leaves ``result.json``, ``predictions.parquet`` and ``model.keras``. Whatever
+a framework does to this process, the parent has the files.
+"""
+
+import json
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from backends import Backend, Epoch, FitResult, RunContext, TrainingTask, create
+from backends.checkpoints import CheckpointFolder
+from data.config import DataConfig
+from data.prepared import PreparedData, open_prepared
+from experiments.config import RunPlan
+from experiments.processes.events import EventWriter
+from experiments.resources.executors import ExecutorUse, executor_use
+from experiments.runs.failures import plain_reason
+from models import checksum
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+#: Seconds between two progress events within an epoch.
+_PROGRESS_INTERVAL = 0.25
+
+
+class Job(BaseModel):
+    """What the parent asks for."""
+
+    plan: RunPlan
+    #: Prepared data set.
+    data: str
+    #: Spark URL, or None for a backend without Spark.
+    master: str | None
+    #: Start Spark, import the framework, train nothing.
+    rehearsal: bool = False
+    #: Folder for what is kept of each epoch; None keeps nothing.
+    checkpoints: Path | None = None
+
+
+class Result(BaseModel):
+    """What the parent gets."""
+
+    status: str
+    reason: str = ""
+    traceback: str = ""
+    #: Seconds by phase.
+    times: dict[str, float] = {}
+    epochs: list[dict[str, Any]] = []
+    samples_seen: int = 0
+    steps: int = 0
+    #: The epoch of another process after which training went on; 0 for a run from the start.
+    resumed_after: int = 0
+    notes: list[str] = []
+    initial_weights_checksum: str | None = None
+    #: What executors have used that are not below the harness's own processes.
+    executors: ExecutorUse | None = None
+
+
+def task_of(plan: RunPlan, data: PreparedData, backend: Backend) -> TrainingTask:
+    """Return what ``backend`` is asked to train under ``plan``."""
+    experiment = plan.experiment
+    weights = None if experiment.imbalance == "none" else data.class_weights()
+    return TrainingTask(
+        data=data.with_sampling() if experiment.imbalance == "sampling" else data,
+        imbalance=experiment.imbalance,
+        class_weights=weights,
+        model=experiment.model,
+        optimizer=experiment.optimizer,
+        epochs=experiment.epochs,
+        global_batch_size=experiment.batch_size,
+        workers=experiment.workers,
+        seed=plan.seed,
+        options=backend.options(**experiment.backend_options.get(plan.backend, {})),
+    )
+
+
+class Worker:
+    """One run from start to end; the phases are timed apart."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.job = Job.model_validate_json((folder / "job.json").read_text())
+        self.events = EventWriter(folder / "events.jsonl")
+        self.times: dict[str, float] = {}
+        self.session: SparkSession | None = None
+        #: On the executors, for the record.
+        self.notes: list[str] = []
+        self._last_progress = 0.0
+
+    def run(self) -> Result:
+        """Train, predict, and write what came out."""
+        plan = self.job.plan
+        backend = create(plan.backend)
+        with self.phase("load"):
+            data = open_prepared(self.job.data)
+            if plan.judged == "validation":
+                data = data.without_test()
+            task = task_of(plan, data, backend)
+        with self.phase("spark_start"):
+            self._start(backend, task)
+            task = self._packed(task)
+        if self.job.rehearsal:
+            return Result(status="finished", times=self.times)
+        context = RunContext(
+            spark=self.session,
+            folder=self.folder,
+            expected_checksum=lambda: checksum(task.build_model().get_weights()),
+            on_epoch=self._tell_epoch,
+            on_batch=self._tell_batch,
+            checkpoints=self._checkpoints(),
+        )
+        kept = context.checkpoint()
+        for epoch in kept.epochs if kept else ():
+            self._tell_epoch(epoch)
+        with self.phase("fit"):
+            fitted = backend.fit(task, context)
+        resumed_after = kept.epoch if kept else 0
+        self._split_fit_time(fitted, resumed_after)
+        with self.phase("predict"):
+            probabilities = backend.predict(task, fitted.weights, context)
+        self._write_predictions(data, probabilities)
+        executors = self._executor_use(task)
+        if context.initial_weights_checksum is not None:
+            self._save_model(task, fitted)
+        return Result(
+            status="finished",
+            times=self.times,
+            epochs=[vars(epoch) for epoch in fitted.epochs],
+            samples_seen=fitted.samples_seen,
+            steps=fitted.steps,
+            notes=[*self.notes, *fitted.notes, *filter(None, [context.checkpoint_failure])],
+            resumed_after=resumed_after,
+            initial_weights_checksum=context.initial_weights_checksum,
+            executors=executors,
+        )
+
+    def _checkpoints(self) -> CheckpointFolder | None:
+        folder = self.job.checkpoints
+        return CheckpointFolder(folder) if folder else None
+
+    def close(self) -> None:
+        """Stop Spark."""
+        if self.session is not None:
+            self.session.stop()
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time a phase and tell that it begins."""
+        self.events.send("phase", name=name)
+        started = time.perf_counter()
+        yield
+        self.times[name] = time.perf_counter() - started
+
+    def _start(self, backend: Backend, task: TrainingTask) -> None:
+        """Start Spark and import the framework at the same time: both take seconds of one core."""
+        if self.job.master is None:
+            backend.warm_up(task.seed)
+            return
+        failures: list[BaseException] = []
+
+        def connect() -> None:
+            try:
+                self._connect(backend, task)
+            except BaseException as error:  # handed to the main thread below
+                failures.append(error)
+
+        thread = threading.Thread(target=connect, name="spark-start")
+        thread.start()
+        backend.warm_up(task.seed)
+        thread.join()
+        if failures:
+            raise failures[0]
+
+    def _connect(self, backend: Backend, task: TrainingTask) -> None:
+        from experiments.spark import session
+
+        spark = self.job.plan.experiment.spark
+        self.session = session.start(
+            spark, str(self.job.master), backend, task, self.folder, self.notes.append
+        )
+
+    def _executor_use(self, task: TrainingTask) -> ExecutorUse | None:
+        """Ask a cluster's executors what they have used; a failure to tell fails no run."""
+        if self.session is None or not self.job.plan.experiment.spark.has_own_executors:
+            return None
+        try:
+            return executor_use(self.session, task.workers)
+        except Exception:  # the training is done and worth keeping
+            traceback.print_exc()
+            return None
+
+    def _packed(self, task: TrainingTask) -> TrainingTask:
+        """Return ``task`` with the network as a file, where executors could not build it."""
+        if not task.model.trainable:
+            return task
+        from models.specification import archive
+
+        return replace(task, archive=archive(task.build_model()))
+
+    def _save_model(self, task: TrainingTask, fitted: FitResult) -> None:
+        """Keep the trained network, from pixels to probabilities."""
+        model = task.build_model()
+        model.set_weights(fitted.weights)
+        if task.model.on_features:
+            from models.transfer import with_backbone
+
+            shape = DataConfig.model_validate(task.data.summary.config).image.shape
+            model = with_backbone(task.model, model, shape, self.job.plan.experiment.seeds[0])
+        model.save(self.folder / "model.keras")
+
+    def _split_fit_time(self, fitted: FitResult, resumed_after: int) -> None:
+        """Keep training apart from validation and from what a framework sets up within fit."""
+        if fitted.epochs:
+            own = sum(epoch.seconds for epoch in fitted.epochs if epoch.number > resumed_after)
+            self.times["fit_other"] = max(0.0, self.times["fit"] - own)
+            self.times["fit"] = sum(epoch.seconds for epoch in fitted.epochs)
+
+    def _tell_epoch(self, epoch: Epoch) -> None:
+        self.events.send("epoch", **vars(epoch))
+
+    def _tell_batch(self, epoch: int, images: int, loss: float) -> None:
+        now = time.monotonic()
+        if now - self._last_progress >= _PROGRESS_INTERVAL:
+            self._last_progress = now
+            self.events.send("batch", number=epoch, images=images, loss=loss)
+
+    def _write_predictions(self, data: PreparedData, probabilities: np.ndarray) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        index = data.index("test").select(["image_id", "patient_id", "group", "label"])
+        expected = (index.num_rows, len(data.class_names))
+        if probabilities.shape != expected:
+            raise ValueError(f"predictions have shape {probabilities.shape}, not {expected}")
+        if not np.isfinite(probabilities).all():
+            raise ValueError("training diverged: predictions are not finite numbers")
+        for number, name in enumerate(data.class_names):
+            column = pa.array(probabilities[:, number].astype(np.float64))
+            index = index.append_column(f"probability_{name}", column)
+        pq.write_table(index, self.folder / "predictions.parquet")
+
+
+def main(folder: Path) -> int:
+    """Run the job of ``folder``; return the exit status."""
+    worker = Worker(folder)
+    try:
+        result = worker.run()
+    except (Exception, SystemExit) as error:  # some frameworks exit the process
+        result = Result(
+            status="failed",
+            reason=plain_reason(error),
+            traceback=traceback.format_exc(),
+            times=worker.times,
+        )
+        traceback.print_exc()
+    unfinished = folder / "result.json.unfinished"
+    unfinished.write_text(json.dumps(result.model_dump()))
+    unfinished.rename(folder / "result.json")
+    worker.events.send("end", status=result.status)
+    worker.close()
+    return 0 if result.status == "finished" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

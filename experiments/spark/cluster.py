@@ -1,0 +1,179 @@
+"""A standalone Spark cluster on loopback: one master, one-core workers, gone with the run."""
+
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data.jvm_start import StartWatch, reader, reason
+from data.process_environment import LOOPBACK, for_spark
+from experiments.errors import ExperimentError
+from experiments.processes.children import start, stop
+from experiments.processes.private_network import PrivateNetwork
+from experiments.spark.secret import authentication, write_daemon_settings, write_settings
+
+#: Line in the log of a worker that is up.
+_REGISTERED = "Successfully registered with master"
+#: Line in the log of a worker whose executor has ended by itself.
+_EXECUTOR_ENDED = re.compile(
+    r"Executor app-\S+ finished with state (?:EXITED|FAILED)(?!.* exitStatus 0\b)"
+)
+#: Ends of executors of one worker after which it is certain that none will stay.
+_MOST_ENDS = 3
+#: The daemons only keep books: a small heap and a compiler that starts fast.
+_DAEMON_JAVA_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running cluster."""
+
+    master: str
+    processes: tuple[subprocess.Popen, ...]
+    #: Folder for ``SPARK_CONF_DIR`` of a driver, with the secret without which the cluster does
+    #: not talk to it.
+    conf: Path
+    #: In which a driver must be to reach the cluster; None is this process's own.
+    network: PrivateNetwork | None = None
+    #: Workers that may not be up yet: their logs, and the watch of each.
+    starting: dict[Path, StartWatch] = field(default_factory=dict)
+    #: Log of each of the processes, in their order.
+    logs: tuple[Path, ...] = ()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that a driver needs beside :func:`data.process_environment.for_spark`."""
+        return {"SPARK_CONF_DIR": str(self.conf)}
+
+    def check(self) -> None:
+        """Refuse to wait for workers or executors that will not be up.
+
+        To be called from time to time until the driver has its executors.
+
+        Raises
+        ------
+        ExperimentError
+            When a worker will not be up or has ended, or its executor ends again and again.
+        """
+        for log, watch in [*self.starting.items()]:
+            if _REGISTERED in log.read_text(errors="replace"):
+                del self.starting[log]
+            elif problem := watch.problem():
+                raise ExperimentError(f"a worker of the run's cluster did not start: {problem}")
+        for process, log in zip(self.processes, self.logs, strict=False):
+            if log not in self.starting:
+                _check_daemon(process, log)
+
+
+@contextmanager
+def embedded_cluster(
+    workers: int, memory_mb: int, folder: Path, network: PrivateNetwork | None = None
+) -> Iterator[Cluster]:
+    """Start a master and ``workers`` workers of one core, and take them down at the end.
+
+    They talk only to who knows their secret, which is drawn anew each time.
+
+    Parameters
+    ----------
+    workers
+        Number of Worker daemons, each of which can hold one executor of one core.
+    memory_mb
+        What each worker offers to its executor, in MiB.
+    folder
+        Where logs, the secret and the executors' working folders go.
+    network
+        In which the cluster listens; None is this process's own.
+
+    Raises
+    ------
+    ExperimentError
+        When a daemon does not come up.
+    """
+    # Of two workers that make the same folder at once, one believes that it cannot, and starts no
+    # executor ever after.
+    _local(folder).mkdir(parents=True, exist_ok=True)
+    conf, settings = folder / "conf", authentication()
+    write_settings(conf, settings)
+    daemons = _Daemons(folder, write_daemon_settings(conf, settings), network)
+    processes: list[subprocess.Popen] = []
+    try:
+        logs = [master_log := folder / "master.log"]
+        processes.append(daemons.start("master.Master", ["--port", "0"], master_log))
+        master = _wait_for(r"Starting Spark master at (spark://\S+)", master_log, processes[0])
+        starting = {}
+        for number in range(workers):
+            log = folder / f"worker-{number}.log"
+            work = folder / f"worker-{number}"
+            arguments = ["--cores", "1", "--memory", f"{memory_mb}m"]
+            arguments += ["--work-dir", str(work), master]
+            processes.append(daemons.start("worker.Worker", arguments, log))
+            starting[log] = StartWatch(processes[-1], reader(log))
+            logs.append(log)
+        yield Cluster(master, tuple(processes), conf, network, starting, tuple(logs))
+    finally:
+        stop(processes)
+
+
+def _check_daemon(process: subprocess.Popen, log: Path) -> None:
+    """Raise ExperimentError when a daemon that was up has ended, or cannot keep an executor."""
+    text = log.read_text(errors="replace")
+    if process.poll() is not None:
+        raise ExperimentError(
+            f"the {log.stem} of the run's cluster ended with status {process.returncode}: "
+            f"{reason(text)}"
+        )
+    if len(_EXECUTOR_ENDED.findall(text)) >= _MOST_ENDS:
+        raise ExperimentError(
+            f"the executors of {log.stem} of the run's cluster end as soon as they start: "
+            f"{_last_words(log.with_suffix(''))}"
+        )
+
+
+def _last_words(work: Path) -> str:
+    """Return why the newest executor below a worker's folder ``work`` has ended, by its output."""
+    outputs = [path for path in work.glob("app-*/*/std*") if path.stat().st_size]
+    newest = max(outputs, key=lambda path: path.stat().st_mtime, default=work).parent
+    texts = [path.read_text(errors="replace") for path in outputs if path.parent == newest]
+    return reason("\n".join(texts))
+
+
+def _local(folder: Path) -> Path:
+    return folder / "local"
+
+
+@dataclass(frozen=True)
+class _Daemons:
+    """Starts the daemons of a cluster, all in the same way."""
+
+    folder: Path
+    settings: Path
+    network: PrivateNetwork | None
+
+    def start(self, kind: str, arguments: list[str], log: Path) -> subprocess.Popen:
+        environment = for_spark()
+        environment["SPARK_DAEMON_MEMORY"] = "256m"
+        environment["SPARK_DAEMON_JAVA_OPTS"] = _DAEMON_JAVA_OPTIONS
+        environment["SPARK_LOCAL_DIRS"] = str(_local(self.folder))
+        # Executors inherit it; another Spark's settings are not theirs.
+        environment["SPARK_CONF_DIR"] = str(self.settings.parent)
+        command = [
+            f"{environment['SPARK_HOME']}/bin/spark-class",
+            f"org.apache.spark.deploy.{kind}",
+            *("--host", LOOPBACK),
+            *("--webui-port", "0"),
+            *("--properties-file", str(self.settings)),
+            *arguments,
+        ]
+        return start(command, log, environment, self.network)
+
+
+def _wait_for(pattern: str, log: Path, process: subprocess.Popen) -> str:
+    watch = StartWatch(process, reader(log))
+    while not (found := re.search(pattern, log.read_text(errors="replace"))):
+        if problem := watch.problem():
+            raise ExperimentError(f"the master of the run's cluster did not start: {problem}")
+        time.sleep(0.05)
+    return found[1]

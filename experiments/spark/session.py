@@ -1,0 +1,200 @@
+"""The Spark session of a run's driver."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data import object_store
+from data.jvm import spark_jvm, temporary_option
+from data.process_environment import KERAS_ON_EXECUTORS, LOOPBACK
+from data.project import ROOT
+from experiments.config import EMBEDDED, SparkConfig
+from experiments.errors import ExperimentError
+from experiments.resources import executors
+from experiments.spark import environment
+from experiments.spark.addresses import driver_address, on_this_machine
+from experiments.spark.shipping import archive_settings, executor_python, ship_code
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from backends import Backend, TrainingTask
+
+#: Seconds to wait for all executors of a run.
+EXECUTOR_LIMIT = 120
+#: By which a driver that ``spark-submit`` started tells the process that trains where its JVM is
+#: and what Python its executors have. PySpark reads the names without this prefix; with it, other
+#: Sparks on the same machine keep JVMs of their own.
+_TOLD = "SPARKDL_"
+#: What it tells.
+_OF_THE_DRIVER = ("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET", "PYSPARK_PYTHON")
+#: Numeric libraries of an executor of one core use one thread.
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+}
+
+
+def start(
+    config: SparkConfig,
+    master: str,
+    backend: "Backend",
+    task: "TrainingTask",
+    folder: Path,
+    on_note: Callable[[str], None] = lambda _: None,
+) -> "SparkSession":
+    """Return a session whose executors are all there, with the backend's modules imported.
+
+    Parameters
+    ----------
+    config
+        What each process of Spark gets.
+    master
+        Spark URL.
+    backend, task
+        Whose settings and modules, and for how many workers.
+    folder
+        Where the driver may write.
+    on_note
+        Called with what a reader of the record should know of the executors.
+
+    Raises
+    ------
+    ExperimentError
+        When the cluster does not give the executors, or gives such whose packages are not this
+        process's.
+    """
+    from backends.base import RunContext
+    from backends.inference import import_on_executors
+
+    conf = settings(config, task.workers, folder, backend.spark_conf(task))
+    session = connect(master, conf, config.driver_memory, executor_python(config))
+    try:
+        ship_code(session, folder)
+        wait_for_executors(session, task.workers, embedded=config.master == EMBEDDED)
+        if not on_this_machine(master):
+            for note in environment.check(session, task.workers, backend.name, backend.packages):
+                on_note(note)
+        if backend.executor_modules:
+            context = RunContext(spark=session, folder=folder)
+            import_on_executors(context, task.workers, *backend.executor_modules)
+    except BaseException:
+        session.stop()
+        raise
+    return session
+
+
+def settings(
+    spark: SparkConfig, workers: int, folder: Path, backend: dict[str, str]
+) -> dict[str, str]:
+    """Return all Spark settings of a run: the harness's, then the backend's, then the user's."""
+    conf = {
+        "spark.app.name": "sparkdl-bench",
+        "spark.cores.max": str(workers),
+        "spark.executor.cores": "1",
+        "spark.executor.instances": str(workers),
+        "spark.executor.memory": spark.executor_memory,
+        "spark.dynamicAllocation.enabled": "false",
+        "spark.scheduler.minRegisteredResourcesRatio": "1.0",
+        # A stage that needs all executors waits for one that is gone: two minutes, not ten.
+        "spark.scheduler.barrier.maxConcurrentTasksCheck.interval": "5s",
+        "spark.scheduler.barrier.maxConcurrentTasksCheck.maxFailures": "24",
+        # A shard is read from storage: no executor is nearer to it than another.
+        "spark.locality.wait": "0s",
+        "spark.python.worker.reuse": "true",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.ui.enabled": "false",
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",
+        "spark.executor.extraJavaOptions": "-XX:+UseSerialGC",
+        **{f"spark.executorEnv.{name}": value for name, value in ONE_THREAD.items()},
+        "spark.executorEnv.TF_CPP_MIN_LOG_LEVEL": "2",
+    }
+    if on_this_machine(spark.master):
+        temporary = temporary_option()
+        conf |= {
+            # Spark puts these before the others, which a backend may replace.
+            "spark.driver.defaultJavaOptions": temporary,
+            "spark.executor.defaultJavaOptions": temporary,
+            "spark.executorEnv.PYTHONPATH": str(ROOT),
+            "spark.executorEnv.SPARK_LOCAL_IP": LOOPBACK,
+        }
+    if address := driver_address(spark.master):
+        conf |= {"spark.driver.host": address, "spark.driver.bindAddress": address}
+    conf |= archive_settings(spark, folder)
+    if spark.has_own_executors:
+        conf |= executors.SETTINGS
+        where = object_store.environment() | KERAS_ON_EXECUTORS
+        conf |= {f"spark.executorEnv.{name}": value for name, value in where.items()}
+    return {**conf, **backend, **spark.conf}
+
+
+def connect(master: str, conf: dict[str, str], driver_memory: str, python: str) -> "SparkSession":
+    """Return a session on ``master``, whose executors may still be starting, with ``python``."""
+    from pyspark import SparkConf
+    from pyspark.sql import SparkSession
+
+    from experiments.spark.encrypted_broadcasts import allow_arrays
+
+    allow_arrays()
+    # In a driver that is a Python process itself, Spark does not look at spark.pyspark.python.
+    os.environ["PYSPARK_PYTHON"] = python
+    # The heap of the driver's JVM is decided before any setting is read.
+    os.environ["PYSPARK_SUBMIT_ARGS"] = f"--driver-memory {driver_memory} pyspark-shell"
+    _join_driver()
+    builder, settings = SparkSession.builder.master(master), SparkConf().setMaster(master)
+    for key, value in conf.items():
+        builder = builder.config(key, value)
+        settings.set(key, value)
+    with spark_jvm(settings, os.environ, idle=not on_this_machine(master)):
+        session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("WARN")
+    return session
+
+
+def _join_driver() -> None:
+    """Have PySpark join the JVM of the driver that this process belongs to, if there is one."""
+    for name in _OF_THE_DRIVER:
+        if value := os.environ.get(_TOLD + name):
+            os.environ[name] = value
+
+
+def wait_for_executors(session: "SparkSession", workers: int, *, embedded: bool = False) -> None:
+    """Return when ``workers`` executors have registered.
+
+    Parameters
+    ----------
+    embedded
+        Whether the cluster was started for the run, with as many cores as it needs.
+
+    Raises
+    ------
+    ExperimentError
+        When the cluster does not give that many.
+    """
+    context = session.sparkContext
+    if context.master.startswith("local"):
+        return
+    deadline = time.monotonic() + EXECUTOR_LIMIT
+    tracker = context._jsc.sc().statusTracker()
+    registered = 0
+    while time.monotonic() < deadline:
+        registered = len(tracker.getExecutorInfos()) - 1  # the driver counts itself
+        if registered >= workers:
+            return
+        time.sleep(0.05)
+    given = f"gave {registered} of {workers} executors within {EXECUTOR_LIMIT} s"
+    if embedded:
+        raise ExperimentError(
+            f"the run's cluster {given}: this machine is too busy or short of memory; use fewer "
+            "--workers, or repeat the command when it is less busy"
+        )
+    raise ExperimentError(
+        f"{context.master} {given}: it has too few free cores or too little memory; use fewer "
+        "--workers or free the cluster"
+    )

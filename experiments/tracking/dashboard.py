@@ -1,0 +1,121 @@
+"""MLflow's user interface on loopback, opened where the runs stand side by side."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import quote, urlencode
+from urllib.request import urlopen
+
+from backends.ports import LOOPBACK, is_free
+from experiments.errors import ExperimentError
+from experiments.processes.children import start, stop
+from experiments.store_address import sqlite_path, sqlite_uri
+from experiments.tracking.abandoned import tidy
+from experiments.tracking.recorder import client_of
+from experiments.tracking.store import check_database
+
+#: MLflow's tag for a view that its "share" button writes; the address names the view.
+_VIEW_TAG, _VIEW = "mlflow.sharedViewState.", "backends"
+#: Runs of backends, the best first, as means over seeds; the columns that people ask for.
+_STATE = {
+    "searchFilter": "tags.backend != ''",
+    "orderByKey": "metrics.`test.f1`",
+    "orderByAsc": False,
+    "startTime": "ALL",
+    "lifecycleFilter": "Active",
+    "modelVersionFilter": "All Runs",
+    "datasetsFilter": [],
+    "selectedColumns": [
+        "params.`backend`",
+        "params.`seed`",
+        "metrics.`test.f1`",
+        "metrics.`test.roc_auc`",
+        "metrics.`time.fit_s`",
+        "metrics.`time.total_s`",
+        "metrics.`train.images_per_s`",
+        "metrics.`resources.cpu_s`",
+        "metrics.`resources.peak_memory_bytes`",
+    ],
+    "groupBy": {
+        "aggregateFunction": "average",
+        "groupByKeys": [{"mode": "param", "groupByData": "backend"}],
+    },
+}
+#: Tells MLflow to show the pages for training and not those for language models.
+_KIND = ("mlflow.experimentKind", "custom_model_development")
+#: Seconds within which the server must answer.
+_START_LIMIT = 60.0
+
+
+class Dashboard:
+    """An MLflow server for one record; ends with the block that it is used in."""
+
+    def __init__(self, tracking_uri: str, port: int, folder: Path) -> None:
+        path = sqlite_path(tracking_uri)
+        if path is None:
+            raise ExperimentError(
+                f"{tracking_uri} is a server already: open it in a browser, or name a database "
+                "such as sqlite:///mlflow.db"
+            )
+        if not path.exists():
+            raise ExperimentError(f"there is no record {tracking_uri}: make a run first")
+        check_database(path, tracking_uri, reading=True)
+        if not is_free(port):
+            raise ExperimentError(f"port {port} is taken: choose another one with --port")
+        self.address = f"http://{LOOPBACK}:{port}"
+        self._uri, self._port, self._log = sqlite_uri(path), port, folder / "mlflow.log"
+        self._writable = os.access(path, os.W_OK)
+        tidy(self._uri)
+        self._process: subprocess.Popen | None = None
+
+    def __enter__(self) -> "Dashboard":
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self._uri]
+        command += ["--host", LOOPBACK, "--port", str(self._port), "--workers", "1"]
+        self._process = start(command, self._log, os.environ)
+        deadline = time.monotonic() + _START_LIMIT
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                stop([self._process])
+                raise ExperimentError(
+                    f"MLflow did not start:\n{self._log.read_text(errors='replace')[-1500:]}"
+                )
+            time.sleep(0.2)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            stop([self._process])
+
+    def wait(self) -> None:
+        """Return when the server ends."""
+        if self._process is not None:
+            self._process.wait()
+
+    def pages(self) -> dict[str, str]:
+        """Return the address of each experiment's charts, with its runs grouped by backend."""
+        # A record that cannot be written to is shown with MLflow's own columns.
+        client, found = client_of(self._uri), {}
+        for experiment in client.search_experiments():
+            if not client.search_runs([experiment.experiment_id], max_results=1):
+                continue
+            view = {"compareRunsMode": "CHART"}
+            if self._writable:
+                client.set_experiment_tag(
+                    experiment.experiment_id, _VIEW_TAG + _VIEW, json.dumps(_STATE)
+                )
+                client.set_experiment_tag(experiment.experiment_id, *_KIND)
+                view["viewStateShareKey"] = _VIEW
+            runs = f"{self.address}/#/experiments/{quote(experiment.experiment_id)}/runs"
+            found[experiment.name] = f"{runs}?{urlencode(view)}"
+        return found
+
+    def _answers(self) -> bool:
+        try:
+            with urlopen(f"{self.address}/health", timeout=2):
+                return True
+        except (URLError, OSError):
+            return False

@@ -1,0 +1,336 @@
+"""The record in MLflow. A run is opened before training starts and closed in every case."""
+
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.error import URLError
+from urllib.parse import urlparse
+from urllib.request import urlopen
+from uuid import uuid4
+
+from pydantic import BaseModel
+
+from data import object_store
+from experiments.errors import ExperimentError
+from experiments.records import KILLED
+from experiments.store_address import (
+    DEFAULT_URI,
+    VARIABLE,
+    absolute_uri,
+    is_from_variable,
+    is_server,
+    named,
+    sqlite_path,
+)
+from experiments.tracking.process_mark import State, own_mark, state_of
+from experiments.tracking.store import check_database, make_ready
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+#: MLflow's own tag for the run above a run.
+PARENT = "mlflow.parentRunId"
+#: Tag with the process that has a run under way (:mod:`experiments.tracking.process_mark`).
+PROCESS = "run.process"
+#: Reason of a run whose process has died.
+LEFT_OPEN = "its process ended without closing the record"
+
+_RUNNING = "RUNNING"
+_IDENTITY = "run.identity"
+#: Settings of MLflow that a user's own come before. A server that goes away must not hold up a run
+#: for MLflow's default of many minutes.
+_SETTINGS = {
+    # With a server it otherwise prints addresses to stdout, among the records of --json.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # A uv.lock in the folder of the call is none of the record's, and names download hosts.
+    "MLFLOW_UV_AUTO_DETECT": "false",
+    # It would report to its makers, from machines that hold patients' images.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+#: Databases on servers that MLflow keeps records in.
+_DATABASES = {"postgresql", "mysql", "mssql"}
+#: MLflow's limit for one batch of metrics.
+_BATCH = 1000
+#: MLflow's limit for the length of a tag.
+_TAG_LENGTH = 5000
+
+
+def check_reachable(uri: str, *, reading: bool = False) -> None:
+    """Find out before training whether a record can be written, or with ``reading`` be read.
+
+    Raises
+    ------
+    ExperimentError
+        When the server does not answer, or the database or its folder cannot be written to.
+    """
+    if is_server(uri):
+        try:
+            with urlopen(f"{uri.rstrip('/')}/health", timeout=10):
+                return
+        except (URLError, OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise ExperimentError(
+                f"the MLflow server {uri} does not answer ({reason}): start it, or "
+                f"{_instead(uri)} to record in mlflow.db here"
+            ) from error
+    path = sqlite_path(uri)
+    if path is not None and path.name != ":memory:":
+        check_database(path, uri, reading=reading)
+    elif _is_store(scheme := urlparse(uri).scheme):
+        if scheme.partition("+")[0] in _DATABASES:
+            _check_driver(uri)
+    else:
+        raise ExperimentError(
+            f"{named(uri)}: MLflow keeps records in a database or on a server; use for example "
+            f"{DEFAULT_URI}"
+        )
+
+
+def _is_store(scheme: str) -> bool:
+    """Tell whether MLflow, or a plugin of it, knows stores with this scheme, SQLite's apart."""
+    return scheme.partition("+")[0] in _DATABASES or bool(
+        entry_points(group="mlflow.tracking_store", name=scheme)
+    )
+
+
+def _check_driver(uri: str) -> None:
+    """Find out whether the package is installed that talks to the database of ``uri``."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        make_url(uri).get_dialect().import_dbapi()
+    except ImportError as error:
+        raise ExperimentError(
+            f"{named(uri)}: the package {error.name}, which talks to this database, is not "
+            "installed: install it, or name the driver of another one, as in mysql+pymysql://"
+        ) from error
+    except ArgumentError as error:
+        raise ExperimentError(f"{named(uri)}: {error}") from error
+
+
+def _instead(uri: str) -> str:
+    return f"unset {VARIABLE}" if is_from_variable(uri) else "leave --tracking-uri away"
+
+
+def now_ms() -> int:
+    """Return the time in milliseconds since 1970, as MLflow counts it."""
+    return int(time.time() * 1000)
+
+
+def client_of(uri: str) -> "MlflowClient":
+    """Return a client that gives up in seconds and draws no progress bars.
+
+    A database is made or brought up to date first. Networks are registered in the same store:
+    where MLFLOW_REGISTRY_URI names another one, that has no access to the artifacts of this one.
+
+    Raises
+    ------
+    ExperimentError
+        When the database cannot be used.
+    """
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if endpoint := object_store.endpoint():
+        os.environ.setdefault("MLFLOW_S3_ENDPOINT_URL", endpoint)
+    # Creating the tables of a new database is no news for a user.
+    for name in ("alembic", "mlflow.store.db.utils"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    from mlflow import MlflowClient
+
+    make_ready(uri)
+    # MLflow keeps a store for each address, and the working folder of a notebook may change.
+    store = absolute_uri(uri)
+    return MlflowClient(tracking_uri=store, registry_uri=store)
+
+
+def close(
+    client: "MlflowClient", run: str, status: str, reason: str, ended_ms: int | None = None
+) -> None:
+    """End a run as FINISHED, FAILED or KILLED, with the reason in its own words."""
+    client.set_tag(run, "status_reason", (reason or "finished")[:_TAG_LENGTH], synchronous=True)
+    client.set_terminated(run, status, ended_ms)
+
+
+class Opening(BaseModel):
+    """What a run has from its beginning."""
+
+    experiment: str
+    #: Where a new experiment keeps what its runs leave; None leaves it to the server.
+    artifacts: str | None = None
+    #: By which the run is found when the answer to its making was lost.
+    identity: str
+    name: str
+    params: dict[str, str]
+    tags: dict[str, str]
+    #: In milliseconds since 1970.
+    started_ms: int
+
+
+class Recorder:
+    """Writes runs of one experiment, or, without one, to runs that are there."""
+
+    def __init__(
+        self, uri: str, experiment: str | None = None, artifacts: str | None = None
+    ) -> None:
+        """Open ``experiment``; a new one keeps what its runs leave in ``artifacts``."""
+        self.uri = uri
+        self.experiment = experiment or ""
+        self._artifacts = artifacts
+        self.client = client_of(uri)
+        self.experiment_id = self._experiment(experiment, artifacts) if experiment else ""
+
+    def opening(
+        self,
+        name: str,
+        params: Mapping[str, str],
+        tags: Mapping[str, str],
+        parent: str | None = None,
+    ) -> Opening:
+        """Return what opens a run, below ``parent`` if it is given."""
+        return Opening(
+            experiment=self.experiment,
+            artifacts=self._artifacts,
+            identity=uuid4().hex,
+            name=name,
+            params=dict(params),
+            tags={**tags, PROCESS: own_mark(), **({PARENT: parent} if parent else {})},
+            started_ms=now_ms(),
+        )
+
+    def open(
+        self,
+        name: str,
+        params: Mapping[str, str],
+        tags: Mapping[str, str],
+        parent: str | None = None,
+    ) -> str:
+        """Open a run, below ``parent`` if it is given, and return its id."""
+        return self.open_once(self.opening(name, params, tags, parent))
+
+    def open_once(self, opening: Opening) -> str:
+        """Open the run if it is not there yet, and return its id.
+
+        A server that goes away in the middle may have made it already.
+        """
+        from mlflow.entities import Param
+
+        found = self.runs({_IDENTITY: opening.identity})
+        if found:
+            run_id = str(found[0].info.run_id)
+        else:
+            tags = {**opening.tags, _IDENTITY: opening.identity}
+            run = self.client.create_run(
+                self.experiment_id,
+                opening.started_ms,
+                {key: value[:_TAG_LENGTH] for key, value in tags.items()},
+                opening.name,
+            )
+            run_id = str(run.info.run_id)
+        params = [Param(key, value) for key, value in opening.params.items()]
+        self.client.log_batch(run_id, params=params, synchronous=True)
+        return run_id
+
+    def runs(self, tags: Mapping[str, str]) -> "list[Run]":
+        """Return the runs with these tags, the newest first."""
+        condition = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        return list(
+            self.client.search_runs(
+                [self.experiment_id], condition, order_by=["attributes.start_time DESC"]
+            )
+        )
+
+    def reopen(self, run: str) -> None:
+        """Set a run that had ended to running, and close those below it that still seem to run.
+
+        An end without warning, of the machine or by ``kill -9``, leaves them open.
+
+        Raises
+        ------
+        ExperimentError
+            When another process has the run under way.
+        """
+        self._check_left(self.client.get_run(run))
+        self.close_left_open({PARENT: run})
+        self.tag(run, {PROCESS: own_mark()})
+        self.client.update_run(run, status=_RUNNING)
+
+    def close_left_open(self, tags: Mapping[str, str]) -> None:
+        """Close the runs with these tags that seem to run.
+
+        Raises
+        ------
+        ExperimentError
+            When another process has one of them under way.
+        """
+        for run in self.runs(tags):
+            if run.info.status == _RUNNING:
+                self._check_left(run)
+                self.close(run.info.run_id, KILLED, LEFT_OPEN)
+
+    def _check_left(self, run: "Run") -> None:
+        mark = run.data.tags.get(PROCESS, "")
+        under_way = run.info.status == _RUNNING and state_of(mark) is State.ALIVE
+        if under_way and mark != own_mark():
+            raise ExperimentError(
+                f"{run.info.run_name} is under way in another process: wait for its end, or leave "
+                "--resume out"
+            )
+
+    def steps(self, run: str, metric: str) -> tuple[int, ...]:
+        """Return the steps for which a run has ``metric``, in their order."""
+        return tuple(sorted(p.step for p in self.client.get_metric_history(run, metric)))
+
+    def metrics(self, run: str, values: Mapping[str, float]) -> None:
+        """Write final metrics."""
+        self.write(run, [(name, value, 0) for name, value in values.items()], now_ms())
+
+    def tag(self, run: str, tags: Mapping[str, str]) -> None:
+        """Write tags."""
+        for key, value in tags.items():
+            self.client.set_tag(run, key, value[:_TAG_LENGTH], synchronous=True)
+
+    def artifacts(self, run: str, folder: Path, place: str | None = None) -> None:
+        """Upload every file of ``folder``, to the folder ``place`` of the run's artifacts."""
+        self.client.log_artifacts(run, str(folder), place)
+
+    def close(self, run: str, status: str, reason: str, ended_ms: int | None = None) -> None:
+        """End a run as FINISHED, FAILED or KILLED, with the reason in its own words."""
+        close(self.client, run, status, reason, ended_ms)
+
+    def _experiment(self, name: str, artifacts: str | None) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            place = artifacts and f"{artifacts.rstrip('/')}/{name}"
+            try:
+                return str(self.client.create_experiment(name, place))
+            except MlflowException as error:  # another process made it just now
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                found = self.client.get_experiment_by_name(name)
+        if found is None:
+            raise ExperimentError(f"the MLflow experiment '{name}' cannot be read back")
+        if found.lifecycle_stage != "active":
+            raise ExperimentError(
+                f"the MLflow experiment '{name}' was deleted: restore it, or give another --name"
+            )
+        return str(found.experiment_id)
+
+    def write(self, run: str, rows: Sequence[tuple[str, float, int]], moment_ms: int) -> None:
+        """Write metrics with their step; a value that is written twice stands there once."""
+        from mlflow.entities import Metric
+
+        entities: list[Any] = [Metric(name, value, moment_ms, step) for name, value, step in rows]
+        for start in range(0, len(entities), _BATCH):
+            batch = entities[start : start + _BATCH]
+            self.client.log_batch(run, metrics=batch, synchronous=True)
