@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from backends import create
-from chaos.event_log import Diary, Moment, read_diary
+from chaos.event_log import EventLog, Trigger, read_event_log
 from chaos.fault import Fault
 from chaos.faults import FAULTS
 from chaos.hosts import Hosts
 from chaos.job import JOB, AttemptJob
-from chaos.orphans import Leftovers
+from chaos.orphans import Orphans
 from chaos.outcome import Attempt, Outcome, StoredRun, Verdict, judge
 from chaos.run_under_test import Conditions
 from chaos.server import store_of
@@ -56,35 +56,35 @@ class Campaign:
         """Make the undisturbed run of ``backend``, then one for each fault that fits it."""
         reference: Attempt | None = None
         for fault in faults:
-            if misfit := fault().misfit(create(backend), self.hosts):
-                yield Outcome(backend, fault.name, Verdict.DOES_NOT_APPLY, misfit)
+            if skip_reason := fault().skip_reason(create(backend), self.hosts):
+                yield Outcome(backend, fault.name, Verdict.DOES_NOT_APPLY, skip_reason)
                 continue
             reference = reference or self._undisturbed(backend)
             if not reference.finished:
-                yield Outcome(backend, fault.name, Verdict.NOT_STRUCK, self._unfit(reference))
+                yield Outcome(backend, fault.name, Verdict.NOT_INJECTED, self._unfit(reference))
                 continue
             self.tell(f"{backend}: {fault.title}")
-            yield self._try(backend, fault, reference.diary)
+            yield self._try(backend, fault, reference.event_log)
 
     def _undisturbed(self, backend: str) -> Attempt:
         """Return the run that the others are compared with."""
         self.tell(f"{backend}: undisturbed")
-        return self._attempt(self.folder / backend / "undisturbed", backend, None, Moment())
+        return self._attempt(self.folder / backend / "undisturbed", backend, None, Trigger())
 
     def _unfit(self, reference: Attempt) -> str:
         reason = reference.record.reason if reference.record else f"see the logs in {self.folder}"
         return f"it fails without any fault: {reason}"
 
-    def _try(self, backend: str, fault: type[Fault], reference: Diary) -> Outcome:
+    def _try(self, backend: str, fault: type[Fault], reference: EventLog) -> Outcome:
         place = self.folder / backend / fault.name
         attempt = self._attempt(place, backend, fault, reference.middle, reference)
         resumed = None
-        struck = attempt.diary.struck is not None
+        injected = attempt.event_log.injected is not None
         # --resume would close what the command itself should have closed.
         left_open = fault.closes_record and any(
             run.left_open for run in self._stored(place, backend, fault)
         )
-        if struck and attempt.ended and fault.resumes and not attempt.finished and not left_open:
+        if injected and attempt.ended and fault.resumes and not attempt.finished and not left_open:
             self.tell(f"{backend}: {fault.title}, --resume")
             resumed = self._attempt(place, backend, fault, None, reference)
         stored = self._stored(place, backend, fault)
@@ -98,30 +98,30 @@ class Campaign:
         place: Path,
         backend: str,
         fault: type[Fault] | None,
-        moment: Moment | None,
-        reference: Diary | None = None,
+        trigger: Trigger | None,
+        reference: EventLog | None = None,
     ) -> Attempt:
-        """Make one run in a process of its own; without a ``moment``, go on with an earlier one."""
-        resume = moment is None
+        """Make one run in a process of its own; without a ``trigger``, resume an earlier one."""
+        resume = trigger is None
         folder = place / ("resumed" if resume else "run")
         folder.mkdir(parents=True)
         job = AttemptJob(
             experiment=self._experiment(backend, fault),
             work=self.folder / "work",
             fault=None if resume or fault is None else fault.name,
-            moment=moment or Moment(),
+            trigger=trigger or Trigger(),
             conditions=self.conditions,
             cluster=self.hosts.folder if self.hosts else None,
             resume=resume,
         )
         (folder / JOB).write_text(job.model_dump_json(indent=1))
         ended, left = self._make(folder, job.experiment.time_limit + _BEYOND_LIMIT)
-        diary = read_diary(folder)
+        event_log = read_event_log(folder)
         return Attempt(
-            diary=diary,
+            event_log=event_log,
             ended=ended,
             left=left,
-            difference=self._difference(reference, diary) if reference else None,
+            difference=self._difference(reference, event_log) if reference else None,
         )
 
     def _make(self, folder: Path, limit: float) -> tuple[bool, tuple[int, ...]]:
@@ -129,8 +129,8 @@ class Campaign:
         command = [sys.executable, "-m", "chaos.attempt", str(folder.absolute())]
         if self.hosts is not None:
             command = [*self.hosts.driver_command, *command]
-        leftovers = Leftovers(self.hosts)
-        environment = {**for_spark(), **leftovers.mark}
+        orphans = Orphans(self.hosts)
+        environment = {**for_spark(), **orphans.mark}
         child = start(command, folder / "attempt.log", environment)
         try:
             try:
@@ -140,7 +140,7 @@ class Campaign:
             finally:
                 if self.hosts is not None:
                     self.hosts.heal()
-            return True, leftovers.wait()
+            return True, orphans.wait()
         finally:
             stop([child], grace=_GRACE)
 
@@ -174,17 +174,17 @@ class Campaign:
             for run in recorder.runs({"backend": backend})
         ]
 
-    def _difference(self, reference: Diary, diary: Diary) -> float | None:
+    def _difference(self, reference: EventLog, event_log: EventLog) -> float | None:
         """Return by how much the probabilities of two runs differ at most."""
-        tables = [self._predictions(one) for one in (reference, diary)]
+        tables = [self._predictions(one) for one in (reference, event_log)]
         if tables[0] is None or tables[1] is None:
             return None
         return float(np.abs(tables[0] - tables[1]).max())
 
-    def _predictions(self, diary: Diary) -> np.ndarray | None:
+    def _predictions(self, event_log: EventLog) -> np.ndarray | None:
         import pandas as pd
 
-        record = diary.record
+        record = event_log.record
         if record is None or record.status != FINISHED or not record.run_id:
             return None
         paths = [*self.folder.rglob(f"{record.run_id}/artifacts/predictions.parquet")]

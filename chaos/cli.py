@@ -37,7 +37,7 @@ def chaos(
     ] = None,
     data: Annotated[str | None, typer.Option(help="Folder with your images.")] = None,
     epochs: Annotated[
-        int, typer.Option(min=2, help="Passes over the images; faults strike in the second.")
+        int, typer.Option(min=2, help="Number of epochs; faults are injected in the second.")
     ] = 4,
     workers: Annotated[int | None, typer.Option(min=1, help="Executors of one core.")] = None,
     cluster: Annotated[

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from experiments.processes.events import EventReader
 from experiments.records import RunRecord
 
-DIARY = "events.jsonl"
+EVENT_LOG = "events.jsonl"
 #: Seconds of training below which a run has no middle.
 _SHORTEST_FIT = 0.5
 #: Of the seconds before an epoch was told, what the next one takes at least where each is told
@@ -17,8 +17,8 @@ _SHORTEST_FIT = 0.5
 _LEAST_SHARE = 0.02
 
 
-class Moment(BaseModel):
-    """When to strike: seconds after a phase has begun or an epoch has ended."""
+class Trigger(BaseModel):
+    """When to inject a fault: seconds after a phase has begun or an epoch has ended."""
 
     phase: str = ""
     epoch: int = 0
@@ -32,7 +32,7 @@ class Moment(BaseModel):
 
 
 @dataclass(frozen=True)
-class Diary:
+class EventLog:
     """Events in their order."""
 
     events: tuple[dict[str, Any], ...]
@@ -63,9 +63,9 @@ class Diary:
         return float(told["time"]) if told else None
 
     @property
-    def struck(self) -> float | None:
-        """When the fault began to strike."""
-        told = self.first("strikes")
+    def injected(self) -> float | None:
+        """Time at which the injection of the fault began."""
+        told = self.first("injecting")
         return float(told["time"]) if told else None
 
     @property
@@ -75,21 +75,21 @@ class Diary:
         return int(told["images"]) if told else 0
 
     @property
-    def middle(self) -> Moment:
+    def middle(self) -> Trigger:
         """The middle of the second epoch where epochs are told as they end, else of training."""
         begins = self.first("phase", name="fit")
         ends = self.first("phase", name="predict")
         if begins is None or ends is None:
-            return Moment(phase="load")
+            return Trigger(phase="load")
         fit, end = float(begins["time"]), float(ends["time"])
         one, two = self.first("epoch", number=1), self.first("epoch", number=2)
         if one and two:
             gap = float(two["time"]) - float(one["time"])
             if gap > _LEAST_SHARE * (float(one["time"]) - fit):
-                return Moment(epoch=1, seconds=gap / 2)
+                return Trigger(epoch=1, seconds=gap / 2)
         if end - fit < _SHORTEST_FIT:
-            return Moment(phase="load")
-        return Moment(phase="fit", seconds=(end - fit) / 2)
+            return Trigger(phase="load")
+        return Trigger(phase="fit", seconds=(end - fit) / 2)
 
     def under_way(self, moment: float) -> tuple[int, int | None]:
         """Return the epoch under way at ``moment``, and its images so far if they were told."""
@@ -100,6 +100,6 @@ class Diary:
         return number, max(told, default=None)
 
 
-def read_diary(folder: Path) -> Diary:
+def read_event_log(folder: Path) -> EventLog:
     """Return what was written in ``folder`` so far."""
-    return Diary(tuple(EventReader(folder / DIARY).new()))
+    return EventLog(tuple(EventReader(folder / EVENT_LOG).new()))

@@ -1,4 +1,4 @@
-"""Description of a fault: what it does, when, and how its result is judged."""
+"""Description of a fault: what it does, when, and how its result is classified."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from backends import Backend
 from chaos.hosts import Hosts
-from chaos.run_under_test import Scene
+from chaos.run_under_test import RunUnderTest
 from experiments.config import Experiment
 
 NO_HOSTS = "needs a cluster of several hosts (--cluster)"
@@ -24,8 +24,8 @@ class Fault(ABC):
     how: ClassVar[str]
     needs_executors: ClassVar[bool] = False
     needs_hosts: ClassVar[bool] = False
-    #: Whether it strikes in the middle of an epoch; else it is there from the start.
-    strikes: ClassVar[bool] = True
+    #: Whether it is injected in the middle of an epoch; otherwise it is there from the start.
+    injects: ClassVar[bool] = True
     #: Whether training that was done can be lost by it, without the run failing.
     costs_work: ClassVar[bool] = False
     #: Whether a run that it ended is worth going on with as it is.
@@ -37,19 +37,19 @@ class Fault(ABC):
     #: Whether the records of its runs are in the run's own folder.
     has_own_records: ClassVar[bool] = False
 
-    def misfit(self, backend: Backend, hosts: Hosts | None) -> str:
+    def skip_reason(self, backend: Backend, hosts: Hosts | None) -> str:
         """Return why it cannot be tried on ``backend``, or an empty text."""
         if self.needs_executors and not backend.needs_spark:
             return NO_EXECUTORS
         return NO_HOSTS if self.needs_hosts and hosts is None else ""
 
-    def prepare(self, scene: Scene, experiment: Experiment) -> Mapping[str, Any]:
+    def prepare(self, target: RunUnderTest, experiment: Experiment) -> Mapping[str, Any]:
         """Make ready before the run; return the keys of the experiment that change."""
         return {}
 
     @abstractmethod
-    def strike(self, scene: Scene) -> str:
+    def inject(self, target: RunUnderTest) -> str:
         """Do it; return what was done. Runs in a thread of its own and may take its time."""
 
-    def finish(self, scene: Scene) -> None:
+    def finish(self, target: RunUnderTest) -> None:
         """Take back what would outlive the run."""

@@ -12,7 +12,7 @@ from backends import Backend
 from chaos import damage
 from chaos.fault import Fault
 from chaos.hosts import Hosts
-from chaos.run_under_test import Scene, kill
+from chaos.run_under_test import RunUnderTest, kill
 from chaos.server import Server
 from chaos.signals import (
     DriverJvmKilled,
@@ -41,12 +41,12 @@ class HostGone(Fault):
     )
     needs_executors = needs_hosts = costs_work = True
 
-    def strike(self, scene: Scene) -> str:
+    def inject(self, target: RunUnderTest) -> str:
         """Cut the host first: a killed process would still say goodbye."""
-        assert scene.hosts is not None
-        executor = scene.an_executor()
-        host = scene.hosts.host_of(executor)
-        scene.hosts.cut(host)
+        assert target.hosts is not None
+        executor = target.an_executor()
+        host = target.hosts.host_of(executor)
+        target.hosts.cut(host)
         kill(tree(executor.pid))
         return f"{host} is gone"
 
@@ -58,16 +58,16 @@ class NetworkCut(Fault):
     how = "the link of one worker host is taken down for --cut-seconds, and up again"
     needs_executors = needs_hosts = costs_work = True
 
-    def strike(self, scene: Scene) -> str:
+    def inject(self, target: RunUnderTest) -> str:
         """Cut the link and mend it."""
-        assert scene.hosts is not None
-        host = scene.hosts.host_of(scene.an_executor())
-        seconds = scene.conditions.cut_s
-        scene.hosts.cut(host)
+        assert target.hosts is not None
+        host = target.hosts.host_of(target.an_executor())
+        seconds = target.conditions.cut_s
+        target.hosts.cut(host)
         try:
             time.sleep(seconds)
         finally:
-            scene.hosts.mend(host)
+            target.hosts.mend(host)
         return f"{host} was cut off for {seconds:g} s"
 
 
@@ -83,14 +83,14 @@ class Straggler(Fault):
     def __init__(self) -> None:
         self._slowing: Slowing | None = None
 
-    def strike(self, scene: Scene) -> str:
+    def inject(self, target: RunUnderTest) -> str:
         """Slow one worker down."""
-        executors = scene.executors()
-        process = executors[-1] if executors else scene.driver()
-        self._slowing = Slowing(process, scene.conditions.straggler_share)
+        executors = target.executors()
+        process = executors[-1] if executors else target.driver()
+        self._slowing = Slowing(process, target.conditions.straggler_share)
         return f"{'executor' if executors else 'driver'} {process.pid} keeps a fifth of its speed"
 
-    def finish(self, scene: Scene) -> None:
+    def finish(self, target: RunUnderTest) -> None:
         """Let it go."""
         if self._slowing is not None:
             self._slowing.end()
@@ -107,22 +107,22 @@ class TrackingDown(Fault):
     def __init__(self) -> None:
         self._server: Server | None = None
 
-    def prepare(self, scene: Scene, experiment: Experiment) -> Mapping[str, Any]:
+    def prepare(self, target: RunUnderTest, experiment: Experiment) -> Mapping[str, Any]:
         """Start a server for this run."""
-        self._server = Server(scene.folder)
+        self._server = Server(target.folder)
         self._server.start()
         self._server.wait()
         return {"tracking_uri": self._server.uri, "artifacts": None}
 
-    def strike(self, scene: Scene) -> str:
+    def inject(self, target: RunUnderTest) -> str:
         """End the server and start it again."""
         assert self._server is not None
         self._server.end()
-        time.sleep(scene.conditions.outage_s)
+        time.sleep(target.conditions.outage_s)
         self._server.start()
-        return f"the server was down for {scene.conditions.outage_s:g} s"
+        return f"the server was down for {target.conditions.outage_s:g} s"
 
-    def finish(self, scene: Scene) -> None:
+    def finish(self, target: RunUnderTest) -> None:
         """End the server."""
         if self._server is not None:
             self._server.end()
@@ -141,15 +141,15 @@ class DiskFull(Fault):
     def __init__(self) -> None:
         self._daemon: psutil.Process | None = None
 
-    def strike(self, scene: Scene) -> str:
+    def inject(self, target: RunUnderTest) -> str:
         """Limit the worker daemon too: what it starts in the executor's place has the same disk."""
-        executor = scene.an_executor()
+        executor = target.an_executor()
         self._daemon = executor.parent()
         for process in tree(self._daemon.pid):
             _limit_files(process, 0)
         return f"worker {self._daemon.pid} and executor {executor.pid} can write no file"
 
-    def finish(self, scene: Scene) -> None:
+    def finish(self, target: RunUnderTest) -> None:
         """Give the daemon of a cluster that outlives the run its disk back."""
         if self._daemon is not None:
             _limit_files(self._daemon, None)
@@ -160,23 +160,23 @@ class CorruptRow(Fault):
 
     name, title = "corrupt-row", "corrupt row"
     how = "the last training image lacks a byte"
-    strikes = resumes = False
+    injects = resumes = False
 
-    def misfit(self, backend: Backend, hosts: Hosts | None) -> str:
+    def skip_reason(self, backend: Backend, hosts: Hosts | None) -> str:
         """Who looks at no image cannot notice."""
         return "" if backend.reads_pixels else NO_PIXELS
 
-    def prepare(self, scene: Scene, experiment: Experiment) -> Mapping[str, Any]:
+    def prepare(self, target: RunUnderTest, experiment: Experiment) -> Mapping[str, Any]:
         """Copy the data and damage the copy."""
-        base = experiment.prepared or str(scene.work / "data")
-        self.damage(damage.copy_of(experiment.data, base, scene.folder / "damaged"))
-        return {"prepared": str((scene.folder / "damaged").absolute())}
+        base = experiment.prepared or str(target.work / "data")
+        self.damage(damage.copy_of(experiment.data, base, target.folder / "damaged"))
+        return {"prepared": str((target.folder / "damaged").absolute())}
 
     def damage(self, data: PreparedData) -> None:
         """Damage ``data``."""
         damage.shorten_last_image(data)
 
-    def strike(self, scene: Scene) -> str:
+    def inject(self, target: RunUnderTest) -> str:
         """Do nothing: it has been there from the start."""
         return self.how
 

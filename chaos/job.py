@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from chaos.event_log import Moment
+from chaos.event_log import Trigger
 from chaos.run_under_test import Conditions
 from experiments.config import Experiment
 
@@ -18,7 +18,7 @@ class AttemptJob(BaseModel):
     work: Path
     #: None disturbs nothing.
     fault: str | None = None
-    moment: Moment = Moment()
+    trigger: Trigger = Trigger()
     conditions: Conditions = Conditions()
     #: Folder of the cluster's hosts.
     cluster: Path | None = None

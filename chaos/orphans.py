@@ -13,7 +13,7 @@ _MARK = "SPARKDL_CHAOS_RUN"
 _GONE_LIMIT = 30.0
 
 
-class Leftovers:
+class Orphans:
     """Tells which processes a run leaves. Made before the run starts."""
 
     def __init__(self, hosts: Hosts | None) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from chaos.event_log import Diary
+from chaos.event_log import EventLog
 from chaos.fault import Fault
 from experiments.processes.supervision import TIME_LIMIT_REASON
 from experiments.records import FINISHED, RunRecord
@@ -30,7 +30,7 @@ class Verdict(StrEnum):
     #: It trained on the damaged image and said nothing.
     UNNOTICED = "not noticed"
     #: The run was over before anything was done to it.
-    NOT_STRUCK = "not struck"
+    NOT_INJECTED = "not injected"
     DOES_NOT_APPLY = "does not apply"
 
 
@@ -59,7 +59,7 @@ class StoredRun:
 class Attempt:
     """A run that was made, or tried."""
 
-    diary: Diary
+    event_log: EventLog
     #: Whether its process ended by itself in time.
     ended: bool
     #: Ids of processes of the run that were still there a while after its end.
@@ -70,7 +70,7 @@ class Attempt:
     @property
     def record(self) -> RunRecord | None:
         """What the harness told."""
-        return self.diary.record
+        return self.event_log.record
 
     @property
     def finished(self) -> bool:
@@ -103,8 +103,8 @@ class Outcome:
     #: Why, in the harness's or the backend's words.
     message: str = ""
     #: What was done, and in which epoch.
-    struck: str = ""
-    #: From the strike to the closed record of a run that failed.
+    injected: str = ""
+    #: From the injection to the closed record of a run that failed.
     seconds_to_failure: float | None = None
     #: Of a run that recovered by itself, or was gone on with by ``--resume``.
     cost: Cost | None = None
@@ -120,7 +120,7 @@ class Outcome:
 def judge(
     backend: str,
     fault: type[Fault],
-    reference: Diary,
+    reference: EventLog,
     attempt: Attempt,
     resumed: Attempt | None,
     stored: Sequence[StoredRun],
@@ -139,20 +139,20 @@ def judge(
         Whether the backend promises the same result for the same seed.
     """
     attempts = [attempt, *filter(None, [resumed])]
-    last, struck = attempts[-1], attempt.diary.struck is not None
+    last, injected = attempts[-1], attempt.event_log.injected is not None
     outcome = Outcome(
         backend,
         fault.name,
         Verdict.RECOVERED,
-        struck=_struck(fault, attempt.diary),
-        cost=cost_of(fault, reference, attempts) if struck and last.finished else None,
+        injected=_injected(fault, attempt.event_log),
+        cost=cost_of(fault, reference, attempts) if injected and last.finished else None,
         resumed=resumed is not None and last.finished,
         run_ids=tuple(run.run_id for run in stored),
     )
     if (wrong := _wrong(fault, reference, attempts, stored)) is not None:
         verdict, message = wrong
         return replace(outcome, verdict=verdict, message=message)
-    if not fault.strikes and attempt.finished:
+    if not fault.injects and attempt.finished:
         return replace(outcome, verdict=Verdict.UNNOTICED)
     if resumed is not None and repeats and (last.difference is None or last.difference > SAME):
         message = f"--resume gave probabilities that differ by up to {last.difference}"
@@ -164,22 +164,25 @@ def judge(
         outcome,
         verdict=Verdict.FAILED_CLEANLY,
         message=attempt.record.reason,
-        seconds_to_failure=_between(attempt.diary.struck, attempt.diary.ended),
+        seconds_to_failure=_between(attempt.event_log.injected, attempt.event_log.ended),
     )
 
 
 def _wrong(
-    fault: type[Fault], reference: Diary, attempts: Sequence[Attempt], stored: Sequence[StoredRun]
+    fault: type[Fault],
+    reference: EventLog,
+    attempts: Sequence[Attempt],
+    stored: Sequence[StoredRun],
 ) -> tuple[Verdict, str] | None:
     """Return what must not happen and did, or None."""
     first, last = attempts[0], attempts[-1]
     found = None
-    if missed := first.diary.first("missed"):
-        found = Verdict.NOT_STRUCK, str(missed["text"])
+    if missed := first.event_log.first("missed"):
+        found = Verdict.NOT_INJECTED, str(missed["text"])
     elif any(not one.ended or _over_time(one.record) for one in attempts):
         found = Verdict.HUNG, "it had to be ended at the time limit"
-    elif first.diary.struck is None or _after_training(fault, reference, first.diary):
-        found = Verdict.NOT_STRUCK, _too_late(first.record)
+    elif first.event_log.injected is None or _after_training(fault, reference, first.event_log):
+        found = Verdict.NOT_INJECTED, _too_late(first.record)
     elif lost := lost_record(stored, attempts):
         found = Verdict.RECORD_LOST, lost
     elif left := [pid for one in attempts for pid in one.left]:
@@ -221,7 +224,7 @@ def _wrong_with(run: StoredRun, attempt: Attempt | None) -> str:
     return found and f"run {run.run_id} {found}"
 
 
-def cost_of(fault: type[Fault], reference: Diary, attempts: Sequence[Attempt]) -> Cost:
+def cost_of(fault: type[Fault], reference: EventLog, attempts: Sequence[Attempt]) -> Cost:
     """Return what the recovery has cost; the last of ``attempts`` has a result."""
     first, last = attempts[0], attempts[-1]
     undisturbed = _between(reference.started, reference.ended)
@@ -229,7 +232,7 @@ def cost_of(fault: type[Fault], reference: Diary, attempts: Sequence[Attempt]) -
     if fault.costs_work or len(attempts) > 1:
         again, at_most = _trained_again(reference, attempts)
     return Cost(
-        seconds=_between(first.diary.started, last.diary.ended) - undisturbed,
+        seconds=_between(first.event_log.started, last.event_log.ended) - undisturbed,
         images_missing=int(_seen(reference.record) - _seen(last.record)),
         images_again=again,
         at_most=at_most,
@@ -237,33 +240,33 @@ def cost_of(fault: type[Fault], reference: Diary, attempts: Sequence[Attempt]) -
     )
 
 
-def _trained_again(reference: Diary, attempts: Sequence[Attempt]) -> tuple[int, bool]:
+def _trained_again(reference: EventLog, attempts: Sequence[Attempt]) -> tuple[int, bool]:
     """Return how many images, and whether it is no more than that."""
     first, last = attempts[0], attempts[-1]
     epochs = sum(event["event"] == "epoch" for event in reference.events)
     if reference.middle.phase == "fit":  # epochs are told at the end alone, if at all
-        return first.diary.images * max(1, epochs), True
-    struck = first.diary.struck
-    assert struck is not None
+        return first.event_log.images * max(1, epochs), True
+    injected = first.event_log.injected
+    assert injected is not None
     if len(attempts) == 1:
         # It may repeat only a part of what was done.
-        _, told = first.diary.under_way(struck)
-        return first.diary.images if told is None else told, True
+        _, told = first.event_log.under_way(injected)
+        return first.event_log.images if told is None else told, True
     # A run may go on for a while before it fails.
-    number, told = first.diary.under_way(max(event["time"] for event in first.diary.events))
+    number, told = first.event_log.under_way(max(event["time"] for event in first.event_log.events))
     after = int(last.record.tags.get("resumed_after_epoch", 0)) if last.record else 0
-    whole = (number - 1 - after) * first.diary.images
+    whole = (number - 1 - after) * first.event_log.images
     if told is None and number <= epochs:
-        return whole + first.diary.images, True
+        return whole + first.event_log.images, True
     return whole + (told or 0), False
 
 
-def _after_training(fault: type[Fault], reference: Diary, diary: Diary) -> bool:
-    """Whether it struck when there was nothing left to train; some train for no time at all."""
-    predicts = diary.first("phase", name="predict")
-    if not fault.strikes or predicts is None or reference.middle.phase == "load":
+def _after_training(fault: type[Fault], reference: EventLog, event_log: EventLog) -> bool:
+    """Return whether the fault was injected after training; some backends train for no time."""
+    predicts = event_log.first("phase", name="predict")
+    if not fault.injects or predicts is None or reference.middle.phase == "load":
         return False
-    return diary.struck is not None and diary.struck >= float(predicts["time"])
+    return event_log.injected is not None and event_log.injected >= float(predicts["time"])
 
 
 def _between(start: float | None, end: float | None) -> float:
@@ -286,11 +289,11 @@ def _too_late(record: RunRecord | None) -> str:
     return f"the run failed before: {record.reason}"
 
 
-def _struck(fault: type[Fault], diary: Diary) -> str:
-    told = diary.first("struck")
+def _injected(fault: type[Fault], event_log: EventLog) -> str:
+    told = event_log.first("injected")
     text = str(told["text"]) if told else fault.how
-    if diary.struck is None or not fault.strikes:
+    if event_log.injected is None or not fault.injects:
         return text
-    number, images = diary.under_way(diary.struck)
+    number, images = event_log.under_way(event_log.injected)
     so_far = f" after {images} images" if images else ""
     return f"{text} (epoch {number}{so_far})"

@@ -1,4 +1,4 @@
-"""Who is there to be struck: the processes of the run under way."""
+"""Who is there to be injected: the processes of the run under way."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ _DRIVER_JVM, _PYTHON_WORKERS = "SparkSubmit", "pyspark.daemon"
 
 
 class Conditions(BaseModel):
-    """How hard the faults strike."""
+    """Severity of the faults."""
 
     #: Seconds for which the tracking server is away.
     outage_s: float = 60.0
@@ -31,7 +31,7 @@ class Conditions(BaseModel):
 
 
 @dataclass
-class Scene:
+class RunUnderTest:
     """The run that this process makes."""
 
     #: For what a fault must write.
@@ -53,7 +53,7 @@ class Scene:
         return sorted(found, key=lambda one: one.create_time())
 
     def an_executor(self) -> psutil.Process:
-        """Return the executor that is struck, the youngest.
+        """Return the executor that is injected, the youngest.
 
         Raises
         ------
@@ -62,7 +62,7 @@ class Scene:
         """
         found = self.executors()
         if not found:
-            raise ExperimentError("no executor was there to be struck")
+            raise ExperimentError("no executor was found")
         return found[-1]
 
     def driver(self) -> psutil.Process:
@@ -76,7 +76,7 @@ class Scene:
         for one in psutil.Process().children():
             if _DRIVER in _command(one):
                 return one
-        raise ExperimentError("no driver was there to be struck")
+        raise ExperimentError("no driver was found")
 
     def driver_jvm(self) -> psutil.Process:
         """Return the Java process through which the driver speaks to Spark.
@@ -89,20 +89,20 @@ class Scene:
         for one in self.driver().children(recursive=True):
             if _DRIVER_JVM in _command(one) and _is_java(one):
                 return one
-        raise ExperimentError("no driver's JVM was there to be struck")
+        raise ExperimentError("no driver's JVM was found")
 
     def a_python_worker(self) -> psutil.Process:
-        """Return the process that has computed most below the executor that is struck.
+        """Return the process that has computed most below the target executor.
 
         Raises
         ------
         ExperimentError
-            When the executor has no Python process at this moment.
+            When the executor has no Python process at this time.
         """
         forks = [one for one in self.an_executor().children() if _PYTHON_WORKERS in _command(one)]
         found = [worker for one in forks for worker in one.children(recursive=True)]
         if not found:
-            raise ExperimentError("no Python worker was there to be struck")
+            raise ExperimentError("no Python worker was found")
         return max(found, key=_processor_seconds)
 
 

@@ -4,7 +4,7 @@ import signal
 import time
 
 from chaos.fault import Fault
-from chaos.run_under_test import Scene, kill, signal_this_process
+from chaos.run_under_test import RunUnderTest, kill, signal_this_process
 from chaos.slowing import stopped
 from experiments.processes.children import tree
 
@@ -16,9 +16,9 @@ class ExecutorKilled(Fault):
     how = "SIGKILL to the Java process of one executor and to its Python workers"
     needs_executors = costs_work = True
 
-    def strike(self, scene: Scene) -> str:
+    def inject(self, target: RunUnderTest) -> str:
         """Kill one executor."""
-        executor = scene.an_executor()
+        executor = target.an_executor()
         kill(tree(executor.pid))
         return f"killed executor {executor.pid}"
 
@@ -30,9 +30,9 @@ class PythonWorkerKilled(Fault):
     how = "SIGKILL to the busiest Python process of one executor; the executor itself lives"
     needs_executors = costs_work = True
 
-    def strike(self, scene: Scene) -> str:
+    def inject(self, target: RunUnderTest) -> str:
         """Kill the worker alone."""
-        worker = scene.a_python_worker()
+        worker = target.a_python_worker()
         kill([worker])
         return f"killed Python worker {worker.pid}"
 
@@ -47,12 +47,12 @@ class ExecutorPaused(Fault):
     )
     needs_executors = True
 
-    def strike(self, scene: Scene) -> str:
+    def inject(self, target: RunUnderTest) -> str:
         """Stop one executor, and let it go on."""
-        executor = scene.an_executor()
+        executor = target.an_executor()
         with stopped(executor):
-            time.sleep(scene.conditions.pause_s)
-        return f"executor {executor.pid} was stopped for {scene.conditions.pause_s:g} s"
+            time.sleep(target.conditions.pause_s)
+        return f"executor {executor.pid} was stopped for {target.conditions.pause_s:g} s"
 
 
 class DriverKilled(Fault):
@@ -61,9 +61,9 @@ class DriverKilled(Fault):
     name, title = "driver-killed", "driver killed"
     how = "SIGKILL to the process that drives Spark and trains; the harness above it lives"
 
-    def strike(self, scene: Scene) -> str:
+    def inject(self, target: RunUnderTest) -> str:
         """Kill the driver alone: what is below it must end by itself."""
-        driver = scene.driver()
+        driver = target.driver()
         kill([driver])
         return f"killed driver {driver.pid}"
 
@@ -75,9 +75,9 @@ class DriverJvmKilled(Fault):
     how = "SIGKILL to the Java process below the driver; the driver itself lives"
     needs_executors = True
 
-    def strike(self, scene: Scene) -> str:
+    def inject(self, target: RunUnderTest) -> str:
         """Kill the JVM alone: the driver must notice."""
-        jvm = scene.driver_jvm()
+        jvm = target.driver_jvm()
         kill([jvm])
         return f"killed the driver's JVM {jvm.pid}"
 
@@ -89,7 +89,7 @@ class HarnessKilled(Fault):
     how = "SIGKILL to the whole command; then the same command with --resume"
     ends_harness = True
 
-    def strike(self, scene: Scene) -> str:
+    def inject(self, target: RunUnderTest) -> str:
         """Return never."""
         signal_this_process(signal.SIGKILL)
         return "killed"
@@ -102,7 +102,7 @@ class Hangup(Fault):
     how = "SIGHUP to the whole command, which must close its record; then the same with --resume"
     ends_harness = closes_record = True
 
-    def strike(self, scene: Scene) -> str:
+    def inject(self, target: RunUnderTest) -> str:
         """Signal the process; its main thread does what follows."""
         signal_this_process(signal.SIGHUP)
         return "hung up"

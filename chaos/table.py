@@ -45,7 +45,7 @@ def details(outcomes: Sequence[Outcome]) -> pd.DataFrame:
             "images missing": str(one.cost.images_missing) if one.cost else _NOTHING,
             "images again": _again(one.cost),
             "result": _result(one.cost),
-            "what was done, or why it failed": _words(one.message or one.struck),
+            "what was done, or why it failed": _words(one.message or one.injected),
         }
         for one in tried
     )
@@ -66,7 +66,7 @@ def raw(outcomes: Sequence[Outcome]) -> pd.DataFrame:
             "images_again_at_most": one.cost.at_most if one.cost else None,
             "probability_difference": one.cost.difference if one.cost else None,
             "message": one.message,
-            "struck": one.struck,
+            "injected": one.injected,
             "run_ids": " ".join(one.run_ids),
         }
         for one in outcomes

@@ -226,7 +226,7 @@ class RunPlan(_Frozen):
     backend: str
     seed: Seed
     #: Whose images are predicted and scored. With ``validation`` the test images stay unread.
-    judged: Literal["test", "validation"] = "test"
+    evaluation_split: Literal["test", "validation"] = "test"
 
     def flat(self) -> dict[str, str]:
         """Return the plan with dotted keys, as it stands in the record's parameters."""
@@ -235,7 +235,7 @@ class RunPlan(_Frozen):
         flat: dict[str, str] = {
             "backend": self.backend,
             "seed": str(self.seed),
-            "judged": self.judged,
+            "judged": self.evaluation_split,
         }
         _flatten(content["experiment"], "", flat)
         return flat

@@ -54,7 +54,7 @@ class Observer:
     def waits(self, what: str) -> None:
         """Something beside training begins that may take seconds: ``what`` in a few words."""
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Called ten times a second while a run is under way."""
 
     def record_waits(self, text: str) -> None:

@@ -131,7 +131,7 @@ def tune(
         console.print(f"best: {trial_line(found.study.best_trial, objective)}", soft_wrap=True)
         console.print(gain(found.study, objective), soft_wrap=True)
         console.print(f"written: {', '.join(str(path) for path in written)}", soft_wrap=True)
-        unit = plural(found.opened.data.summary.unit)
+        unit = plural(found.prepared.data.summary.unit)
         console.print(f"judge it on the test {unit}, which no trial has read:", soft_wrap=True)
         console.print(f"  {_command(backend, written[0], folder)}", soft_wrap=True)
 

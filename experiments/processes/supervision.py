@@ -14,7 +14,7 @@ from experiments.processes.events import EventReader
 from experiments.processes.private_network import PrivateNetwork
 
 #: Seconds between two looks at a child.
-_LOOK = 0.1
+_POLL_SECONDS = 0.1
 #: Seconds that a child may take to end after it has told its result: servers and JVMs that a
 #: library left behind do not hold up the harness.
 _GRACE_AFTER_RESULT = 15.0
@@ -34,7 +34,7 @@ def supervise(
     time_limit: float,
     on_start: Callable[[int], None] = lambda _: None,
     on_event: Callable[[dict[str, Any]], None] = lambda _: None,
-    on_look: Callable[[], None] = lambda: None,
+    on_poll: Callable[[], None] = lambda: None,
     before_end: Callable[[], None] = lambda: None,
     network: PrivateNetwork | None = None,
 ) -> int | None:
@@ -50,7 +50,7 @@ def supervise(
         Called with the child's process id.
     on_event
         Called with each event of ``events.jsonl``.
-    on_look
+    on_poll
         Called ten times a second. What this or ``on_event`` raises ends the child.
     before_end
         Called when the child has told its result and its processes are still there.
@@ -74,7 +74,7 @@ def supervise(
     deadline, ended = time.monotonic() + time_limit, None
     try:
         while True:
-            on_look()
+            on_poll()
             for event in reader.new():
                 on_event(event)
                 if event["event"] == "end":
@@ -90,7 +90,7 @@ def supervise(
             if ended is None and time.monotonic() > deadline:
                 _interrupt(child)
                 raise TimeLimitError(f"{TIME_LIMIT_REASON} of {time_limit:g} s")
-            time.sleep(_LOOK)
+            time.sleep(_POLL_SECONDS)
     finally:
         stop([child])
 

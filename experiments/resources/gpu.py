@@ -18,7 +18,7 @@ class GpuSampler:
         self._looks = 0
         self._peak_memory = 0
 
-    def look(self) -> None:
+    def sample(self) -> None:
         """Look once."""
         nvml = self._nvml
         memory = sum(nvml.nvmlDeviceGetMemoryInfo(device).used for device in self._devices)

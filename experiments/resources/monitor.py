@@ -115,7 +115,7 @@ class ResourceMonitor:
         before = time.thread_time()
         self._measure()
         if self._gpu is not None:
-            self._gpu.look()
+            self._gpu.sample()
         self.own_cpu_s += time.thread_time() - before
 
     def _measure(self) -> None:

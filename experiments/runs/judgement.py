@@ -31,10 +31,10 @@ def judge(
         data.class_names,
         plan.experiment.positive_class,
         unit=data.summary.unit,
-        judged=plan.judged,
+        evaluation_split=plan.evaluation_split,
         trained=result.steps > 0,
     )
-    metrics = {f"{plan.judged}.{name}": value for name, value in scores.values.items()}
+    metrics = {f"{plan.evaluation_split}.{name}": value for name, value in scores.values.items()}
     metrics |= {f"time.{name}_s": seconds for name, seconds in result.times.items()}
     metrics |= {
         "train.samples_seen": float(result.samples_seen),

@@ -67,7 +67,7 @@ class Launch:
         self,
         on_event: Callable[[dict[str, Any]], None] = lambda _: None,
         *,
-        on_look: Callable[[], None] = lambda: None,
+        on_poll: Callable[[], None] = lambda: None,
         rehearsal: bool = False,
     ) -> None:
         """Return when all processes have ended.
@@ -76,7 +76,7 @@ class Launch:
         ----------
         on_event
             Called with what the worker process tells.
-        on_look
+        on_poll
             Called ten times a second. What this or ``on_event`` raises ends the processes.
         rehearsal
             Start Spark and import the framework, and train nothing.
@@ -121,16 +121,16 @@ class Launch:
                 time_limit=self.plan.experiment.time_limit,
                 on_start=self._watch_driver,
                 on_event=lambda event: self._hear(event, on_event),
-                on_look=lambda: self._look(on_look),
+                on_poll=lambda: self._look(on_poll),
                 before_end=self.monitor.sample,
                 network=network,
             )
 
-    def _look(self, on_look: Callable[[], None]) -> None:
+    def _look(self, on_poll: Callable[[], None]) -> None:
         # Later, losing a worker is for Spark to deal with.
         if self.cluster is not None and not self.executors_are_up:
             self.cluster.check()
-        on_look()
+        on_poll()
 
     def _hear(self, event: dict[str, Any], on_event: Callable[[dict[str, Any]], None]) -> None:
         started = event["event"] == "phase" and event["name"] in _AFTER_START

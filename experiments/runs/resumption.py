@@ -19,7 +19,7 @@ _LOCK = "lock"
 
 def run_key(plan: RunPlan, data: PreparedData) -> str:
     """Return a digest of all that decides what a run gives."""
-    content = f"{comparison_key(plan.experiment, data)} {plan.backend} {plan.seed} {plan.judged}"
+    content = f"{comparison_key(plan.experiment, data)} {plan.backend} {plan.seed} {plan.evaluation_split}"
     return hashlib.sha256(content.encode()).hexdigest()
 
 

@@ -16,7 +16,7 @@ from experiments.runs.comparison_run import (
 from experiments.config import Experiment, RunPlan
 from experiments.processes.ending import undisturbed
 from experiments.observer import Observer
-from experiments.runs.setup import opened
+from experiments.runs.setup import prepare_experiment
 from experiments.tracking.outage import ServerAwayError, patiently
 from experiments.tracking.outbox import close_run
 from experiments.records import FAILED, FINISHED, KILLED, RunRecord
@@ -68,7 +68,7 @@ def run_experiment(
 def _run(
     experiment: Experiment, work: Path, observer: Observer, *, resume: bool
 ) -> list[RunRecord]:
-    ready = opened(experiment, work, observer, records=experiment.name)
+    ready = prepare_experiment(experiment, work, observer, records=experiment.name)
     backends, data, recorder = ready.backends, ready.data, ready.recorder
     experiment = ready.experiment
     plans = plans_in_order(experiment)

@@ -42,7 +42,7 @@ _LONGEST_LOG = 3000
 
 
 @dataclass(frozen=True)
-class Opened:
+class PreparedExperiment:
     """What every run of an experiment needs."""
 
     #: With the settings that its data have decided.
@@ -54,7 +54,7 @@ class Opened:
     outbox: Path
 
 
-def opened(experiment: Experiment, work: Path, observer: Observer, records: str) -> Opened:
+def prepare_experiment(experiment: Experiment, work: Path, observer: Observer, records: str) -> PreparedExperiment:
     """Prepare the data and open the record, at the same time.
 
     Parameters
@@ -102,7 +102,7 @@ def opened(experiment: Experiment, work: Path, observer: Observer, records: str)
         observer.record_waits(f"sent {len(sent)} earlier records that waited for their server")
     for sentence in tidy(experiment.tracking_uri, work, work / "data", outbox):
         observer.record_waits(sentence)
-    return Opened(experiment, backends, data, recorder, outbox)
+    return PreparedExperiment(experiment, backends, data, recorder, outbox)
 
 
 class _Recording:
@@ -178,7 +178,7 @@ def _notes(experiment: Experiment) -> list[str]:
 
 
 def _prepare(
-    experiment: Experiment, work: Path, observer: Observer, on_look: Callable[[], None]
+    experiment: Experiment, work: Path, observer: Observer, on_poll: Callable[[], None]
 ) -> PreparedData:
     """Prepare the data in a process of its own and open it."""
     output = prepared_folder(experiment.data, experiment.prepared or str(work / "data"))
@@ -205,7 +205,7 @@ def _prepare(
                 environment=process_environment.for_spark(),
                 time_limit=experiment.time_limit,
                 on_event=tell,
-                on_look=on_look,
+                on_poll=on_poll,
             )
         except TimeLimitError as error:
             raise ExperimentError(

@@ -26,13 +26,13 @@ from experiments.tracking.model import MODEL, NETWORK, data_entry, save_model
 from experiments.observer import Observer, RunStoppedError
 from experiments.tracking.outage import ServerAwayError, patiently
 from experiments.tracking.outbox import deliver
-from experiments.tracking.pending_run import Parcel
+from experiments.tracking.pending_run import PendingRun
 from experiments.records import FAILED, FINISHED, KILLED, RunRecord
 from experiments.tracking.registration import model_name
 from experiments.resources.monitor import SERIES, Sample, write_series
 from experiments.store_address import absolute_uri
 from experiments.processes.supervision import TimeLimitError
-from experiments.tracking.recorder import Opening, Recorder, now_ms
+from experiments.tracking.recorder import RunStart, Recorder, now_ms
 from experiments.units import UNIT_TAG
 from experiments.runs.worker import Result, task_of
 
@@ -100,7 +100,7 @@ class SingleRun:
         #: Sentence about a record that could not be closed as it should.
         self.kept = ""
         #: Of a run whose server was away when it began.
-        self.opening: Opening | None = None
+        self.start: RunStart | None = None
 
     def run(self) -> RunRecord:
         """Open the record, train, judge, close the record whatever happened."""
@@ -133,17 +133,17 @@ class SingleRun:
 
     def _open(self) -> None:
         """Open the record; with the server away too long, the run goes on and is opened later."""
-        opening = self.recorder.opening(self.name, self.plan.flat(), self._tags(), self.parent)
+        start = self.recorder.run_start(self.name, self.plan.flat(), self._tags(), self.parent)
         try:
             # A run that was made and whose id is not known here could not be closed.
             with undisturbed(then_end=True):
                 self.run_id = patiently(
-                    lambda: self.recorder.open_once(opening),
+                    lambda: self.recorder.start_run(start),
                     self.recorder.uri,
                     self.observer.record_waits,
                 )
         except ServerAwayError as away:
-            self.opening = opening
+            self.start = start
             self.observer.record_waits(f"{away}: the run starts without it")
 
     def _attempt(self, folder: Path, artifacts: Path) -> None:
@@ -175,7 +175,7 @@ class SingleRun:
             self.plan, self.backend, self.data, folder, self.checkpoints, self.observer.note
         )
         try:
-            launch.run(self._hear, on_look=self.observer.look)
+            launch.run(self._hear, on_poll=self.observer.poll)
         except TimeLimitError as error:
             self.outcome.reason = str(error)
         else:
@@ -258,7 +258,7 @@ class SingleRun:
     @property
     def _keeps_model(self) -> bool:
         """Whether the network is one that somebody may want to use: no trial of a search."""
-        return self.outcome.status == FINISHED and self.plan.judged == "test"
+        return self.outcome.status == FINISHED and self.plan.evaluation_split == "test"
 
     def _close(self, folder: Path, artifacts: Path) -> RunRecord:
         """Write everything that is known and end the run."""
@@ -274,9 +274,9 @@ class SingleRun:
             if self._is_opened:
                 self.observer.waits("writing the record")
                 self._gather(result, folder, artifacts)
-                parcel = self._parcel(result, tags, (artifacts / MODEL).exists())
+                pending = self._parcel(result, tags, (artifacts / MODEL).exists())
                 wait = self.observer.record_waits
-                self.kept = deliver(parcel, artifacts, recorder, self.outbox, wait)
+                self.kept = deliver(pending, artifacts, recorder, self.outbox, wait)
                 outcome.notes += [self.kept] if self.kept else []
         except Exception as error:  # a full disk, a server that does not take the record
             if outcome.status == FINISHED:
@@ -312,7 +312,7 @@ class SingleRun:
     @property
     def _is_opened(self) -> bool:
         """Whether there is a record to close, be it one that its server does not have yet."""
-        return bool(self.run_id) or self.opening is not None
+        return bool(self.run_id) or self.start is not None
 
     def _gather(self, result: Result, folder: Path, artifacts: Path) -> None:
         """Put into ``artifacts`` what the record keeps of the run's ``folder``."""
@@ -328,12 +328,12 @@ class SingleRun:
             shutil.copy2(folder / NETWORK, artifacts / NETWORK)
             save_model(artifacts / NETWORK, self.data, artifacts / MODEL)
 
-    def _parcel(self, result: Result, tags: dict[str, str], model: bool) -> Parcel:
+    def _parcel(self, result: Result, tags: dict[str, str], model: bool) -> PendingRun:
         outcome, experiment = self.outcome, self.plan.experiment
-        return Parcel(
+        return PendingRun(
             tracking_uri=absolute_uri(self.recorder.uri),
             run_id=self.run_id,
-            opening=self.opening,
+            start=self.start,
             status=outcome.status,
             reason=outcome.reason,
             metrics=outcome.metrics,
@@ -342,7 +342,7 @@ class SingleRun:
                 for name, key in _BY_EPOCH.items()
             },
             tags=tags,
-            data=data_entry(self.data, self.plan.judged),
+            data=data_entry(self.data, self.plan.evaluation_split),
             model_name=model_name(experiment.name, self.plan.backend) if model else None,
             class_names=self.data.class_names,
             model=MODEL,

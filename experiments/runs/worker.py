@@ -106,7 +106,7 @@ class Worker:
         backend = create(plan.backend)
         with self.phase("load"):
             data = open_prepared(self.job.data)
-            if plan.judged == "validation":
+            if plan.evaluation_split == "validation":
                 data = data.without_test()
             task = task_of(plan, data, backend)
         with self.phase("spark_start"):

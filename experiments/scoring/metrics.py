@@ -27,7 +27,7 @@ def score(
     positive_class: str,
     *,
     unit: Unit = "patient",
-    judged: str = "test",
+    evaluation_split: str = "test",
     trained: bool = True,
 ) -> Scores:
     """Return image-level metrics, the interval of F1 and patient-level metrics.
@@ -44,7 +44,7 @@ def score(
         The class of F1, sensitivity, specificity, ROC AUC, average precision.
     unit
         Unit of the split, which the interval resamples.
-    judged
+    evaluation_split
         Which images they are, for sentences: ``test`` or ``validation``.
     trained
         Whether the predictions are those of something that was trained.
@@ -64,8 +64,8 @@ def score(
     values, notes = _score_rows(labels, probabilities, positive)
     low, high = f1_interval(labels, predicted, units, positive)
     values |= {"f1_low": low, "f1_high": high}
-    notes += one_class(predicted, class_names, judged, trained=trained)
-    notes += few_examples(labels, units, class_names, unit, judged)
+    notes += one_class(predicted, class_names, evaluation_split, trained=trained)
+    notes += few_examples(labels, units, class_names, unit, evaluation_split)
     notes += unreliable_interval(len(np.unique(units)), unit)
     values |= _one_against_rest(labels, probabilities, class_names)
     if unit != "image":

@@ -54,13 +54,13 @@ def save_model(network: Path, data: PreparedData, folder: Path) -> None:
         )
 
 
-def data_entry(data: PreparedData, judged: str) -> DataEntry:
+def data_entry(data: PreparedData, evaluation_split: str) -> DataEntry:
     """Return which data set a run has used, with its fingerprint and what is in it.
 
-    Test images are in it only where they were ``judged``.
+    Test images are in it only where they were ``evaluation_split``.
     """
     summary = data.summary
-    splits = [split for split in SPLITS if split != "test" or judged == "test"]
+    splits = [split for split in SPLITS if split != "test" or evaluation_split == "test"]
     profile: dict[str, Any] = {split: data.rows(split) for split in splits}
     profile |= {"classes": list(data.class_names), "image_shape": list(data.image_shape)}
     return DataEntry(

@@ -15,10 +15,10 @@ from data import own_folders
 from experiments.errors import ExperimentError
 from experiments.store_address import absolute_uri, sqlite_path, sqlite_uri
 from experiments.tracking.outage import ServerAwayError, patiently
-from experiments.tracking.pending_run import Parcel, send
+from experiments.tracking.pending_run import PendingRun, send
 from experiments.tracking.recorder import Recorder, check_reachable, now_ms
 
-#: Folder for parcels that wait, below the folder of prepared data.
+#: Folder for runs that wait, below the folder of prepared data.
 OUTBOX = "outbox"
 _CONTENT = "parcel.json"
 _ARTIFACTS = "artifacts"
@@ -26,16 +26,16 @@ _log = logging.getLogger(__name__)
 
 
 def deliver(
-    parcel: Parcel,
+    pending: PendingRun,
     artifacts: Path,
     recorder: Recorder,
     outbox: Path,
     on_wait: Callable[[str], None] = lambda _: None,
     patience: float | None = None,
 ) -> str:
-    """Send ``parcel``; wait for a server that is away, and leave the parcel if it stays away.
+    """Send ``pending``; wait for a server that is away, and leave the pending run if it stays away.
 
-    The parcel is in ``outbox`` before it is sent, so that whoever is interrupted or killed while
+    The pending is in ``outbox`` before it is sent, so that whoever is interrupted or killed while
     waiting loses nothing. Takes what is in ``artifacts``.
 
     Returns
@@ -46,13 +46,13 @@ def deliver(
     Raises
     ------
     ExperimentError
-        When the server answers and does not take the record. The parcel is in ``outbox`` then.
+        When the server answers and does not take the record. The pending is in ``outbox`` then.
     """
     try:
-        place = _put_down(parcel, artifacts, outbox)
+        place = _persist(pending, artifacts, outbox)
     except OSError as error:  # a full disk here does not keep a server from taking it
         note = patiently(
-            lambda: send(parcel, artifacts, recorder), parcel.tracking_uri, on_wait, patience
+            lambda: send(pending, artifacts, recorder), pending.tracking_uri, on_wait, patience
         )
         _tell(note, on_wait)
         _log.warning("nothing could be kept in %s: %s", outbox, error)
@@ -60,8 +60,8 @@ def deliver(
     with _held(place):
         try:
             note = patiently(
-                lambda: send(parcel, place / _ARTIFACTS, recorder),
-                parcel.tracking_uri,
+                lambda: send(pending, place / _ARTIFACTS, recorder),
+                pending.tracking_uri,
                 on_wait,
                 patience,
             )
@@ -94,26 +94,26 @@ def close_run(
     on_wait: Callable[[str], None],
 ) -> None:
     """End a run that has nothing but its status to tell, as :func:`deliver` does."""
-    parcel = Parcel(
+    pending = PendingRun(
         tracking_uri=absolute_uri(recorder.uri),
         run_id=run_id,
         status=status,
         reason=reason,
         ended_ms=now_ms(),
     )
-    if waits := deliver(parcel, outbox / "nothing", recorder, outbox, on_wait):
+    if waits := deliver(pending, outbox / "nothing", recorder, outbox, on_wait):
         on_wait(waits)
 
 
-def waiting(outbox: Path) -> list[tuple[Parcel, Path]]:
-    """Return the parcels in ``outbox`` with their folders, the oldest first.
+def waiting(outbox: Path) -> list[tuple[PendingRun, Path]]:
+    """Return the runs in ``outbox`` with their folders, the oldest first.
 
     One that cannot be read stays where it is, with a warning.
     """
     found = []
     for path in _contents(outbox):
         try:
-            found.append((Parcel.model_validate_json(path.read_text()), path.parent))
+            found.append((PendingRun.model_validate_json(path.read_text()), path.parent))
         except FileNotFoundError:  # sent by another process meanwhile
             continue
         except OSError as error:
@@ -124,24 +124,24 @@ def waiting(outbox: Path) -> list[tuple[Parcel, Path]]:
 
 
 def count(outbox: Path) -> int:
-    """Return how many parcels are in ``outbox``, those that cannot be read included."""
+    """Return how many runs are in ``outbox``, those that cannot be read included."""
     return len([*_contents(outbox)])
 
 
 def send_waiting(outbox: Path) -> list[str]:
-    """Send what waits in ``outbox``; return the names of the folders whose parcel was sent.
+    """Send what waits in ``outbox``; return the names of the folders whose pending was sent.
 
     What cannot be sent stays, with a warning; what another process is sending is left to it.
     """
     sent = []
-    for parcel, folder in waiting(outbox):
+    for pending, folder in waiting(outbox):
         with _held(folder) as ours:
             if not ours:
                 continue
             try:
-                uri = _store_of(parcel, folder)
+                uri = _store_of(pending, folder)
                 check_reachable(uri)
-                send(parcel, folder / _ARTIFACTS, _recorder(parcel, uri))
+                send(pending, folder / _ARTIFACTS, _recorder(pending, uri))
             except Exception as error:  # one that fails must not hold up the others
                 _log.warning("the record in %s was not sent: %s", folder, error)
                 continue
@@ -156,7 +156,7 @@ def _contents(outbox: Path) -> Iterator[Path]:
 
 @contextmanager
 def _held(place: Path) -> Iterator[bool]:
-    """Keep other processes from sending the parcel of ``place``; False where one is at it."""
+    """Keep other processes from sending the pending run of ``place``; False where one is at it."""
     try:
         handle = (place / _CONTENT).open()
     except FileNotFoundError:
@@ -171,23 +171,23 @@ def _held(place: Path) -> Iterator[bool]:
         yield (place / _CONTENT).exists()
 
 
-def _store_of(parcel: Parcel, folder: Path) -> str:
-    """Return where the parcel that waits in ``folder`` is sent.
+def _store_of(pending: PendingRun, folder: Path) -> str:
+    """Return where the pending run that waits in ``folder`` is sent.
 
     Raises
     ------
     ExperimentError
         When its database is there no more: a new one would not have its run.
     """
-    path = sqlite_path(parcel.tracking_uri)
+    path = sqlite_path(pending.tracking_uri)
     if path is None:
-        return parcel.tracking_uri
-    if parcel.tracking_uri != absolute_uri(parcel.tracking_uri):
+        return pending.tracking_uri
+    if pending.tracking_uri != absolute_uri(pending.tracking_uri):
         # As version 0.1.0 wrote it: below the folder of the call, as a rule that of --work.
         path = (
-            folder.parent.parent.parent / parcel.tracking_uri.removeprefix("sqlite:///")
+            folder.parent.parent.parent / pending.tracking_uri.removeprefix("sqlite:///")
         ).resolve()
-    moved = (folder / parcel.database).resolve() if parcel.database else path
+    moved = (folder / pending.database).resolve() if pending.database else path
     for place in (path, moved):
         if place.is_file():
             return sqlite_uri(place)
@@ -197,27 +197,27 @@ def _store_of(parcel: Parcel, folder: Path) -> str:
     )
 
 
-def _recorder(parcel: Parcel, uri: str) -> Recorder:
-    opening = parcel.opening
-    if parcel.run_id or opening is None:
+def _recorder(pending: PendingRun, uri: str) -> Recorder:
+    start = pending.start
+    if pending.run_id or start is None:
         return Recorder(uri)
-    return Recorder(uri, opening.experiment, opening.artifacts)
+    return Recorder(uri, start.experiment, start.artifacts)
 
 
-def _put_down(parcel: Parcel, artifacts: Path, outbox: Path) -> Path:
-    """Keep the parcel in ``outbox``, whole or not at all."""
-    name = parcel.run_id or (parcel.opening.identity if parcel.opening else "")
+def _persist(pending: PendingRun, artifacts: Path, outbox: Path) -> Path:
+    """Keep the pending run in ``outbox``, whole or not at all."""
+    name = pending.run_id or (pending.start.identity if pending.start else "")
     place = outbox / name
     unfinished = own_folders.unfinished(outbox / f".{name}")
     for folder in (place, unfinished):
         shutil.rmtree(folder, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    if database := sqlite_path(parcel.tracking_uri):
+    if database := sqlite_path(pending.tracking_uri):
         beside = os.path.relpath(database.resolve(), place.resolve())
-        parcel = parcel.model_copy(update={"database": beside})
+        pending = pending.model_copy(update={"database": beside})
     with own_folders.held(unfinished):
         with (unfinished / _CONTENT).open("w") as content:
-            json.dump(parcel.model_dump(), content, indent=1)
+            json.dump(pending.model_dump(), content, indent=1)
             content.flush()
             os.fsync(content.fileno())
         if artifacts.is_dir():

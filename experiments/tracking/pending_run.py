@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel, Field
 
-from experiments.tracking.recorder import Opening, Recorder
+from experiments.tracking.recorder import Recorder, RunStart
 from experiments.tracking.registration import register
 
 if TYPE_CHECKING:
@@ -23,17 +23,17 @@ class DataEntry(BaseModel):
     context: str
 
 
-class Parcel(BaseModel):
+class PendingRun(BaseModel):
     """The end of one run. Sending it twice leaves the same record as sending it once."""
 
     #: With an absolute path: it may be sent from another working folder.
     tracking_uri: str
-    #: Path of the database from the folder where the parcel waits: both may be moved together.
+    #: Path of the database from the folder where the pending run waits: both may be moved together.
     database: str = ""
     #: Empty where the server was away when the run began.
     run_id: str
     #: With which the run is opened if it is not there yet.
-    opening: Opening | None = None
+    start: RunStart | None = Field(default=None, validation_alias=AliasChoices("start", "opening"))
     status: str
     reason: str = ""
     metrics: dict[str, float] = {}
@@ -51,8 +51,8 @@ class Parcel(BaseModel):
     ended_ms: int
 
 
-def send(parcel: Parcel, artifacts: Path, recorder: Recorder) -> str:
-    """Write the parcel into the record and close the run.
+def send(pending: PendingRun, artifacts: Path, recorder: Recorder) -> str:
+    """Write the pending run into the record and close the run.
 
     Returns
     -------
@@ -64,34 +64,34 @@ def send(parcel: Parcel, artifacts: Path, recorder: Recorder) -> str:
     Exception
         Whatever MLflow raises; what was written until then stays.
     """
-    run = parcel.run_id
+    run = pending.run_id
     if not run:
-        assert parcel.opening is not None
-        run = recorder.open_once(parcel.opening)
+        assert pending.start is not None
+        run = recorder.start_run(pending.start)
     recorder.write(
         run,
-        [(name, value, 0) for name, value in parcel.metrics.items()]
-        + [(name, v, step) for name, known in parcel.steps.items() for step, v in known.items()],
-        parcel.ended_ms,
+        [(name, value, 0) for name, value in pending.metrics.items()]
+        + [(name, v, step) for name, known in pending.steps.items() for step, v in known.items()],
+        pending.ended_ms,
     )
-    recorder.tag(run, parcel.tags)
-    if parcel.data is not None:
-        _log_data(recorder.client, run, parcel.data)
+    recorder.tag(run, pending.tags)
+    if pending.data is not None:
+        _log_data(recorder.client, run, pending.data)
     if artifacts.is_dir():
         recorder.artifacts(run, artifacts)
     note = ""
-    if parcel.model_name:
-        classes = parcel.class_names or _classes_of(parcel.data)
-        note = register(recorder.client, run, parcel.model_name, parcel.model, classes)
+    if pending.model_name:
+        classes = pending.class_names or _classes_of(pending.data)
+        note = register(recorder.client, run, pending.model_name, pending.model, classes)
     if note:
-        notes = "\n".join(filter(None, [parcel.tags.get("notes"), note]))
+        notes = "\n".join(filter(None, [pending.tags.get("notes"), note]))
         recorder.tag(run, {"notes": notes})
-    recorder.close(run, parcel.status, parcel.reason, parcel.ended_ms)
+    recorder.close(run, pending.status, pending.reason, pending.ended_ms)
     return note
 
 
 def _classes_of(entry: DataEntry | None) -> tuple[str, ...]:
-    """Return the classes of a parcel that an earlier version has left: its data set names them."""
+    """Return the classes of a pending run that an earlier version has left: its data set names them."""
     profile = json.loads(entry.profile) if entry is not None else {}
     return tuple(profile.get("classes", ()))
 

@@ -160,8 +160,8 @@ def close(
     client.set_terminated(run, status, ended_ms)
 
 
-class Opening(BaseModel):
-    """What a run has from its beginning."""
+class RunStart(BaseModel):
+    """Name, parameters and tags with which a run is created."""
 
     experiment: str
     #: Where a new experiment keeps what its runs leave; None leaves it to the server.
@@ -188,15 +188,15 @@ class Recorder:
         self.client = client_of(uri)
         self.experiment_id = self._experiment(experiment, artifacts) if experiment else ""
 
-    def opening(
+    def run_start(
         self,
         name: str,
         params: Mapping[str, str],
         tags: Mapping[str, str],
         parent: str | None = None,
-    ) -> Opening:
+    ) -> RunStart:
         """Return what opens a run, below ``parent`` if it is given."""
-        return Opening(
+        return RunStart(
             experiment=self.experiment,
             artifacts=self._artifacts,
             identity=uuid4().hex,
@@ -214,28 +214,28 @@ class Recorder:
         parent: str | None = None,
     ) -> str:
         """Open a run, below ``parent`` if it is given, and return its id."""
-        return self.open_once(self.opening(name, params, tags, parent))
+        return self.start_run(self.run_start(name, params, tags, parent))
 
-    def open_once(self, opening: Opening) -> str:
+    def start_run(self, start: RunStart) -> str:
         """Open the run if it is not there yet, and return its id.
 
         A server that goes away in the middle may have made it already.
         """
         from mlflow.entities import Param
 
-        found = self.runs({_IDENTITY: opening.identity})
+        found = self.runs({_IDENTITY: start.identity})
         if found:
             run_id = str(found[0].info.run_id)
         else:
-            tags = {**opening.tags, _IDENTITY: opening.identity}
+            tags = {**start.tags, _IDENTITY: start.identity}
             run = self.client.create_run(
                 self.experiment_id,
-                opening.started_ms,
+                start.started_ms,
                 {key: value[:_TAG_LENGTH] for key, value in tags.items()},
-                opening.name,
+                start.name,
             )
             run_id = str(run.info.run_id)
-        params = [Param(key, value) for key, value in opening.params.items()]
+        params = [Param(key, value) for key, value in start.params.items()]
         self.client.log_batch(run_id, params=params, synchronous=True)
         return run_id
 

@@ -56,7 +56,7 @@ def write_results(found: Found, folder: Path) -> list[Path]:
     (folder / BEST).write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     trial_table(found.study, found.search.objective).to_csv(folder / TRIALS, index=False)
     written = [folder / BEST, folder / TRIALS, *_draw(found, folder)]
-    recorder, run = found.opened.recorder, found.run_id
+    recorder, run = found.prepared.recorder, found.run_id
     recorder.metrics(run, {f"validation.{found.search.objective}": found.study.best_value})
     recorder.tag(run, {"tuning.best_run": found.study.best_trial.user_attrs[RUN_ID]})
     kept = folder / ".record"

@@ -20,7 +20,7 @@ from experiments.overrides import Given
 from experiments.processes.ending import undisturbed
 from experiments.records import FAILED, FINISHED, KILLED, RunRecord
 from experiments.runs.comparison_run import comparison_key
-from experiments.runs.setup import Opened, check_options, opened
+from experiments.runs.setup import PreparedExperiment, check_options, prepare_experiment
 from experiments.runs.single_run import SingleRun
 from experiments.tracking.outbox import close_run
 from experiments.tuning.own_settings import (
@@ -87,7 +87,7 @@ class Found:
     search: Search
     #: Id and recorder of the run above the trials.
     run_id: str
-    opened: Opened
+    prepared: PreparedExperiment
 
     @property
     def best(self) -> Experiment:
@@ -150,7 +150,7 @@ def run_search(
     search = replace(search, space=search.space or default_space(experiment, backend))
     _check_space(search, backend)
     try:
-        ready = opened(experiment, work, observer, f"{experiment.name}-tuning")
+        ready = prepare_experiment(experiment, work, observer, f"{experiment.name}-tuning")
     finally:
         observer.ends()
     # The data have been read, and are not asked again for each trial.
@@ -204,7 +204,7 @@ class _Trials:
     def __init__(
         self,
         search: Search,
-        ready: Opened,
+        ready: PreparedExperiment,
         study: "Study",
         run_id: str,
         on_trial: "Callable[[FrozenTrial], None]",
@@ -293,7 +293,7 @@ class _Trials:
             experiment=experiment,
             backend=self.search.backend,
             seed=experiment.seeds[0],
-            judged="validation",
+            evaluation_split="validation",
         )
         run = SingleRun(
             plan,
@@ -322,7 +322,7 @@ def _complete(study: "Study") -> bool:
     return bool(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
 
 
-def _key(search: Search, experiment: Experiment, ready: Opened) -> str:
+def _key(search: Search, experiment: Experiment, ready: PreparedExperiment) -> str:
     """Return a digest of what decides a trial's score, but for the number of trials."""
     content = {
         "experiment": comparison_key(experiment, ready.data),

@@ -60,7 +60,7 @@ class TrialObserver(Observer):
                 f"({event['validation_loss']:.4f}) is worse than the median of earlier trials"
             )
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """End the trial when the search was interrupted."""
         if self._interrupted.is_set():
             raise RunStoppedError("interrupted by the user")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from backends import create
-from chaos.event_log import Diary, Moment
+from chaos.event_log import EventLog, Trigger
 from chaos.fault import NO_HOSTS, Fault
 from chaos.faults import NO_PIXELS, CorruptRow, HostGone, Straggler
 from chaos.outcome import Attempt, Outcome, StoredRun, Verdict, judge
@@ -34,7 +34,7 @@ def record(
     ).model_dump()
 
 
-def diary(*, struck: float | None = None, end: float = 60.0, **how: Any) -> Diary:
+def event_log(*, injected: float | None = None, end: float = 60.0, **how: Any) -> EventLog:
     """Training begins at 10 s, epochs end every 10 s, the record is closed at ``end``."""
     events: list[dict[str, Any]] = [
         {"event": "run_starts", "time": 0.0, "images": IMAGES},
@@ -45,19 +45,19 @@ def diary(*, struck: float | None = None, end: float = 60.0, **how: Any) -> Diar
         {"event": "batch", "number": 2, "images": 64, "time": 27.0},
         {"event": "phase", "name": "predict", "time": 50.0},
     ]
-    if struck is not None:
-        events.append({"event": "strikes", "time": struck})
-        events.append({"event": "struck", "time": struck, "text": "killed executor 7"})
+    if injected is not None:
+        events.append({"event": "injecting", "time": injected})
+        events.append({"event": "injected", "time": injected, "text": "killed executor 7"})
     kept = [event for event in events if float(str(event["time"])) <= end]
     if how.get("closed", True):
         told = record(**{key: value for key, value in how.items() if key != "closed"})
         kept.append({"event": "run_ends", "time": end, "record": told})
-    return Diary(tuple(sorted(kept, key=lambda event: float(str(event["time"])))))
+    return EventLog(tuple(sorted(kept, key=lambda event: float(str(event["time"])))))
 
 
 def finished(**how: Any) -> Attempt:
     """A run with the result of the undisturbed one."""
-    return Attempt(diary(**how), ended=True, difference=0.0)
+    return Attempt(event_log(**how), ended=True, difference=0.0)
 
 
 def stored(status: str = "FINISHED", reason: str = "finished") -> StoredRun:
@@ -74,27 +74,27 @@ def judged(
     resumed: Attempt | None = None,
     repeats: bool = True,
 ) -> Outcome:
-    return judge("elephas", fault, diary(), attempt, resumed, runs, repeats=repeats)
+    return judge("elephas", fault, event_log(), attempt, resumed, runs, repeats=repeats)
 
 
 def test_run_that_goes_on_by_itself_has_recovered_with_time_and_images_lost() -> None:
-    found = judged(ExecutorKilled, finished(struck=25.0, end=72.0, seen=350.0), stored())
+    found = judged(ExecutorKilled, finished(injected=25.0, end=72.0, seen=350.0), stored())
     assert found.verdict == Verdict.RECOVERED
     assert found.cost is not None
     assert (found.cost.seconds, found.cost.images_missing) == (12.0, 50)
     assert (found.cost.images_again, found.cost.at_most) == (32, True)
-    assert found.struck == "killed executor 7 (epoch 2 after 32 images)"
+    assert found.injected == "killed executor 7 (epoch 2 after 32 images)"
 
 
 def test_fault_that_costs_no_work_repeats_none() -> None:
-    found = judged(Straggler, finished(struck=25.0, end=90.0), stored())
+    found = judged(Straggler, finished(injected=25.0, end=90.0), stored())
     assert found.cost is not None
     assert (found.cost.seconds, found.cost.images_again) == (30.0, 0)
 
 
 def test_failed_run_tells_how_soon_and_why_and_what_going_on_costs() -> None:
     failed = {"status": "FAILED", "reason": "BackendError: worker 1 died"}
-    attempt = Attempt(diary(struck=25.0, end=28.5, **failed), ended=True)
+    attempt = Attempt(event_log(injected=25.0, end=28.5, **failed), ended=True)
     runs = [stored("FAILED", failed["reason"]), stored()]
     alone = judged(DriverKilled, attempt, runs[0])
     assert (alone.verdict, alone.message) == (Verdict.FAILED_CLEANLY, failed["reason"])
@@ -109,7 +109,7 @@ def test_failed_run_tells_how_soon_and_why_and_what_going_on_costs() -> None:
 
 
 def test_killed_harness_recovers_by_resuming_alone() -> None:
-    attempt = Attempt(diary(struck=28.0, end=28.0, closed=False), ended=True)
+    attempt = Attempt(event_log(injected=28.0, end=28.0, closed=False), ended=True)
     closed, resumed = stored("KILLED", "ended without a word"), finished(end=80.0, resumed_after=1)
     found = judged(HarnessKilled, attempt, closed, stored(), resumed=resumed)
     assert found.verdict == Verdict.RECOVERED
@@ -124,15 +124,15 @@ def test_killed_harness_recovers_by_resuming_alone() -> None:
     ("attempt", "runs", "verdict", "words"),
     [
         (
-            Attempt(diary(struck=25.0, end=28.0, closed=False), ended=False),
+            Attempt(event_log(injected=25.0, end=28.0, closed=False), ended=False),
             [stored("RUNNING", "")],
             Verdict.HUNG,
             "time limit",
         ),
         (
             Attempt(
-                diary(
-                    struck=25.0,
+                event_log(
+                    injected=25.0,
                     end=700.0,
                     status="FAILED",
                     reason="did not end within the time limit of 600 s",
@@ -144,49 +144,49 @@ def test_killed_harness_recovers_by_resuming_alone() -> None:
             "time limit",
         ),
         (
-            Attempt(diary(struck=25.0, end=30.0, closed=False), ended=True),
+            Attempt(event_log(injected=25.0, end=30.0, closed=False), ended=True),
             [stored("KILLED", "interrupted")],
             Verdict.RECORD_LOST,
             "without a word",
         ),
         (
-            finished(struck=25.0),
+            finished(injected=25.0),
             [],
             Verdict.RECORD_LOST,
             "MLflow has 0 of 1 runs",
         ),
         (
-            finished(struck=25.0),
+            finished(injected=25.0),
             [StoredRun("1", "FINISHED", "finished", {})],
             Verdict.RECORD_LOST,
             "no test.accuracy",
         ),
         (
-            finished(struck=25.0),
+            finished(injected=25.0),
             [StoredRun("1", "FINISHED", "finished", {"test.accuracy": 0.9})],
             Verdict.RECORD_LOST,
             "lacks train.samples_seen",
         ),
         (
-            finished(struck=25.0),
+            finished(injected=25.0),
             [replace(stored(), epochs=(1, 3))],
             Verdict.RECORD_LOST,
             "has epochs (1, 3) of 0",
         ),
         (
-            Attempt(diary(struck=25.0), ended=True),
+            Attempt(event_log(injected=25.0), ended=True),
             [stored()],
             Verdict.RECORD_LOST,
             "no predictions",
         ),
         (
-            Attempt(diary(struck=25.0), ended=True, left=(17,), difference=0.0),
+            Attempt(event_log(injected=25.0), ended=True, left=(17,), difference=0.0),
             [stored()],
             Verdict.LEFT_BEHIND,
             "17",
         ),
-        (finished(), [stored()], Verdict.NOT_STRUCK, "more --epochs"),
-        (finished(struck=55.0), [stored()], Verdict.NOT_STRUCK, "more --epochs"),
+        (finished(), [stored()], Verdict.NOT_INJECTED, "more --epochs"),
+        (finished(injected=55.0), [stored()], Verdict.NOT_INJECTED, "more --epochs"),
     ],
 )
 def test_what_must_not_happen_is_told(
@@ -203,7 +203,7 @@ FAILURE = {"status": "FAILED", "reason": "worker 1 died"}
 
 
 def test_resuming_must_finish_and_give_the_result_that_the_backend_promises() -> None:
-    first = Attempt(diary(struck=25.0, end=28.0, **FAILURE), ended=True)
+    first = Attempt(event_log(injected=25.0, end=28.0, **FAILURE), ended=True)
     runs = [stored("FAILED", "worker 1 died"), stored()]
     other = replace(finished(end=85.0, resumed_after=1), difference=0.2)
     found = judged(DriverKilled, first, *runs, resumed=other)
@@ -211,14 +211,14 @@ def test_resuming_must_finish_and_give_the_result_that_the_backend_promises() ->
     assert "0.2" in found.message
     unpromised = judged(DriverKilled, first, *runs, resumed=other, repeats=False)
     assert unpromised.verdict == Verdict.FAILED_CLEANLY
-    again = Attempt(diary(end=40.0, status="FAILED", reason="no such checkpoint"), ended=True)
+    again = Attempt(event_log(end=40.0, status="FAILED", reason="no such checkpoint"), ended=True)
     stuck = judged(DriverKilled, first, runs[0], runs[0], resumed=again)
     assert (stuck.verdict, stuck.bad) == (Verdict.NOT_RESUMED, True)
     assert "no such checkpoint" in stuck.message
 
 
 def test_run_that_had_to_start_anew_has_trained_on_everything_again() -> None:
-    first = Attempt(diary(struck=37.0, end=38.0, **FAILURE), ended=True)
+    first = Attempt(event_log(injected=37.0, end=38.0, **FAILURE), ended=True)
     runs = [stored("FAILED", "worker 1 died"), stored()]
     found = judged(DriverKilled, first, *runs, resumed=finished(end=110.0))
     assert found.cost is not None
@@ -227,7 +227,7 @@ def test_run_that_had_to_start_anew_has_trained_on_everything_again() -> None:
 
 def test_run_that_went_on_before_it_failed_has_lost_what_it_did_last() -> None:
     """Struck in the second epoch, ended in the fourth, of which nothing was told."""
-    first = Attempt(diary(struck=25.0, end=42.0, **FAILURE), ended=True)
+    first = Attempt(event_log(injected=25.0, end=42.0, **FAILURE), ended=True)
     runs = [stored("FAILED", "worker 1 died"), stored()]
     found = judged(DriverKilled, first, *runs, resumed=finished(end=85.0, resumed_after=3))
     assert found.cost is not None
@@ -235,29 +235,29 @@ def test_run_that_went_on_before_it_failed_has_lost_what_it_did_last() -> None:
 
 
 def test_damaged_image_must_be_noticed_by_who_looks_at_it() -> None:
-    found = judged(CorruptRow, finished(struck=0.0), stored())
+    found = judged(CorruptRow, finished(injected=0.0), stored())
     assert (found.verdict, found.bad) == (Verdict.UNNOTICED, True)
-    assert CorruptRow().misfit(create("majority"), None) == NO_PIXELS
-    assert CorruptRow().misfit(create("elephas"), None) == ""
+    assert CorruptRow().skip_reason(create("majority"), None) == NO_PIXELS
+    assert CorruptRow().skip_reason(create("elephas"), None) == ""
 
 
 def test_strike_is_in_the_middle_of_the_second_epoch() -> None:
-    assert diary().middle == Moment(epoch=1, seconds=5.0)
+    assert event_log().middle == Trigger(epoch=1, seconds=5.0)
 
 
 def test_epochs_that_are_all_told_at_the_end_have_no_middle_of_their_own() -> None:
-    told = [{**e, "time": 50.0} if e["event"] == "epoch" else e for e in diary().events]
-    assert Diary(tuple(told)).middle == Moment(phase="fit", seconds=20.0)
+    told = [{**e, "time": 50.0} if e["event"] == "epoch" else e for e in event_log().events]
+    assert EventLog(tuple(told)).middle == Trigger(phase="fit", seconds=20.0)
 
 
 def test_fit_too_short_for_a_middle_is_struck_when_it_begins() -> None:
-    told = [{**e, "time": 10.1} if e.get("name") == "predict" else e for e in diary().events]
+    told = [{**e, "time": 10.1} if e.get("name") == "predict" else e for e in event_log().events]
     quick = [event for event in told if event["event"] != "epoch"]
-    assert Diary(tuple(quick)).middle == Moment(phase="load")
+    assert EventLog(tuple(quick)).middle == Trigger(phase="load")
 
 
 def test_tables_show_every_pair_and_tell_why_one_was_not_tried() -> None:
-    recovered = judged(ExecutorKilled, finished(struck=25.0, end=72.0), stored())
+    recovered = judged(ExecutorKilled, finished(injected=25.0, end=72.0), stored())
     away = Outcome("elephas", HostGone.name, Verdict.DOES_NOT_APPLY, NO_HOSTS)
     table = overview([recovered, away])
     assert list(table.columns) == ["backend", ExecutorKilled.title, HostGone.title]

@@ -14,14 +14,14 @@ import psutil
 import pytest
 
 from chaos.campaign import Campaign
-from chaos.event_log import Moment
+from chaos.event_log import Trigger
 from chaos.fault import NO_EXECUTORS, Fault
 from chaos.outcome import Attempt, StoredRun, Verdict
-from chaos.run_under_test import Conditions, Scene
+from chaos.run_under_test import Conditions, RunUnderTest
 from chaos.signals import DriverJvmKilled, ExecutorPaused, Hangup, PythonWorkerKilled
 from experiments.errors import ExperimentError
 from experiments.loading import load
-from tests.chaos.test_chaos_outcome import diary, finished, judged, stored
+from tests.chaos.test_chaos_outcome import event_log, finished, judged, stored
 
 #: Starts a process for each argument before "--", which does the same with what follows.
 START = """
@@ -39,7 +39,7 @@ time.sleep(60)
 class Tree:
     """A driver with its JVM, and an executor with a daemon and its worker."""
 
-    scene: Scene
+    target: RunUnderTest
     driver: psutil.Process
     executor: psutil.Process
 
@@ -78,13 +78,13 @@ def processes(tmp_path: Path) -> Iterator[Tree]:
         name: subprocess.Popen([command[0], "-c", START, *command])
         for name, command in trees.items()
     }
-    scene = Scene(tmp_path, tmp_path, Conditions(pause_s=0.5))
+    target = RunUnderTest(tmp_path, tmp_path, Conditions(pause_s=0.5))
     found = {name: psutil.Process(child.pid) for name, child in started.items()}
     everyone = [*found.values()]
     try:
         until(lambda: sum(len(one.children(recursive=True)) for one in found.values()) == 3)
         everyone += [child for one in found.values() for child in one.children(recursive=True)]
-        yield Tree(scene, **found)
+        yield Tree(target, **found)
     finally:
         for process in everyone:
             if process.is_running():
@@ -95,17 +95,17 @@ def processes(tmp_path: Path) -> Iterator[Tree]:
 
 def test_jvm_of_the_driver_is_killed_alone(processes: Tree) -> None:
     jvm = processes.jvm
-    told = DriverJvmKilled().strike(processes.scene)
+    told = DriverJvmKilled().inject(processes.target)
     assert told == f"killed the driver's JVM {jvm.pid}"
     until(lambda: jvm.status() == psutil.STATUS_ZOMBIE)
     assert processes.driver.status() != psutil.STATUS_ZOMBIE
     with pytest.raises(ExperimentError, match="no driver's JVM"):
-        DriverJvmKilled().strike(processes.scene)
+        DriverJvmKilled().inject(processes.target)
 
 
 def test_python_worker_is_killed_and_its_executor_lives(processes: Tree) -> None:
     worker = processes.worker
-    told = PythonWorkerKilled().strike(processes.scene)
+    told = PythonWorkerKilled().inject(processes.target)
     assert told == f"killed Python worker {worker.pid}"
     until(lambda: worker.status() == psutil.STATUS_ZOMBIE)
     assert processes.executor.status() != psutil.STATUS_ZOMBIE
@@ -113,7 +113,7 @@ def test_python_worker_is_killed_and_its_executor_lives(processes: Tree) -> None
 
 def test_executor_is_stopped_for_a_while_with_all_that_is_below_it(processes: Tree) -> None:
     members = [processes.executor, *processes.executor.children(recursive=True)]
-    thread = threading.Thread(target=ExecutorPaused().strike, args=[processes.scene])
+    thread = threading.Thread(target=ExecutorPaused().inject, args=[processes.target])
     thread.start()
     until(lambda: all(one.status() == psutil.STATUS_STOPPED for one in members))
     assert processes.jvm.status() != psutil.STATUS_STOPPED
@@ -125,22 +125,22 @@ def test_executor_is_stopped_for_a_while_with_all_that_is_below_it(processes: Tr
 def test_backend_without_executors_has_none_to_lose(fault: type[Fault]) -> None:
     from backends import create
 
-    assert fault().misfit(create("keras_local"), None) == NO_EXECUTORS
-    assert fault().misfit(create("elephas"), None) == ""
+    assert fault().skip_reason(create("keras_local"), None) == NO_EXECUTORS
+    assert fault().skip_reason(create("elephas"), None) == ""
 
 
 def test_hangup_reaches_the_command_itself(tmp_path: Path) -> None:
     heard: list[int] = []
     before = signal.signal(signal.SIGHUP, lambda number, _: heard.append(number))
     try:
-        Hangup().strike(Scene(tmp_path, tmp_path, Conditions()))
+        Hangup().inject(RunUnderTest(tmp_path, tmp_path, Conditions()))
     finally:
         signal.signal(signal.SIGHUP, before)
     assert heard == [signal.SIGHUP]
 
 
 def test_command_that_was_hung_up_on_has_closed_its_record() -> None:
-    attempt = Attempt(diary(struck=28.0, end=28.0, closed=False), ended=True)
+    attempt = Attempt(event_log(injected=28.0, end=28.0, closed=False), ended=True)
     closed, resumed = stored("KILLED", "interrupted"), finished(end=80.0, resumed_after=1)
     found = judged(Hangup, attempt, closed, stored(), resumed=resumed)
     assert (found.verdict, found.resumed) == (Verdict.RECOVERED, True)
@@ -153,15 +153,15 @@ def test_record_that_a_hangup_leaves_open_is_closed_by_nobody_else(
 ) -> None:
     """``--resume`` would close it, and hide that the command has not."""
     still_open = StoredRun("1", "RUNNING", "", {})
-    made: list[Moment | None] = []
+    made: list[Trigger | None] = []
 
     def attempt(*arguments: Any) -> Attempt:
         made.append(arguments[4])
-        return Attempt(diary(struck=28.0, end=28.0, closed=False), ended=True)
+        return Attempt(event_log(injected=28.0, end=28.0, closed=False), ended=True)
 
     monkeypatch.setattr(Campaign, "_attempt", attempt)
     monkeypatch.setattr(Campaign, "_stored", lambda *_: [still_open])
     parts = load("synthetic", {}), tmp_path, Conditions(), None, lambda _: None, lambda _: None
-    found = Campaign(*parts)._try("elephas", Hangup, diary())
+    found = Campaign(*parts)._try("elephas", Hangup, event_log())
     assert found.verdict == Verdict.RECORD_LOST
-    assert made == [diary().middle]
+    assert made == [event_log().middle]

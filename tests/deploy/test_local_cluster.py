@@ -276,7 +276,7 @@ def check_that_a_run_survives_a_host_that_is_cut_off(folder: Path, data: DataCon
         hosts=hosts,
     )
     assert found.verdict == Verdict.RECOVERED, found
-    assert "was cut off for 5 s" in found.struck
+    assert "was cut off for 5 s" in found.injected
     assert found.cost is not None
     assert found.cost.images_missing == 0
     assert found.cost.difference == pytest.approx(0, abs=1e-4)

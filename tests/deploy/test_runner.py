@@ -121,9 +121,9 @@ def test_records_that_wait_are_brought_back_and_told(
 ) -> None:
     import tarfile
 
-    parcel = tmp_path / "outbox" / "r1" / "parcel.json"
-    parcel.parent.mkdir(parents=True)
-    parcel.write_text("content")
+    pending = tmp_path / "outbox" / "r1" / "parcel.json"
+    pending.parent.mkdir(parents=True)
+    pending.write_text("content")
     with tarfile.open(tmp_path / "outbox.tar.gz", "w:gz") as archive:
         archive.add(tmp_path / "outbox", "outbox")
     waiting = (tmp_path / "outbox.tar.gz").read_bytes()

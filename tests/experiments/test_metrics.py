@@ -152,12 +152,12 @@ def test_images_are_their_own_groups_unless_they_are_equal() -> None:
     assert "patient" not in " ".join(few.notes)
 
 
-@pytest.mark.parametrize("judged", ["test", "validation"])
-def test_one_class_for_all_images_is_said(judged: str) -> None:
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_one_class_for_all_images_is_said(split: str) -> None:
     predictions = table([0, 1] * 45, [0.2] * 90, [f"p{number}" for number in range(90)])
-    notes = score(predictions, CLASSES, "malignant", judged=judged).notes
+    notes = score(predictions, CLASSES, "malignant", evaluation_split=split).notes
     assert (
-        f"The model predicts 'benign' for all 90 {judged} images; its F1 says nothing about what "
+        f"The model predicts 'benign' for all 90 {split} images; its F1 says nothing about what "
         "it has learned."
     ) in notes
     both = table([0, 1] * 45, [0.9] + [0.2] * 89, predictions["patient_id"].tolist())

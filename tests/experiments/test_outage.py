@@ -26,7 +26,7 @@ from experiments.records import FINISHED
 from experiments.tracking import outage, outbox
 from experiments.tracking.outage import patiently
 from experiments.tracking.outbox import close_run, deliver, send_waiting, waiting
-from experiments.tracking.pending_run import Parcel
+from experiments.tracking.pending_run import PendingRun
 from experiments.tracking.recorder import Recorder, check_reachable, now_ms
 from tests.experiments.conftest import Run
 
@@ -144,7 +144,7 @@ def test_run_that_never_sees_its_server_is_recorded_when_its_record_is_sent(
     assert (record.status, record.run_id) == (FINISHED, "")
     assert any("is sent with the next run" in note for note in record.notes)
     ((kept, _),) = waiting(work / "outbox")
-    assert kept.opening is not None
+    assert kept.start is not None
     arguments = ["send", "--work", str(work)]
     away = CliRunner().invoke(app, arguments)
     assert (away.exit_code, last_line(away.stdout)) == (1, "sent 0, still waiting 1")
@@ -156,7 +156,7 @@ def test_run_that_never_sees_its_server_is_recorded_when_its_record_is_sent(
     (stored,) = Recorder(server.uri, "absent").runs({"backend": "majority"})
     assert_complete(server, stored.info.run_id)
     assert stored.data.params["name"] == "absent"
-    assert stored.info.start_time == kept.opening.started_ms < kept.ended_ms
+    assert stored.info.start_time == kept.start.started_ms < kept.ended_ms
 
 
 def test_who_is_interrupted_while_the_server_is_away_keeps_the_record(
@@ -172,7 +172,7 @@ def test_who_is_interrupted_while_the_server_is_away_keeps_the_record(
         raise KeyboardInterrupt
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    ended = Parcel(tracking_uri=uri, run_id="0" * 32, status=FINISHED, ended_ms=now_ms())
+    ended = PendingRun(tracking_uri=uri, run_id="0" * 32, status=FINISHED, ended_ms=now_ms())
     with pytest.raises(KeyboardInterrupt):
         deliver(ended, artifacts, recorder, tmp_path / "outbox", interrupt)
     ((kept, folder),) = waiting(tmp_path / "outbox")
@@ -188,7 +188,7 @@ def test_parcel_that_cannot_be_read_holds_up_no_other_and_still_waits(
     (outbox / "broken" / "parcel.json").write_text("")
     (outbox / "whole").mkdir()
     run_id = Recorder(tracking_uri, "beside").open("run", {}, {})
-    whole = Parcel(tracking_uri=tracking_uri, run_id=run_id, status=FINISHED, ended_ms=now_ms())
+    whole = PendingRun(tracking_uri=tracking_uri, run_id=run_id, status=FINISHED, ended_ms=now_ms())
     (outbox / "whole" / "parcel.json").write_text(whole.model_dump_json())
     told = CliRunner().invoke(app, ["send", "--work", str(tmp_path)])
     assert (told.exit_code, last_line(told.stdout)) == (1, "sent 1, still waiting 1")
@@ -198,8 +198,8 @@ def test_parcel_that_cannot_be_read_holds_up_no_other_and_still_waits(
 
 def test_run_is_opened_once_however_often_it_is_tried(tracking_uri: str) -> None:
     recorder = Recorder(tracking_uri, "once")
-    opening = recorder.opening("run", {"seed": "0"}, {"backend": "majority"})
-    assert recorder.open_once(opening) == recorder.open_once(opening)
+    start = recorder.run_start("run", {"seed": "0"}, {"backend": "majority"})
+    assert recorder.start_run(start) == recorder.start_run(start)
     (only,) = recorder.runs({"backend": "majority"})
     assert only.data.params == {"seed": "0"}
 
@@ -234,7 +234,7 @@ def test_a_record_that_is_refused_is_kept_with_the_reason(
     """The database answers and knows no such run: waiting for it would help nobody."""
     (tmp_path / "artifacts").mkdir()
     (tmp_path / "artifacts" / "plan.json").write_text("{}")
-    lost = Parcel(
+    lost = PendingRun(
         tracking_uri=tracking_uri,
         run_id="0" * 32,
         status=FINISHED,
@@ -252,7 +252,7 @@ def test_a_record_that_is_refused_is_kept_with_the_reason(
 def test_sending_twice_leaves_the_record_of_once(tmp_path: Path, tracking_uri: str) -> None:
     recorder = Recorder(tracking_uri, "twice")
     run_id = recorder.open("run", {}, {})
-    one = Parcel(
+    one = PendingRun(
         tracking_uri=tracking_uri,
         run_id=run_id,
         status=FINISHED,
@@ -301,9 +301,9 @@ def test_record_goes_to_the_store_that_it_was_made_for(
     _, second = unsent(empty_store, tmp_path, monkeypatch, "second")
     if version == "0.1.0":
         (content,) = (first / "work" / "outbox").glob("*/parcel.json")
-        parcel = json.loads(content.read_text()) | {"tracking_uri": "sqlite:///mlflow.db"}
-        del parcel["database"]
-        content.write_text(json.dumps(parcel))
+        pending = json.loads(content.read_text()) | {"tracking_uri": "sqlite:///mlflow.db"}
+        del pending["database"]
+        content.write_text(json.dumps(pending))
     told = CliRunner().invoke(app, ["send", "--work", str(first / "work")])
     assert last_line(told.stdout) == "sent 1, still waiting 0"
     assert status(first, run_id) == FINISHED

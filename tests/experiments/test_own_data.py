@@ -19,7 +19,7 @@ from experiments.overrides import given
 from experiments.own_data.description import OwnData, name_of
 from experiments.own_data.positive_class import positive_class
 from experiments.own_data.settings import fitting, read_data
-from experiments.tracking.pending_run import Parcel, send
+from experiments.tracking.pending_run import PendingRun, send
 from experiments.tracking.recorder import Recorder, now_ms
 from models.config import ModelConfig
 from models.input_size import APPLICATION_SIZES, longest_side
@@ -254,7 +254,7 @@ def test_versions_of_a_model_have_the_same_classes(tracking_uri: str, tmp_path: 
 
     def register(*classes: str) -> tuple[str, str, str]:
         run_id = recorder.open("run", {}, {})
-        end = Parcel(
+        end = PendingRun(
             tracking_uri=tracking_uri,
             run_id=run_id,
             status="FINISHED",

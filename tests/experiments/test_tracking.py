@@ -13,7 +13,7 @@ from backends.ports import free_port
 from data.prepared import PreparedData
 from experiments.errors import ExperimentError
 from experiments.records import FINISHED
-from experiments.tracking.pending_run import Parcel, send
+from experiments.tracking.pending_run import PendingRun, send
 from experiments.tracking.recorder import Recorder, check_reachable, now_ms
 from tests.experiments.conftest import Run
 
@@ -107,7 +107,7 @@ def test_variables_of_mlflow_alter_no_record(
     recorder = Recorder(tracking_uri, "surroundings")
     began = time.monotonic()
     run_id = recorder.open("run", {"seed": "0"}, {"backend": "majority"})
-    end = Parcel(
+    end = PendingRun(
         tracking_uri=tracking_uri,
         run_id=run_id,
         status=FINISHED,

@@ -50,8 +50,8 @@ def search(data_config: DataConfig, work: Path, tracking_uri: str) -> Callable[.
 
 
 def trials(found: Found) -> list[Any]:
-    client = MlflowClient(found.opened.recorder.uri)
-    experiment = found.opened.recorder.experiment_id
+    client = MlflowClient(found.prepared.recorder.uri)
+    experiment = found.prepared.recorder.experiment_id
     return list(client.search_runs([experiment], f"tags.`{PARENT}` = '{found.run_id}'"))
 
 
@@ -83,7 +83,7 @@ def test_best_trial_is_the_best_of_the_validation_images(
     assert stored.data.source == found.search.overrides["data"]["source"]
     table = pd.read_csv(tmp_path / "trials.csv")
     assert table["f1"].max() == pytest.approx(best.value)
-    kept = MlflowClient(found.opened.recorder.uri).list_artifacts(found.run_id, "tuning")
+    kept = MlflowClient(found.prepared.recorder.uri).list_artifacts(found.run_id, "tuning")
     assert {"tuning/best.yaml", "tuning/history.png"} <= {item.path for item in kept}
 
 
@@ -167,7 +167,7 @@ def test_trial_cut_off_without_warning_is_made_again(search: Callable[..., Found
     found = search("cut-off", trials=1)
     lost = found.study.ask()
     lost.suggest_float("optimizer.learning_rate", 1e-4, 1.0, log=True)
-    left = found.opened.recorder.open("trial-1", {}, {}, found.run_id)
+    left = found.prepared.recorder.open("trial-1", {}, {}, found.run_id)
     again = search("cut-off", trials=2, resume=True)
     states = [trial.state.name for trial in again.study.trials]
     assert states == ["COMPLETE", "FAIL", "COMPLETE"]
