@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.prepared import PreparedData
-from experiments.tracking import provenance
 from experiments.config import Experiment, RunPlan
-from experiments.records import FINISHED, RunRecord
-from experiments.records import stored_record
+from experiments.records import FINISHED, RunRecord, stored_record
+from experiments.tracking import provenance
 from experiments.tracking.recorder import PARENT, Recorder
 from experiments.units import UNIT_TAG
 

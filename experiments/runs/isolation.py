@@ -12,10 +12,10 @@ from backends import Backend, TrainingTask
 from backends.registry import known
 from data.object_store import is_object
 from data.process_environment import LOOPBACK
-from experiments.spark.addresses import on_this_machine
 from experiments.config import Experiment, RunPlan
 from experiments.errors import ExperimentError
 from experiments.processes.private_network import NoPrivateNetworkError, private_network
+from experiments.spark.addresses import on_this_machine
 from models.config import BackboneConfig
 
 #: Ids from here on belong to people, those below to services (``UID_MIN`` of Linux's login.defs).

@@ -7,10 +7,10 @@ import pandas as pd
 
 from data.prepared import PreparedData
 from experiments.config import RunPlan
+from experiments.runs.task import Result
 from experiments.scoring.figures import confusion_matrix, learning_curve
 from experiments.scoring.metrics import score
 from experiments.scoring.thumbnails import THUMBNAILS, write_thumbnails
-from experiments.runs.worker import Result
 
 
 @dataclass(frozen=True)

@@ -10,22 +10,22 @@ from typing import Any
 from backends import Backend
 from data.prepared import PreparedData
 from data.process_environment import for_spark
-from experiments.spark.addresses import driver_address
-from experiments.spark.cluster import Cluster, embedded_cluster
 from experiments.config import EMBEDDED, RunPlan
-from experiments.resources.energy import EnergyMeter
-from experiments.resources.gpu import gpu_sampler
-from experiments.runs.isolation import exposure, needs_network
 from experiments.own_data.machine_size import check_memory, megabytes
 from experiments.processes.private_network import (
     NoPrivateNetworkError,
     PrivateNetwork,
     private_network,
 )
-from experiments.resources.monitor import ResourceMonitor
-from experiments.spark.secret import authentication, write_settings
 from experiments.processes.supervision import supervise
-from experiments.runs.worker import Job, task_of
+from experiments.resources.energy import EnergyMeter
+from experiments.resources.gpu import gpu_sampler
+from experiments.resources.monitor import ResourceMonitor
+from experiments.runs.isolation import exposure, needs_network
+from experiments.runs.task import Job, task_of
+from experiments.spark.addresses import driver_address
+from experiments.spark.cluster import Cluster, embedded_cluster
+from experiments.spark.secret import authentication, write_settings
 
 #: Phases of the worker process that begin when the driver has its executors.
 _AFTER_START = ("fit", "predict")

@@ -7,9 +7,9 @@ from data.own_folders import temporary_folder
 from data.prepared import PreparedData
 from experiments.config import RunPlan
 from experiments.errors import ExperimentError
-from experiments.runs.launch import Launch
 from experiments.processes.supervision import TimeLimitError
-from experiments.runs.worker import task_of
+from experiments.runs.launch import Launch
+from experiments.runs.task import task_of
 
 
 def rehearse(

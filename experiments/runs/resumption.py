@@ -9,9 +9,9 @@ from pathlib import Path
 
 from backends.checkpoints import CheckpointFolder
 from data.prepared import PreparedData
-from experiments.runs.comparison_run import comparison_key
 from experiments.config import RunPlan
 from experiments.errors import ExperimentError
+from experiments.runs.comparison_run import comparison_key
 
 _FOLDER = "checkpoints"
 _LOCK = "lock"
@@ -19,7 +19,8 @@ _LOCK = "lock"
 
 def run_key(plan: RunPlan, data: PreparedData) -> str:
     """Return a digest of all that decides what a run gives."""
-    content = f"{comparison_key(plan.experiment, data)} {plan.backend} {plan.seed} {plan.evaluation_split}"
+    parts = (comparison_key(plan.experiment, data), plan.backend, plan.seed, plan.evaluation_split)
+    content = " ".join(map(str, parts))
     return hashlib.sha256(content.encode()).hexdigest()
 
 

@@ -7,22 +7,22 @@ from pathlib import Path
 from backends import Backend
 from data.own_folders import temporary_folder
 from data.prepared import PreparedData
+from experiments.config import Experiment, RunPlan
+from experiments.observer import Observer
+from experiments.processes.ending import undisturbed
+from experiments.records import FAILED, FINISHED, KILLED, RunRecord
 from experiments.runs.comparison_run import (
     ComparisonRun,
     has_comparison,
     open_comparison,
     plans_in_order,
 )
-from experiments.config import Experiment, RunPlan
-from experiments.processes.ending import undisturbed
-from experiments.observer import Observer
-from experiments.runs.setup import prepare_experiment
-from experiments.tracking.outage import ServerAwayError, patiently
-from experiments.tracking.outbox import close_run
-from experiments.records import FAILED, FINISHED, KILLED, RunRecord
 from experiments.runs.rehearsal import rehearse
 from experiments.runs.resumption import checkpoints, forget, run_key
+from experiments.runs.setup import prepare_experiment
 from experiments.runs.single_run import SingleRun
+from experiments.tracking.outage import ServerAwayError, patiently
+from experiments.tracking.outbox import close_run
 from experiments.tracking.recorder import Recorder
 
 #: Artifacts of the run above: report.html, pictures, tables.

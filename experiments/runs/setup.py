@@ -16,20 +16,20 @@ from data.object_store import is_object
 from data.own_folders import temporary_folder
 from data.prepared import PreparedData, open_prepared
 from data.working_folder import mark_within
-from experiments.resources import energy
-from experiments.tracking.abandoned import tidy
 from experiments.config import Experiment
 from experiments.errors import ExperimentError
-from experiments.runs.isolation import check_private
-from experiments.own_data.machine_size import check_machine
 from experiments.observer import Observer
-from experiments.tracking.outage import first_line
-from experiments.tracking.outbox import OUTBOX, send_waiting
+from experiments.own_data.machine_size import check_machine
 from experiments.own_data.settings import check_positive_class, read_data
+from experiments.processes.supervision import TimeLimitError, supervise
+from experiments.resources import energy
+from experiments.runs.isolation import check_private
 from experiments.runs.preparation import PreparationJob, prepared_folder
 from experiments.spark.shipping import check_archive
 from experiments.store_address import DEFAULT_URI, VARIABLE, is_from_variable
-from experiments.processes.supervision import TimeLimitError, supervise
+from experiments.tracking.abandoned import tidy
+from experiments.tracking.outage import first_line
+from experiments.tracking.outbox import OUTBOX, send_waiting
 from experiments.tracking.recorder import Recorder, check_reachable
 
 #: MLflow's variable for where networks are registered.
@@ -54,7 +54,9 @@ class PreparedExperiment:
     outbox: Path
 
 
-def prepare_experiment(experiment: Experiment, work: Path, observer: Observer, records: str) -> PreparedExperiment:
+def prepare_experiment(
+    experiment: Experiment, work: Path, observer: Observer, records: str
+) -> PreparedExperiment:
     """Prepare the data and open the record, at the same time.
 
     Parameters

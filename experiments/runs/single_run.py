@@ -13,28 +13,28 @@ from data import process_environment
 from data.errors import DataError
 from data.own_folders import temporary_folder
 from data.prepared import PreparedData
-from experiments.resources import executors
-from experiments.tracking import provenance
 from experiments.config import RunPlan
-from experiments.processes.ending import undisturbed
 from experiments.errors import ExperimentError
+from experiments.observer import Observer, RunStoppedError
+from experiments.processes.ending import undisturbed
+from experiments.processes.supervision import TimeLimitError
+from experiments.records import FAILED, FINISHED, KILLED, RunRecord
+from experiments.resources import executors
 from experiments.resources.executors import ExecutorUse
+from experiments.resources.monitor import SERIES, Sample, write_series
 from experiments.runs.failures import ended_by
 from experiments.runs.judgement import judge
 from experiments.runs.launch import Launch
+from experiments.runs.task import Result, task_of
+from experiments.store_address import absolute_uri
+from experiments.tracking import provenance
 from experiments.tracking.model import MODEL, NETWORK, data_entry, save_model
-from experiments.observer import Observer, RunStoppedError
 from experiments.tracking.outage import ServerAwayError, patiently
 from experiments.tracking.outbox import deliver
 from experiments.tracking.pending_run import PendingRun
-from experiments.records import FAILED, FINISHED, KILLED, RunRecord
+from experiments.tracking.recorder import Recorder, RunStart, now_ms
 from experiments.tracking.registration import model_name
-from experiments.resources.monitor import SERIES, Sample, write_series
-from experiments.store_address import absolute_uri
-from experiments.processes.supervision import TimeLimitError
-from experiments.tracking.recorder import RunStart, Recorder, now_ms
 from experiments.units import UNIT_TAG
-from experiments.runs.worker import Result, task_of
 
 #: Metrics by epoch, and what backends call them.
 _BY_EPOCH = {

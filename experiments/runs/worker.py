@@ -14,19 +14,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BaseModel
 
 from backends import Backend, Epoch, FitResult, RunContext, TrainingTask, create
 from backends.checkpoints import CheckpointFolder
 from data.config import DataConfig
 from data.prepared import PreparedData, open_prepared
-from experiments.config import RunPlan
 from experiments.processes.events import EventWriter
 from experiments.resources.executors import ExecutorUse, executor_use
 from experiments.runs.failures import plain_reason
+from experiments.runs.task import Job, Result, task_of
 from models import checksum
 
 if TYPE_CHECKING:
@@ -34,57 +33,6 @@ if TYPE_CHECKING:
 
 #: Seconds between two progress events within an epoch.
 _PROGRESS_INTERVAL = 0.25
-
-
-class Job(BaseModel):
-    """What the parent asks for."""
-
-    plan: RunPlan
-    #: Prepared data set.
-    data: str
-    #: Spark URL, or None for a backend without Spark.
-    master: str | None
-    #: Start Spark, import the framework, train nothing.
-    rehearsal: bool = False
-    #: Folder for what is kept of each epoch; None keeps nothing.
-    checkpoints: Path | None = None
-
-
-class Result(BaseModel):
-    """What the parent gets."""
-
-    status: str
-    reason: str = ""
-    traceback: str = ""
-    #: Seconds by phase.
-    times: dict[str, float] = {}
-    epochs: list[dict[str, Any]] = []
-    samples_seen: int = 0
-    steps: int = 0
-    #: The epoch of another process after which training went on; 0 for a run from the start.
-    resumed_after: int = 0
-    notes: list[str] = []
-    initial_weights_checksum: str | None = None
-    #: What executors have used that are not below the harness's own processes.
-    executors: ExecutorUse | None = None
-
-
-def task_of(plan: RunPlan, data: PreparedData, backend: Backend) -> TrainingTask:
-    """Return what ``backend`` is asked to train under ``plan``."""
-    experiment = plan.experiment
-    weights = None if experiment.imbalance == "none" else data.class_weights()
-    return TrainingTask(
-        data=data.with_sampling() if experiment.imbalance == "sampling" else data,
-        imbalance=experiment.imbalance,
-        class_weights=weights,
-        model=experiment.model,
-        optimizer=experiment.optimizer,
-        epochs=experiment.epochs,
-        global_batch_size=experiment.batch_size,
-        workers=experiment.workers,
-        seed=plan.seed,
-        options=backend.options(**experiment.backend_options.get(plan.backend, {})),
-    )
 
 
 class Worker:

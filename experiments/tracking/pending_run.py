@@ -91,7 +91,7 @@ def send(pending: PendingRun, artifacts: Path, recorder: Recorder) -> str:
 
 
 def _classes_of(entry: DataEntry | None) -> tuple[str, ...]:
-    """Return the classes of a pending run that an earlier version has left: its data set names them."""
+    """Return the classes that the data set of a run of version 0.1 names."""
     profile = json.loads(entry.profile) if entry is not None else {}
     return tuple(profile.get("classes", ()))
 

@@ -36,7 +36,7 @@ from experiments.records import RunRecord
 from experiments.runs import isolation, launch
 from experiments.runs.isolation import check_private, exposure, needs_network, other_people
 from experiments.runs.launch import Launch
-from experiments.runs.worker import task_of
+from experiments.runs.task import task_of
 from tests.experiments.conftest import Run
 from tests.intruder import STRANGER, Intruder, as_stranger, command_of
 

@@ -1,0 +1,1 @@
+"""Running an experiment: set-up, one worker process per run, scoring, resumption."""
