@@ -1,7 +1,7 @@
 """What both backends that train by all-reduce have in common."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,10 +17,12 @@ class AllReduceOptions(Options):
     patience: all_reduce.Patience = None
 
 
-class AllReduceBackend(Backend):
+AllReduceOptionsT = TypeVar("AllReduceOptionsT", bound=AllReduceOptions)
+
+
+class AllReduceBackend(Backend[AllReduceOptionsT]):
     """Everything but ``fit``: how a framework starts the workers is its own."""
 
-    options: ClassVar[type[AllReduceOptions]] = AllReduceOptions
     #: TensorFlow's workers know no password, and listen on all addresses of their host.
     listens_unprotected = True
 

@@ -10,7 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+)
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -18,7 +28,7 @@ from pydantic import BaseModel, ConfigDict
 from backends.checkpoints import Checkpoint, CheckpointFolder
 from backends.epoch import Epoch
 from backends.errors import BackendError
-from backends.search import Values
+from backends.search import Tunable
 from data.imbalance import Imbalance
 from data.prepared import PreparedData
 from models import ModelConfig, NetworkSpec, OptimizerConfig, checksum, compiled
@@ -29,14 +39,21 @@ if TYPE_CHECKING:
 
 
 class Options(BaseModel):
-    """Options of a backend's own; subclasses add fields."""
+    """Options of one backend; subclasses add fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+#: What a backend trains: the experiment's Keras network with the experiment's optimizer and
+#: batches, a model of the framework's own, or nothing.
+Trains = Literal["network", "own model", "nothing"]
+
+
 @dataclass(frozen=True)
-class TrainingTask:
-    """What to train, on what, for how long. The same for every backend of a comparison."""
+class TrainingTask(Generic[OptionsT]):
+    """Data, network, optimizer and length of a training; the same for all compared backends."""
 
     data: PreparedData
     model: ModelConfig
@@ -49,7 +66,8 @@ class TrainingTask:
     seed: int
     #: Whether images are shuffled anew each epoch; off only where an exact order is compared.
     shuffle: bool = True
-    options: Options = field(default_factory=Options)
+    #: Options of the backend, of the class in ``Backend[...]``.
+    options: OptionsT = field(default_factory=cast("Callable[[], Any]", Options))
     #: With ``sampling``, the shards of ``data`` draw already and a backend need do nothing.
     imbalance: Imbalance = "none"
     #: What a training image of each class must count for all classes to count the same; None
@@ -197,45 +215,65 @@ class RunContext:
         self.initial_weights_checksum = found
 
 
-class Backend(ABC):
-    """One way to train. Subclasses are created without arguments and hold no state of a run."""
+class Backend(ABC, Generic[OptionsT]):
+    """One way to train, with the class of its options in brackets: ``Backend[MyOptions]``.
 
-    #: As in ``--backend``.
+    Subclasses are created without arguments and hold no state of a run.
+    """
+
+    #: Name in ``--backend``, in tables, in options and in the record.
     name: ClassVar[str]
     #: False for backends that train in the driver process alone.
     needs_spark: ClassVar[bool] = True
-    #: False for who looks at labels alone.
-    reads_pixels: ClassVar[bool] = True
-    #: Whether two runs of the same seed give identical weights; see :meth:`repeats`.
+    trains: ClassVar[Trains] = "network"
+    #: True if two runs with the same seed give identical weights; see :meth:`repeats`.
     reproducible: ClassVar[bool] = True
     #: Distributions whose versions belong in the record.
     packages: ClassVar[tuple[str, ...]] = ("keras", "tensorflow-cpu")
-    #: Whether the framework opens servers, on executors or driver, to which anybody who reaches
-    #: them may talk. Such a run gets a network of its own where that can be; else it says so.
+    #: True if the framework opens servers, on executors or driver, that accept every connection.
+    #: Such a run gets a private network where the system allows it; otherwise a note says so.
     listens_unprotected: ClassVar[bool] = False
     #: Modules that the executors import before training starts.
     executor_modules: ClassVar[tuple[str, ...]] = ()
-    #: Options of its own, given as ``--set backend_options.<name>.<option>=<value>``.
+    #: Class in ``Backend[...]``; given as ``--set backend_options.<name>.<option>=<value>``.
     options: ClassVar[type[Options]] = Options
-    #: Whether it trains the network with the experiment's optimiser and batches.
-    takes_optimizer: ClassVar[bool] = True
-    #: Which of its options a search for good settings should vary, and how far.
-    tunable: ClassVar[Mapping[str, Values]] = MappingProxyType({})
+    #: Options that ``tune`` varies, with the values that it tries.
+    tunable: ClassVar[Tunable] = MappingProxyType({})
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        for base in cls.__dict__.get("__orig_bases__", ()):
+            kind, arguments = get_origin(base), get_args(base)
+            if isinstance(kind, type) and issubclass(kind, Backend) and arguments:
+                (options,) = arguments
+                if isinstance(options, type):
+                    cls.options = options
 
     @abstractmethod
-    def synchronisation(self, task: TrainingTask) -> str:
-        """Say in a few words how workers agree on the weights."""
+    def synchronisation(self, task: TrainingTask[OptionsT]) -> str:
+        """Describe in a few words how workers agree on the weights."""
 
-    def repeats(self, options: Options) -> bool:
-        """Return whether two runs of the same seed give identical weights with ``options``."""
+    def repeats(self, options: OptionsT) -> bool:
+        """Return whether two runs with the same seed give identical weights with ``options``."""
         return self.reproducible
 
-    def unsupported(self, task: TrainingTask) -> str | None:
-        """Return why this task cannot be done, or None. Starts nothing."""
+    def unsupported(self, task: TrainingTask[OptionsT]) -> str | None:
+        """Return why this task cannot be trained, or None.
+
+        Called in the parent process before anything starts, so it must be quick: it imports no
+        framework and needs no network.
+        """
         return None
 
-    def spark_conf(self, task: TrainingTask) -> dict[str, str]:
-        """Return Spark settings that this framework needs beside the harness's own."""
+    def unsupported_network(self, task: TrainingTask[OptionsT]) -> str | None:
+        """Return why the framework cannot train the network of ``task``, or None.
+
+        Called in the worker process, where Keras may be imported and the network built.
+        """
+        return None
+
+    def spark_conf(self, task: TrainingTask[OptionsT]) -> dict[str, str]:
+        """Return Spark settings that this framework needs in addition to the harness's own."""
         return {}
 
     def warm_up(self, seed: int) -> None:
@@ -245,11 +283,11 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def fit(self, task: TrainingTask, context: RunContext) -> FitResult:
+    def fit(self, task: TrainingTask[OptionsT], context: RunContext) -> FitResult:
         """Train and return the weights."""
 
     @abstractmethod
     def predict(
-        self, task: TrainingTask, weights: Sequence[np.ndarray], context: RunContext
+        self, task: TrainingTask[OptionsT], weights: Sequence[np.ndarray], context: RunContext
     ) -> np.ndarray:
         """Return probabilities of the test images, float32 (n, classes), in the data's order."""

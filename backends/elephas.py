@@ -28,7 +28,7 @@ from backends.base import Backend, FitResult, Options, RunContext, TrainingTask
 from backends.epoch import Epoch
 from backends.keras_state import set_random_starts
 from backends.ports import is_free
-from backends.search import Choices, Values
+from backends.search import Choices, Tunable
 from data.shards import Shard, ShardReader
 
 if TYPE_CHECKING:
@@ -45,33 +45,35 @@ class ElephasOptions(Options):
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
 
 
-class Elephas(Backend):
+Task = TrainingTask[ElephasOptions]
+
+
+class Elephas(Backend[ElephasOptions]):
     """Local training on each worker; weights meet on the driver."""
 
     name = "elephas"
     packages = ("elephas", "keras", "tensorflow-cpu", "pyspark")
     executor_modules = ("elephas.spark_model",)
-    options = ElephasOptions
-    tunable: ClassVar[dict[str, Values]] = {
+    tunable: ClassVar[Tunable] = {
         "mode": Choices(("synchronous", "asynchronous", "hogwild")),
         "frequency": Choices(("epoch", "batch")),
     }
 
-    def synchronisation(self, task: TrainingTask) -> str:
+    def synchronisation(self, task: Task) -> str:
         """Depends on the mode."""
-        mode, frequency = _options(task).mode, _options(task).frequency
+        mode, frequency = task.options.mode, task.options.frequency
         if mode == "synchronous":
             return "weights averaged once per epoch (local SGD); optimiser state starts anew"
         locking = "with locks" if mode == "asynchronous" else "without locks (hogwild)"
         return f"parameter server {locking}, each worker's full update every {frequency}"
 
-    def repeats(self, options: Options) -> bool:
+    def repeats(self, options: ElephasOptions) -> bool:
         """Updates reach a parameter server in any order."""
-        return not isinstance(options, ElephasOptions) or options.mode == "synchronous"
+        return options.mode == "synchronous"
 
-    def unsupported(self, task: TrainingTask) -> str | None:
+    def unsupported(self, task: Task) -> str | None:
         """Refuse what Elephas would skip or ignore without a word."""
-        options = _options(task)
+        options = task.options
         if options.mode == "synchronous" and options.frequency == "batch":
             return "synchronous Elephas averages per epoch only: use mode asynchronous or hogwild"
         if options.mode != "synchronous" and options.port and not is_free(options.port):
@@ -87,7 +89,7 @@ class Elephas(Backend):
             )
         return None
 
-    def spark_conf(self, task: TrainingTask) -> dict[str, str]:
+    def spark_conf(self, task: Task) -> dict[str, str]:
         """Go round an executor that fails."""
         return executors.try_elsewhere(task.workers)
 
@@ -97,20 +99,18 @@ class Elephas(Backend):
 
         keras.utils.set_random_seed(seed)
 
-    def fit(self, task: TrainingTask, context: RunContext) -> FitResult:
+    def fit(self, task: Task, context: RunContext) -> FitResult:
         """Train in the chosen mode, one RDD partition for each worker."""
-        if _options(task).mode == "synchronous":
+        if task.options.mode == "synchronous":
             return _fit_synchronous(task, context)
         return _fit_with_server(task, context)
 
-    def predict(
-        self, task: TrainingTask, weights: Sequence[np.ndarray], context: RunContext
-    ) -> np.ndarray:
+    def predict(self, task: Task, weights: Sequence[np.ndarray], context: RunContext) -> np.ndarray:
         """Predict with Keras on the executors; Elephas's own predict does the same on an RDD."""
         return inference.predict(task, weights, context)
 
 
-def training_rdd(task: TrainingTask, context: RunContext, epoch: int) -> "RDD":
+def training_rdd(task: Task, context: RunContext, epoch: int) -> "RDD":
     """Return an RDD of (pixels (h, w, c), label) with one partition for each worker.
 
     Executors read their shard from Parquet when the RDD is used; the driver sees no pixel.
@@ -127,13 +127,7 @@ def training_rdd(task: TrainingTask, context: RunContext, epoch: int) -> "RDD":
     return context.spark.sparkContext.parallelize(shards, task.workers).mapPartitions(rows)
 
 
-def _options(task: TrainingTask) -> ElephasOptions:
-    if isinstance(task.options, ElephasOptions):
-        return task.options
-    return ElephasOptions()
-
-
-def _fit_synchronous(task: TrainingTask, context: RunContext) -> FitResult:
+def _fit_synchronous(task: Task, context: RunContext) -> FitResult:
     """Average after every epoch, one call to Elephas for each.
 
     Elephas itself starts each of its epochs from nothing but the averaged weights, so a call for
@@ -184,7 +178,7 @@ def _fit_synchronous(task: TrainingTask, context: RunContext) -> FitResult:
     return _result(spark_model.master_network.get_weights(), epochs, shard_rows, task, notes)
 
 
-def _fit_with_server(task: TrainingTask, context: RunContext) -> FitResult:
+def _fit_with_server(task: Task, context: RunContext) -> FitResult:
     """Train all epochs in one call; workers exchange weights through the parameter server."""
     address = _listen_on_driver_address(context)
     # Before anything takes time: an executor may be lost while Elephas is imported.
@@ -193,7 +187,7 @@ def _fit_with_server(task: TrainingTask, context: RunContext) -> FitResult:
 
     from backends.elephas_server import ParameterClient, ParameterServer
 
-    options = _options(task)
+    options = task.options
     model = task.compiled_model()
     context.verify_initial_weights(model.get_weights())
     spark_model = AsynchronousSparkModel(
@@ -267,7 +261,7 @@ def _result(
     weights: list[np.ndarray],
     epochs: list[Epoch],
     shard_rows: list[int],
-    task: TrainingTask,
+    task: Task,
     notes: list[str],
 ) -> FitResult:
     steps = -(-max(shard_rows) // task.worker_batch_size) * task.epochs

@@ -19,6 +19,7 @@ from backends.epoch import Epoch
 from backends.errors import BackendError
 from backends.estimator_data import write_prepared
 from backends.estimator_model import BackendModel, ImageColumns
+from backends.refusal import network_refusal, refusal
 from backends.registry import create
 from data.errors import DataError
 from data.own_folders import temporary_folder
@@ -123,9 +124,9 @@ class BackendEstimator(ImageColumns, Estimator, DefaultParamsReadable, DefaultPa
         )
         if task.global_batch_size < task.workers:
             raise DataError("batchSize is below the number of workers")
-        refusal = backend.unsupported(task)
-        if refusal is not None:
-            raise BackendError(f"{backend.name} cannot train this: {refusal}")
+        reason = refusal(backend, task) or network_refusal(backend, task)
+        if reason is not None:
+            raise BackendError(f"{backend.name} cannot train this: {reason}")
         history: list[Epoch] = []
         context = RunContext(
             spark=dataset.sparkSession, folder=Path(tempfile.gettempdir()), on_epoch=history.append

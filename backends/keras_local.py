@@ -1,4 +1,4 @@
-"""Plain Keras in one process, without Spark: what distribution must be worth."""
+"""Plain Keras in one process, without Spark: the baseline of every distributed backend."""
 
 from collections.abc import Iterator, Sequence
 from time import perf_counter
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backends import inference
-from backends.base import Backend, FitResult, RunContext, TrainingTask
+from backends.base import Backend, FitResult, Options, RunContext, TrainingTask
 from backends.epoch import Epoch
 from backends.keras_state import set_training_state, training_state
 from data.shards import ShardReader
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-class KerasLocal(Backend):
+class KerasLocal(Backend[Options]):
     """``keras.Model.fit`` with as many threads as the other backends have workers."""
 
     name = "keras_local"
     needs_spark = False
 
     def synchronisation(self, task: TrainingTask) -> str:
-        """One process has nobody to agree with."""
+        """Return that there is none."""
         return "none: one process"
 
     def warm_up(self, seed: int) -> None:

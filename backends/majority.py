@@ -1,19 +1,18 @@
-"""Predicts how often each class occurs in training: the floor that any result must beat."""
+"""Predicts the class prior of the training images: the floor that any result must beat."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from backends.base import Backend, FitResult, RunContext, TrainingTask
+from backends.base import Backend, FitResult, Options, RunContext, TrainingTask
 
 
-class Majority(Backend):
-    """Knows the labels of the training images and never looks at a pixel."""
+class Majority(Backend[Options]):
+    """Predicts the class prior, as scikit-learn's ``DummyClassifier(strategy="prior")`` does."""
 
     name = "majority"
     needs_spark = False
-    reads_pixels = False
-    takes_optimizer = False
+    trains = "nothing"
     packages = ()
 
     def synchronisation(self, task: TrainingTask) -> str:

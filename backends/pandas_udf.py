@@ -21,7 +21,7 @@ from backends.featurizer.classifier import PRESETS, ClassifierConfig, Fitted, Pr
 from backends.featurizer.engine import EngineChoice, backbone_of
 from backends.featurizer.extraction import Extraction
 from backends.featurizer.precomputed import Precomputed
-from backends.search import Range, Values
+from backends.search import Range, Tunable
 from models.backbones import Backbone
 from models.config import BackboneConfig
 
@@ -64,27 +64,29 @@ class PandasUdfOptions(Options):
         )
 
 
-class PandasUdf(Backend):
+Task = TrainingTask[PandasUdfOptions]
+
+
+class PandasUdf(Backend[PandasUdfOptions]):
     """A frozen backbone on the executors; only the last layer is trained."""
 
     name = "pandas_udf"
     reproducible = False
     packages = ("keras", "openvino", "pyspark", "tensorflow-cpu")
     executor_modules = ("pandas", "backends.featurizer.features")
-    options = PandasUdfOptions
-    takes_optimizer = False
-    tunable: ClassVar[dict[str, Values]] = {
+    trains = "own model"
+    tunable: ClassVar[Tunable] = {
         "reg_param": Range(1e-5, 1.0, log=True),
         "elastic_net": Range(0.0, 1.0),
     }
 
-    def synchronisation(self, task: TrainingTask) -> str:
+    def synchronisation(self, task: Task) -> str:
         """MLlib's optimiser runs on the driver."""
         return "frozen backbone; gradients of the last layer summed on the driver (L-BFGS)"
 
-    def unsupported(self, task: TrainingTask) -> str | None:
+    def unsupported(self, task: Task) -> str | None:
         """Refuse what can be seen without importing Keras."""
-        options = _options(task)
+        options = task.options
         config = options.backbone
         if config is not None and config.is_file and not config.path.is_file():
             return f"there is no backbone file {config.path}"
@@ -94,12 +96,12 @@ class PandasUdf(Backend):
             return "openvino is not installed: run 'uv sync --group pandas_udf' or use engine keras"
         return None
 
-    def spark_conf(self, task: TrainingTask) -> dict[str, str]:
+    def spark_conf(self, task: Task) -> dict[str, str]:
         """Bound batches in bytes, divide small files among all workers, go round one that fails."""
         return {
             **executors.try_elsewhere(task.workers),
             **source.spark_conf(task.workers),
-            **features.spark_conf(task.data.image_bytes, _options(task).batch_bytes),
+            **features.spark_conf(task.data.image_bytes, task.options.batch_bytes),
         }
 
     def warm_up(self, seed: int) -> None:
@@ -108,10 +110,10 @@ class PandasUdf(Backend):
 
         keras.utils.set_random_seed(seed)
 
-    def fit(self, task: TrainingTask, context: RunContext) -> FitResult:
+    def fit(self, task: Task, context: RunContext) -> FitResult:
         """Featurize the training images, fit the classifier, compute the validation loss."""
         extraction = _extraction(task, context)
-        body = _frozen_weights(task, context) if _options(task).backbone is None else []
+        body = _frozen_weights(task, context) if task.options.backbone is None else []
         if isinstance(extraction, Extraction) and not extraction.cached("train"):
             modules = ("backends.featurizer.programs", extraction.program().engine)
             inference.import_on_executors(context, task.workers, *modules)
@@ -129,7 +131,7 @@ class PandasUdf(Backend):
         # As few partitions as workers: each is a task in every iteration.
         fitted = classifier.fit(
             train.coalesce(task.workers),
-            _options(task).classifier,
+            task.options.classifier,
             len(task.data.class_names),
             task.class_weights,
         )
@@ -147,27 +149,21 @@ class PandasUdf(Backend):
             notes=_notes(task, extraction, fitted, featurized, seconds - featurized),
         )
 
-    def predict(
-        self, task: TrainingTask, weights: Sequence[np.ndarray], context: RunContext
-    ) -> np.ndarray:
+    def predict(self, task: Task, weights: Sequence[np.ndarray], context: RunContext) -> np.ndarray:
         """Featurize the test images and apply the classifier; the driver gets probabilities."""
         frame = _extraction(task, context).features("test")
         with source.naming_damaged_files(task.data, "test"):
             return features.probabilities(frame, weights[-2], weights[-1], task.data.rows("test"))
 
 
-def _options(task: TrainingTask) -> PandasUdfOptions:
-    return task.options if isinstance(task.options, PandasUdfOptions) else PandasUdfOptions()
-
-
-def _backbone(task: TrainingTask) -> Backbone:
-    config = _options(task).backbone or task.model.backbone
+def _backbone(task: Task) -> Backbone:
+    config = task.options.backbone or task.model.backbone
     config = config or BackboneConfig(name=task.model.name)
     return backbone_of(config, task.data.image_shape, task.seed)
 
 
-def _extraction(task: TrainingTask, context: RunContext) -> Extraction | Precomputed:
-    options = _options(task)
+def _extraction(task: Task, context: RunContext) -> Extraction | Precomputed:
+    options = task.options
     if task.data.dtype == "float32":
         return Precomputed(context.spark, task.data, task.workers)
     return Extraction(
@@ -180,7 +176,7 @@ def _extraction(task: TrainingTask, context: RunContext) -> Extraction | Precomp
     )
 
 
-def _frozen_weights(task: TrainingTask, context: RunContext) -> list[np.ndarray]:
+def _frozen_weights(task: Task, context: RunContext) -> list[np.ndarray]:
     """Return all weights of the experiment's network but the last layer's.
 
     Features are checked to be made with them.
@@ -191,9 +187,7 @@ def _frozen_weights(task: TrainingTask, context: RunContext) -> list[np.ndarray]
     return used
 
 
-def _validation_loss(
-    task: TrainingTask, extraction: Extraction | Precomputed, fitted: Fitted
-) -> float:
+def _validation_loss(task: Task, extraction: Extraction | Precomputed, fitted: Fitted) -> float:
     rows = task.data.rows("validation")
     labels = task.data.index("validation").column("label").to_numpy()
     frame = extraction.features("validation")
@@ -203,13 +197,13 @@ def _validation_loss(
 
 
 def _notes(
-    task: TrainingTask,
+    task: Task,
     extraction: Extraction | Precomputed,
     fitted: Fitted,
     featurized: float,
     classified: float,
 ) -> tuple[str, ...]:
-    options = _options(task)
+    options = task.options
     config = options.backbone or task.model.backbone
     name = task.model.name if config is None else config.name
     frozen = f"'{name}' is frozen; only a logistic regression on its features is trained"

@@ -1,9 +1,15 @@
-"""Names of the backends, and where each is found. Importing this imports no framework."""
+"""Names of the backends, and where each is found. Importing this imports no framework.
 
-from collections.abc import Iterable
+Three kinds are known by name: those of the project, those that installed packages declare in the
+entry-point group ``sparkdl_bench.backends``, and classes that :func:`register` was given.
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from backends.errors import BackendError
@@ -67,13 +73,56 @@ BACKENDS = {
 }
 
 
+#: Entry-point group in which installed packages declare backends.
+GROUP = "sparkdl_bench.backends"
+#: Classes of :func:`register`, by the backend's name.
+_registered: dict[str, Entry] = {}
+
+
+def entries() -> Mapping[str, Entry]:
+    """Return the backends of the project and of installed packages, in the order of the help."""
+    return {**_installed(), **BACKENDS}
+
+
 def known() -> tuple[str, ...]:
-    """Return the names of all backends, in the order in which they are listed to users."""
-    return tuple(BACKENDS)
+    """Return the names of these backends, which ``--backend all`` stands for."""
+    return tuple({**BACKENDS, **_installed()})
+
+
+def register(address: str) -> str:
+    """Make the class at ``address``, written ``package.module:Class``, known by its ``name``.
+
+    Returns
+    -------
+    str
+        The name.
+
+    Raises
+    ------
+    BackendError
+        When it cannot be loaded, or another backend has the name.
+    """
+    module, _, class_name = address.partition(":")
+    entry = Entry(module, class_name)
+    name = _load(address, entry).name
+    taken = {**entries(), **_registered}.get(name)
+    if taken is not None and (taken.module, taken.class_name) != (module, class_name):
+        raise BackendError(
+            f"'{address}' has the name '{name}', which is that of {taken.module}:"
+            f"{taken.class_name}: give its class another name"
+        )
+    _registered[name] = entry
+    return name
+
+
+def address_of(name: str) -> str | None:
+    """Return ``module:Class`` of a backend that was registered, or None for the others."""
+    entry = _registered.get(name)
+    return f"{entry.module}:{entry.class_name}" if entry and name not in entries() else None
 
 
 def check_name(name: str) -> str:
-    """Return ``name`` if there is such a backend, or if it says where one is: ``module:Class``.
+    """Return the name of a backend, given as its name or as ``package.module:Class``.
 
     Raises
     ------
@@ -81,11 +130,14 @@ def check_name(name: str) -> str:
         With the known names, and the nearest one.
     """
     module, colon, class_name = name.partition(":")
-    if name in BACKENDS or (colon and module and class_name):
+    if colon and module and class_name:
+        return register(name)
+    names = {**entries(), **_registered}
+    if name in names:
         return name
-    near = get_close_matches(name, BACKENDS, n=1)
+    near = get_close_matches(name, names, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
-    raise BackendError(f"unknown backend '{name}' (known: {', '.join(BACKENDS)}){hint}")
+    raise BackendError(f"unknown backend '{name}' (known: {', '.join(known())}){hint}")
 
 
 def check_names(names: Iterable[str]) -> tuple[str, ...]:
@@ -101,14 +153,39 @@ def check_names(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def create(name: str) -> "Backend":
-    """Return the backend ``name``.
+    """Return the backend ``name``, which may be written ``package.module:Class``.
 
     Raises
     ------
     BackendError
         For an unknown name, or with the command that installs what is missing.
     """
-    entry = BACKENDS.get(check_name(name)) or Entry(*name.split(":", 1))
+    name = check_name(name)
+    entry = {**_registered, **entries()}[name]
+    made = _load(name, entry)
+    if made.name != name:
+        raise BackendError(
+            f"the entry point '{name}' names {entry.module}:{entry.class_name}, whose name is "
+            f"'{made.name}': both must be equal"
+        )
+    return made
+
+
+@cache
+def _installed() -> dict[str, Entry]:
+    """Return the backends that installed packages declare, by name."""
+    return {
+        point.name: Entry(
+            point.module,
+            point.attr,
+            f"reinstall {point.dist.name}" if point.dist else "",
+            f"From the package {point.dist.name}." if point.dist else "",
+        )
+        for point in entry_points(group=GROUP)
+    }
+
+
+def _load(name: str, entry: Entry) -> "Backend":
     try:
         made = getattr(import_module(entry.module), entry.class_name)()
     except ImportError as error:
@@ -116,13 +193,15 @@ def create(name: str) -> "Backend":
             f"backend '{name}' needs a package that is not installed ({error}): {entry.install}"
         ) from error
     except AttributeError as error:
-        raise BackendError(f"no backend '{name}': {error}") from error
-    except Exception as error:  # whatever a module of the user's raises
+        raise BackendError(f"there is no backend '{name}': {error}") from error
+    except Exception as error:  # whatever a custom module raises
         raise BackendError(
             f"backend '{name}' cannot be loaded ({type(error).__name__}: {error})"
         ) from error
     from backends.base import Backend
 
     if not isinstance(made, Backend):
-        raise BackendError(f"'{name}' is no backend: its class must extend backends.Backend")
+        raise BackendError(f"'{name}' is not a backend: its class must extend backends.Backend")
+    if not isinstance(getattr(made, "name", None), str):
+        raise BackendError(f"backend '{name}' has no name: set the class attribute 'name'")
     return made

@@ -1,5 +1,6 @@
-"""What values of a setting are worth trying."""
+"""Values that a search for good settings tries."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +11,17 @@ class Range:
 
     low: float
     high: float
-    #: Whether ratios count and not differences.
+    #: True to sample on a logarithmic scale.
     log: bool = False
 
 
 @dataclass(frozen=True)
 class Choices:
-    """One of a few values: numbers, words, true or false."""
+    """One of a few values: numbers, strings or booleans."""
 
     values: tuple[Any, ...]
 
 
 Values = Range | Choices
+#: Values to try, by name of the option.
+Tunable = Mapping[str, Values]

@@ -6,7 +6,7 @@ from backends.all_reduce_worker import WorkerJob, shard_source, train
 from backends.base import FitResult, RunContext, TrainingTask
 
 
-class SparkTensorFlowDistributor(AllReduceBackend):
+class SparkTensorFlowDistributor(AllReduceBackend[AllReduceOptions]):
     """``MirroredStrategyRunner`` in barrier mode: all workers start together or none does."""
 
     name = "spark_tensorflow_distributor"
@@ -20,10 +20,9 @@ class SparkTensorFlowDistributor(AllReduceBackend):
 
         keras.utils.set_random_seed(seed)
 
-    def fit(self, task: TrainingTask, context: RunContext) -> FitResult:
+    def fit(self, task: TrainingTask[AllReduceOptions], context: RunContext) -> FitResult:
         """Train through a barrier stage."""
-        options = AllReduceOptions.model_validate(task.options.model_dump())
-        return all_reduce.fit(task, context, _launch, options.patience)
+        return all_reduce.fit(task, context, _launch, task.options.patience)
 
 
 def _launch(job: WorkerJob, _: all_reduce.Follower) -> None:

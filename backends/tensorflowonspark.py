@@ -47,13 +47,12 @@ class TensorFlowOnSparkOptions(AllReduceOptions):
     input_mode: Literal["tensorflow", "spark"] = "tensorflow"
 
 
-class TensorFlowOnSpark(AllReduceBackend):
+class TensorFlowOnSpark(AllReduceBackend[TensorFlowOnSparkOptions]):
     """``TFCluster`` with a chief and workers, no parameter server."""
 
     name = "tensorflowonspark"
     packages = ("tensorflowonspark", "keras", "tensorflow-cpu", "pyspark")
     executor_modules = ("keras", "tensorflowonspark.TFSparkNode")
-    options = TensorFlowOnSparkOptions
 
     def warm_up(self, seed: int) -> None:
         """Import Keras and TensorFlowOnSpark; the executors do so meanwhile."""
@@ -62,9 +61,9 @@ class TensorFlowOnSpark(AllReduceBackend):
 
         keras.utils.set_random_seed(seed)
 
-    def fit(self, task: TrainingTask, context: RunContext) -> FitResult:
+    def fit(self, task: TrainingTask[TensorFlowOnSparkOptions], context: RunContext) -> FitResult:
         """Train in the chosen input mode."""
-        options = TensorFlowOnSparkOptions.model_validate(task.options.model_dump())
+        options = task.options
         spark = context.spark.sparkContext
         if options.input_mode == "spark" and spark.master.startswith("local["):
             raise BackendError(

@@ -17,7 +17,7 @@ def begin(
 ) -> tuple["SparkSession", TrainingTask, RunContext]:
     """Return a session with the settings of ``backend``, what to train, and a context for it."""
     experiment = load("synthetic")
-    task = TrainingTask(
+    task: TrainingTask = TrainingTask(
         open_prepared(data),
         experiment.model,
         experiment.optimizer,

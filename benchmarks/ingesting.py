@@ -145,7 +145,7 @@ def by_feed(_: DataConfig, output: str) -> dict[str, float]:
     from models import ModelConfig, OptimizerConfig
 
     data = open_prepared(output)
-    task = TrainingTask(data, ModelConfig(), OptimizerConfig(), 2, _BATCH_SIZE, 1, 0)
+    task: TrainingTask = TrainingTask(data, ModelConfig(), OptimizerConfig(), 2, _BATCH_SIZE, 1, 0)
     model = task.compiled_model()
     reader = ShardReader(data.shard("train"), _BUFFER_BYTES)
     for epoch in (1, 2):  # the first one traces and warms up

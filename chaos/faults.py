@@ -164,7 +164,7 @@ class CorruptRow(Fault):
 
     def skip_reason(self, backend: Backend, hosts: Hosts | None) -> str:
         """Who looks at no image cannot notice."""
-        return "" if backend.reads_pixels else NO_PIXELS
+        return NO_PIXELS if backend.trains == "nothing" else ""
 
     def prepare(self, target: RunUnderTest, experiment: Experiment) -> Mapping[str, Any]:
         """Copy the data and damage the copy."""

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from backends.registry import check_names, known
+from backends.registry import address_of, check_names, known, register
 from data.config import Address, DataConfig, Name, Seed
 from data.imbalance import Imbalance
 from data.names import visible
@@ -150,6 +150,9 @@ class Experiment(_Frozen):
     #: Executors of one core; the threads of a backend without Spark.
     workers: Count = 2
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+    #: ``package.module:Class`` of each backend that is not of the project or an installed package,
+    #: by name; filled in from ``backends``.
+    backend_classes: dict[str, str] = {}
     backends: Annotated[tuple[str, ...], Field(min_length=1)] = ("keras_local", "elephas")
     #: Options of a backend's own, by backend.
     backend_options: dict[str, dict[str, Any]] = {}
@@ -183,6 +186,11 @@ class Experiment(_Frozen):
     def _without_repeats(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(dict.fromkeys(value))
 
+    @field_validator("backend_classes")
+    @classmethod
+    def _registered(cls, value: dict[str, str]) -> dict[str, str]:
+        return {register(address): address for address in value.values()}
+
     @field_validator("backends")
     @classmethod
     def _known_backends(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -198,6 +206,13 @@ class Experiment(_Frozen):
                 "own files (PGSERVICEFILE)"
             )
         return value
+
+    @model_validator(mode="after")
+    def _with_classes(self) -> "Experiment":
+        for name in self.backends:
+            if (address := address_of(name)) is not None:
+                self.backend_classes[name] = address
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> "Experiment":
@@ -232,6 +247,8 @@ class RunPlan(_Frozen):
         """Return the plan with dotted keys, as it stands in the record's parameters."""
         content = self.model_dump(mode="json")
         del content["experiment"]["seeds"], content["experiment"]["backends"]
+        if not self.experiment.backend_classes:
+            del content["experiment"]["backend_classes"]
         flat: dict[str, str] = {
             "backend": self.backend,
             "seed": str(self.seed),

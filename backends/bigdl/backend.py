@@ -17,7 +17,7 @@ from backends.bigdl.translation import Network, obstacle
 from backends.bigdl.weights import Ordering
 from backends.epoch import Epoch
 from backends.errors import BackendError
-from backends.search import Choices, Values
+from backends.search import Choices, Tunable
 
 INSTALL = "uv sync --group bigdl"
 #: Networks whose every layer is translated; asking Keras would cost its import.
@@ -33,7 +33,10 @@ class BigDLOptions(Options):
     exchange: Exchange = "full"
 
 
-class BigDL(Backend):
+Task = TrainingTask[BigDLOptions]
+
+
+class BigDL(Backend[BigDLOptions]):
     """Synchronous training on the executors' JVMs, parameters sharded over the workers.
 
     Reproducible without dropout. Its generators live in threads of the executors and take no
@@ -44,16 +47,15 @@ class BigDL(Backend):
     reproducible = False
     packages = ("bigdl-dllib-spark3", "keras", "tensorflow-cpu", "pyspark")
     executor_modules = ("keras", "bigdl.dllib.utils.common")
-    options = BigDLOptions
-    tunable: ClassVar[dict[str, Values]] = {"exchange": Choices(("full", "half"))}
+    tunable: ClassVar[Tunable] = {"exchange": Choices(("full", "half"))}
 
-    def synchronisation(self, task: TrainingTask) -> str:
+    def synchronisation(self, task: Task) -> str:
         """Every step."""
-        bits = "" if _options(task).exchange == "full" else ", cut to 16 bits"
+        bits = "" if task.options.exchange == "full" else ", cut to 16 bits"
         return f"gradients averaged over all workers at every step (sharded all-reduce{bits})"
 
-    def unsupported(self, task: TrainingTask) -> str | None:
-        """Refuse layers without a translation, and shards that do not fill a batch."""
+    def unsupported(self, task: Task) -> str | None:
+        """Refuse shards that do not fill a batch."""
         try:
             jars()
         except BackendError as error:
@@ -69,11 +71,15 @@ class BigDL(Backend):
                 f"({task.worker_batch_size}), and BigDL trains on whole batches: "
                 "use fewer workers or a smaller --batch-size"
             )
+        return None
+
+    def unsupported_network(self, task: Task) -> str | None:
+        """Refuse layers without a translation."""
         if task.model.name in _TRANSLATED and not task.model.augmentation:
             return None
         return obstacle(task.build_model())
 
-    def spark_conf(self, task: TrainingTask) -> dict[str, str]:
+    def spark_conf(self, task: Task) -> dict[str, str]:
         """Put BigDL's jars on the class path and keep its cached models where they are."""
         return {
             "spark.jars": ",".join(jars()),
@@ -98,9 +104,9 @@ class BigDL(Backend):
 
         keras.utils.set_random_seed(seed)
 
-    def fit(self, task: TrainingTask, context: RunContext) -> FitResult:
+    def fit(self, task: Task, context: RunContext) -> FitResult:
         """Train epoch by epoch; images go from the shards to the JVM in each."""
-        options = _options(task)
+        options = task.options
         with quiet():
             _start_engine(task, context)
             network = Network(task.build_model(), options.ordering)
@@ -130,11 +136,9 @@ class BigDL(Backend):
             notes=tuple(_notes(task, trainer, network)),
         )
 
-    def predict(
-        self, task: TrainingTask, weights: Sequence[np.ndarray], context: RunContext
-    ) -> np.ndarray:
+    def predict(self, task: Task, weights: Sequence[np.ndarray], context: RunContext) -> np.ndarray:
         """Predict with BigDL on the executors."""
-        ordering = _options(task).ordering
+        ordering = task.options.ordering
         with quiet():
             _start_engine(task, context)
             network = Network(task.build_model(), ordering)
@@ -160,11 +164,7 @@ def jars() -> list[str]:
     return found
 
 
-def _options(task: TrainingTask) -> BigDLOptions:
-    return BigDLOptions.model_validate(task.options.model_dump())
-
-
-def _start_engine(task: TrainingTask, context: RunContext) -> None:
+def _start_engine(task: Task, context: RunContext) -> None:
     """Let BigDL count nodes and cores, and check that it found one core for each worker."""
     from bigdl.dllib.utils.common import get_node_and_core_number, init_engine
 
@@ -178,7 +178,7 @@ def _start_engine(task: TrainingTask, context: RunContext) -> None:
         )
 
 
-def _notes(task: TrainingTask, trainer: Trainer, network: Network) -> list[str]:
+def _notes(task: Task, trainer: Trainer, network: Network) -> list[str]:
     notes = []
     rows = [shard.rows for shard in task.data.shards("train", task.workers)]
     left_out = sum(rows) - trainer.steps * task.global_batch_size
@@ -194,7 +194,7 @@ def _notes(task: TrainingTask, trainer: Trainer, network: Network) -> list[str]:
             f"Batch normalisation uses the statistics of each worker's own "
             f"{task.worker_batch_size} images; its moving averages are the first worker's."
         )
-    if _options(task).exchange == "half":
+    if task.options.exchange == "half":
         notes.append("Gradients and weights are cut to 16 bits on their way between workers.")
     pixels = max(rows) * int(np.prod(task.data.image_shape))
     notes.append(

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from math import isnan
 from typing import IO, Any, cast
 
 from rich.console import Console as RichConsole
@@ -199,7 +200,8 @@ class Console(Observer):
             share = min(event["images"], self._images) / max(1, self._images)
             done = event["number"] - 1 + share
             self._activity.update("training", f"epoch {event['number']}/{epochs}")
-            self._activity.progress(done, epochs, f"loss {event['loss']:.4f}")
+            loss = event["loss"]
+            self._activity.progress(done, epochs, "" if isnan(loss) else f"loss {loss:.4f}")
             self._pace.epoch(done, epochs)
         elif event["event"] == "epoch":
             rate = event["images"] / event["seconds"] if event["seconds"] else 0.0

@@ -51,10 +51,10 @@ class RunCommand(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help, the backends and the experiments."""
         super().format_help(ctx, formatter)
-        from backends.registry import BACKENDS
+        from backends.registry import entries
         from experiments.loading import described
 
-        _write_list("Backends (--backend)", {n: e.summary for n, e in BACKENDS.items()})
+        _write_list("Backends (--backend)", {n: e.summary for n, e in entries().items()})
         _write_list("Experiments of the project (--experiment)", described())
 
 

@@ -24,6 +24,7 @@ KEY = "comparison.key"
 _NOT_DECIDING = {
     "seeds",
     "backends",
+    "backend_classes",
     "time_limit",
     "tracking_uri",
     "warm_up",

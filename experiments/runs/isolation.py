@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from backends import Backend, TrainingTask
-from backends.registry import known
+from backends.registry import BACKENDS
 from data.object_store import is_object
 from data.process_environment import LOOPBACK
 from experiments.config import Experiment, RunPlan
@@ -31,7 +31,7 @@ _NAMED = 3
 
 def needs_network(plan: RunPlan, task: TrainingTask) -> str:
     """Return why processes of a run need more than loopback, or an empty text."""
-    if plan.backend not in known():
+    if plan.backend not in BACKENDS:
         return f"{plan.backend} may need more than loopback"
     if is_object(task.data.uri):
         return f"{task.data.uri} is not on this machine"

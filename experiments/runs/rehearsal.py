@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from backends import Backend
+from backends.refusal import refusal
 from data.own_folders import temporary_folder
 from data.prepared import PreparedData
 from experiments.config import RunPlan
@@ -32,7 +33,7 @@ def rehearse(
     able = {
         name: plan
         for name, plan in first.items()
-        if backends[name].unsupported(task_of(plan, data, backends[name])) is None
+        if refusal(backends[name], task_of(plan, data, backends[name])) is None
     }
     for number, (name, plan) in enumerate(able.items(), 1):
         on_start(name, number, len(able))

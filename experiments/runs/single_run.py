@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from backends import Backend, BackendError, Epoch
+from backends.refusal import refusal
 from data import process_environment
 from data.errors import DataError
 from data.own_folders import temporary_folder
@@ -147,10 +148,8 @@ class SingleRun:
             self.observer.record_waits(f"{away}: the run starts without it")
 
     def _attempt(self, folder: Path, artifacts: Path) -> None:
-        refusal = self.backend.unsupported(self.task)
-        if refusal is not None:
-            self.outcome.reason = f"refused: {refusal}"
-            self.outcome.tags["refused"] = "true"
+        if (reason := refusal(self.backend, self.task)) is not None:
+            self._refuse(reason)
             return
         self.observer.run_starts(
             self.plan.backend,
@@ -160,6 +159,9 @@ class SingleRun:
         )
         self._train(folder)
         result = self._read_result(folder)
+        if result.status == "refused":
+            self._refuse(result.reason)
+            return
         if result.status != "finished":
             self.outcome.reason = result.reason
             return
@@ -168,6 +170,10 @@ class SingleRun:
         self.outcome.metrics |= judgement.metrics
         self.outcome.notes += judgement.notes
         self.outcome.status, self.outcome.reason = FINISHED, ""
+
+    def _refuse(self, reason: str) -> None:
+        self.outcome.reason = f"refused: {reason}"
+        self.outcome.tags["refused"] = "true"
 
     def _train(self, folder: Path) -> None:
         """Start cluster and worker process, watch them, take them down."""

@@ -28,6 +28,7 @@ class Job(BaseModel):
 class Result(BaseModel):
     """Answer of the worker process, as ``result.json``."""
 
+    #: ``finished``, ``failed`` or ``refused``.
     status: str
     reason: str = ""
     traceback: str = ""

@@ -20,6 +20,7 @@ import numpy as np
 
 from backends import Backend, Epoch, FitResult, RunContext, TrainingTask, create
 from backends.checkpoints import CheckpointFolder
+from backends.refusal import network_refusal
 from data.config import DataConfig
 from data.prepared import PreparedData, open_prepared
 from experiments.processes.events import EventWriter
@@ -57,6 +58,8 @@ class Worker:
             if plan.evaluation_split == "validation":
                 data = data.without_test()
             task = task_of(plan, data, backend)
+        if (reason := network_refusal(backend, task)) is not None:
+            return Result(status="refused", reason=reason, times=self.times)
         with self.phase("spark_start"):
             self._start(backend, task)
             task = self._packed(task)
@@ -219,7 +222,7 @@ def main(folder: Path) -> int:
     unfinished.rename(folder / "result.json")
     worker.events.send("end", status=result.status)
     worker.close()
-    return 0 if result.status == "finished" else 1
+    return 1 if result.status == "failed" else 0
 
 
 if __name__ == "__main__":

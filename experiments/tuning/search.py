@@ -146,8 +146,10 @@ def run_search(
         raise ExperimentError("a search trains with one seed: give --seed once")
     check_study_file(work / "tuning.db")
     observer = observer or Observer()
-    backend = create(search.backend)
-    search = replace(search, space=search.space or default_space(experiment, backend))
+    (name,) = experiment.backends
+    backend = create(name)
+    space = search.space or default_space(experiment, backend)
+    search = replace(search, backend=name, space=space)
     _check_space(search, backend)
     try:
         ready = prepare_experiment(experiment, work, observer, f"{experiment.name}-tuning")

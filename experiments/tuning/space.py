@@ -31,7 +31,7 @@ def default_space(experiment: Experiment, backend: Backend) -> dict[str, Values]
         When it has nothing to vary.
     """
     space: dict[str, Values] = {}
-    if backend.takes_optimizer:
+    if backend.trains == "network":
         batches = [size for size in _GLOBAL_BATCHES if size % experiment.workers == 0]
         space["optimizer.learning_rate"] = Range(1e-4, 1e-1, log=True)
         space["batch_size"] = Choices(tuple(batches or [experiment.batch_size]))

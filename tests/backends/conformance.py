@@ -1,11 +1,14 @@
-"""What every backend promises. A backend's test file inherits this and names the backend.
+"""The contract of a backend as tests. A backend's test file inherits one of the two classes.
 
-Everything goes through the harness, in a worker process on an embedded cluster, as a user's run
-does: some of these frameworks exit the process or leave servers behind.
+:class:`BackendConformance` is for any backend, :class:`NetworkConformance` for backends that train
+the experiment's Keras network. One run goes through the harness, in a worker process on an
+embedded cluster, as a user's run does: some frameworks exit the process or leave servers running.
+The runs that are compared with it share one session.
 """
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,16 +18,18 @@ import pytest
 from mlflow import MlflowClient
 
 import experiments
-from backends import create
+from backends import TrainingTask, create
+from backends.refusal import refusal
 from data.config import DataConfig
 from data.prepared import PreparedData
 from experiments.observer import Observer
 from experiments.records import FINISHED, RunRecord
 from experiments.tracking.model import NETWORK
-from models import ModelConfig, build, checksum
+from models import ModelConfig, OptimizerConfig, build, checksum
+from tests.backends.fit_process import Trained, train_all
 from tests.intruder import Intruder
 
-#: A learning rate that moves no float32 weight: what is predicted then is the untrained network.
+#: A learning rate that changes no float32 weight, so that the untrained network predicts.
 STANDSTILL = 1e-30
 
 Harness = Callable[..., RunRecord]
@@ -79,77 +84,166 @@ def trained_weights(record: RunRecord, folder: Path) -> list[np.ndarray]:
     return keras.saving.load_model(path, safe_mode=True).get_weights()
 
 
+@dataclass
+class Watching(Intruder):
+    """Records the events of a run, and attacks it where this account may act as another."""
+
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Record the event."""
+        self.events.append(event)
+        if os.geteuid() == 0:
+            super().event(event)
+
+    def numbers_of_epochs(self) -> list[int]:
+        return [event["number"] for event in self.events if event["event"] == "epoch"]
+
+
 @pytest.mark.slow
 class BackendConformance:
-    """Tests of the contract."""
+    """Tests of any backend: predictions, counts, progress, repetition, refusals, privacy."""
 
+    #: Name of the backend, or ``package.module:Class``.
     name: ClassVar[str]
-    reproducible: ClassVar[bool] = True
     #: Options of the backend for these tests.
     options: ClassVar[dict[str, Any]] = {}
 
-    def run(self, harness: Harness, **values: Any) -> RunRecord:
-        return harness(self.name, backend_options={self.name: self.options}, **values)
+    @classmethod
+    def run(cls, harness: Harness, observer: Observer | None = None, **values: Any) -> RunRecord:
+        """Run the backend through the harness."""
+        options = {create(cls.name).name: cls.options}
+        return harness(cls.name, observer, backend_options=options, **values)
+
+    @classmethod
+    def task(cls, prepared: PreparedData, **values: Any) -> TrainingTask:
+        """Return the task of the observed run, with ``values`` in place of its own."""
+        standard: dict[str, Any] = {
+            "data": prepared,
+            "model": ModelConfig(),
+            "optimizer": OptimizerConfig.model_validate(_THREE_EPOCHS["optimizer"]),
+            "epochs": _THREE_EPOCHS["epochs"],
+            "global_batch_size": 16,
+            "workers": 2,
+            "seed": 0,
+            "options": create(cls.name).options(**cls.options),
+        }
+        return TrainingTask(**{**standard, **values})
+
+    @classmethod
+    def tasks(cls, prepared: PreparedData) -> list[TrainingTask]:
+        """Return the tasks of the session; the first one is that of the observed run."""
+        return [cls.task(prepared)]
 
     @pytest.fixture(scope="class")
     @classmethod
-    def attacked(cls, harness: Harness) -> tuple[RunRecord, Intruder]:
-        """Three epochs, which another account attacks where this one may act as another."""
-        intruder = Intruder()
-        observer = intruder if os.geteuid() == 0 else None
-        return cls().run(harness, observer=observer, **_THREE_EPOCHS), intruder
+    def observed(cls, harness: Harness) -> tuple[RunRecord, Watching]:
+        """Three epochs through the harness."""
+        watching = Watching()
+        return cls.run(harness, watching, **_THREE_EPOCHS), watching
 
-    def test_untrained_network_is_keras(
-        self, harness: Harness, prepared: PreparedData, tmp_path: Path
+    @pytest.fixture(scope="class")
+    @classmethod
+    def trained(
+        cls, prepared: PreparedData, tmp_path_factory: pytest.TempPathFactory
+    ) -> list[Trained]:
+        """The tasks of :meth:`tasks`, trained in one session."""
+        folder = tmp_path_factory.mktemp("session")
+        return train_all(cls.name, cls.tasks(prepared), folder, time_limit=400)
+
+    def test_predictions_are_probabilities_of_every_test_image_in_order(
+        self, observed: tuple[RunRecord, Watching], prepared: PreparedData, tmp_path: Path
     ) -> None:
-        """Same initial weights by checksum, same forward pass, every image in its order."""
-        record = self.run(harness, optimizer={"name": "sgd", "learning_rate": STANDSTILL})
-        model = build(ModelConfig(), prepared.image_shape, 2, seed=0)
-        expected_checksum = checksum(model.get_weights())
-        assert record.tags["initial_weights.checksum"] == expected_checksum
-        images = prepared.shard("test").read()
-        got = predictions(record, tmp_path)
-        assert got["image_id"].tolist() == images.image_ids
-        expected = model.predict(images.pixels, verbose=0)
-        found = got.filter(like="probability_").to_numpy()
-        np.testing.assert_allclose(found, expected, atol=1e-5)
-        kept = trained_weights(record, tmp_path)
-        for one, other in zip(kept, model.get_weights(), strict=True):
-            np.testing.assert_allclose(one, other, rtol=0, atol=STANDSTILL)
+        table = predictions(observed[0], tmp_path)
+        assert table["image_id"].tolist() == prepared.shard("test").read().image_ids
+        found = table.filter(like="probability_").to_numpy()
+        assert found.min() >= 0
+        np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+
+    def test_every_sample_is_counted_or_a_note_says_which_is_not(
+        self, observed: tuple[RunRecord, Watching], prepared: PreparedData
+    ) -> None:
+        record, _ = observed
+        whole = max(1, len(record.epochs)) * prepared.rows("train")
+        if record.metrics["train.samples_seen"] != whole:
+            assert record.notes, "samples were left out, and no note says so"
+            assert 0.7 * whole < record.metrics["train.samples_seen"] < whole
+
+    def test_progress_is_reported(self, observed: tuple[RunRecord, Watching]) -> None:
+        record, watching = observed
+        phases = [event["name"] for event in watching.events if event["event"] == "phase"]
+        assert phases[-2:] == ["fit", "predict"]
+        assert watching.numbers_of_epochs() == [epoch["number"] for epoch in record.epochs]
+
+    def test_same_seed_gives_the_same_result(
+        self, observed: tuple[RunRecord, Watching], trained: list[Trained], tmp_path: Path
+    ) -> None:
+        backend = create(self.name)
+        tolerance = 0.0 if backend.repeats(backend.options(**self.options)) else 0.25
+        first, second = probabilities(observed[0], tmp_path), trained[0].probabilities
+        np.testing.assert_allclose(second, first, rtol=0, atol=tolerance)
+
+    def test_refusal_is_a_reason(self, prepared: PreparedData) -> None:
+        """Of a batch that no worker can fill, and of the task that the other tests train."""
+        backend = create(self.name)
+        assert refusal(backend, self.task(prepared)) is None
+        reason = refusal(backend, self.task(prepared, global_batch_size=2**20))
+        assert reason is None or reason.strip() == reason != ""
 
     def test_no_other_account_gets_at_a_run_while_it_trains(
-        self, attacked: tuple[RunRecord, Intruder]
+        self, observed: tuple[RunRecord, Watching]
     ) -> None:
-        """No server of it can be reached, no file of it read, and no secret is in sight."""
+        """No server accepts another account, no file can be read, and no secret is visible."""
         if os.geteuid() != 0:
             pytest.skip("acts as another account, which root alone can do")
-        record, intruder = attacked
-        assert intruder.processes, "no epoch was told, so nothing was tried"
+        record, intruder = observed
+        if not record.epochs:
+            pytest.skip("trains for no time in which it could be attacked")
+        assert intruder.processes, "no epoch was reported, so nothing was tried"
         assert intruder.got_in == []
         assert [listener for listener in intruder.listeners if listener.shared] == []
         if create(self.name).needs_spark:
             assert intruder.listeners, "the servers of Spark were not found"
             assert record.tags["network"] == "private"
 
-    def test_training_learns_counts_and_repeats(
-        self,
-        attacked: tuple[RunRecord, Intruder],
-        harness: Harness,
-        prepared: PreparedData,
-        tmp_path: Path,
+
+class NetworkConformance(BackendConformance):
+    """Tests of a backend that trains the experiment's Keras network."""
+
+    @classmethod
+    def tasks(cls, prepared: PreparedData) -> list[TrainingTask]:
+        """Return the task of the observed run, and one that leaves the network untrained."""
+        standstill = OptimizerConfig(name="sgd", learning_rate=STANDSTILL)
+        return [cls.task(prepared), cls.task(prepared, epochs=1, optimizer=standstill)]
+
+    def test_training_starts_from_the_experiments_weights(
+        self, observed: tuple[RunRecord, Watching], prepared: PreparedData
     ) -> None:
-        """Losses fall, no sample is lost without a word, the same seed gives the same model."""
-        first, _ = attacked
-        losses = [epoch["loss"] for epoch in first.epochs]
-        assert losses[-1] < losses[0]
-        assert first.epochs[-1]["validation_loss"] < np.log(2)
-        whole = 3 * prepared.rows("train")
-        if first.metrics["train.samples_seen"] != whole:
-            assert first.notes, "samples were left out and nothing says so"
-            assert first.metrics["train.samples_seen"] > 0.7 * whole
-        second = self.run(harness, **_THREE_EPOCHS)
-        one, two = (probabilities(record, tmp_path) for record in (first, second))
-        if self.reproducible:
-            np.testing.assert_array_equal(one, two)
-        else:
-            np.testing.assert_allclose(one, two, atol=0.25)
+        weights = build(ModelConfig(), prepared.image_shape, 2, seed=0).get_weights()
+        assert observed[0].tags["initial_weights.checksum"] == checksum(weights)
+
+    def test_untrained_network_predicts_as_keras_does(
+        self, trained: list[Trained], prepared: PreparedData
+    ) -> None:
+        """Same forward pass, and the weights come back in Keras's order and layout."""
+        model = build(ModelConfig(), prepared.image_shape, 2, seed=0)
+        untrained = trained[1]
+        assert untrained.initial_weights_checksum == checksum(model.get_weights())
+        expected = model.predict(prepared.shard("test").read().pixels, verbose=0)
+        np.testing.assert_allclose(untrained.probabilities, expected, atol=1e-5)
+        for one, other in zip(untrained.result.weights, model.get_weights(), strict=True):
+            np.testing.assert_allclose(one, other, rtol=0, atol=STANDSTILL)
+
+    def test_losses_fall(self, observed: tuple[RunRecord, Watching]) -> None:
+        epochs = observed[0].epochs
+        assert epochs[-1]["loss"] < epochs[0]["loss"]
+        assert epochs[-1]["validation_loss"] < np.log(2)
+
+    def test_recorded_network_gives_the_recorded_predictions(
+        self, observed: tuple[RunRecord, Watching], prepared: PreparedData, tmp_path: Path
+    ) -> None:
+        weights = trained_weights(observed[0], tmp_path)
+        model = build(ModelConfig(), prepared.image_shape, 2, seed=0)
+        model.set_weights(weights)
+        expected = model.predict(prepared.shard("test").read().pixels, verbose=0)
+        np.testing.assert_allclose(probabilities(observed[0], tmp_path), expected, atol=1e-5)

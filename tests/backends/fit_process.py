@@ -1,16 +1,23 @@
-"""``fit`` in a process of its own, without the harness's record: for tests that need a task
-that no experiment file can ask for, or that look at what happens while training runs."""
+"""``fit`` in a separate process, without the harness's record.
+
+For tests that need a task that no experiment file can describe, that observe a training run from
+outside, or that train several tasks in one Spark session.
+"""
 
 import pickle
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import psutil
 from pyspark.sql import SparkSession
 
 import backends
-from backends.base import FitResult, RunContext, TrainingTask
+from backends.base import Backend, FitResult, Options, RunContext, TrainingTask
 from backends.checkpoints import CheckpointFolder
 from data.process_environment import for_spark
 from experiments.processes.events import EventWriter
@@ -20,6 +27,17 @@ from experiments.spark.cluster import Cluster, embedded_cluster
 from models import checksum
 
 MEMORY_MB = 1024
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Result of one task."""
+
+    result: FitResult
+    #: Of the test images, (n, classes); empty unless predictions were requested.
+    probabilities: np.ndarray
+    #: Of the weights that the framework started from; None if the backend verified none.
+    initial_weights_checksum: str | None
 
 
 class FitError(Exception):
@@ -56,26 +74,64 @@ def fit_all(
     time_limit: float = 240,
     checkpoints: Sequence[Path | None] = (),
 ) -> list[FitResult]:
-    """Train ``tasks``, of as many workers each, one after the other in one session of Spark.
+    """Train ``tasks``, which have the same number of workers, in one Spark session.
 
     ``checkpoints`` are folders, one for each task.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    environment = {**for_spark(), "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    (workers,) = {task.workers for task in tasks}
-    largest = max(tasks, key=lambda task: _executor_megabytes(backend, task))
-    memory_mb = _executor_megabytes(backend, largest) + 512
     listeners = {"fit": on_fit, "epoch": on_epoch}
-    with embedded_cluster(workers, memory_mb, folder / "cluster") as cluster:
+    trained = train_all(
+        backend, tasks, folder, listeners, time_limit, checkpoints=checkpoints, predicts=False
+    )
+    return [one.result for one in trained]
+
+
+def train_all(
+    backend: str,
+    tasks: Sequence[TrainingTask],
+    folder: Path,
+    listeners: dict[str, Callable[[Cluster], None]] | None = None,
+    time_limit: float = 240,
+    *,
+    checkpoints: Sequence[Path | None] = (),
+    predicts: bool = True,
+) -> list[Trained]:
+    """Train ``tasks`` in one process, and predict the test images after each.
+
+    A backend without Spark gets no cluster, and as many threads as the task has workers.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    made = backends.create(backend)
+    tasks = [_with_options(task, made) for task in tasks]
+    (workers,) = {task.workers for task in tasks}
+    threads = "1" if made.needs_spark else str(workers)
+    environment = {
+        **for_spark(),
+        "OMP_NUM_THREADS": threads,
+        "TF_NUM_INTRAOP_THREADS": threads,
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+    }
+    largest = max(tasks, key=lambda task: _executor_megabytes(made, task))
+
+    def call(event: dict[str, Any]) -> None:
+        listener = (listeners or {}).get(event["event"])
+        if listener is not None and cluster is not None:
+            listener(cluster)
+
+    cluster: Cluster | None = None
+    with ExitStack() as stack:
+        if made.needs_spark:
+            memory_mb = _executor_megabytes(made, largest) + 512
+            cluster = stack.enter_context(embedded_cluster(workers, memory_mb, folder / "cluster"))
+            environment |= cluster.environment
         kept = checkpoints or [None] * len(tasks)
-        job = (backend, tasks, kept, largest, cluster.master)
+        job = (backend, tasks, kept, largest, cluster and cluster.master, predicts)
         (folder / "job.pickle").write_bytes(pickle.dumps(job))
         supervise(
             __name__,
             folder,
-            environment={**environment, **cluster.environment},
+            environment=environment,
             time_limit=time_limit,
-            on_event=lambda event: listeners.get(event["event"], _ignore)(cluster),
+            on_event=call,
         )
     outcome = pickle.loads((folder / "outcome.pickle").read_bytes())
     if isinstance(outcome, str):
@@ -83,13 +139,14 @@ def fit_all(
     return outcome
 
 
-def _executor_megabytes(backend: str, task: TrainingTask) -> int:
-    conf = backends.create(backend).spark_conf(task)
+def _with_options(task: TrainingTask, backend: Backend) -> TrainingTask:
+    """Return ``task`` with the backend's default options, unless it has options already."""
+    return replace(task, options=backend.options()) if type(task.options) is Options else task
+
+
+def _executor_megabytes(backend: Backend, task: TrainingTask) -> int:
+    conf = backend.spark_conf(task)
     return int(conf.get("spark.executor.memory", f"{MEMORY_MB}m").removesuffix("m"))
-
-
-def _ignore(_: Cluster) -> None:
-    pass
 
 
 def executors(cluster: Cluster) -> list[psutil.Process]:
@@ -109,29 +166,36 @@ def main(folder: Path) -> None:
     from experiments.config import SparkConfig
     from experiments.spark import session as sessions
 
-    name, tasks, checkpoints, largest, master = pickle.loads((folder / "job.pickle").read_bytes())
+    job = pickle.loads((folder / "job.pickle").read_bytes())
+    name, tasks, checkpoints, largest, master, predicts = job
     backend, events = backends.create(name), EventWriter(folder / "events.jsonl")
     conf = {}
     if len(tasks) > 1 and isinstance(backend, AllReduceBackend):
         conf["spark.python.worker.reuse"] = "false"  # TensorFlow joins workers once in a process
     config = SparkConfig(executor_memory=f"{MEMORY_MB}m", conf=conf)
-    session = sessions.start(config, master, backend, largest, folder)
-    results: list[FitResult] = []
-    outcome: list[FitResult] | str = results
+    session = sessions.start(config, master, backend, largest, folder) if master else None
+    results: list[Trained] = []
+    outcome: list[Trained] | str = results
     try:
         for task, kept in zip(tasks, checkpoints, strict=True):
+            backend.warm_up(task.seed)
             context = _context(session, task, folder, events, kept)
             events.send("fit")
-            results.append(backend.fit(task, context))
+            fitted = backend.fit(task, context)
+            predicted = np.empty(0)
+            if predicts:
+                predicted = backend.predict(task, fitted.weights, context)
+            results.append(Trained(fitted, predicted, context.initial_weights_checksum))
     except (Exception, SystemExit) as error:
         outcome = plain_reason(error)
     (folder / "outcome.pickle").write_bytes(pickle.dumps(outcome))
     events.send("end")
-    session.stop()
+    if session is not None:
+        session.stop()
 
 
 def _context(
-    session: SparkSession,
+    session: SparkSession | None,
     task: TrainingTask,
     folder: Path,
     events: EventWriter,

@@ -21,7 +21,7 @@ from tests.backends.all_reduce_checks import (
     full_batch_task,
     task,
 )
-from tests.backends.conformance import BackendConformance, harness
+from tests.backends.conformance import NetworkConformance, harness
 from tests.backends.fit_process import executors, fit
 
 __all__ = ["even", "harness"]
@@ -31,7 +31,7 @@ NAME = "bigdl"
 
 @pytest.mark.spark
 @pytest.mark.slow
-class TestBigDL(BackendConformance):
+class TestBigDL(NetworkConformance):
     name = NAME
 
 
@@ -95,13 +95,13 @@ def test_shard_smaller_than_its_share_of_a_batch_is_refused(prepared: PreparedDa
 
 
 def test_augmentation_is_refused_by_its_layer(prepared: PreparedData) -> None:
-    refusal = BigDL().unsupported(task(prepared, model=ModelConfig(augmentation=True)))
+    refusal = BigDL().unsupported_network(task(prepared, model=ModelConfig(augmentation=True)))
     assert "layer 'random_flip' (RandomFlip) cannot be translated" in str(refusal)
 
 
 @pytest.mark.parametrize("name", get_args(Network))
 def test_networks_of_the_project_are_not_refused(prepared: PreparedData, name: Network) -> None:
-    assert BigDL().unsupported(task(prepared, model=ModelConfig(name=name))) is None
+    assert BigDL().unsupported_network(task(prepared, model=ModelConfig(name=name))) is None
 
 
 def test_half_precision_is_told(prepared: PreparedData) -> None:

@@ -17,7 +17,7 @@ from backends.keras_local import KerasLocal
 from backends.ports import LOOPBACK, free_port
 from data.prepared import PreparedData
 from models import ModelConfig, OptimizerConfig
-from tests.backends.conformance import BackendConformance, Harness, harness
+from tests.backends.conformance import Harness, NetworkConformance, harness
 from tests.backends.elephas_serving import SECRET
 from tests.backends.fit_process import fit_all
 from tests.bomb import Bomb
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.spark
 
 
-class TestElephas(BackendConformance):
+class TestElephas(NetworkConformance):
     name = "elephas"
 
 

@@ -8,12 +8,12 @@ from data.prepared import PreparedData
 from data.shards import ShardReader
 from models import OptimizerConfig
 from tests.backends.all_reduce_checks import task
-from tests.backends.conformance import BackendConformance, harness
+from tests.backends.conformance import NetworkConformance, harness
 
 __all__ = ["harness"]
 
 
-class TestKerasLocal(BackendConformance):
+class TestKerasLocal(NetworkConformance):
     name = "keras_local"
 
 

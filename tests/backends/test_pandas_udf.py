@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,24 @@ from backends.base import TrainingTask
 from backends.inference import cross_entropy
 from backends.pandas_udf import PandasUdf, PandasUdfOptions
 from data.prepared import PreparedData
-from experiments.observer import Observer
 from experiments.records import RunRecord
 from experiments.tracking.model import NETWORK
 from models import ModelConfig, OptimizerConfig, build, checksum
-from tests.backends.conformance import Harness, harness, predictions, probabilities
-from tests.intruder import Intruder
+from tests.backends.conformance import (
+    BackendConformance,
+    Harness,
+    harness,
+    predictions,
+    probabilities,
+)
 
 __all__ = ["harness"]
 
 pytestmark = pytest.mark.spark
+
+
+class TestPandasUdf(BackendConformance):
+    name = "pandas_udf"
 
 
 def task(prepared: PreparedData, options: PandasUdfOptions) -> TrainingTask:
@@ -31,15 +38,11 @@ def task(prepared: PreparedData, options: PandasUdfOptions) -> TrainingTask:
 def test_own_network_is_frozen_scored_in_order_and_its_features_are_kept(
     harness: Harness, prepared: PreparedData, tmp_path: Path
 ) -> None:
-    def run(observer: Observer | None = None) -> RunRecord:
+    def run() -> RunRecord:
         values = {"cache": str(tmp_path / "cache"), "engine": "openvino", "preset": "seed"}
-        return harness("pandas_udf", observer, backend_options={"pandas_udf": values})
+        return harness("pandas_udf", backend_options={"pandas_udf": values})
 
-    intruder = Intruder()
-    record = run(intruder if os.geteuid() == 0 else None)
-    assert bool(intruder.listeners) == (os.geteuid() == 0)
-    assert intruder.got_in == []
-    assert [listener for listener in intruder.listeners if listener.shared] == []
+    record = run()
     initial = build(ModelConfig(), prepared.image_shape, 2, seed=0).get_weights()
     assert record.tags["initial_weights.checksum"] == checksum(initial)
     assert record.epochs[0]["loss"] < np.log(2)

@@ -12,7 +12,7 @@ from tests.backends.all_reduce_checks import (
     assert_lost_worker_fails_the_run,
     even,
 )
-from tests.backends.conformance import BackendConformance, harness
+from tests.backends.conformance import NetworkConformance, harness
 from tests.backends.fit_process import executors
 
 __all__ = ["even", "harness"]
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 NAME = "spark_tensorflow_distributor"
 
 
-class TestSparkTensorFlowDistributor(BackendConformance):
+class TestSparkTensorFlowDistributor(NetworkConformance):
     name = NAME
 
 

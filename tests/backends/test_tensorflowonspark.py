@@ -22,7 +22,7 @@ from tests.backends.all_reduce_checks import (
     even,
     task,
 )
-from tests.backends.conformance import BackendConformance, harness
+from tests.backends.conformance import NetworkConformance, harness
 from tests.backends.fit_process import executors, fit
 from tests.bomb import Bomb
 from tests.listening import listening
@@ -34,7 +34,7 @@ NAME = "tensorflowonspark"
 FED = TensorFlowOnSparkOptions(input_mode="spark")
 
 
-class TestTensorFlowOnSpark(BackendConformance):
+class TestTensorFlowOnSpark(NetworkConformance):
     name = NAME
 
 

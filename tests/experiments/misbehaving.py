@@ -126,7 +126,6 @@ class Tunable(Majority):
     """Guesses labels the better, the nearer its learning rate is to 0.01; trains nothing."""
 
     name = "tunable"
-    takes_optimizer = True
     tunable: ClassVar[dict[str, Values]] = {"knob": Choices(("in", "out"))}
 
     class Knob(Options):

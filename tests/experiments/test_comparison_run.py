@@ -18,6 +18,7 @@ from experiments.tracking.recorder import PARENT, Recorder
 from tests.experiments.conftest import Run
 
 BACKENDS = ("majority", "tests.experiments.misbehaving:Refusing")
+NAMES = ("majority", "refusing")
 
 
 def above(record: RunRecord) -> str:
@@ -41,7 +42,7 @@ def test_runs_stand_below_one_run_and_a_refusal_is_one_of_them(run: Run, trackin
     assert len(below(tracking_uri, parent)) == 4
     kept = {item.path for item in MlflowClient(tracking_uri).list_artifacts(parent, "report")}
     assert {"report/report.html", "report/table.md", "report/runs.csv"} <= kept
-    assert [(r.backend, r.seed) for r in records] == [(b, s) for s in (0, 1) for b in BACKENDS]
+    assert [(r.backend, r.seed) for r in records] == [(b, s) for s in (0, 1) for b in NAMES]
 
 
 def test_one_run_has_none_above_it(run: Run, tracking_uri: str) -> None:
@@ -99,7 +100,7 @@ def test_warm_up_starts_every_backend_and_trains_nothing(
     backends = {name: create(name) for name in experiment.backends}
     told = []
     rehearse(plans_in_order(experiment), backends, prepared, lambda *said: told.append(said))
-    assert sorted(started) == [("majority", {"rehearsal": True}), (raising, {"rehearsal": True})]
+    assert sorted(started) == [("majority", {"rehearsal": True}), ("raising", {"rehearsal": True})]
     assert told == [(name, place, 2) for place, (name, _) in enumerate(started, 1)]
 
 

@@ -89,9 +89,7 @@ def interrupt(process: subprocess.Popen, terminal: int) -> None:
     with suppress(OSError):  # the terminal's other end is closed
         while more := os.read(terminal, 1024):
             told += more
-    assert b"interrupted: tests.experiments.misbehaving:Sleeping, seed 0: recorded as KILLED" in (
-        told.replace(b"\r\n", b"")
-    )
+    assert b"interrupted: sleeping, seed 0: recorded as KILLED" in (told.replace(b"\r\n", b""))
     assert told.rfind(SHOW_CURSOR) > told.rfind(HIDE_CURSOR)
 
 
