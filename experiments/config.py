@@ -247,13 +247,14 @@ class RunPlan(_Frozen):
         """Return the plan with dotted keys, as it stands in the record's parameters."""
         content = self.model_dump(mode="json")
         del content["experiment"]["seeds"], content["experiment"]["backends"]
-        if not self.experiment.backend_classes:
-            del content["experiment"]["backend_classes"]
+        del content["experiment"]["backend_classes"]
         flat: dict[str, str] = {
             "backend": self.backend,
             "seed": str(self.seed),
             "judged": self.evaluation_split,
         }
+        if self.backend in self.experiment.backend_classes:
+            flat["backend_class"] = self.experiment.backend_classes[self.backend]
         _flatten(content["experiment"], "", flat)
         return flat
 

@@ -184,7 +184,7 @@ _RESNET = {"name": "transfer", "backbone": "ResNet50", "trainable": True}
     ("backend", "values", "reason"),
     [
         ("elephas", {}, ""),
-        ("tests.experiments.misbehaving:Burning", {}, "burning may need more"),
+        ("tests.experiments.misbehaving:Burning", {}, "Burning may need more"),
         ("elephas", {"model": _RESNET}, "weights of ResNet50"),
         ("elephas", {"model": _RESNET | {"backbone": "small_cnn"}}, ""),
         ("pandas_udf", {"backend_options": {"pandas_udf": {"backbone": "ResNet50"}}}, "ResNet50"),
