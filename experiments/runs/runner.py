@@ -1,12 +1,10 @@
-"""Runs of an experiment, one after the other, on data that is prepared once."""
+"""Runs of an experiment, one after the other, on data that are prepared once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backends import Backend
 from data.own_folders import temporary_folder
-from data.prepared import PreparedData
 from experiments.config import Experiment, RunPlan
 from experiments.observer import Observer
 from experiments.processes.ending import undisturbed
@@ -19,15 +17,14 @@ from experiments.runs.comparison_run import (
 )
 from experiments.runs.rehearsal import rehearse
 from experiments.runs.resumption import checkpoints, forget, run_key
-from experiments.runs.setup import prepare_experiment
+from experiments.runs.setup import PreparedExperiment, prepare_experiment
 from experiments.runs.single_run import SingleRun
 from experiments.tracking.outage import ServerAwayError, patiently
 from experiments.tracking.outbox import close_run
-from experiments.tracking.recorder import Recorder
 
-#: Artifacts of the run above: report.html, pictures, tables.
+#: Artifact folder of the parent run: report.html, pictures, tables.
 REPORT = "report"
-#: Tag with what a run is about.
+#: Tag that identifies plan and data of a run.
 RUN_KEY = "run.key"
 
 
@@ -36,8 +33,8 @@ def run_experiment(
 ) -> list[RunRecord]:
     """Run every backend and seed of ``experiment``; return their records, seed by seed.
 
-    Several runs are a comparison: they stand below one run of their own, in an order drawn from
-    the seeds, after a start of every backend that is not counted.
+    Several runs are a comparison: they are child runs of one parent run, in an order drawn from the
+    seeds, after an uncounted start of every backend.
 
     Parameters
     ----------
@@ -46,15 +43,15 @@ def run_experiment(
     work
         Folder for prepared data; it is reused between calls.
     observer
-        Told what happens.
+        Receives what happens.
     resume
-        Go on with the newest comparison of the same experiment and data: what has finished there
-        is not repeated. A run that was under way goes on after its last whole epoch.
+        Resume the newest comparison of the same experiment and data: finished runs are not
+        repeated, and an unfinished run resumes after its last whole epoch.
 
     Raises
     ------
     ExperimentError, DataError, BackendError
-        When the request is wrong, before any training. A run that fails is a record, no error.
+        When the request is wrong, before any training. A failed run is a record, not an error.
     KeyboardInterrupt
         After the interrupted run was closed as KILLED and all processes have ended.
     """
@@ -68,44 +65,41 @@ def run_experiment(
 def _run(
     experiment: Experiment, work: Path, observer: Observer, *, resume: bool
 ) -> list[RunRecord]:
-    ready = prepare_experiment(experiment, work, observer, records=experiment.name)
-    backends, data, recorder = ready.backends, ready.data, ready.recorder
-    experiment = ready.experiment
+    prepared = prepare_experiment(experiment, work, observer, records=experiment.name)
+    recorder, experiment = prepared.recorder, prepared.experiment
     plans = plans_in_order(experiment)
-    maker = _Maker(backends, data, recorder, observer, work, ready.outbox, resume)
-    if len(plans) == 1 and not (resume and has_comparison(recorder, experiment, data)):
-        return [maker.make(plans[0])]
-    return _compare(plans, maker)
+    runs = _Runs(prepared, observer, work, resume)
+    if len(plans) == 1 and not (resume and has_comparison(recorder, experiment, prepared.data)):
+        return [runs.run(plans[0])]
+    return _compare(plans, runs)
 
 
 @dataclass(frozen=True)
-class _Maker:
-    """Makes single runs, from what an earlier process has left of them if that is asked for."""
+class _Runs:
+    """Runs plans of a prepared experiment, and resumes what an earlier process left unfinished."""
 
-    backends: dict[str, Backend]
-    data: PreparedData
-    recorder: Recorder
+    prepared: PreparedExperiment
     observer: Observer
     work: Path
-    outbox: Path
     resume: bool
 
-    def make(self, plan: RunPlan, parent: str | None = None) -> RunRecord:
-        """Make one run and return its closed record."""
-        key = run_key(plan, self.data)
+    def run(self, plan: RunPlan, parent: str | None = None) -> RunRecord:
+        """Return the closed record of one run."""
+        data, recorder = self.prepared.data, self.prepared.recorder
+        key = run_key(plan, data)
         with checkpoints(self.work, key, resume=self.resume) as folder:
             if self.resume:
-                self.recorder.close_left_open({RUN_KEY: key})
+                recorder.close_left_open({RUN_KEY: key})
             run = SingleRun(
                 plan,
-                self.backends[plan.backend],
-                self.data,
-                self.recorder,
+                self.prepared.backends[plan.backend],
+                data,
+                recorder,
                 self.observer,
                 parent,
                 tags={RUN_KEY: key},
                 checkpoints=folder,
-                outbox=self.outbox,
+                outbox=self.prepared.outbox,
             )
             record = run.run()
             if record.status == FINISHED or record.refused:
@@ -113,32 +107,32 @@ class _Maker:
         return record
 
 
-def _compare(plans: Sequence[RunPlan], maker: _Maker) -> list[RunRecord]:
-    """Make the runs that are not there yet, below one run of their own."""
-    observer, backends, data = maker.observer, maker.backends, maker.data
-    comparison = open_comparison(maker.recorder, plans, data, resume=maker.resume)
+def _compare(plans: Sequence[RunPlan], runs: _Runs) -> list[RunRecord]:
+    """Run the plans that have not finished yet, as child runs of one parent run."""
+    observer, prepared = runs.observer, runs.prepared
+    comparison = open_comparison(prepared.recorder, plans, prepared.data, resume=runs.resume)
     done = dict(comparison.finished)
     waiting = [plan for plan in plans if (plan.backend, plan.seed) not in done]
     observer.comparison_starts(plans, [record for record in done.values() if _asked(record, plans)])
     status, reason = KILLED, "interrupted by the user"
     try:
         if plans[0].experiment.warm_up and len(waiting) > 1:
-            rehearse(waiting, backends, data, observer.warm_up_starts)
+            rehearse(waiting, prepared.backends, prepared.data, observer.warm_up_starts)
         for plan in waiting:
-            done[plan.backend, plan.seed] = maker.make(plan, comparison.run_id)
+            done[plan.backend, plan.seed] = runs.run(plan, comparison.run_id)
         observer.waits("writing the report")
         try:
             patiently(lambda: _report(comparison), comparison.recorder.uri, observer.record_waits)
         except ServerAwayError as away:
-            observer.record_waits(f"{away}: the report is missing, 'compare' makes it later")
+            observer.record_waits(f"{away}: the report is missing; 'compare' can write it later")
         status, reason = FINISHED, ""
     except Exception as error:
         status, reason = FAILED, f"{type(error).__name__}: {error}"
         raise
     finally:
-        above = comparison.recorder, comparison.run_id
+        parent = comparison.recorder, comparison.run_id
         with undisturbed():
-            close_run(*above, status, reason, maker.outbox, observer.record_waits)
+            close_run(*parent, status, reason, prepared.outbox, observer.record_waits)
     experiment = plans[0].experiment
     records = [done[name, seed] for seed in experiment.seeds for name in experiment.backends]
     observer.comparison_ends(records)
@@ -146,7 +140,7 @@ def _compare(plans: Sequence[RunPlan], maker: _Maker) -> list[RunRecord]:
 
 
 def _report(comparison: ComparisonRun) -> None:
-    """Keep the report with the run above, where there is something to report."""
+    """Record the report with the parent run, unless no run has finished."""
     from experiments.comparison import compare, find_runs, write_report
 
     with temporary_folder("report") as folder:

@@ -1,0 +1,106 @@
+"""The end of a run: its files become artifacts, and what is known of it a pending run."""
+
+import shutil
+from pathlib import Path
+
+from data.prepared import PreparedData
+from experiments.config import RunPlan
+from experiments.records import FINISHED
+from experiments.resources.monitor import SERIES, write_series
+from experiments.runs.outcome import Outcome
+from experiments.runs.task import Result
+from experiments.store_address import absolute_uri
+from experiments.tracking.model import MODEL, NETWORK, data_entry, save_model
+from experiments.tracking.pending_run import PendingRun
+from experiments.tracking.recorder import RunStart, now_ms
+from experiments.tracking.registration import model_name
+
+#: Metrics by epoch, and their names in :class:`backends.Epoch`.
+_BY_EPOCH = {
+    "train.loss": "loss",
+    "validation.loss": "validation_loss",
+    "train.epoch_s": "seconds",
+}
+#: Files of the run's folder that every record keeps.
+_KEPT = ("worker.log", "predictions.parquet")
+
+
+def result_of(outcome: Outcome) -> Result:
+    """Return the answer of the worker process, or the epochs that it reported before it ended."""
+    return outcome.result or Result(status="failed", epochs=outcome.epochs)
+
+
+def closing_tags(outcome: Outcome) -> dict[str, str]:
+    """Return the tags that are known at the end of a run."""
+    return {
+        **outcome.tags,
+        "initial_weights.checksum": result_of(outcome).initial_weights_checksum or "none",
+        "notes": "\n".join(outcome.notes),
+    }
+
+
+def gather(
+    plan: RunPlan, data: PreparedData, outcome: Outcome, folder: Path, artifacts: Path
+) -> None:
+    """Copy the files of the run's ``folder`` that the record keeps to ``artifacts``.
+
+    The trained network is kept if the run has finished and was scored on the test images: trials
+    of a search leave none.
+    """
+    (artifacts / "plan.json").write_text(plan.model_dump_json(indent=2))
+    (artifacts / "split.json").write_text(data.manifest.to_json())
+    for name in _KEPT:
+        if (folder / name).exists():
+            shutil.copy2(folder / name, artifacts / name)
+    write_series(outcome.samples, artifacts / SERIES)
+    if traceback := result_of(outcome).traceback:
+        (artifacts / "traceback.txt").write_text(traceback)
+    keeps_model = outcome.status == FINISHED and plan.evaluation_split == "test"
+    if keeps_model and (folder / NETWORK).exists():
+        shutil.copy2(folder / NETWORK, artifacts / NETWORK)
+        save_model(artifacts / NETWORK, data, artifacts / MODEL)
+
+
+def pending_run(
+    plan: RunPlan,
+    data: PreparedData,
+    outcome: Outcome,
+    artifacts: Path,
+    *,
+    uri: str,
+    run_id: str,
+    start: RunStart | None,
+) -> PendingRun:
+    """Return the end of a run, ready to be sent.
+
+    Parameters
+    ----------
+    artifacts
+        Folder of :func:`gather`.
+    uri
+        Address of the record.
+    run_id
+        Id of the run in the record; empty where it does not exist yet.
+    start
+        The run's start, where ``run_id`` is empty.
+    """
+    epochs = result_of(outcome).epochs
+    has_model = (artifacts / MODEL).exists()
+    return PendingRun(
+        tracking_uri=absolute_uri(uri),
+        run_id=run_id,
+        start=start,
+        status=outcome.status,
+        reason=outcome.reason,
+        metrics=outcome.metrics,
+        steps={
+            name: {epoch["number"]: epoch[key] for epoch in epochs if epoch[key] is not None}
+            for name, key in _BY_EPOCH.items()
+        },
+        tags=closing_tags(outcome),
+        data=data_entry(data, plan.evaluation_split),
+        model_name=model_name(plan.experiment.name, plan.backend) if has_model else None,
+        class_names=data.class_names,
+        model=MODEL,
+        ended_ms=now_ms(),
+    )
