@@ -26,7 +26,8 @@ from experiments.observer import Observer
 from experiments.records import FINISHED, RunRecord
 from experiments.tracking.model import NETWORK
 from models import ModelConfig, OptimizerConfig, build, checksum
-from tests.backends.fit_process import Trained, train_all
+from tests.backends.fit_process import train_all
+from tests.backends.trained import Trained
 from tests.intruder import Intruder
 
 #: A learning rate that changes no float32 weight, so that the untrained network predicts.

@@ -8,7 +8,7 @@ import pickle
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +25,9 @@ from experiments.processes.supervision import supervise
 from experiments.runs.failures import plain_reason
 from experiments.spark.cluster import Cluster, embedded_cluster
 from models import checksum
+from tests.backends.trained import Trained
 
 MEMORY_MB = 1024
-
-
-@dataclass(frozen=True)
-class Trained:
-    """Result of one task."""
-
-    result: FitResult
-    #: Of the test images, (n, classes); empty unless predictions were requested.
-    probabilities: np.ndarray
-    #: Of the weights that the framework started from; None if the backend verified none.
-    initial_weights_checksum: str | None
 
 
 class FitError(Exception):
