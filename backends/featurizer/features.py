@@ -32,9 +32,9 @@ def spark_conf(image_bytes: int, batch_bytes: int = BATCH_BYTES) -> dict[str, st
     return {
         _ROWS_PER_BATCH: str(rows_per_batch(image_bytes, batch_bytes)),
         "spark.sql.execution.arrow.pyspark.enabled": "true",
-        # Spark passes this setting as an environment variable, which separates the Python workers
-        # of DataFrames from those of RDDs. Without it both share workers, so that modules which
-        # the latter have imported are already loaded.
+        # If enabled, Spark passes this setting as an environment variable, which separates the
+        # Python workers of DataFrames from those of RDDs. Otherwise both share workers, so that
+        # modules which the latter have imported are already loaded.
         "spark.sql.execution.pyspark.udf.simplifiedTraceback.enabled": "false",
     }
 
@@ -88,7 +88,7 @@ def features_udf(
 
 
 def loaded(key: str, get: Callable[[], Program]) -> Forward:
-    """Return the compiled program ``key``; at the first call, fetch it by ``get`` and compile it."""
+    """Return the compiled program ``key``; the first call fetches it by ``get`` and compiles it."""
     if key not in _loaded:
         _loaded.clear()
         _loaded[key] = programs.load(get())

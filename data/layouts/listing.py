@@ -120,7 +120,7 @@ def list_source(uri: str) -> Listing:
         source = filesystem.get_file_info(root)
         table = None
         if source.type == fs.FileType.NotFound:
-            raise DataError(f"{uri}: no such folder")
+            raise DataError(f"{uri}: there is no such folder")
         if source.type == fs.FileType.File:
             if root.lower().endswith(WORKBOOK_SUFFIXES):
                 raise DataError(workbook(uri))
