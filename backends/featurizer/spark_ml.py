@@ -130,7 +130,7 @@ class DeepImageFeaturizer(
         return self._set(**self._input_kwargs)
 
     def backbone_config(self) -> BackboneConfig:
-        """Return the parameters that decide the backbone.
+        """Return the parameters that determine the backbone.
 
         Raises
         ------

@@ -45,8 +45,8 @@ class Index:
     files: pa.Table = field(default_factory=FILE_SCHEMA.empty_table, repr=False)
     #: Unit that the values of the column ``group`` identify.
     unit: Unit = "patient"
-    #: How the source was read, and the options that read it in another way: two or three lines
-    #: for the terminal; empty where the layout leaves no choice.
+    #: How the source was interpreted, and the options that change it: two or three lines for the
+    #: terminal; empty if the layout leaves no choice.
     reading: tuple[str, ...] = ()
 
     @cached_property
