@@ -1,4 +1,4 @@
-"""The networks that every backend trains."""
+"""Networks that are trained with every backend."""
 
 from models.build import LOSS, build, compiled, loss, optimizer
 from models.config import BackboneConfig, ModelConfig, OptimizerConfig

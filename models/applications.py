@@ -1,4 +1,4 @@
-"""The models of ``keras.applications`` as backbones: sizes, preprocessing, ImageNet weights."""
+"""Models of ``keras.applications`` as backbones: sizes, preprocessing, ImageNet weights."""
 
 import re
 import socket
@@ -13,9 +13,9 @@ from models.errors import ModelError
 if TYPE_CHECKING:
     import keras
 
-#: Seconds without a byte after which a download is given up; Keras itself would wait for ever.
+#: Socket timeout of downloads, in seconds; Keras itself sets none and would wait forever.
 DOWNLOAD_SILENCE = 30
-#: What families that tell no size of their own were trained at.
+#: Side in pixels assumed for models that do not report the size they were trained at.
 USUAL_SIZE = 224
 
 
@@ -27,15 +27,15 @@ def names() -> tuple[str, ...]:
 
 
 def sizes(name: str) -> tuple[int, int]:
-    """Return the smallest side that a model takes and the side that it was trained at, in pixels.
+    """Return the smallest input side of a model and the side it was trained at, in pixels.
 
-    Keras tells both nowhere but in its refusal of an image of one pixel, which comes before
+    Keras exposes both only in its error message for a one-pixel image, which it raises before
     anything is built or downloaded.
 
     Raises
     ------
     ModelError
-        For an unknown name.
+        If the name is unknown.
     """
     application = _application(name)
     smallest = re.search(r"at least (\d+)", _refusal(application, None, include_top=False))
@@ -47,23 +47,23 @@ def sizes(name: str) -> tuple[int, int]:
 
 
 def load(name: str, shape: tuple[int, int, int], weights: str, seed: int) -> "keras.Model":
-    """Return a model without its head; it takes what :func:`preprocessing` makes of pixels.
+    """Return a model without its head; its input is the output of :func:`preprocessing`.
 
     Parameters
     ----------
     name
-        As in ``keras.applications``.
+        Name of the model in ``keras.applications``.
     shape
-        Height, width and 3.
+        Input shape: height, width and 3.
     weights
-        ``imagenet`` or ``none``; with ``none`` they are Keras's own initial weights.
+        ``imagenet``, or ``none`` for the random initial weights of Keras.
     seed
-        Decides the weights of ``none``.
+        Seed of the weights if ``weights`` is ``none``.
 
     Raises
     ------
     ModelError
-        When weights cannot be downloaded.
+        If the weights cannot be downloaded.
     """
     import keras
 
@@ -78,15 +78,15 @@ def load(name: str, shape: tuple[int, int, int], weights: str, seed: int) -> "ke
                 network = application(weights="imagenet", **options)
         except Exception as error:  # Keras raises a bare Exception when a download fails
             raise ModelError(
-                f"the ImageNet weights of {name} cannot be had ({_first_line(error)}): connect "
-                "this machine once, copy ~/.keras/models from one that has them, or name a "
-                ".keras file as the backbone"
+                f"the ImageNet weights of {name} cannot be loaded ({_first_line(error)}): connect "
+                "this machine to the Internet once, copy ~/.keras/models from a machine that has "
+                "them, or use a .keras file as the backbone"
             ) from error
     return network
 
 
 def preprocessing(name: str) -> Callable[[Any], Any]:
-    """Return what the family of ``name`` does to pixels 0..255 before its first layer."""
+    """Return the function that preprocesses pixels 0..255 for models of the family of ``name``."""
     preprocess: Callable[[Any], Any] = sys.modules[_application(name).__module__].preprocess_input
     return preprocess
 

@@ -1,7 +1,7 @@
 """Backbones: frozen networks that turn an image into a feature vector.
 
-A backbone is a Keras model from pixels 0..255 to features, its family's preprocessing included,
-so that whoever uses it needs to know nothing of means, scales or channel orders.
+A backbone is a Keras model from pixels 0..255 to features. It includes the preprocessing of its
+model family, so that callers do not depend on means, scales or channel orders.
 """
 
 import hashlib
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """A network that is ready to make features."""
+    """A network that computes features."""
 
-    #: From float32 pixels 0..255, shape (n, *input_shape), to float32 features (n, features).
+    #: Maps float32 pixels 0..255, shape (n, *input_shape), to float32 features (n, features).
     model: "keras.Model"
     #: Height, width, channels.
     input_shape: tuple[int, int, int]
     #: Length of a feature vector.
     features: int
-    #: SHA-256 over everything that decides the features.
+    #: SHA-256 over everything that determines the features.
     digest: str
 
 
@@ -43,17 +43,17 @@ def build_backbone(
     Parameters
     ----------
     config
-        Which network.
+        The network and the layer of the features.
     image_shape
-        Height, width, channels of the images that it will be given.
+        Height, width, channels of the images.
     seed
-        Decides weights that are not loaded.
+        Seed of weights that are not loaded.
 
     Raises
     ------
     ModelError
-        For an unknown name, a missing or unusable file, a layer that does not exist, images that
-        are too small, or weights that cannot be downloaded.
+        If the name is unknown, the file is missing or unusable, the layer does not exist, the
+        images are too small or of the wrong channels, or the weights cannot be downloaded.
     """
     preprocess = None
     if config.is_file:
@@ -74,7 +74,7 @@ def build_backbone(
         preprocess = applications.preprocessing(config.name)
     if shape[2] == 1 and image_shape[2] != 1:
         raise ModelError(
-            f"{config.name} takes grey images and these have {image_shape[2]} channels"
+            f"{config.name} requires gray images, and these have {image_shape[2]} channels"
         )
     whole = _with_input(_cut(model, config), shape, preprocess)
     return Backbone(
@@ -93,28 +93,28 @@ def _load(path: Path) -> "keras.Model":
     try:
         # Safe mode refuses layers that would run code from the file.
         model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises almost anything on a file that is no model
+    except Exception as error:  # Keras raises many types of errors for files that are not models
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
-            f"{path} is no Keras 3 model that can be loaded safely: {reason}"
+            f"{path} is not a Keras 3 model that can be loaded safely: {reason}"
         ) from error
     if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
-        raise ModelError(f"{path} does not take one batch of images (n, height, width, channels)")
+        raise ModelError(f"{path} must have a single input of images (n, height, width, channels)")
     return model
 
 
 def _input_shape(
     model: "keras.Model", config: BackboneConfig, image_shape: tuple[int, int, int]
 ) -> tuple[int, int, int]:
-    """Return the shape that a loaded model gets, from what it fixes and what is asked for."""
+    """Return the input shape of a loaded model, from its fixed dimensions and the configuration."""
     height, width, channels = model.inputs[0].shape[1:]
     if channels not in (1, 3, None):
-        raise ModelError(f"{config.name} takes {channels} channels; images have 1 or 3")
+        raise ModelError(f"{config.name} requires {channels} channels; images have 1 or 3")
     own = _own_size(config, image_shape)
     if config.image_size and {height, width} - {None, config.image_size}:
         raise ModelError(
-            f"{config.name} takes images of {height} x {width}, not {config.image_size}: "
-            "leave model.backbone.image_size out"
+            f"{config.name} requires images of {height} x {width}, not {config.image_size}: "
+            "omit model.backbone.image_size"
         )
     return height or own[0], width or own[1], channels or own[2]
 
@@ -126,7 +126,7 @@ def _own_size(config: BackboneConfig, image_shape: tuple[int, int, int]) -> tupl
 
 
 def _check_size(config: BackboneConfig, image_shape: tuple[int, int, int], minimum: int) -> None:
-    """Refuse images that say less than the network needs, unless enlarging them was asked for."""
+    """Raise ModelError for images smaller than the network needs, unless they are enlarged."""
     if config.image_size is not None and config.image_size < minimum:
         raise ModelError(
             f"model.backbone.image_size {config.image_size}: {config.name} needs at least "
@@ -136,30 +136,30 @@ def _check_size(config: BackboneConfig, image_shape: tuple[int, int, int], minim
     if config.image_size is None and min(height, width) < minimum:
         raise ModelError(
             f"images of {height} x {width} pixels: {config.name} needs at least {minimum} x "
-            f"{minimum}: prepare larger images with --image-size, or have them enlarged with --set "
+            f"{minimum}: prepare larger images with --image-size, or enlarge them with --set "
             f"model.backbone.image_size={minimum}"
         )
 
 
 def _cut(model: "keras.Model", config: BackboneConfig) -> "keras.Model":
-    """Return ``model`` up to the layer of ``config``, with a vector for each image."""
+    """Return ``model`` up to the layer of ``config``; its output is (n, features)."""
     import keras
 
     output = _before_head(model) if config.layer is None else _layer(model, config).output
     if not isinstance(output, keras.KerasTensor):
-        raise ModelError(f"layer '{config.layer}' of {config.name} has no single output")
+        raise ModelError(f"layer '{config.layer}' of {config.name} must have a single output")
     if len(output.shape) == 4:
         output = keras.layers.GlobalAveragePooling2D(name="features")(output)
     if len(output.shape) != 2:
         raise ModelError(
-            f"layer '{config.layer}' of {config.name} gives {output.shape}: choose one that gives "
-            "a vector (n, features) or maps (n, height, width, features)"
+            f"layer '{config.layer}' of {config.name} has the output shape {output.shape}: choose "
+            "one with a vector (n, features) or maps (n, height, width, features)"
         )
     return keras.Model(model.inputs[0], output, name="backbone")
 
 
 def _before_head(model: "keras.Model") -> Any:
-    """Return what goes into the last layer if that is Dense, else what comes out of the model."""
+    """Return the input of the last layer if it is Dense, else the output of the model."""
     from keras import layers
 
     last = model.outputs[0]._keras_history.operation
@@ -173,13 +173,15 @@ def _layer(model: "keras.Model", config: BackboneConfig) -> "keras.layers.Layer"
     if config.layer in names:
         return model.get_layer(config.layer)
     near = get_close_matches(str(config.layer), names, n=3) or names[-3:]
-    raise ModelError(f"{config.name} has no layer '{config.layer}'; near ones: {', '.join(near)}")
+    raise ModelError(
+        f"{config.name} has no layer '{config.layer}'; similar names: {', '.join(near)}"
+    )
 
 
 def _with_input(
     model: "keras.Model", shape: tuple[int, int, int], preprocess: Callable[[Any], Any] | None
 ) -> "keras.Model":
-    """Return ``model`` for images of exactly one shape: engines compile for what they know."""
+    """Return ``model`` with a fixed input shape, for which engines can optimize."""
     import keras
 
     inputs = keras.Input(shape, name="pixels")
@@ -188,15 +190,15 @@ def _with_input(
     except ValueError as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
-            f"the backbone does not take images of {shape[0]} x {shape[1]}: {reason}"
+            f"the backbone does not accept images of {shape[0]} x {shape[1]}: {reason}"
         ) from error
     if None in outputs.shape[1:]:
-        raise ModelError(f"the length of the backbone's features is not known: {outputs.shape}")
+        raise ModelError(f"the length of the backbone's features is unknown: {outputs.shape}")
     return keras.Model(inputs, outputs, name="featurizer")
 
 
 def _digest(config: BackboneConfig, shape: tuple[int, ...], model: "keras.Model") -> str:
-    """Hash content, not place: a file that moved makes the same features."""
+    """Return a digest of the content and not of the path, which does not affect the features."""
     import keras
 
     source = hashlib.sha256(config.path.read_bytes()).hexdigest() if config.is_file else config.name

@@ -1,4 +1,4 @@
-"""From a specification to a Keras model."""
+"""Construction of Keras models, losses and optimizers from their configuration."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ def loss(class_weights: Sequence[float] | None = None) -> "str | keras.losses.Lo
     Parameters
     ----------
     class_weights
-        What an image of each class counts; None counts all the same.
+        Weight of an image of each class; None for equal weights.
     """
     if class_weights is None:
         return LOSS
@@ -37,20 +37,21 @@ def build(
     Parameters
     ----------
     config
-        Which network, with its options.
+        The network and its options.
     image_shape
-        Height, width, channels; the model takes pixels 0..255 of shape (n, *image_shape). A
-        network on a frozen backbone takes its features, of shape (n, 1, 1, features).
+        Height, width, channels. The input of the model is pixels 0..255 of shape
+        (n, *image_shape), or, for a network on a frozen backbone, features of shape
+        (n, 1, 1, features).
     classes
-        Number of classes; the model gives probabilities of shape (n, classes).
+        Number of classes. The output of the model is probabilities of shape (n, classes).
     seed
-        Decides initial weights and augmentation.
+        Seed of the initial weights and the augmentation.
 
     Raises
     ------
     ModelError
-        For fewer than two classes, images too small for the network, or a backbone that cannot
-        be had.
+        If there are fewer than two classes, the images are too small for the network, or the
+        backbone cannot be loaded.
     """
     if classes < 2:
         raise ModelError(f"a classifier needs at least 2 classes, not {classes}")
@@ -71,7 +72,7 @@ def _built(
 
 
 def optimizer(config: OptimizerConfig) -> "keras.optimizers.Optimizer":
-    """Return a fresh Keras optimiser."""
+    """Return a new Keras optimizer."""
     import keras
 
     kinds = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
@@ -81,6 +82,6 @@ def optimizer(config: OptimizerConfig) -> "keras.optimizers.Optimizer":
 def compiled(
     model: "keras.Model", config: OptimizerConfig, class_weights: Sequence[float] | None = None
 ) -> "keras.Model":
-    """Return ``model``, compiled with the project's loss and the optimiser of ``config``."""
+    """Return ``model``, compiled with the project's loss and the optimizer of ``config``."""
     model.compile(optimizer=optimizer(config), loss=loss(class_weights))
     return model

@@ -1,4 +1,4 @@
-"""What decides a model and its optimiser."""
+"""Configuration of a model and its optimizer."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-#: The networks of this project.
+#: Names of this project's networks.
 NetworkName = Literal["small_cnn", "lesion_cnn", "mini_xception"]
 NETWORK_NAMES: tuple[str, ...] = get_args(NetworkName)
 
@@ -18,18 +18,21 @@ class _Frozen(BaseModel):
 
 
 class BackboneConfig(_Frozen):
-    """Which network makes the features, and where it is cut. A bare string is its ``name``."""
+    """Network that computes features, and its layer. A bare string is taken as ``name``."""
 
-    #: A model of ``keras.applications`` (``ResNet50``), a ``.keras`` file, or one of this
-    #: project's networks, untrained (``small_cnn``: random convolutions, a known baseline).
+    #: Name of a model of ``keras.applications`` (``ResNet50``), path of a ``.keras`` file, or name
+    #: of one of this project's networks, untrained (``small_cnn``: random convolutions, a known
+    #: baseline).
     name: Annotated[str, Field(min_length=1)]
-    #: The layer whose activations are the features; maps are averaged over their area. None takes
-    #: what goes into the last Dense layer, or the pooled maps of a ``keras.applications`` model.
+    #: Name of the layer whose activations are the features; maps are averaged over their area.
+    #: None uses the input of the last Dense layer, or the pooled maps of a ``keras.applications``
+    #: model.
     layer: str | None = None
-    #: Only for ``keras.applications``: None is ``imagenet``; ``none`` draws them from the seed.
+    #: Weights of a ``keras.applications`` model: None is ``imagenet``; ``none`` draws them from
+    #: the seed.
     weights: Literal["imagenet", "none"] | None = None
-    #: Side in pixels that images are brought to. None takes the size the network was trained at,
-    #: and where the network leaves it open, the images' own.
+    #: Side in pixels to which images are resized. None uses the size the network was trained at,
+    #: or, if the network does not fix it, the size of the images.
     image_size: Annotated[int, Field(ge=8, le=2048)] | None = None
 
     @model_validator(mode="before")
@@ -42,23 +45,23 @@ class BackboneConfig(_Frozen):
         if self.weights is not None and (self.is_file or self.name in NETWORK_NAMES):
             raise ValueError(
                 f"weights '{self.weights}' is for models of keras.applications; "
-                f"{self.name} has its own: leave weights out"
+                f"{self.name} has its own: omit weights"
             )
         return self
 
     @property
     def is_file(self) -> bool:
-        """Whether ``name`` is a path."""
+        """True if ``name`` is the path of a file."""
         return self.name.endswith(".keras")
 
     @property
     def may_download(self) -> bool:
-        """Whether building it may ask the Internet for weights, which Keras keeps for later."""
+        """True if building the backbone may download weights, which Keras then caches."""
         return not self.is_file and self.name not in NETWORK_NAMES and self.weights != "none"
 
     @property
     def path(self) -> Path:
-        """The file that ``name`` names."""
+        """Path of the file, with ``~`` expanded."""
         return Path(os.path.expanduser(self.name))  # noqa: PTH111 - Path raises for unknown users
 
 
@@ -68,12 +71,12 @@ class ModelConfig(_Frozen):
     name: Literal[NetworkName, "transfer"] = "small_cnn"
     #: Random horizontal flips and rotations by up to a tenth of a turn, in training only.
     augmentation: bool = False
-    #: Share of activations dropped before the last layer; None takes the network's own value.
+    #: Fraction of activations dropped before the last layer; None uses the network's default.
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    #: For ``transfer``: what makes the features that the new last layer classifies.
+    #: For ``transfer``: the network whose features the new last layer classifies.
     backbone: BackboneConfig | None = None
-    #: For ``transfer``: whether the backbone is trained too. If not, its features are computed
-    #: once, and every backend trains the last layer on them.
+    #: For ``transfer``: True to train the backbone, too. Otherwise its features are computed once,
+    #: and every backend trains the last layer on them.
     trainable: bool = False
 
     @field_validator("name", mode="before")
@@ -99,18 +102,18 @@ class ModelConfig(_Frozen):
         if self.on_features and self.augmentation:
             raise ValueError(
                 "the features of a frozen backbone are computed once, so images cannot be "
-                "augmented: set trainable, or leave augmentation out"
+                "augmented: set trainable, or omit augmentation"
             )
         return self
 
     @property
     def on_features(self) -> bool:
-        """Whether the network takes features of a frozen backbone in place of pixels."""
+        """True if the input of the network is features of a frozen backbone instead of pixels."""
         return self.name == "transfer" and not self.trainable
 
 
 class OptimizerConfig(_Frozen):
-    """The optimiser and its learning rate; everything else as Keras sets it."""
+    """Optimizer and its learning rate; all other settings are the defaults of Keras."""
 
     name: Literal["adam", "sgd"] = "adam"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3

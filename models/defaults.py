@@ -1,4 +1,4 @@
-"""Keras's own defaults, whatever the process that builds a network has chosen."""
+"""Keras's defaults, independent of the settings of the process that builds a network."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def keras_defaults() -> Iterator[None]:
-    """Build in float32 with channels last for the time of a block.
+    """Use float32 and channels last within a block, and restore the previous settings after it.
 
-    A notebook, or a user's ``keras.json``, may have chosen otherwise for networks of its own.
+    A notebook, or a user's ``keras.json``, may have other settings for its own networks.
     """
     from keras import config
 

@@ -1,7 +1,7 @@
-"""The error of the package ``models``."""
+"""Exception of the package ``models``."""
 
 from data.errors import SparkdlError
 
 
 class ModelError(SparkdlError):
-    """A model that cannot be built from its specification; the message says what to do."""
+    """Raised if a model cannot be built from its specification; the message states a remedy."""

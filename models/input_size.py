@@ -1,4 +1,4 @@
-"""Size of images that suits a model, known without importing Keras."""
+"""Suitable image size for a model, without importing Keras."""
 
 import re
 
@@ -34,15 +34,15 @@ APPLICATION_SIZES = {
     "NASNetLarge": 331,
     "Xception": 299,
 }  # fmt: skip
-#: Longer side in pixels up to which this project's networks take images as they are. Larger ones
-#: cost time in proportion to their area and memory in the dense layers.
+#: Longer side in pixels up to which images are not scaled down for this project's networks. Larger
+#: images cost time in proportion to their area and memory in the dense layers.
 NETWORK_SIDE = 128
-#: For a backbone in a file, which is not opened for that.
+#: Assumed side in pixels for a backbone in a file, which is not opened for this purpose.
 _USUAL_SIDE = 224
 
 
 def longest_side(model: ModelConfig) -> int:
-    """Return how many pixels the longer side of images should have at most for ``model``."""
+    """Return the largest sensible length in pixels of the longer side of images for ``model``."""
     backbone = model.backbone
     if backbone is None or backbone.name in NETWORK_NAMES:
         return (backbone and backbone.image_size) or NETWORK_SIDE
@@ -50,7 +50,7 @@ def longest_side(model: ModelConfig) -> int:
 
 
 def application_like(name: str) -> str | None:
-    """Return the model of ``keras.applications`` that ``name`` means, however it is spelled."""
+    """Return the ``keras.applications`` model of this name, ignoring case and punctuation."""
     known = {_letters(one): one for one in APPLICATION_SIZES}
     return known.get(_letters(name))
 

@@ -1,4 +1,4 @@
-"""Losses that Keras has no name for. Imported where Keras is imported anyway."""
+"""Custom losses. This module imports Keras, so it is imported only where Keras is needed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,10 +9,10 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="sparkdl_bench")
 class WeightedCrossEntropy(keras.losses.Loss):
-    """Cross-entropy of integer labels, in which an image counts as much as its class says.
+    """Cross-entropy of integer labels, with each image weighted by its class.
 
-    The mean is over images, not over weights: with a batch that lacks a class, the others do not
-    count more. ``class_weight`` of ``keras.Model.fit`` is the same.
+    The mean is over images, not over weights, so that the other classes do not gain weight in a
+    batch that lacks a class. This is equivalent to ``class_weight`` of ``keras.Model.fit``.
     """
 
     def __init__(
@@ -32,5 +32,5 @@ class WeightedCrossEntropy(keras.losses.Loss):
         return each * ops.take(ops.convert_to_tensor(self.class_weights, each.dtype), labels)
 
     def get_config(self) -> dict[str, Any]:
-        """Return what makes the loss again."""
+        """Return the configuration from which Keras can recreate the loss."""
         return {**super().get_config(), "class_weights": list(self.class_weights)}

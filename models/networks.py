@@ -1,6 +1,6 @@
-"""The networks as functional Keras models, from pixels 0..255 to class probabilities.
+"""Networks as functional Keras models, from pixels 0..255 to class probabilities.
 
-Every layer has a fixed name, so that a model built twice in one process is the same model, and
+Every layer has a fixed name, so that models built repeatedly in one process are identical and
 weights can be matched between frameworks.
 """
 
@@ -80,7 +80,7 @@ def mini_xception(inputs: Any, classes: int, dropout: float | None) -> Any:
 
 
 def augment(inputs: Any, seed: int) -> Any:
-    """Flip and rotate images in training; leave them as they are in prediction."""
+    """Flip and rotate images in training; return them unchanged in prediction."""
     from keras import layers
 
     x = layers.RandomFlip("horizontal", seed=seed, name="random_flip")(inputs)

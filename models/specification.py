@@ -1,4 +1,4 @@
-"""What another process needs to build a network."""
+"""Serializable specification from which another process can build a network."""
 
 import os
 import tempfile
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """A network by its configuration, or as a file where only the driver can build it."""
+    """A network as its configuration, or as a file if only the driver can build it."""
 
     config: ModelConfig
     #: Height, width, channels.
     image_shape: tuple[int, int, int]
     classes: int
-    #: Of what the network is given.
+    #: NumPy dtype of the input: pixels or features.
     dtype: Literal["uint8", "float32"] = "uint8"
-    #: A ``.keras`` file with initial weights: a trainable backbone comes from a file or a download
-    #: that executors do not have.
+    #: Content of a ``.keras`` file with initial weights, for a trainable backbone: it comes from a
+    #: file or a download to which executors have no access.
     archive: bytes | None = None
 
     def build(self, seed: int) -> "keras.Model":
@@ -46,7 +46,7 @@ class NetworkSpec:
 
 
 def archive(model: "keras.Model") -> bytes:
-    """Return ``model`` as the content of a ``.keras`` file."""
+    """Return the content of a ``.keras`` file of ``model``."""
     with tempfile.TemporaryDirectory(prefix=_prefix()) as folder:
         path = Path(folder) / "network.keras"
         model.save(path)
@@ -54,5 +54,5 @@ def archive(model: "keras.Model") -> bytes:
 
 
 def _prefix() -> str:
-    """Return how the names of this process's temporary folders begin (``data.own_folders``)."""
+    """Return the name prefix of this process's temporary folders (``data.own_folders``)."""
     return f"sparkdl-network-{os.getpid()}-"

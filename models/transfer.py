@@ -1,7 +1,7 @@
 """Transfer learning: a backbone, dropout and a new last layer.
 
-With a frozen backbone only the last layer is a network that backends see; it takes features in
-place of images. ``with_backbone`` puts the two together again when training has ended.
+With a frozen backbone, backends train only the last layer, on features instead of images.
+``with_backbone`` joins the two again after training.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -15,25 +15,27 @@ from models.weights import seeded_weights
 if TYPE_CHECKING:
     import keras
 
-#: Share of features dropped in training, where the experiment names none.
+#: Default fraction of features dropped in training.
 DROPOUT = 0.2
 
 
 def build_head(
     config: ModelConfig, image_shape: tuple[int, int, int], classes: int, seed: int
 ) -> "keras.Model":
-    """Return dropout and a dense layer with seeded weights, on features (n, 1, 1, features).
+    """Return a model of dropout and a dense layer with seeded weights.
+
+    Its input is features of shape (n, 1, 1, features), its output probabilities (n, classes).
 
     Raises
     ------
     ModelError
-        For images in place of features.
+        If ``image_shape`` is that of images instead of features.
     """
     import keras
     from keras import layers
 
     if image_shape[:2] != (1, 1):
-        raise ModelError(f"the head takes features (1, 1, length), not images of {image_shape}")
+        raise ModelError(f"the head requires features (1, 1, length), not images of {image_shape}")
     inputs = keras.Input(image_shape, name="features")
     x = layers.Flatten(name="flatten")(inputs)
     dropout = DROPOUT if config.dropout is None else config.dropout
@@ -48,7 +50,7 @@ def build_head(
 def build_trainable(
     config: ModelConfig, image_shape: tuple[int, int, int], classes: int, seed: int
 ) -> "keras.Model":
-    """Return a backbone with its own weights and a seeded head; all of it is trained."""
+    """Return a backbone with its own weights and a seeded head, all of it trainable."""
     backbone = build_backbone(backbone_config(config), image_shape, seed)
     for layer in backbone.model._flatten_layers():
         layer.trainable = True
@@ -59,10 +61,10 @@ def build_trainable(
 def with_backbone(
     config: ModelConfig, head: "keras.Model", image_shape: tuple[int, int, int], seed: int
 ) -> "keras.Model":
-    """Return a trained head behind its frozen backbone: from pixels 0..255 to probabilities.
+    """Return a trained head on its frozen backbone: from pixels 0..255 to probabilities.
 
-    Its probabilities differ from those of the run by what the inference engine's features differ
-    from Keras's (below one percent), and by rounding where images are brought to another size.
+    Its probabilities differ from those of the run because the features of the inference engine
+    differ from Keras's (below one percent), and by rounding if images are resized.
     """
     backbone = build_backbone(backbone_config(config), image_shape, seed)
     backbone.model.trainable = False
@@ -70,7 +72,7 @@ def with_backbone(
 
 
 def backbone_config(config: ModelConfig) -> BackboneConfig:
-    """Return the backbone of a ``transfer`` model, whose validation has seen to it."""
+    """Return the backbone of a ``transfer`` model, which is always set in a validated one."""
     if config.backbone is None:
         raise ModelError(f"{config.name} has no backbone")
     return config.backbone
@@ -94,7 +96,7 @@ def _join(
 
 
 def _fitted(x: Any, image_shape: tuple[int, int, int], target: tuple[int, int, int]) -> Any:
-    """Bring images to the size and the channels that a backbone takes."""
+    """Convert images to the size and the channels that a backbone requires."""
     from keras import layers
 
     if image_shape[:2] != target[:2]:

@@ -1,4 +1,4 @@
-"""Initial weights from a seed, equal on every machine, and the checksum that proves it."""
+"""Seeded initial weights that are equal on every machine, and a checksum to verify them."""
 
 import hashlib
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ _ONES = {"gamma", "moving_variance"}
 def seeded_weights(model: "keras.Model", seed: int) -> list[np.ndarray]:
     """Return initial values for ``model.get_weights()``: Glorot-uniform kernels, zero biases.
 
-    The numbers come from NumPy's PCG64, whose stream is the same on every platform; a framework's
-    own generator may differ with its version or its number of threads. Limits as in X. Glorot
-    and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks",
-    2010, with Keras's definition of fan-in and fan-out.
+    The numbers come from NumPy's PCG64, whose stream is the same on every platform; the generator
+    of a framework may depend on its version or its number of threads. The limits are those of
+    X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural
+    networks", 2010, with Keras's definition of fan-in and fan-out.
 
     Raises
     ------
     ModelError
-        For a weight whose role is not known by its name.
+        If the name of a weight does not reveal its role.
     """
     values = []
     for number, variable in enumerate(model.weights):

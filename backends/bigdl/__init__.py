@@ -1,4 +1,4 @@
-"""BigDL DLlib: the Keras network translated to BigDL's own layers and trained in the JVM."""
+"""BigDL DLlib: the Keras network is translated to BigDL layers and trained in the JVM."""
 
 from backends.bigdl.backend import BigDL, BigDLOptions
 

@@ -1,4 +1,4 @@
-"""The backend: what BigDL can train, what it needs of Spark, and a run from start to end."""
+"""BigDL backend: supported tasks, Spark settings, training and prediction."""
 
 import importlib.util
 from collections.abc import Sequence
@@ -20,16 +20,16 @@ from backends.errors import BackendError
 from backends.search import Choices, Tunable
 
 INSTALL = "uv sync --group bigdl"
-#: Networks whose every layer is translated; asking Keras would cost its import.
+#: Networks that are known to be translatable, so that Keras need not be imported to check them.
 _TRANSLATED = ("small_cnn", "lesion_cnn", "mini_xception")
 
 
 class BigDLOptions(Options):
-    """How BigDL computes and communicates."""
+    """Options of computation and communication in BigDL."""
 
-    #: ``th``: channels first, the faster; ``tf``: channels last.
+    #: ``th``: channels first, which is faster; ``tf``: channels last.
     ordering: Ordering = "th"
-    #: ``full``: gradients and weights travel as float32; ``half``: cut to 16 bits.
+    #: ``full``: gradients and weights are sent as float32; ``half``: truncated to 16 bits.
     exchange: Exchange = "full"
 
 
@@ -37,10 +37,10 @@ Task = TrainingTask[BigDLOptions]
 
 
 class BigDL(Backend[BigDLOptions]):
-    """Synchronous training on the executors' JVMs, parameters sharded over the workers.
+    """Synchronous training in the executors' JVMs, with parameters sharded over the workers.
 
-    Reproducible without dropout. Its generators live in threads of the executors and take no
-    seed, so that runs with it differ.
+    Training is reproducible without dropout. The random generators of dropout belong to threads of
+    the executors and cannot be seeded, so that runs with it differ.
     """
 
     name = "bigdl"
@@ -50,12 +50,12 @@ class BigDL(Backend[BigDLOptions]):
     tunable: ClassVar[Tunable] = {"exchange": Choices(("full", "half"))}
 
     def synchronisation(self, task: Task) -> str:
-        """Every step."""
+        """Return the description: gradients are averaged at every step."""
         bits = "" if task.options.exchange == "full" else ", cut to 16 bits"
         return f"gradients averaged over all workers at every step (sharded all-reduce{bits})"
 
     def unsupported(self, task: Task) -> str | None:
-        """Refuse shards that do not fill a batch."""
+        """Refuse missing jars, and shards that do not fill a batch."""
         try:
             jars()
         except BackendError as error:
@@ -63,7 +63,7 @@ class BigDL(Backend[BigDLOptions]):
         if task.global_batch_size % task.workers:
             return (
                 f"BigDL divides every batch equally: {task.global_batch_size} images cannot be "
-                f"shared by {task.workers} workers"
+                f"divided among {task.workers} workers"
             )
         if samples.steps_per_epoch(task) == 0:
             return (
@@ -80,32 +80,33 @@ class BigDL(Backend[BigDLOptions]):
         return obstacle(task.build_model())
 
     def spark_conf(self, task: Task) -> dict[str, str]:
-        """Put BigDL's jars on the class path and keep its cached models where they are."""
+        """Return settings that add BigDL's jars and keep tasks on the executor of their data."""
         return {
             "spark.jars": ",".join(jars()),
             "spark.executor.memory": f"{memory.executor_megabytes(task)}m",
-            # Every step joins images and models that executors hold: on another executor a task
-            # would quietly compute its model anew.
+            # Every step joins images and models that are cached on executors: on another executor a
+            # task would silently recompute its model.
             "spark.locality.wait": "30s",
             "spark.shuffle.reduceLocality.enabled": "false",
             "spark.speculation": "false",
-            # A lost task means a lost part of the model; the epoch is trained again instead.
+            # A lost task means a lost part of the model, so the epoch is trained again instead.
             "spark.task.maxFailures": "1",
             "spark.stage.maxConsecutiveAttempts": "1",
-            # What is kept lives for an epoch: a young generation of a third would lie idle.
+            # Cached data lives for an epoch, so the default young generation of a third of the heap
+            # would be mostly unused.
             "spark.executor.extraJavaOptions": "-XX:+UseSerialGC -XX:NewRatio=7",
-            # MKL otherwise adds in an order that depends on where the JVM has put an array.
+            # Otherwise the order of MKL's additions depends on the memory address of an array.
             "spark.executorEnv.MKL_CBWR": "AUTO",
         }
 
     def warm_up(self, seed: int) -> None:
-        """Import Keras. BigDL imports pyspark, which another thread is importing now."""
+        """Import Keras, but not BigDL: it imports pyspark, which another thread is importing."""
         import keras
 
         keras.utils.set_random_seed(seed)
 
     def fit(self, task: Task, context: RunContext) -> FitResult:
-        """Train epoch by epoch; images go from the shards to the JVM in each."""
+        """Train epoch by epoch; in each, images are transferred from the shards to the JVM."""
         options = task.options
         with quiet():
             _start_engine(task, context)
@@ -116,7 +117,7 @@ class BigDL(Backend[BigDLOptions]):
         epochs: list[Epoch] = []
         if (kept := context.checkpoint()) is not None:
             epochs += kept.epochs
-            trainer.go_on(kept.epoch, kept.weights)
+            trainer.resume(kept.epoch, kept.weights)
         try:
             for number in range(len(epochs) + 1, task.epochs + 1):
                 started = perf_counter()
@@ -149,12 +150,12 @@ class BigDL(Backend[BigDLOptions]):
 
 
 def jars() -> list[str]:
-    """Return the paths of BigDL's jars, which lie in its Python packages.
+    """Return the paths of BigDL's jars, which its Python packages contain.
 
     Raises
     ------
     BackendError
-        With the command that installs what is missing.
+        If they are missing; the message contains the command that installs them.
     """
     specification = importlib.util.find_spec("bigdl")
     folders = list(specification.submodule_search_locations or []) if specification else []
@@ -165,7 +166,7 @@ def jars() -> list[str]:
 
 
 def _start_engine(task: Task, context: RunContext) -> None:
-    """Let BigDL count nodes and cores, and check that it found one core for each worker."""
+    """Initialize BigDL's engine and check that it detected one single-core node per worker."""
     from bigdl.dllib.utils.common import get_node_and_core_number, init_engine
 
     quieten_engine(context.spark.sparkContext)
@@ -173,8 +174,8 @@ def _start_engine(task: Task, context: RunContext) -> None:
     nodes, cores = get_node_and_core_number()
     if (nodes, cores) != (task.workers, 1):
         raise BackendError(
-            f"BigDL sees {nodes} executors of {cores} cores, the run has {task.workers} of 1: "
-            "use the embedded cluster or a cluster of one-core executors"
+            f"BigDL detected {nodes} executors with {cores} cores, but the run has {task.workers} "
+            "with 1: use the embedded cluster or a cluster of one-core executors"
         )
 
 
@@ -185,20 +186,20 @@ def _notes(task: Task, trainer: Trainer, network: Network) -> list[str]:
     if left_out:
         notes.append(
             f"{left_out} of {sum(rows)} training images are left out of each epoch"
-            f"{', others each time' if task.shuffle else ''}: workers have {min(rows)} to "
-            f"{max(rows)} images and take {trainer.steps} whole batches of "
+            f"{', different ones each time' if task.shuffle else ''}: workers have {min(rows)} to "
+            f"{max(rows)} images and use {trainer.steps} whole batches of "
             f"{task.worker_batch_size}."
         )
     if network.has_statistics and task.workers > 1:
         notes.append(
-            f"Batch normalisation uses the statistics of each worker's own "
+            f"Batch normalization uses the statistics of each worker's own "
             f"{task.worker_batch_size} images; its moving averages are the first worker's."
         )
     if task.options.exchange == "half":
-        notes.append("Gradients and weights are cut to 16 bits on their way between workers.")
+        notes.append("Gradients and weights are truncated to 16 bits when sent between workers.")
     pixels = max(rows) * int(np.prod(task.data.image_shape))
     notes.append(
         "BigDL keeps all images of a worker in its executor as float32: "
-        f"{4 * pixels / 2**20:,.0f} MiB here, and more with more images."
+        f"{4 * pixels / 2**20:,.0f} MiB here, growing with the number of images."
     )
     return [*notes, *trainer.notes]

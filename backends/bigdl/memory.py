@@ -1,10 +1,10 @@
-"""How much memory an executor needs: BigDL keeps everything in the heap of its JVM.
+"""Estimate of the memory that an executor needs: BigDL keeps all data in the heap of its JVM.
 
-Measured with two workers, full exchange and Adam: the most that lived in an executor's heap after
-full collections, looked at every 1.2 s during two epochs.
+Measured with two workers, full exchange and Adam: the maximum of live data in an executor's heap
+after full collections, sampled every 1.2 s during two epochs.
 
 ============== ============= ================ ===========
-network        images        images a step    lived, MiB
+network        images        images per step  live, MiB
                              and worker
 ============== ============= ================ ===========
 small_cnn      48 x 48 x 3   16               130
@@ -14,11 +14,11 @@ mini_xception  48 x 48 x 3   32               2185
 mini_xception  24 x 24 x 3   24               909
 ============== ============= ================ ===========
 
-The last two are of one worker. The estimate has a part that grows with area and batch (BigDL
-unfolds each batch into a matrix and keeps it for the backward pass) and one that grows with
-weights and batch (its convolutions keep a gradient of the weights for each image), and adds a
-quarter. It matters: out of memory, a step of BigDL loses its gradient without a word and the next
-job fails with a ``NullPointerException``.
+The last two rows were measured with one worker. The estimate consists of a term that grows with
+area and batch (BigDL unfolds each batch into a matrix and keeps it for the backward pass) and one
+that grows with weights and batch (its convolutions keep a gradient of the weights for each image),
+plus a quarter. It must not be too small: without enough memory, a step of BigDL silently loses its
+gradient and the next job fails with a ``NullPointerException``.
 """
 
 from dataclasses import dataclass
@@ -28,29 +28,31 @@ from backends.base import TrainingTask
 from backends.bigdl.samples import steps_per_epoch
 
 _MIB = 2**20
-#: Spark, BigDL's classes and the blocks of one shuffle.
+#: MiB for Spark, BigDL's classes and the blocks of one shuffle.
 _BASE_MB = 300
+#: Smallest heap in MiB, and the multiple to which it is rounded up.
 _FLOOR_MB = 1024
 _STEP_MB = 128
-#: Beyond what lives: garbage between two collections, and the young generation.
+#: Factor on live data for garbage between two collections and the young generation.
 _MARGIN = 1.25
-#: Weights, gradients, the optimiser's state, what is sent and what is received.
+#: Copies for weights, gradients, the optimizer's state, and sent and received data.
 _COPIES_OF_WEIGHTS = 8
-#: An epoch's images and those of the epoch before, not yet freed.
+#: Copies for the images of an epoch and those of the previous one, which are not yet freed.
 _COPIES_OF_IMAGES = 2
-#: Share of the heap in which Spark keeps data.
+#: Fraction of the heap in which Spark stores data.
 _STORAGE_SHARE = 0.6
 _FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
 class _Footprint:
-    """What a network needs, over the area of an image in pixels."""
+    """Memory requirements of a network, in part relative to the area of an image in pixels."""
 
-    #: Activations, their gradients and unfolded batches, of one image.
+    #: Bytes of activations, their gradients and unfolded batches per pixel of an image.
     bytes_per_pixel: int
+    #: Number of weights that does not depend on the image size.
     weights: int
-    #: Of the dense layer behind ``Flatten``.
+    #: Number of weights of the dense layer after ``Flatten`` per pixel.
     weights_per_pixel: int = 0
 
 
@@ -59,12 +61,12 @@ _FOOTPRINTS = {
     "lesion_cnn": _Footprint(6_200, 250_000, 2048),
     "mini_xception": _Footprint(20_000, 2_800_000),
 }
-#: Nothing is known of other networks: the hungriest stands for them.
+#: Assumed for other networks: the largest requirements.
 _UNKNOWN = _Footprint(20_000, 30_000_000)
 
 
 def executor_megabytes(task: TrainingTask) -> int:
-    """Return the heap of an executor, in MiB. Reads no pixel and imports no framework."""
+    """Return the heap of an executor in MiB, without reading pixels or importing a framework."""
     footprint = _FOOTPRINTS.get(task.model.name, _UNKNOWN)
     height, width, _ = task.data.image_shape
     area = height * width

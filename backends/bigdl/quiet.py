@@ -1,4 +1,4 @@
-"""Keeping BigDL's chatter from the user's terminal."""
+"""Suppression of BigDL's output on the terminal."""
 
 import io
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ _ENGINE = "com.intel.analytics.bigdl.dllib.utils.Engine$"
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Leave out what is printed: BigDL's Python prints a line for each object that it makes."""
+    """Discard standard output: BigDL's Python code prints a line for each object it creates."""
     with redirect_stdout(io.StringIO()):
         yield
 
 
 def quieten_engine(spark: "SparkContext") -> None:
-    """Leave out the warnings of BigDL's engine: it asks for settings that Spark 3 has no more."""
+    """Suppress warnings of BigDL's engine about settings that Spark 3 no longer has."""
     log4j = spark._jvm.org.apache.logging.log4j
     log4j.core.config.Configurator.setLevel(_ENGINE, log4j.Level.ERROR)

@@ -1,9 +1,9 @@
-"""Images as BigDL takes them: float32 ``Sample`` objects that executors make from their shards.
+"""Input of BigDL: float32 ``Sample`` objects that executors create from their shards.
 
-Whatever BigDL 2.4 offers to make a data set of an RDD mixes the rows of all workers
+The usual ways of BigDL 2.4 to create a data set from an RDD mix the rows of all workers
 (``coalesce`` with a shuffle in ``DataSet.rdd`` and ``FeatureSet.rdd``), and its default data set
-begins every step at a random image, so that an epoch shows some images twice and others never.
-``DRAMFeatureSet`` in sequential order does neither, and is what ``training_set`` makes.
+starts every step at a random image, so that an epoch contains some images twice and others never.
+``training_set`` therefore uses ``DRAMFeatureSet`` in sequential order, which does neither.
 """
 
 from collections.abc import Iterator
@@ -24,17 +24,17 @@ _FEATURE = "com.intel.analytics.bigdl.dllib.feature"
 
 
 def steps_per_epoch(task: TrainingTask) -> int:
-    """Return the whole batches of the smallest shard: BigDL steps with all workers together."""
+    """Return the number of whole batches of the smallest shard: all workers step together."""
     smallest = min(shard.rows for shard in task.data.shards("train", task.workers))
     return smallest // task.worker_batch_size
 
 
 def placed_shards(task: TrainingTask, context: RunContext) -> "RDD":
-    """Return an RDD of the training shards, one on each executor, where it stays.
+    """Return an RDD of the training shards, with one pinned to each executor.
 
-    Between two calls of its optimiser BigDL matches workers with their share of Adam's state by
-    partition. Were a partition on another executor in the next epoch, that share would be lost
-    without a word.
+    Between two calls of its optimizer BigDL matches workers with their share of Adam's state by
+    partition. If a partition moved to another executor in the next epoch, that share would be
+    lost silently.
     """
     shards = task.data.shards("train", task.workers)
     placed = context.spark.sparkContext.parallelize(shards, task.workers).cache()
@@ -43,10 +43,11 @@ def placed_shards(task: TrainingTask, context: RunContext) -> "RDD":
 
 
 def training_rdd(task: TrainingTask, placed: "RDD", epoch: int, ordering: Ordering) -> "RDD":
-    """Return an RDD of ``Sample`` with the images of one epoch in their order.
+    """Return an RDD of ``Sample`` with the images of one epoch in order.
 
-    One partition for each of the ``placed`` shards, of ``steps_per_epoch`` whole batches;
-    executors read their shard from Parquet when the RDD is used, and the driver sees no pixel.
+    It has one partition of ``steps_per_epoch`` whole batches for each of the ``placed`` shards.
+    Executors read their shard from Parquet when the RDD is evaluated; no pixels pass through the
+    driver.
     """
     steps, classes = steps_per_epoch(task), len(task.data.class_names)
     batch_size, seed, shuffle = task.worker_batch_size, task.seed, task.shuffle
@@ -63,7 +64,7 @@ def training_rdd(task: TrainingTask, placed: "RDD", epoch: int, ordering: Orderi
 
 
 def prediction_rdd(task: TrainingTask, context: RunContext, ordering: Ordering) -> "RDD":
-    """Return an RDD of ``Sample`` with the test images in the data's order."""
+    """Return an RDD of ``Sample`` with the test images in the order of the data set."""
     slices = task.data.slices("test", task.workers)
     classes = len(task.data.class_names)
 
@@ -82,22 +83,23 @@ def samples(
     classes: int,
     ordering: Ordering,
 ) -> Iterator[Any]:
-    """Yield a ``Sample`` of float32 for each image.
+    """Yield a float32 ``Sample`` for each image.
 
-    BigDL trains on samples of a wrong shape, and on labels of no class, without an error.
+    Shapes and labels are checked here because BigDL trains on samples of a wrong shape and on
+    invalid labels without an error.
 
     Raises
     ------
     ValueError
-        For pixels that are not (n, *image_shape), or a label outside 0..classes - 1.
+        If pixels are not of shape (n, *image_shape), or a label is outside 0..classes - 1.
     """
     from bigdl.dllib.utils.common import Sample
 
     if pixels.shape[1:] != image_shape:
-        raise ValueError(f"images have shape {pixels.shape[1:]}, the network takes {image_shape}")
+        raise ValueError(f"images have shape {pixels.shape[1:]}, the network needs {image_shape}")
     if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(
-            f"labels go from {labels.min()} to {labels.max()}, the network knows {classes} classes"
+            f"labels range from {labels.min()} to {labels.max()}, the network has {classes} classes"
         )
     images = np.moveaxis(pixels, -1, 1) if ordering == "th" else pixels
     for image, label in zip(images, labels, strict=True):
@@ -105,9 +107,9 @@ def samples(
 
 
 def training_set(rdd: "RDD", global_batch_size: int) -> Any:
-    """Return BigDL's feature set of batches over ``rdd``, partition by partition and in order.
+    """Return a BigDL feature set of batches over ``rdd``, by partition and in sequential order.
 
-    Its ``unpersist`` frees the executors' memory.
+    Call its ``unpersist`` to free the executors' memory.
     """
     from bigdl.dllib.utils.common import JavaCreator, _get_gateway, _py2java
     from bigdl.dllib.utils.file_utils import callZooFunc

@@ -1,9 +1,9 @@
-"""BigDL's optimiser, one call for each epoch; a lost executor costs no more than its epoch.
+"""Training with BigDL's optimizer, one call per epoch; a lost executor costs at most its epoch.
 
-The driver keeps the weights of the last whole epoch. When an executor is lost, the epoch starts
-again from them with a new optimiser. BigDL's own recovery (2.4) takes the steps made before the
-loss for done, and a part of the model that Spark computes again by itself has the weights of the
-epoch's start, without an error.
+The driver keeps the weights of the last complete epoch. When an executor is lost, the epoch is
+restarted from them with a new optimizer. BigDL's own recovery (2.4) is not used: it counts the
+steps before the loss as completed although a part of the model that Spark recomputes has the
+weights of the start of the epoch, and it reports no error.
 """
 
 import time
@@ -26,14 +26,14 @@ from backends.polling import polled
 if TYPE_CHECKING:
     from pyspark import RDD, SparkContext
 
-#: How gradients and weights travel between workers: as float32, or cut to 16 bits.
+#: Transfer of gradients and weights between workers: as float32, or truncated to 16 bits.
 Exchange = Literal["full", "half"]
 _COMPRESSION = {"full": "none", "half": "fp16"}
-#: Keras's own value; BigDL's is 1e-8.
+#: Default of Keras; that of BigDL is 1e-8.
 _ADAM_EPSILON = 1e-7
-#: Losses of executors that a run survives.
+#: Losses of executors from which a run recovers.
 _LOSS_LIMIT = 3
-#: Seconds that Spark may take to notice that an executor is gone.
+#: Seconds that Spark may take to detect that an executor is lost.
 _NOTICE_LIMIT = 5.0
 #: Seconds that the cluster may take to replace a lost executor.
 _REPLACEMENT_LIMIT = 60.0
@@ -43,7 +43,7 @@ _PROGRESS_INTERVAL = 1.0
 
 
 class Trainer:
-    """Trains a network on all workers, an epoch for each call."""
+    """Trains a network on all workers, one epoch per call."""
 
     def __init__(
         self,
@@ -54,9 +54,9 @@ class Trainer:
         exchange: Exchange,
     ) -> None:
         self.steps = samples.steps_per_epoch(task)
-        #: After the last whole epoch, in Keras's order.
+        #: Weights after the last complete epoch, in Keras's order.
         self.weights = network.get_weights()
-        #: A sentence for each time that training did not simply go on.
+        #: One sentence for each recovery or resumption of training.
         self.notes: list[str] = []
         self._losses = 0
         self._task, self._context, self._network = task, context, network
@@ -66,17 +66,16 @@ class Trainer:
         self._shards = samples.placed_shards(task, context)
         self._optimizer: Any = None
         self._calls = 0
-        #: What the optimiser left cached on the executors.
+        #: Ids of the RDDs that the optimizer has cached on the executors.
         self._cached: set[int] = set()
 
     def train_epoch(self, number: int) -> float:
-        """Train epoch ``number``, counted from 1; return its mean loss.
+        """Train epoch ``number``, counted from 1; return its mean loss in nats.
 
         Raises
         ------
         BackendError
-            When executors are lost again and again. Errors of a worker are raised as Spark
-            tells them.
+            If executors are lost repeatedly. Errors of a worker are raised as reported by Spark.
         """
         while True:
             try:
@@ -85,28 +84,28 @@ class Trainer:
                 if not self._lost(_NOTICE_LIMIT):
                     raise
             else:
-                # An executor that went between two epochs leaves parts of the model behind that
-                # Spark computes anew without a word.
+                # If an executor is lost between two epochs, Spark silently recomputes its parts of
+                # the model.
                 if not self._lost():
                     self.weights = self._network.get_weights()
                     return loss
             self._recover(
                 f"An executor was lost in epoch {number}, which was trained again from the weights "
-                "before it, with the optimiser's state anew."
+                "before it, with a reset optimizer state."
             )
 
-    def go_on(self, epoch: int, weights: Sequence[np.ndarray]) -> None:
-        """Start from the weights after ``epoch`` of another process.
+    def resume(self, epoch: int, weights: Sequence[np.ndarray]) -> None:
+        """Resume from the weights after ``epoch`` of another process.
 
-        Adam's moments are spread over the executors, which BigDL gives no way to read: they start
-        from nothing, as after a lost executor.
+        Adam's moments are distributed over the executors, and BigDL offers no way to read them:
+        they are reset, as after the loss of an executor.
         """
         self.weights = list(weights)
         self._network.set_weights(self.weights)
         if self._task.optimizer.name == "adam":
             self.notes.append(
-                f"Training went on after epoch {epoch} from its weights, with the optimiser's "
-                "state anew."
+                f"Training was resumed after epoch {epoch} from its weights, with a reset "
+                "optimizer state."
             )
 
     def validation_loss(self, number: int) -> float:
@@ -115,7 +114,7 @@ class Trainer:
         Raises
         ------
         BackendError
-            As ``train_epoch`` does.
+            As in ``train_epoch``.
         """
         while True:
             try:
@@ -124,12 +123,12 @@ class Trainer:
                 if not self._lost(_NOTICE_LIMIT):
                     raise
             self._recover(
-                f"An executor was lost after epoch {number}: training went on from its weights, "
-                "with the optimiser's state anew."
+                f"An executor was lost after epoch {number}: training was resumed from its "
+                "weights, with a reset optimizer state."
             )
 
     def _attempt(self, number: int) -> float:
-        """Train one epoch and return its mean loss; the network's weights change."""
+        """Train one epoch, which changes the network's weights, and return its mean loss."""
         others = _cached(self._spark) - self._cached
         rdd = samples.training_rdd(self._task, self._shards, number, self._ordering)
         with quiet():
@@ -141,39 +140,40 @@ class Trainer:
             losses = self._step_losses(summary)
         finally:
             summary.value.close()
-            with suppress(Exception):  # executors that are gone have nothing left to free
+            with suppress(Exception):  # lost executors have nothing to free
                 batches.unpersist()
             self._cached = _cached(self._spark) - others
             self._free(keep=1)
         return float(np.mean(losses))
 
     def close(self) -> None:
-        """Free what training has cached on the executors."""
+        """Free the data that training has cached on the executors."""
         self._free(keep=0)
-        with suppress(Exception):  # executors that are gone have nothing left to free
+        with suppress(Exception):  # lost executors have nothing to free
             self._shards.unpersist()
 
     def _free(self, keep: int) -> None:
-        """Free all but the ``keep`` newest of the optimiser's RDDs.
+        """Free all but the ``keep`` newest RDDs of the optimizer.
 
-        Each call of BigDL's ``optimize`` leaves its copies of the network behind. The last RDD
-        that it makes has the optimiser's state, which the next call needs.
+        Each call of BigDL's ``optimize`` leaves copies of the network in the cache. The last RDD
+        that it creates contains the optimizer's state, which the next call needs.
         """
         known = self._spark._jsc.getPersistentRDDs()
         numbers = sorted(self._cached)
         for number in numbers[: len(numbers) - keep]:
-            with suppress(Exception):  # executors that are gone have nothing left to free
+            with suppress(Exception):  # lost executors have nothing to free
                 known[number].unpersist(False)
             self._cached.discard(number)
         for number in self._cached:
-            # Through what it was made of, it would hold the networks of all epochs in the driver.
-            # BigDL has used it already, so that Spark would not do this by itself.
+            # Its lineage would keep the networks of all epochs alive in the driver. The checkpoint
+            # is made explicitly because the RDD has already been evaluated by BigDL, so Spark would
+            # not make it.
             newest = known[number].rdd()
             newest.localCheckpoint()
             newest.checkpointData().get().checkpoint()
 
     def _prepare(self, rdd: "RDD", number: int) -> tuple[Any, Any]:
-        """Make the optimiser ready for one more epoch; return its batches and its diary."""
+        """Prepare the optimizer for one more epoch; return its batches and its summary."""
         from bigdl.dllib.optim.optimizer import MaxEpoch, TrainSummary
 
         if self._optimizer is None:
@@ -181,13 +181,13 @@ class Trainer:
             self._calls = 0
         self._calls += 1
         self._optimizer.set_end_when(MaxEpoch(self._calls))
-        diary = mkdtemp(prefix=f"epoch-{number}-", dir=self._context.folder)
-        summary = TrainSummary(diary, "training")
+        folder = mkdtemp(prefix=f"epoch-{number}-", dir=self._context.folder)
+        summary = TrainSummary(folder, "training")
         self._optimizer.set_train_summary(summary)
         return samples.training_set(rdd, self._task.global_batch_size), summary
 
     def _new_optimizer(self, rdd: "RDD") -> Any:
-        """Return BigDL's optimiser, which keeps the state of Adam between its calls."""
+        """Return a BigDL optimizer that keeps the state of Adam between its calls."""
         from bigdl.dllib.optim.optimizer import SGD, Adam, Optimizer
 
         config = self._task.optimizer
@@ -207,7 +207,10 @@ class Trainer:
         return optimizer
 
     def _criterion(self) -> Any:
-        """Return the loss; with weights, BigDL's own mean is over weights and not over images."""
+        """Return the loss function, with the mean over images if classes are weighted.
+
+        BigDL's own mean of a weighted loss is over weights.
+        """
         from bigdl.dllib.keras.objectives import SparseCategoricalCrossEntropy
 
         weights = self._task.loss_weights
@@ -217,7 +220,7 @@ class Trainer:
         return SparseCategoricalCrossEntropy(weights=share, size_average=False)
 
     def _step_losses(self, summary: Any) -> list[float]:
-        """Return the loss of each step; the batches are of equal size."""
+        """Return the loss of each step; all batches have the same size."""
         deadline = time.monotonic() + _SUMMARY_LIMIT
         while True:
             losses = [loss for _, loss, _ in summary.read_scalar("Loss")]
@@ -225,16 +228,17 @@ class Trainer:
                 return losses
             if time.monotonic() > deadline:
                 raise BackendError(
-                    f"BigDL made {len(losses)} of {self.steps} steps: is the data set whole?"
+                    f"BigDL completed {len(losses)} of {self.steps} steps: is the data set "
+                    "complete?"
                 )
             time.sleep(0.1)
 
     @contextmanager
     def _progress(self, number: int, summary: Any) -> Iterator[None]:
-        """Report the images and the mean loss of the epoch so far while the block runs."""
+        """While the block runs, report the images and the mean loss of the epoch so far."""
 
         def report() -> None:
-            with suppress(Exception):  # a file in the middle of being written
+            with suppress(Exception):  # the file may be incomplete while BigDL writes it
                 losses = [loss for _, loss, _ in summary.read_scalar("Loss")]
                 if losses:
                     images = len(losses) * self._task.global_batch_size
@@ -244,23 +248,23 @@ class Trainer:
             yield
 
     def _lost(self, patience: float = 0.0) -> bool:
-        """Return whether an executor is gone, or goes within ``patience`` seconds."""
+        """Return whether an executor is lost now or within ``patience`` seconds."""
         return executors.lost(self._spark, self._executors, patience)
 
     def _recover(self, loss: str) -> None:
-        """Return to the weights of the last whole epoch when the executors are back."""
+        """Restore the weights of the last complete epoch once lost executors are replaced."""
         self.notes.append(loss)
         self._losses += 1
         if self._losses > _LOSS_LIMIT:
             raise BackendError(
-                f"executors were lost {self._losses} times: are they short of memory? Give "
-                "them more with --set spark.conf.spark.executor.memory=..."
+                f"executors were lost {self._losses} times, possibly for lack of memory: increase "
+                "it with --set spark.conf.spark.executor.memory=..."
             )
         deadline = time.monotonic() + _REPLACEMENT_LIMIT
         while len(executors.alive(self._spark)) < len(self._executors):
             if time.monotonic() > deadline:
                 raise BackendError(
-                    f"an executor was lost and none took its place within {_REPLACEMENT_LIMIT:g} s"
+                    f"a lost executor was not replaced within {_REPLACEMENT_LIMIT:g} s"
                 )
             time.sleep(0.2)
         self._executors = executors.alive(self._spark)
@@ -271,5 +275,5 @@ class Trainer:
 
 
 def _cached(spark: "SparkContext") -> set[int]:
-    """Return the numbers of the RDDs that are kept on the executors."""
+    """Return the ids of the RDDs that are cached on the executors."""
     return set(spark._jsc.getPersistentRDDs())

@@ -1,13 +1,13 @@
-"""From a functional Keras model to BigDL's Keras-style model, layer by layer.
+"""Translation of a functional Keras model to BigDL's Keras-style model, layer by layer.
 
-What cannot be translated is named before anything of BigDL is started (``obstacle``). Notes on
-BigDL 2.4, by which layers are chosen here:
+``obstacle`` reports what cannot be translated, without starting BigDL. The translation takes
+these properties of BigDL 2.4 into account:
 
-- A depthwise convolution as a convolution with one group for each channel, followed by a 1 x 1
-  convolution, trains three to five times as fast as ``SeparableConvolution2D`` in either ordering.
+- A convolution with one group per channel followed by a 1 x 1 convolution trains three to five
+  times as fast as ``SeparableConvolution2D`` in either ordering.
 - ``Flatten`` follows the ordering: channels are moved last before it, so that the next dense
-  layer has Keras's own order of inputs.
-- ``BatchNormalization`` takes for momentum what Keras calls one minus momentum.
+  layer has the same order of inputs as in Keras.
+- The momentum of ``BatchNormalization`` is one minus the momentum in Keras.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,19 +35,19 @@ ACTIVATIONS = ("linear", "relu", "sigmoid", "softmax", "tanh")
 
 
 class Network:
-    """A Keras model in BigDL, with its weights in Keras's order.
+    """BigDL translation of a Keras model, with weights in Keras's order.
 
     Parameters
     ----------
     model
-        A functional model of one input and one output, without what ``obstacle`` names.
+        Functional model of one input and one output for which ``obstacle`` returns None.
     ordering
-        Where BigDL has the channels of images: ``th`` first, ``tf`` last.
+        Position of the channels of images in BigDL: ``th`` first, ``tf`` last.
 
     Raises
     ------
     BackendError
-        Naming the layer that cannot be translated.
+        If a layer cannot be translated; the message names it.
     """
 
     def __init__(self, model: "keras.Model", ordering: Ordering) -> None:
@@ -69,21 +69,21 @@ class Network:
 
     @property
     def has_statistics(self) -> bool:
-        """Whether batch normalisation keeps running statistics."""
+        """True if the network has batch normalization, which keeps running statistics."""
         return any(isinstance(weights, NormalizationWeights) for weights in self._weights)
 
     def get_weights(self) -> list[np.ndarray]:
-        """Return the weights in the order of ``keras.Model.get_weights()``, float32."""
+        """Return float32 weights in the order of ``keras.Model.get_weights()``."""
         return [array for weights in self._weights for array in weights.read()]
 
     def set_weights(self, values: Sequence[np.ndarray]) -> None:
-        """Take weights in the order of ``keras.Model.get_weights()``."""
+        """Set weights given in the order of ``keras.Model.get_weights()``."""
         remaining = iter(values)
         for weights in self._weights:
             weights.write(list(islice(remaining, weights.count)))
 
     def _connect(self, layer: "keras.Layer", incoming: list[Any]) -> Any:
-        """Put a layer behind BigDL's nodes ``incoming``; return the node of its output."""
+        """Connect a layer to the BigDL nodes ``incoming``; return the node of its output."""
         from bigdl.dllib.keras.engine.topology import Input, merge
 
         kind = type(layer).__name__
@@ -100,7 +100,7 @@ class Network:
 
 
 def obstacle(model: "keras.Model") -> str | None:  # noqa: PLR0911
-    """Return why ``model`` cannot be translated, naming the layer, or None. Needs no BigDL."""
+    """Return why ``model`` cannot be translated, naming the layer, or None; BigDL is not needed."""
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         return f"{model.name}: only models of one input and one output are translated to BigDL"
     known: set[int] = set()
@@ -108,7 +108,7 @@ def obstacle(model: "keras.Model") -> str | None:  # noqa: PLR0911
         kind = type(layer).__name__
         where = f"layer '{layer.name}' ({kind})"
         if kind not in {"InputLayer", "Add", *_TRANSLATIONS}:
-            return f"{where} cannot be translated: BigDL has no layer that is known to be the same"
+            return f"{where} cannot be translated: no equivalent layer in BigDL is known"
         if known and not {id(tensor) for tensor in _tensors(layer.input)} <= known:
             return f"{where} is reused from another model"
         known.add(id(layer.output))
@@ -120,12 +120,12 @@ def obstacle(model: "keras.Model") -> str | None:  # noqa: PLR0911
             if getattr(layer, name) not in translated
         ]
         if differing:
-            return f"{where} has {', '.join(differing)}, which is not translated to BigDL"
+            return f"{where} has {', '.join(differing)}, which cannot be translated to BigDL"
         activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
         if activation not in ACTIVATIONS:
             return f"{where} has the activation '{activation}', not one of {', '.join(ACTIVATIONS)}"
         if activation == "softmax" and len(layer.output.shape) != 2:
-            return f"{where} has a softmax over the channels of images: BigDL's is another"
+            return f"{where} has a softmax over the channels of images, which differs in BigDL"
     for entry in model.get_config()["layers"]:
         if len(entry["inbound_nodes"]) > 1:
             return f"layer '{entry['name']}' ({entry['class_name']}) is used more than once"
@@ -168,7 +168,7 @@ def _separable(layer: Any, ordering: Ordering) -> Translation:
 
     channels = layer.input.shape[-1]
     height, width = layer.kernel_size
-    padding = -1 if layer.padding == "same" else 0  # -1 asks for what Keras calls "same"
+    padding = -1 if layer.padding == "same" else 0  # -1 is "same" padding of Keras
     grouped = SpatialConvolution(
         channels,
         channels,
@@ -265,7 +265,7 @@ def _activation(layer: Any, _: Ordering) -> Translation:
 
 
 def _activation_of(layer: Any) -> list[Any]:
-    """Return the activation that a Keras layer has in itself, as a layer of its own."""
+    """Return the activation of a Keras layer as a separate layer; empty if it is linear."""
     from bigdl.dllib.keras.layers import Activation
 
     name = layer.activation.__name__
@@ -286,7 +286,7 @@ _TRANSLATIONS: dict[str, Callable[[Any, Ordering], Translation]] = {
 }
 _LAST = {"data_format": ("channels_last",)}
 _PLAIN_CONVOLUTION = {**_LAST, "dilation_rate": ((1, 1),)}
-#: Settings of Keras's layers of which only some values are translated.
+#: Settings of Keras layers of which only some values can be translated.
 _ONLY: dict[str, dict[str, tuple[Any, ...]]] = {
     "BatchNormalization": {"axis": (-1, 3), "center": (True,), "scale": (True,)},
     "Conv2D": {**_PLAIN_CONVOLUTION, "groups": (1,)},
@@ -301,6 +301,6 @@ def _tensors(tensors: Any) -> list[Any]:
 
 
 def _shape(tensor: Any, ordering: Ordering) -> tuple[int, ...]:
-    """Return the shape of one input in BigDL; Keras has the channels last."""
+    """Return the shape of one sample in BigDL's ordering; Keras's has the channels last."""
     shape = tuple(tensor.shape[1:])
     return (shape[2], shape[0], shape[1]) if ordering == "th" and len(shape) == 3 else shape

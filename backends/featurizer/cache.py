@@ -1,10 +1,11 @@
-"""Features kept as Parquet, so that a second classifier on them costs seconds.
+"""Cache of features as Parquet files, so that training another classifier takes seconds.
 
 ::
 
     <cache>/<backbone and engine>/<data and split>/<split>/part-*.parquet
 
-A split's folder gets its name when it is complete: a folder that is there is whole.
+The folder of a split is renamed to its final name when it is complete, so an existing folder is
+always complete.
 """
 
 import hashlib
@@ -27,48 +28,54 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """A folder that the driver and all executors see."""
+    """Cache in a folder that the driver and all executors can access."""
 
     folder: str
 
     def holds(self, key: str, data: PreparedData, split: str) -> bool:
-        """Tell whether features of ``split`` are there.
+        """Return whether the cache contains features of ``split``.
 
         Parameters
         ----------
         key
-            Of the program that made them (:attr:`backends.featurizer.programs.Program.key`).
+            Key of the program that computed them
+            (:attr:`backends.featurizer.programs.Program.key`).
+        data
+            Data set of the images.
+        split
+            Name of the split.
         """
         return exists(fs.LocalFileSystem(), self._path(key, data, split))
 
     def read(self, spark: "SparkSession", key: str, data: PreparedData, split: str) -> "DataFrame":
-        """Return the columns row, label and features."""
+        """Return a DataFrame with the columns row, label and features."""
         return spark.read.parquet(f"file://{self._path(key, data, split)}")
 
     def write(
         self, key: str, data: PreparedData, split: str, make: Callable[[], "DataFrame"]
     ) -> None:
-        """Compute features and keep them, whole or not at all.
+        """Compute features and store them atomically.
 
         Raises
         ------
         BackendError
-            When the folder cannot be written or the executors write elsewhere.
+            If the folder cannot be written or is not shared with the executors.
         """
         filesystem, target = fs.LocalFileSystem(), self._path(key, data, split)
-        # Named by process: two runs at once do not write into each other's files.
+        # The name contains the process, so that concurrent runs do not write to the same files.
         unfinished = own_folders.unfinished(target)
         own_folders.remove_abandoned_beside(Path(target))
         try:
             unfinished.mkdir(parents=True, exist_ok=True)
             with own_folders.held(unfinished):
-                # Below the folder that is held: Spark makes the one that it overwrites anew.
+                # In a subfolder of the one that is held, because Spark recreates the folder that it
+                # overwrites.
                 features = str(unfinished / "features")
                 make().write.mode("overwrite").parquet(f"file://{features}")
                 if not exists(filesystem, f"{features}/_SUCCESS"):
                     raise BackendError(
-                        f"cache {self.folder}: what the executors write does not arrive here; name "
-                        "a folder that all machines share, or leave the cache out"
+                        f"cache {self.folder}: files written by the executors are not visible "
+                        "here; choose a folder that all machines share, or omit the cache"
                     )
                 self._publish(features, target)
         except OSError as error:
@@ -82,7 +89,7 @@ class FeatureCache:
         try:
             fs.LocalFileSystem().move(unfinished, target)
         except OSError:
-            if not exists(fs.LocalFileSystem(), target):  # else another run was faster
+            if not exists(fs.LocalFileSystem(), target):  # otherwise another run was faster
                 raise
 
     def _path(self, key: str, data: PreparedData, split: str) -> str:

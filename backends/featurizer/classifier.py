@@ -1,4 +1,4 @@
-"""Spark MLlib's logistic regression as the dense softmax layer that it is."""
+"""Logistic regression of Spark MLlib, converted to a dense softmax layer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,22 +14,23 @@ PresetName = Literal["default", "seed"]
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """What decides a logistic regression."""
+    """Hyperparameters of a logistic regression."""
 
-    #: Iterations of L-BFGS (OWL-QN with an L1 share).
+    #: Maximum number of iterations of L-BFGS (OWL-QN with an L1 penalty).
     max_iter: int
     #: Strength of the penalty.
     reg_param: float
-    #: Share of L1 in the penalty.
+    #: Fraction of L1 in the penalty.
     elastic_net: float
 
     def __str__(self) -> str:
         return ", ".join(f"{name}={value}" for name, value in asdict(self).items())
 
 
-# Of 0.001 to 1, 0.1 was best or within 0.015 nats of the best in validation loss on features of
-# EfficientNet-Lite0: skin lesions (three classes) 1.20, 0.72, 0.58, 0.51, 0.49 and 0.52 nats for
-# 0.001, 0.01, 0.03, 0.1, 0.3 and 1; malaria cells 0.31, 0.26, 0.25, 0.26, 0.27 and 0.31.
+# Among strengths from 0.001 to 1, 0.1 had the lowest validation loss, or one within 0.015 nats of
+# it, on features of EfficientNet-Lite0: skin lesions (three classes) 1.20, 0.72, 0.58, 0.51, 0.49
+# and 0.52 nats for 0.001, 0.01, 0.03, 0.1, 0.3 and 1; malaria cells 0.31, 0.26, 0.25, 0.26, 0.27
+# and 0.31.
 PRESETS: Mapping[PresetName, ClassifierConfig] = {
     "default": ClassifierConfig(max_iter=100, reg_param=0.1, elastic_net=0.0),
     "seed": ClassifierConfig(max_iter=5, reg_param=0.03, elastic_net=0.5),
@@ -40,12 +41,13 @@ PRESETS: Mapping[PresetName, ClassifierConfig] = {
 class Fitted:
     """A trained layer."""
 
-    #: float32, shape (features, classes), as the kernel of ``keras.layers.Dense``.
+    #: Kernel as in ``keras.layers.Dense``: float32, shape (features, classes).
     kernel: np.ndarray
-    #: float32, shape (classes,).
+    #: Bias: float32, shape (classes,).
     bias: np.ndarray
+    #: Number of iterations.
     iterations: int
-    #: Mean cross-entropy in nats plus penalty after the last iteration.
+    #: Mean cross-entropy in nats plus the penalty after the last iteration.
     objective: float
 
 
@@ -55,9 +57,9 @@ def fit(
     classes: int,
     class_weights: Sequence[float] | None = None,
 ) -> Fitted:
-    """Train on the columns ``label`` and ``features`` (array<float>).
+    """Train a logistic regression on the columns ``label`` and ``features`` (array<float>).
 
-    With ``class_weights``, an image counts as much as its class says.
+    With ``class_weights``, each image is weighted by its class.
     """
     from pyspark.ml.classification import LogisticRegression
     from pyspark.ml.functions import array_to_vector
@@ -80,7 +82,7 @@ def fit(
 
 
 def _as_dense(model: Any, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return kernel and bias; of two classes MLlib keeps only the second, against zero."""
+    """Return kernel and bias; for two classes, MLlib has only the second, relative to zero."""
     kernel = model.coefficientMatrix.toArray().T
     bias = model.interceptVector.toArray()
     if classes == 2 and len(bias) == 1:

@@ -1,7 +1,7 @@
-"""A prepared data set whose images are features of a frozen backbone.
+"""Prepared data sets whose images are features of a frozen backbone.
 
-It has the rows, the order and the split of the data set that it comes from, so every backend
-trains a new last layer on it as it would train a whole network on pixels.
+A derived data set has the rows, the order and the split of the original one, so every backend
+trains a new last layer on it in the same way as a whole network on pixels.
 """
 
 import hashlib
@@ -33,21 +33,22 @@ from models.config import BackboneConfig
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-#: Images of a row group: features of some thousand numbers each, a few megabytes together.
+#: Images per row group: with some thousand features each, a few megabytes.
 _ROW_GROUP_ROWS = 512
 _COMPRESSION = "lz4"
 
 
 def features_key(data: PreparedData, config: BackboneConfig, seed: int) -> str:
-    """Return a digest of everything that decides the features; asks nothing of Keras.
+    """Return a digest of everything that determines the features, without importing Keras.
 
     Raises
     ------
     OSError
-        When the backbone's file cannot be read.
+        If the backbone's file cannot be read.
     """
     content = hashlib.sha256(config.path.read_bytes()).hexdigest() if config.is_file else ""
-    # A file that moved makes the same features; weights that are not loaded come from the seed.
+    # The path of a file does not affect the features; weights that are not loaded depend on the
+    # seed.
     decisive = {
         "backbone": config.model_dump(mode="json", exclude={"name"} if config.is_file else set()),
         "content": content,
@@ -71,32 +72,34 @@ def derive(
 ) -> PreparedData:
     """Compute the features of all images and write them as a data set to ``output``.
 
-    A finished data set of the same features is opened as it is.
+    If ``output`` contains a finished data set of the same features, it is opened unchanged.
 
     Parameters
     ----------
     data
-        Images.
+        Prepared images.
     config
         The backbone.
     output
-        Folder; new, empty, or written by an earlier call.
+        Folder that is new, empty, or was written by an earlier call.
     seed
-        Decides weights of the backbone that are not loaded.
+        Seed of the backbone's weights that are not loaded.
     spark
-        A session whose executors share a disk with this process; without it a local one with
-        ``workers`` threads is started and stopped in the end.
+        Session whose executors share a disk with this process; by default a local one with
+        ``workers`` threads is started, and stopped at the end.
+    workers
+        Number of threads of the local session.
     progress
-        Called in this thread with images done and images in total.
+        Called in this thread with the number of processed images and the total.
 
     Raises
     ------
     ModelError
-        When the backbone cannot be had or does not take these images.
+        If the backbone cannot be loaded or does not accept these images.
     BackendError
-        When no engine can run it.
+        If no engine can run the backbone.
     DataError
-        When output cannot be used.
+        If ``output`` cannot be used.
     """
     key = features_key(data, config, seed)
     folder = OutputFolder(output)
@@ -129,9 +132,9 @@ def derive(
             )
         seconds = perf_counter() - started
         note = (
-            f"Features of {config.name} ({backbone.features} numbers of an image), computed once "
-            f"by {choice.program.engine} in {choice.program.precision} in {seconds:.1f} s, stand "
-            "for the pixels."
+            f"Pixels are replaced by features of {config.name} ({backbone.features} per image), "
+            f"computed once by {choice.program.engine} in {choice.program.precision} in "
+            f"{seconds:.1f} s."
         )
         changes = {
             "fingerprint": hashlib.sha256(f"{key}-{choice.program.key}".encode()).hexdigest(),
@@ -151,17 +154,17 @@ def derive(
 
 @dataclass(frozen=True)
 class _File:
-    """One Parquet file of images to make one of features from."""
+    """Task that converts one Parquet file of images to one of features."""
 
     source: str
     output: str
     name: str
-    #: A pickled program; one file for all tasks.
+    #: Path of the pickled program, the same file for all tasks.
     program: Path
 
 
 def _featurize(task: _File) -> None:
-    """Write the rows of a file with features as their pixels. Runs in a Python worker."""
+    """Write the rows of a file with features instead of pixels; runs in a Python worker."""
     program: Program = pickle.loads(task.program.read_bytes())
     forward = loaded(program.key, lambda: program)
     filesystem, root = locate(task.source)

@@ -1,10 +1,10 @@
-"""Which inference engine runs a backbone: the fastest whose features are Keras's own.
+"""Choice of the inference engine of a backbone: the fastest whose features agree with Keras's.
 
 ResNet50 at 224 x 224, random weights, one thread of an AMD EPYC with AVX-512 BF16 and without
 AMX, images per CPU second: Keras ``predict`` 21.8, its traced function 22.7, OpenVINO float32 29,
-OpenVINO bfloat16 58 (relative error of the features 2.9e-3); one image or 32 in a pass made no
-difference. So OpenVINO in bfloat16 comes first where the processor has it, then OpenVINO, then
-Keras.
+OpenVINO bfloat16 58 (relative error of the features 2.9e-3); batches of one or 32 images made no
+difference. The order of preference is therefore OpenVINO in bfloat16 if the processor supports
+it, OpenVINO in float32, Keras.
 """
 
 from dataclasses import dataclass
@@ -20,21 +20,21 @@ from models.backbones import Backbone, build_backbone
 from models.config import BackboneConfig
 
 EngineChoice = Literal["auto", "keras", "openvino"]
-#: Largest relative error of features, against Keras in float32, that an engine may have.
+#: Largest allowed relative error of features compared with Keras in float32.
 TOLERANCE = 1e-2
-#: Images on which an engine is compared with Keras.
+#: Number of images on which an engine is compared with Keras.
 _COMPARED = 4
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to run a backbone."""
+    """An engine with a precision."""
 
     engine: EngineName
     precision: Precision
 
     def key(self, backbone: Backbone) -> str:
-        """Return the key of the program that this would make of ``backbone``."""
+        """Return the key of the program of ``backbone`` for this candidate."""
         return programs.program_key(backbone.digest, self.engine, self.precision)
 
     def __str__(self) -> str:
@@ -43,22 +43,22 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Choice:
-    """A program and how it was chosen."""
+    """The chosen program and the reasons."""
 
     program: Program
-    #: Relative error of its features against Keras in float32.
+    #: Relative error of its features compared with Keras in float32.
     error: float
-    #: One sentence for each faster way that was passed over.
+    #: One sentence for each faster candidate that was not used.
     notes: tuple[str, ...]
 
 
 def candidates(engine: EngineChoice) -> tuple[Candidate, ...]:
-    """Return the ways that ``engine`` allows on this machine, the fastest first.
+    """Return the candidates that ``engine`` allows on this machine, the fastest first.
 
     Raises
     ------
     BackendError
-        When OpenVINO is asked for and not installed.
+        If OpenVINO is requested but not installed.
     """
     keras = Candidate("keras", "float32")
     if engine == "keras":
@@ -79,7 +79,7 @@ def choose(backbone: Backbone, engine: EngineChoice) -> Choice:
     Raises
     ------
     BackendError
-        When no way that ``engine`` allows can be used.
+        If no candidate that ``engine`` allows can be used.
     """
     notes: list[str] = []
     pixels = _noise(backbone.input_shape)
@@ -93,12 +93,15 @@ def choose(backbone: Backbone, engine: EngineChoice) -> Choice:
         difference = relative_error(programs.load(program)(pixels), expected)
         if difference <= TOLERANCE:
             return Choice(program, difference, tuple(notes))
-        notes.append(f"{candidate} is passed over: its features differ by {difference:.1e}.")
+        notes.append(f"{candidate} is not used: its features differ by {difference:.1e}.")
     raise BackendError(f"no engine can run this backbone: {' '.join(notes)}")
 
 
 def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
-    """Return the Euclidean distance of two arrays over the length of ``expected``."""
+    """Return the Euclidean distance of two arrays divided by the norm of ``expected``.
+
+    If the norm is 0, return the distance.
+    """
     distance, length = np.linalg.norm(found - expected), np.linalg.norm(expected)
     return float(distance / length) if length else float(distance)
 
@@ -108,12 +111,12 @@ def _noise(shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def backbone_of(config: BackboneConfig, image_shape: tuple[int, int, int], seed: int) -> Backbone:
-    """Return a backbone, kept by the driver between fit and predict and between Pipeline folds.
+    """Return a backbone, cached in the driver between fit and predict and between Pipeline folds.
 
     Raises
     ------
     ModelError
-        As :func:`models.backbones.build_backbone`.
+        As in :func:`models.backbones.build_backbone`.
     """
     changed = config.path.stat().st_mtime_ns if config.is_file and config.path.exists() else 0
     return _built(config, image_shape, seed, changed)
@@ -123,11 +126,11 @@ def backbone_of(config: BackboneConfig, image_shape: tuple[int, int, int], seed:
 def _built(
     config: BackboneConfig, image_shape: tuple[int, int, int], seed: int, changed: int
 ) -> Backbone:
-    """``changed`` tells two states of one file apart."""
+    """Build a backbone; ``changed`` distinguishes versions of a file in the cache."""
     return build_backbone(config, image_shape, seed)
 
 
 @lru_cache(maxsize=2)
 def choice_of(backbone: Backbone, engine: EngineChoice) -> Choice:
-    """Return :func:`choose`'s answer, kept by the driver."""
+    """Return the result of :func:`choose`, cached in the driver."""
     return choose(backbone, engine)

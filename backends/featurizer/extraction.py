@@ -1,4 +1,4 @@
-"""Features of a prepared data set's splits, computed or taken from the cache."""
+"""Features of a prepared data set's splits, computed or read from the cache."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ _POLL_SECONDS = 0.5
 
 
 class Extraction:
-    """What one backbone makes of one data set. Engines are exported only when a cache misses."""
+    """Features of one data set by one backbone; engines are exported only on a cache miss."""
 
     def __init__(
         self,
@@ -38,17 +38,18 @@ class Extraction:
         self._engine = engine
         self._workers = workers
         self._cache = cache
-        #: Images that went through the backbone so far; with a cache hit, none.
+        #: Number of images processed by the backbone so far; 0 on cache hits.
         self.images = spark.sparkContext.accumulator(0)
+        #: One sentence for each remark.
         self.notes: list[str] = []
 
     def program(self) -> Program:
-        """Return the backbone as the chosen engine runs it, exporting it the first time.
+        """Return the backbone for the chosen engine, exporting it at the first call.
 
         Raises
         ------
         BackendError
-            When no engine can run it.
+            If no engine can run the backbone.
         """
         choice = choice_of(self._backbone, self._engine)
         program = choice.program
@@ -60,13 +61,14 @@ class Extraction:
         return program
 
     def cached(self, split: str) -> bool:
-        """Tell whether the cache has the features of ``split``."""
+        """Return whether the cache contains the features of ``split``."""
         return self._cached_key(split) is not None
 
     def features(self, split: str) -> "DataFrame":
         """Return row (bigint, in the data's order), label and features (array<float>) of a split.
 
-        Without a cache they are computed whenever the frame is used: persist it to use it twice.
+        Without a cache, features are computed at each evaluation of the frame: persist it to use it
+        more than once.
         """
         if self._cache is None:
             return self._computed(split)
@@ -79,7 +81,7 @@ class Extraction:
         return self._cache.read(self._spark, key, self._data, split)
 
     def _cached_key(self, split: str) -> str | None:
-        """Return the key of the fastest engine whose features are there."""
+        """Return the key of the fastest engine whose features are in the cache, else None."""
         if self._cache is None:
             return None
         keys = [candidate.key(self._backbone) for candidate in candidates(self._engine)]
@@ -94,7 +96,7 @@ class Extraction:
 
     @contextmanager
     def reporting(self, progress: Callable[[int], None]) -> Iterator[None]:
-        """Call ``progress`` with :attr:`images` whenever a task has ended, from a thread."""
+        """While the block runs, call ``progress`` from a thread whenever :attr:`images` changes."""
         reported = 0
 
         def report() -> None:

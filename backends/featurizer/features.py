@@ -1,4 +1,4 @@
-"""Features as a column of a DataFrame: the scalar-iterator pandas UDF, and reading them back."""
+"""Features as a column of a DataFrame, and predictions from them on the executors."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -14,35 +14,35 @@ if TYPE_CHECKING:
     from pyspark import Accumulator
     from pyspark.sql import Column, DataFrame, SparkSession
 
-#: Bytes of pixels that Spark hands to a Python worker at once. Arrow holds them twice on the way.
+#: Bytes of pixels that Spark sends to a Python worker at once; Arrow holds two copies of them.
 BATCH_BYTES = 8 * 2**20
 _ROWS_PER_BATCH = "spark.sql.execution.arrow.maxRecordsPerBatch"
 
-#: The programs that this process has compiled: one, the last used.
+#: Cache of the compiled program that was used last in this process.
 _loaded: dict[str, Forward] = {}
 
 
 def rows_per_batch(image_bytes: int, batch_bytes: int = BATCH_BYTES) -> int:
-    """Return how many images of ``image_bytes`` fit ``batch_bytes``; one at least."""
+    """Return the number of images of ``image_bytes`` that fit in ``batch_bytes``, at least 1."""
     return max(1, batch_bytes // image_bytes)
 
 
 def spark_conf(image_bytes: int, batch_bytes: int = BATCH_BYTES) -> dict[str, str]:
-    """Return the settings of a session whose images all have ``image_bytes``."""
+    """Return the settings of a session whose images all have size ``image_bytes``."""
     return {
         _ROWS_PER_BATCH: str(rows_per_batch(image_bytes, batch_bytes)),
         "spark.sql.execution.arrow.pyspark.enabled": "true",
-        # It is an environment variable, by which Spark keeps the Python workers of DataFrames
-        # apart from those of RDDs: without it they are the same, and what these have imported
-        # is there.
+        # If enabled, Spark passes this setting as an environment variable, which separates the
+        # Python workers of DataFrames from those of RDDs. Otherwise both share workers, so that
+        # modules which the latter have imported are already loaded.
         "spark.sql.execution.pyspark.udf.simplifiedTraceback.enabled": "false",
     }
 
 
 def bound_batches(spark: "SparkSession", image_bytes: int, batch_bytes: int = BATCH_BYTES) -> None:
-    """Lower the session's Arrow batches, which Spark counts in rows, to a size in bytes.
+    """Limit the session's Arrow batches, which Spark counts in rows, to a size in bytes.
 
-    A lower value that the session has already is left.
+    A session setting that is already lower is kept.
     """
     allowed = rows_per_batch(image_bytes, batch_bytes)
     current = int(spark.conf.get(_ROWS_PER_BATCH))
@@ -55,12 +55,16 @@ def features_udf(
 ) -> "Callable[..., Column]":
     """Return a pandas UDF (pixels, height, width, channels) -> array<float>.
 
-    The program is broadcast, and compiled once by each Python worker.
+    The program is broadcast and compiled once by each Python worker.
 
     Parameters
     ----------
+    spark
+        Session of the frames to which the UDF is applied.
+    program
+        The backbone.
     counted
-        Gets the number of images that went through the backbone.
+        Accumulator to which the number of processed images is added.
     """
     import pandas as pd
     from pyspark.sql.functions import pandas_udf
@@ -84,7 +88,7 @@ def features_udf(
 
 
 def loaded(key: str, get: Callable[[], Program]) -> Forward:
-    """Return the compiled program ``key``, fetching and compiling it the first time."""
+    """Return the compiled program ``key``; the first call fetches it by ``get`` and compiles it."""
     if key not in _loaded:
         _loaded.clear()
         _loaded[key] = programs.load(get())
@@ -108,11 +112,11 @@ def probabilities(
     Parameters
     ----------
     frame
-        Columns ``row`` and ``features``.
+        DataFrame with the columns ``row`` and ``features``.
     kernel, bias
-        Shapes (features, classes) and (classes,).
+        Arrays of shapes (features, classes) and (classes,).
     rows
-        How many there must be.
+        Expected number of rows.
 
     Returns
     -------
@@ -122,7 +126,7 @@ def probabilities(
     Raises
     ------
     RuntimeError
-        When rows are missing or occur twice.
+        If rows are missing or occur twice.
     """
 
     def apply(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":

@@ -1,4 +1,4 @@
-"""The ways in which a DataFrame may hold images, brought to one."""
+"""Uniform access to the formats in which a DataFrame may store images."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,26 +10,27 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 _SHAPE = ("height", "width", "channels")
-#: Fields of the struct that ``spark.read.format("image")`` gives.
+#: Fields of the struct returned by ``spark.read.format("image")``.
 _SPARK_IMAGE = {"origin", "height", "width", "nChannels", "mode", "data"}
 
 
 @dataclass(frozen=True)
 class ImageColumn:
-    """Where the images of a frame are."""
+    """The column of a frame that contains images."""
 
     frame: "DataFrame"
     name: str
+    #: ``binary``, ``struct`` or ``spark``.
     kind: str
 
     @classmethod
     def of(cls, frame: "DataFrame", name: str) -> "ImageColumn":
-        """Look at the schema of ``frame``.
+        """Return the column ``name`` of ``frame``, with its format according to the schema.
 
         Raises
         ------
         DataError
-            When the column is missing or holds no images.
+            If the column is missing or does not contain images.
         """
         from pyspark.sql.types import BinaryType, StructType
 
@@ -44,9 +45,11 @@ class ImageColumn:
         if isinstance(kind, BinaryType) and not missing:
             return cls(frame, name, "binary")
         if isinstance(kind, BinaryType):
-            raise DataError(f"beside '{name}' the columns {', '.join(missing)} are missing")
+            raise DataError(
+                f"column '{name}' needs the columns {', '.join(missing)}, which are missing"
+            )
         raise DataError(
-            f"column '{name}' is {kind.simpleString()}: images are binary pixels beside the "
+            f"column '{name}' is {kind.simpleString()}: images must be binary pixels with the "
             "columns height, width and channels, a struct of these four, or Spark's image struct"
         )
 
@@ -64,20 +67,20 @@ class ImageColumn:
         data, height, width, channels = (
             F.col(f"{self.name}.{part}") for part in ("data", "height", "width", "nChannels")
         )
-        # Spark marks a file that it could not decode by a height of -1.
+        # Spark sets the height of a file that it could not decode to -1.
         unread = F.concat(F.lit("Spark could not read the image "), F.col(f"{self.name}.origin"))
         checked = F.when(height > 0, height).otherwise(F.raise_error(unread).cast("int"))
         return _rgb()(data, channels), checked, width, F.least(channels, F.lit(3))
 
     def first_shape(self) -> tuple[int, int, int] | None:
-        """Return height, width and channels of one row, or None of an empty frame."""
+        """Return height, width and channels of one row, or None if the frame is empty."""
         _, *shape = self.parts()
         row = self.frame.select(*shape).first()
         return None if row is None else (int(row[0]), int(row[1]), int(row[2]))
 
 
 def _rgb() -> "Callable[..., Column]":
-    """Return a UDF that turns Spark's BGR or BGRA bytes into RGB; grey stays."""
+    """Return a UDF that converts Spark's BGR or BGRA bytes to RGB and keeps gray images."""
     import numpy as np
     import pandas as pd
     from pyspark.sql.functions import pandas_udf

@@ -1,4 +1,4 @@
-"""From rows of a DataFrame to the array of pixels that a backbone takes."""
+"""Conversion of rows of a DataFrame to batches of pixels for a backbone."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,13 +6,14 @@ import numpy as np
 
 from data.errors import DataError
 
-#: Bytes of pixels that go through a backbone at once: activations are some fifty times larger.
+#: Largest batch of a backbone in bytes of pixels: activations are some fifty times larger.
 PASS_BYTES = 16 * 224 * 224 * 3
+#: Largest batch of a backbone in images.
 PASS_IMAGES = 64
 
 
 def images_per_pass(shape: tuple[int, int, int]) -> int:
-    """Return how many images of ``shape`` a backbone is given at once."""
+    """Return the number of images of ``shape`` per batch of a backbone."""
     return max(1, min(PASS_IMAGES, PASS_BYTES // int(np.prod(shape))))
 
 
@@ -21,7 +22,7 @@ def passes(
     shapes: Sequence[tuple[int, int, int]],
     target: tuple[int, int, int],
 ) -> Iterator[np.ndarray]:
-    """Yield images in order, as uint8 arrays (n, *target) of bounded size.
+    """Yield batches of images in order, as uint8 arrays (n, *target) of bounded size.
 
     Parameters
     ----------
@@ -30,12 +31,12 @@ def passes(
     shapes
         Height, width, channels of each image.
     target
-        The shape that all are brought to.
+        Height, width, channels to which all images are converted.
 
     Raises
     ------
     DataError
-        When bytes and shape of an image disagree or its channels do not fit.
+        If the bytes of an image do not match its shape, or its channels do not match the target.
     """
     step = images_per_pass(target)
     for start in range(0, len(contents), step):
@@ -51,7 +52,7 @@ def _stack(
     for content, shape in zip(contents, shapes, strict=True):
         if len(content) != shape[0] * shape[1] * shape[2]:
             raise DataError(
-                f"an image has {len(content)} bytes of pixels and says of itself that it is "
+                f"an image has {len(content)} bytes of pixels, which does not match its shape "
                 f"{shape[0]} x {shape[1]} x {shape[2]}: prepare the data again"
             )
     if all(shape == target for shape in shapes):
@@ -65,14 +66,17 @@ def _stack(
 
 
 def fit_shape(image: np.ndarray, target: tuple[int, int, int]) -> np.ndarray:
-    """Stretch an image to the size of ``target`` and repeat grey for its channels.
+    """Stretch an image to the size of ``target`` and repeat a gray channel as required.
 
-    Filtered as ``data.images.decode`` does: triangle filter over all pixels of the source.
+    The filter is the same as in ``data.images.decode``: a triangle filter over all pixels of the
+    source.
 
     Parameters
     ----------
     image
-        uint8, shape (height, width, 1 or 3).
+        Pixels, uint8, shape (height, width, 1 or 3).
+    target
+        Height, width, channels of the result.
 
     Returns
     -------
@@ -82,13 +86,13 @@ def fit_shape(image: np.ndarray, target: tuple[int, int, int]) -> np.ndarray:
     Raises
     ------
     DataError
-        When a colour image meets a backbone for grey ones.
+        If the channels of a color image do not match those of ``target``.
     """
     from PIL import Image
 
     height, width, channels = target
     if image.shape[2] not in (1, channels):
-        raise DataError(f"an image has {image.shape[2]} channels and the backbone takes {channels}")
+        raise DataError(f"an image has {image.shape[2]} channels, the backbone requires {channels}")
     if image.shape[:2] != (height, width):
         squeezed = image[:, :, 0] if image.shape[2] == 1 else image
         resized = Image.fromarray(squeezed).resize((width, height), Image.Resampling.BILINEAR)

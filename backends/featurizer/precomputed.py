@@ -1,4 +1,4 @@
-"""Features that a data set holds in place of pixels, as the frame that classifiers take."""
+"""Features that a data set contains instead of pixels, as a DataFrame for classifiers."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Precomputed:
-    """The features of :mod:`backends.featurizer.derived`; used as an ``Extraction`` is."""
+    """Features from :mod:`backends.featurizer.derived`, with the interface of ``Extraction``."""
 
     notes: tuple[str, ...] = ()
 
@@ -23,7 +23,7 @@ class Precomputed:
         self._spark, self._data, self._workers = spark, data, workers
 
     def cached(self, split: str) -> bool:
-        """Tell that nothing is left to compute."""
+        """Return True: the features are already computed."""
         return True
 
     def features(self, split: str) -> "DataFrame":
@@ -44,5 +44,5 @@ class Precomputed:
         return rows.mapInArrow(unpack, "row bigint, label int, features array<float>")
 
     def reporting(self, _: Any) -> Any:
-        """Report nothing: there is nothing to wait for."""
+        """Return a context manager that reports nothing, as nothing is computed."""
         return nullcontext()

@@ -1,8 +1,8 @@
-"""Backbones as bytes for an inference engine, and the engines that run them.
+"""Backbones serialized for an inference engine, and the engines that run them.
 
-A program is made once on the driver and travels to the executors as a broadcast; they need the
-engine's package and nothing else. OpenVINO programs so spare every Python worker TensorFlow: its
-import takes four to twelve seconds of a core, and its process a gigabyte.
+A program is created once on the driver and sent to the executors as a broadcast; they need only
+the engine's package. With OpenVINO programs, Python workers do not need TensorFlow, whose import
+takes four to twelve seconds of a core, and whose process takes a gigabyte.
 """
 
 import os
@@ -19,14 +19,14 @@ from models.backbones import Backbone
 
 EngineName = Literal["keras", "openvino"]
 Precision = Literal["float32", "bfloat16"]
-#: From uint8 pixels (n, height, width, channels) to float32 features (n, features).
+#: Function from uint8 pixels (n, height, width, channels) to float32 features (n, features).
 Forward = Callable[[np.ndarray], np.ndarray]
 
-#: Executors have one core each.
+#: Threads of an engine; executors have one core each.
 THREADS = 1
 
-# OpenVINO reports its use to a web service when it is imported, from a fork of a process that may
-# have threads of TensorFlow and Java. Without this package, which it can do without, it does not.
+# On import, OpenVINO reports its use to a web service from a fork of the process, which may have
+# threads of TensorFlow and Java. Disabling this optional package prevents that.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
@@ -35,27 +35,27 @@ class Program:
     """A backbone that an engine can run in another process."""
 
     engine: EngineName
-    #: Of the arithmetic; features are float32 in any case.
+    #: Precision of the arithmetic; features are always float32.
     precision: Precision
     #: Height, width, channels.
     input_shape: tuple[int, int, int]
     #: Length of a feature vector.
     features: int
-    #: Of the backbone.
+    #: Digest of the backbone.
     digest: str
-    #: A ``.keras`` file, or the XML of OpenVINO's intermediate representation.
+    #: Content of a ``.keras`` file, or the XML of OpenVINO's intermediate representation.
     structure: bytes
-    #: OpenVINO's weights; a ``.keras`` file holds its own.
+    #: Weights for OpenVINO; empty for Keras, whose file includes them.
     weights: bytes = b""
 
     @property
     def key(self) -> str:
-        """What decides the features: backbone, engine, precision."""
+        """Identifier of everything that determines the features: backbone, engine, precision."""
         return program_key(self.digest, self.engine, self.precision)
 
 
 def program_key(digest: str, engine: EngineName, precision: Precision) -> str:
-    """Return :attr:`Program.key` of a program that need not exist yet."""
+    """Return :attr:`Program.key` of a program without creating it."""
     return f"{digest}-{engine}-{precision}"
 
 
@@ -65,10 +65,10 @@ def export(backbone: Backbone, engine: EngineName, precision: Precision = "float
     Raises
     ------
     BackendError
-        When the engine is not installed or cannot express the backbone.
+        If the engine is not installed or cannot represent the backbone.
     """
     if engine == "keras" and precision != "float32":
-        raise BackendError("the engine keras computes in float32")
+        raise BackendError("the engine keras supports only float32")
     structure, weights = {"keras": _export_keras, "openvino": _export_openvino}[engine](backbone)
     return Program(
         engine,
@@ -84,19 +84,19 @@ def export(backbone: Backbone, engine: EngineName, precision: Precision = "float
 def load(program: Program) -> Forward:
     """Compile ``program`` for this process, with one thread.
 
-    On a processor without bfloat16 OpenVINO computes such a program in float32, which is nearer to
-    Keras.
+    On a processor without bfloat16, OpenVINO runs a bfloat16 program in float32, which is closer
+    to Keras.
     """
     return {"keras": _load_keras, "openvino": _load_openvino}[program.engine](program)
 
 
 def openvino_precision() -> Precision:
-    """Return bfloat16 where the processor multiplies in it (AMX, AVX-512 BF16), else float32.
+    """Return bfloat16 if the processor supports it (AMX, AVX-512 BF16), else float32.
 
     Raises
     ------
     BackendError
-        When OpenVINO is not installed.
+        If OpenVINO is not installed.
     """
     capabilities = _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "bfloat16" if "BF16" in capabilities else "float32"
@@ -117,7 +117,7 @@ def _export_openvino(backbone: Backbone) -> tuple[bytes, bytes]:
     except Exception as error:  # the converter's errors have no common type
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise BackendError(
-            f"OpenVINO cannot express this backbone ({reason}): use engine keras"
+            f"OpenVINO cannot represent this backbone ({reason}): use engine keras"
         ) from error
     with temporary_folder("backbone") as folder:
         structure, weights = folder / "backbone.xml", folder / "backbone.bin"
@@ -157,7 +157,7 @@ def _load_openvino(program: Program) -> Forward:
     properties = {
         "INFERENCE_NUM_THREADS": THREADS,
         "NUM_STREAMS": 1,
-        # Every executor of a machine would pin its thread to the same core.
+        # Otherwise all executors on a machine would pin their threads to the same core.
         "ENABLE_CPU_PINNING": False,
         "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[program.precision],
     }

@@ -1,4 +1,4 @@
-"""Prepared images as a Spark DataFrame that knows the data's order."""
+"""Prepared images as a Spark DataFrame with row numbers in the order of the data set."""
 
 import itertools
 from collections.abc import Iterator
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-#: Beside ``row`` (bigint, from 0 in the data's order) what a row of :func:`images` has.
+#: Columns of :func:`images` in addition to ``row`` (bigint, from 0 in the order of the data set).
 COLUMNS = ("label", "pixels", "height", "width", "channels")
 _TYPES = "row bigint, label int, pixels binary, height int, width int, channels int"
-#: Smaller parts than workers would leave some idle at the end, more of them cost a task each.
+#: Partitions per worker: with fewer, some workers are idle at the end; each one costs a task.
 _PARTS_PER_WORKER = 4
-#: What errors have in them that come of damaged files.
+#: Substrings of the messages of errors caused by damaged files.
 _DAMAGE = ("org.apache.parquet", "bytes of pixels")
 
 
 def spark_conf(workers: int) -> dict[str, str]:
-    """Return the settings with which Spark divides files of any size among all workers."""
+    """Return settings with which Spark divides files of any size among all workers."""
     return {
         "spark.sql.files.minPartitionNum": str(_PARTS_PER_WORKER * workers),
         "spark.sql.files.openCostInBytes": str(64 * 1024),
@@ -32,10 +32,10 @@ def spark_conf(workers: int) -> dict[str, str]:
 
 
 def images(spark: "SparkSession", data: PreparedData, split: str, workers: int) -> "DataFrame":
-    """Return the images of ``split`` with their row numbers; nothing is read yet.
+    """Return the images of ``split`` with their row numbers, evaluated lazily.
 
-    Spark reads Parquet from a file system that it knows. PySpark comes without one for object
-    stores: there the executors read through pyarrow.
+    Spark reads Parquet files from disk. PySpark has no file system for object stores as installed,
+    so executors read from these through pyarrow.
     """
     if "://" in data.uri:
         return _read_by_pyarrow(spark, data, split, workers)
@@ -44,12 +44,14 @@ def images(spark: "SparkSession", data: PreparedData, split: str, workers: int) 
 
 @contextmanager
 def naming_damaged_files(data: PreparedData, split: str) -> Iterator[None]:
-    """Let an error within say which file of ``split`` is damaged, which Spark does not tell.
+    """Replace errors within the block that damaged files of ``split`` cause by one naming the file.
+
+    Spark's own errors do not identify the file.
 
     Raises
     ------
     DataError
-        Instead of an error of Spark's, where this process finds the damage too.
+        Instead of Spark's error, if this process finds the damage as well.
     """
     try:
         yield

@@ -3,7 +3,8 @@
 >>> featurizer = DeepImageFeaturizer(inputCol="image", backbone="ResNet50")
 >>> pipeline = Pipeline(stages=[featurizer, LogisticRegression()])
 
-Names and setters are Spark ML's, not this project's: that is what users of a Pipeline know.
+Names and setters follow the conventions of Spark ML instead of this project's, as users of a
+Pipeline expect.
 """
 # ruff: noqa: N802, N803, N815
 
@@ -33,17 +34,17 @@ class DeepImageFeaturizer(
 
     The input column is one of
 
-    - binary: row-major uint8 pixels, with the columns ``height``, ``width`` and ``channels``
-      beside it, as in the Parquet files of ``python -m data prepare``;
+    - binary: row-major uint8 pixels, in a frame that also has the columns ``height``, ``width``
+      and ``channels``, as in the Parquet files of ``python -m data prepare``;
     - a struct with the fields ``pixels``, ``height``, ``width`` and ``channels``;
-    - Spark's own image struct, from ``spark.read.format("image")``.
+    - Spark's image struct, from ``spark.read.format("image")``.
 
-    ``transform`` reads one row, to learn the size of the images, and lowers
-    ``spark.sql.execution.arrow.maxRecordsPerBatch`` of the session so that Spark hands at most
+    ``transform`` reads one row to determine the size of the images, and lowers
+    ``spark.sql.execution.arrow.maxRecordsPerBatch`` of the session so that Spark sends at most
     ``batchBytes`` of pixels to a Python worker at once.
 
-    Inside a ``CrossValidator`` the features are computed anew for every fold and every point of
-    the grid; transform once and cross-validate on the cached features where that costs too much.
+    Inside a ``CrossValidator`` the features are recomputed for every fold and every point of the
+    grid; if that is too expensive, transform once and cross-validate on the cached features.
     """
 
     backbone = Param(
@@ -55,31 +56,31 @@ class DeepImageFeaturizer(
     layer = Param(
         Params._dummy(),
         "layer",
-        "layer whose activations are the features; '' for the backbone's own choice",
+        "layer whose activations are the features; '' for the default of the backbone",
         typeConverter=TypeConverters.toString,
     )
     weights = Param(
         Params._dummy(),
         "weights",
-        "for keras.applications: 'imagenet', or 'none' for random ones; '' for the default",
+        "weights of a keras.applications model: 'imagenet' or 'none' (random); '' for the default",
         typeConverter=TypeConverters.toString,
     )
     imageSize = Param(
         Params._dummy(),
         "imageSize",
-        "side in pixels that images are brought to; 0 for the backbone's own",
+        "side in pixels to which images are resized; 0 for the size of the backbone",
         typeConverter=TypeConverters.toInt,
     )
     engine = Param(
         Params._dummy(),
         "engine",
-        "auto, keras or openvino",
+        "inference engine: auto, keras or openvino",
         typeConverter=TypeConverters.toString,
     )
     batchBytes = Param(
         Params._dummy(),
         "batchBytes",
-        "bytes of pixels that a Python worker is handed at once",
+        "bytes of pixels that a Python worker receives at once",
         typeConverter=TypeConverters.toInt,
     )
 
@@ -125,16 +126,16 @@ class DeepImageFeaturizer(
         batchBytes: int = BATCH_BYTES,
         seed: int = 0,
     ) -> "DeepImageFeaturizer":
-        """Set any of the parameters; the others stay as they are."""
+        """Set the given parameters and keep the others."""
         return self._set(**self._input_kwargs)
 
     def backbone_config(self) -> BackboneConfig:
-        """Return the parameters that decide the backbone.
+        """Return the parameters that determine the backbone.
 
         Raises
         ------
         ValueError
-            When they contradict each other.
+            If they contradict each other.
         """
         return BackboneConfig.model_validate(
             {

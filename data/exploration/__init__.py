@@ -1,4 +1,4 @@
-"""Looking at every image of a source or a prepared data set before anything is trained on it."""
+"""Inspection of all images of a source or a prepared data set before training."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from data.exploration.findings import Findings
 
 
-#: How a page may be called, for messages.
+#: Example name of a page, for messages.
 PAGE_EXAMPLE = "report.html"
 
 
@@ -20,21 +20,21 @@ def explore(
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> "Findings":
-    """Measure the images of ``description`` and write what they show as one HTML page.
+    """Measure the images of ``description`` and write the findings as one HTML page.
 
     Parameters
     ----------
     description
-        As `data.describe.describe` returns it.
+        Result of `data.describe.describe`.
     html
-        File or address of the page; what stands there is replaced.
+        Path or URI of the page; an existing file is replaced.
     sample, workers, progress
-        As for `data.exploration.survey.survey`.
+        As in `data.exploration.survey.survey`.
 
     Raises
     ------
     DataError
-        When the page cannot be written, or the data set holds features and no pixels.
+        If the page cannot be written, or the data set contains features instead of pixels.
     """
     from data.exploration.findings import find
     from data.exploration.page import write_page

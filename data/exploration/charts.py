@@ -1,4 +1,4 @@
-"""Pictures of a survey: image sizes, brightness and colour by patient."""
+"""Charts of a survey: image sizes, brightness and color by patient."""
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -17,17 +17,19 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 MARKERS = "osD^vP*X"
-#: Patients whose names, in large and small letters, and quartiles can stand side by side.
+#: Most patients whose names fit below the chart in the larger and in the smaller font size.
 _FEW = 40
 _MOST_NAMED = 80
+#: Most patients whose quartiles fit side by side.
 MOST_SIDE_BY_SIDE = 200
+#: Most patients that are named in the color chart.
 _NAMED_IN_PICTURE = 8
 _WIDTH = 9.6  # inches
 
 
 @drawing()
 def size_histograms(description: Description, table: "pd.DataFrame") -> "Figure":
-    """Draw how many images have which width and height, classes above each other."""
+    """Draw histograms of image width and height, stacked by class."""
     figure = new_figure(description, _WIDTH, 2.8)
     names = [counts.class_name for counts in description.classes]
     for axis, column in zip(figure.subplots(1, 2, sharey=True), ("width", "height"), strict=True):
@@ -56,18 +58,18 @@ def brightness_by_patient(
     patients: "pd.DataFrame",
     far: Sequence[FarPatient],
 ) -> "Figure":
-    """Draw the brightness of each patient's images by class, with the patient's colour below.
+    """Draw the brightness of each patient's images by class, with the patient's color below.
 
-    More patients than can stand side by side are summed up by a box for each class.
+    If there are more patients than fit side by side, draw one box per class instead.
 
     Parameters
     ----------
     description
-        Names the classes and what a patient is called.
+        Provides the class names and the term for a patient.
     images, patients
-        As `data.exploration.colour` returns them; patients in the order that is drawn.
+        As returned by `data.exploration.colour`; patients in the order of drawing.
     far
-        Patients to name in the picture.
+        Patients to highlight in the chart.
     """
     if len(patients) > MOST_SIDE_BY_SIDE or not description.has_patients:
         return _brightness_boxes(description, images)
@@ -80,7 +82,7 @@ def brightness_by_patient(
         quartiles = grouped.quantile([0.25, 0.5, 0.75]).unstack()
         if quartiles.empty:
             continue
-        # Beside each other where a patient has images of several classes.
+        # Marks of several classes of one patient are drawn side by side.
         shift = (number - (len(names) - 1) / 2) * 0.6 / len(names)
         x = np.array([places[patient] + shift for patient in quartiles.index])
         upper.vlines(x, quartiles[0.25], quartiles[0.75], color=color, lw=1, alpha=0.6)
@@ -94,13 +96,13 @@ def brightness_by_patient(
     lower.set_yticks([])
     lower.spines[:].set_visible(False)
     one = description.unit
-    lower.set_xlabel(f"one column for each {one}, darkest first; below: its median colour")
+    lower.set_xlabel(f"one column for each {one}, darkest first; below: its median color")
     _name_patients(lower, patients, {found.patient_id for found in far})
     return figure
 
 
 def _brightness_boxes(description: Description, images: "pd.DataFrame") -> "Figure":
-    """Draw the medians of the patients of each class, or its images, as a box."""
+    """Draw one box per class, over the medians of its patients or over its images."""
     names = [counts.class_name for counts in description.classes]
     medians = images.groupby(["class_name", "patient_id"])["brightness"].median()
     known = set(medians.index.get_level_values("class_name"))
@@ -131,7 +133,7 @@ def colour_by_patient(
     patients: "pd.DataFrame",
     far: Sequence[FarPatient],
 ) -> "Figure | None":
-    """Draw the share of red against that of blue of each patient, or None for grey images."""
+    """Draw the red share against the blue share of each patient; return None for gray images."""
     if is_grey(images):
         return None
     figure = new_figure(description, 6.4, 4.4)
@@ -140,7 +142,7 @@ def colour_by_patient(
     commonest = images.groupby("patient_id")["class_name"].agg(lambda found: found.mode().iloc[0])
     styles = [*enumerate(zip(names, cycle(COLORS, names), strict=True))]
     common = commonest.value_counts()
-    # Rare classes last, on top of the others.
+    # Rare classes are drawn last, so that they are on top of the others.
     for number, (name, edge) in sorted(styles, key=lambda style: -common.get(style[1][0], 0)):
         chosen = patients[commonest.reindex(patients.index) == name]
         axis.scatter(
@@ -171,7 +173,7 @@ def colour_by_patient(
 
 
 def _outlines(names: Sequence[str]) -> "Iterator[Line2D]":
-    """Yield a mark of each class as it is drawn, without a filling."""
+    """Yield the unfilled legend marker of each class."""
     from matplotlib.lines import Line2D
 
     for number, (name, edge) in enumerate(zip(names, cycle(COLORS, names), strict=True)):
@@ -180,7 +182,7 @@ def _outlines(names: Sequence[str]) -> "Iterator[Line2D]":
 
 
 def _name_patients(axis: "Axes", patients: "pd.DataFrame", far: Collection[str]) -> None:
-    """Write the names below the columns: all that there is room for, those far out in red."""
+    """Label the columns with all names that fit, else those of outliers; outliers are red."""
     all_fit = len(patients) <= _MOST_NAMED
     named = [
         (place, str(name)) for place, name in enumerate(patients.index) if all_fit or name in far

@@ -1,4 +1,4 @@
-"""Brightness and colour of each patient's images, and who lies far from the others."""
+"""Brightness and color of each patient's images, and the patients that are outliers."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -8,21 +8,21 @@ import pyarrow as pa
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993): a modified z score, 0.6745 times
-#: the distance from the median in median absolute deviations, beyond 3.5.
+#: Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993): outliers have a modified z score
+#: beyond 3.5, which is 0.6745 times the distance from the median in median absolute deviations.
 LARGEST_SCORE = 3.5
 _NORMAL = 0.6745
-#: A patient with fewer images is drawn and not judged: the median of a few is chance.
+#: A patient with fewer images is drawn but not tested: the median of a few images is random.
 LEAST_IMAGES = 5
-#: Patients that have as many, below which none is judged.
+#: Without this many patients of at least ``LEAST_IMAGES`` images, no patient is tested.
 LEAST_PATIENTS = 8
-#: Figure -> what more and less of it are called.
+#: Figure -> words for a higher and a lower value.
 FIGURES = {
     "brightness": ("brighter", "darker"),
     "red_share": ("redder", "less red"),
     "blue_share": ("bluer", "less blue"),
 }
-#: What a patient must differ by at least: less is not seen, however alike the others are.
+#: Smallest difference of an outlier: less is not visible, however similar the others are.
 LEAST_DISTANCE = {"brightness": 5.0, "red_share": 0.01, "blue_share": 0.01}
 
 
@@ -34,22 +34,22 @@ class FarPatient:
     #: Key of `FIGURES`.
     figure: str
     value: float
-    #: Median over all judged patients.
+    #: Median over all tested patients.
     usual: float
     #: Modified z score.
     score: float
 
     @property
     def word(self) -> str:
-        """How the images are, beside the others."""
+        """Adjective that compares the images with those of the other patients."""
         return FIGURES[self.figure][0 if self.score > 0 else 1]
 
 
 def image_figures(table: pa.Table) -> "pd.DataFrame":
-    """Return patient_id, class_name, colours and `FIGURES` of each image that is not all black.
+    """Return patient_id, class_name, colors and `FIGURES` of each image that is not all black.
 
-    ``red_share`` and ``blue_share`` are parts of red + green + blue: they do not change with the
-    light, only with the stain or the camera's white balance.
+    ``red_share`` and ``blue_share`` are fractions of red + green + blue: they depend on the stain
+    and the camera's white balance but not on the light.
     """
     names = ["path", "patient_id", "class_name", "brightness", "red", "green", "blue"]
     frame = table.select(names).to_pandas().dropna(subset=["brightness"])
@@ -58,7 +58,7 @@ def image_figures(table: pa.Table) -> "pd.DataFrame":
 
 
 def patient_figures(images: "pd.DataFrame") -> "pd.DataFrame":
-    """Return medians of each patient's images, darkest patient first, and ``images``."""
+    """Return the medians and the number (``images``) of each patient's images, darkest first."""
     columns = [*FIGURES, "red", "green", "blue"]
     grouped = images.groupby("patient_id")
     patients = grouped[columns].median().assign(images=grouped.size())
@@ -66,7 +66,7 @@ def patient_figures(images: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def far_patients(patients: "pd.DataFrame") -> list[FarPatient]:
-    """Return who lies far out, farthest first; nobody where few patients can be judged."""
+    """Return the outliers, farthest first; empty if too few patients can be tested."""
     if not can_judge(patients):
         return []
     judged = patients[patients["images"] >= LEAST_IMAGES]
@@ -74,7 +74,7 @@ def far_patients(patients: "pd.DataFrame") -> list[FarPatient]:
     for figure in FIGURES:
         values = judged[figure]
         usual = values.median()
-        # Grey images have one share of red, up to rounding: no deviation to measure by.
+        # Gray images have the same share of red up to rounding, hence a deviation close to 0.
         deviation = max((values - usual).abs().median(), LEAST_DISTANCE[figure] / 10)
         scores = _NORMAL * (values - usual) / deviation
         is_far = (scores.abs() > LARGEST_SCORE) & ((values - usual).abs() >= LEAST_DISTANCE[figure])
@@ -86,11 +86,11 @@ def far_patients(patients: "pd.DataFrame") -> list[FarPatient]:
 
 
 def can_judge(patients: "pd.DataFrame") -> bool:
-    """Tell whether there are enough patients to say who lies far from the others."""
+    """Return whether there are enough patients to identify outliers."""
     return int((patients["images"] >= LEAST_IMAGES).sum()) >= LEAST_PATIENTS
 
 
 def is_grey(images: "pd.DataFrame") -> bool:
-    """Tell whether no image has a colour, up to what JPEG adds."""
+    """Return whether all images are gray, up to color noise added by JPEG."""
     colours = images[["red", "green", "blue"]]
     return bool((colours.max(axis=1) - colours.min(axis=1) < 1).all())

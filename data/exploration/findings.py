@@ -1,4 +1,4 @@
-"""What a survey shows, in sentences: leaks first."""
+"""Findings of a survey as sentences, leaks first."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -29,30 +29,33 @@ from data.schema import NOTICE, REJECT_SCHEMA, SPLITS, UNREADABLE
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Pictures with less contrast (standard deviation of luma, grey levels) show nothing.
+#: Images with less contrast (standard deviation of luma, gray levels) are considered empty.
 _EMPTY_PICTURE = 1.0
+#: Outliers that a remark names.
 _NAMED = 6
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that the page tells of a survey."""
+    """Results of a survey that the page shows."""
 
     survey: Survey
-    #: The table of the survey, for counting.
+    #: The table of the survey as a data frame, for counting.
     frame: "pd.DataFrame"
     duplicates: Duplicates
-    #: Sets of images that are perhaps the same; None where there are too many images to compare.
+    #: Sets of images that may be the same; None if there are too many images to compare.
     similar: tuple[DuplicateSet, ...] | None
-    #: As `data.exploration.colour` returns them.
+    #: Result of `data.exploration.colour.image_figures`.
     images: "pd.DataFrame"
+    #: Result of `data.exploration.colour.patient_figures`.
     patients: "pd.DataFrame"
+    #: Result of `data.exploration.colour.far_patients`.
     far: list[FarPatient]
-    #: Of the description, and of files that cannot be read.
+    #: Rejects of the description, and files that cannot be read.
     rejects: pa.Table
-    #: Sentences on images that training and test may share.
+    #: Sentences on images that training and test sets may share.
     leaks: list[str]
-    #: Sentences on what else to look at.
+    #: Sentences on other findings.
     remarks: list[str]
 
     @property
@@ -62,10 +65,10 @@ class Findings:
 
 
 def find(description: Description, survey: Survey) -> Findings:
-    """Look through a survey."""
+    """Return the findings of a survey."""
     compared = survey.table
     if not description.has_patients:
-        # Copies are one group then: none of them lies with another patient.
+        # Copies then form one group, so none of them can belong to another patient.
         compared = compared.drop_columns(["patient_id"])
     duplicates = duplicates_of(compared)
     similar = similar_sets(compared) if compared.num_rows <= MOST_IMAGES else None
@@ -77,7 +80,7 @@ def find(description: Description, survey: Survey) -> Findings:
     remarks = [
         *_on_classes(description, duplicates),
         *_on_rejects(rejects),
-        *([] if description.prepared else kinds.told_by_file(frame[frame["reason"].isna()])),
+        *([] if description.prepared else kinds.file_shortcuts(frame[frame["reason"].isna()])),
         *_on_misnamed([] if description.prepared else kinds.misnamed(frame)),
         *_on_empty(frame),
         *_on_far(description, far),
@@ -89,17 +92,17 @@ def find(description: Description, survey: Survey) -> Findings:
 
 
 def rule(description: Description, patients: "pd.DataFrame") -> str:
-    """Say by which rule patients are named, or why none is."""
+    """Return the sentence on the rule by which outliers are found, or why none are."""
     group, judged = description.group_word, int((patients["images"] >= LEAST_IMAGES).sum())
     if not can_judge(patients):
         return (
-            f"{judged} {group} have {LEAST_IMAGES} images or more, too few to say which lie far "
-            f"from the others ({LEAST_PATIENTS} are needed)."
+            f"{judged} {group} have {LEAST_IMAGES} images or more, too few to identify outliers "
+            f"({LEAST_PATIENTS} are needed)."
         )
     return (
-        f"Far out means a modified z score beyond 3.5 (Iglewicz and Hoaglin 1993: 0.6745 times the "
-        f"distance from the median of all {group}, in median absolute deviations) and 5 grey "
-        f"levels or 0.01 of a share at least, among the {judged:,} {group} with "
+        f"Outliers have a modified z score beyond 3.5 (Iglewicz and Hoaglin 1993: 0.6745 times the "
+        f"distance from the median of all {group}, in median absolute deviations) and differ by at "
+        f"least 5 gray levels or 0.01 of a share, among the {judged:,} {group} with "
         f"{LEAST_IMAGES} images or more."
     )
 
@@ -112,34 +115,35 @@ def _leaks(
     sentences = []
     if sides:
         sentences.append(
-            f"{_pictures(len(sides))} on two sides of the split: training has seen what is "
-            f"tested ({_example(sides, 'split')}). Remove all but one of each and prepare again."
+            f"{_pictures(len(sides))} on two sides of the split: the network is trained on images "
+            f"that it is tested on ({_example(sides, 'split')}). Keep one copy of each and "
+            "prepare again."
         )
     if patients:
         sentences.append(
             f"{_pictures(len(patients))} with more than one of the {group} "
             f"({_example(patients, 'patient_id')}). A split by "
-            f"{description.unit} does not keep them together: remove all but one of "
-            "each, or find out whose they are."
+            f"{description.unit} does not keep them together: keep one copy of each, or find out "
+            f"which {description.unit} they belong to."
         )
     alike = [found for found in similar if found.leaks]
     by_patient = any(found.differ("patient_id") for found in alike)
     if alike:
         where = f"with more than one of the {group}" if by_patient else "on two sides of the split"
         sentences.append(
-            f"{len(alike):,} {'set' if len(alike) == 1 else 'sets'} of pictures {where} "
-            "look the same and are perhaps one picture saved again "
-            f"({_example(alike, 'patient_id' if by_patient else 'split')}): look at them below."
+            f"{len(alike):,} {'set' if len(alike) == 1 else 'sets'} of images {where} "
+            "look the same and may be one image saved again "
+            f"({_example(alike, 'patient_id' if by_patient else 'split')}): compare them below."
         )
     return sentences
 
 
 def _pictures(number: int) -> str:
-    return "One picture lies" if number == 1 else f"{number:,} pictures lie"
+    return "One image occurs" if number == 1 else f"{number:,} images occur"
 
 
 def _example(sets: Sequence[DuplicateSet], column: str) -> str:
-    """Name two images of one set that differ in ``column``."""
+    """Return an example of two images of one set that differ in ``column``."""
     images = next(found for found in sets if found.differ(column)).images
     other = next(image for image in images if image[column] != images[0][column])
     return f"for example {visible(images[0]['path'])} and {visible(other['path'])}"
@@ -172,7 +176,7 @@ def _on_misnamed(paths: Sequence[str]) -> list[str]:
     if not paths:
         return []
     return [
-        f"Files of another format than their name says, read by their content: {len(paths):,} "
+        f"Files whose format differs from their suffix, read by content: {len(paths):,} "
         f"(for example {visible(paths[0])})."
     ]
 
@@ -182,7 +186,7 @@ def _on_empty(frame: "pd.DataFrame") -> list[str]:
     if empty.empty:
         return []
     return [
-        f"Images of one colour, which show nothing: {len(empty):,} (for example "
+        f"Images of a single color, which show nothing: {len(empty):,} (for example "
         f"{visible(empty.iloc[0])})."
     ]
 
@@ -197,15 +201,15 @@ def _on_far(description: Description, far: Sequence[FarPatient]) -> list[str]:
         f"{visible(patient)} ({', '.join(found)})" for patient, found in [*words.items()][:_NAMED]
     ]
     more = f" and {len(words) - _NAMED:,} more" if len(words) > _NAMED else ""
-    verb = "lies" if len(words) == 1 else "lie"
+    verb = "differs" if len(words) == 1 else "differ"
     return [
-        f"Of the {description.group_word}, {', '.join(named)}{more} {verb} far from the others in "
-        "brightness or colour: another stain, another camera, or other cells?"
+        f"Of the {description.group_word}, {', '.join(named)}{more} {verb} strongly from the "
+        "others in brightness or color: a different stain, camera or cell type?"
     ]
 
 
 def _rejects(description: Description, frame: "pd.DataFrame") -> pa.Table:
-    """Return what the layout left out and what cannot be read."""
+    """Return files that cannot be read and files or rows that the layout did not use."""
     unreadable = frame.loc[frame["reason"].notna(), ["path", "reason"]].assign(kind=UNREADABLE)
     table = pa.Table.from_pandas(unreadable, REJECT_SCHEMA, preserve_index=False)
     counted = pc.not_equal(description.rejects.column("kind"), NOTICE)
@@ -213,5 +217,5 @@ def _rejects(description: Description, frame: "pd.DataFrame") -> pa.Table:
 
 
 def reasons(rejects: pa.Table) -> list[tuple[str, int]]:
-    """Return the reasons for which files and rows are not taken, commonest first."""
+    """Return the reasons why files and rows are not used with their counts, most common first."""
     return Counter(rejects.column("reason").to_pylist()).most_common()

@@ -1,4 +1,4 @@
-"""Which formats, colour modes and sizes the files of a source have, and what becomes of them."""
+"""Formats, color modes and sizes of the files of a source, and how each is processed."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -8,9 +8,9 @@ from data.layouts.paths import suffix
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Sizes that are listed; the others are counted together.
+#: Sizes that are listed separately; the others are counted together.
 SIZES_SHOWN = 8
-#: Class by class, the commonest size or format must make up this share to be told from others'.
+#: Share of each class that its most common size or format must have to be reported as a shortcut.
 _MOSTLY = 0.9
 
 _FORMAT_OF = {
@@ -29,8 +29,8 @@ _FORMAT_OF = {
 }
 _MODES = {
     "1": "black and white",
-    "L": "grey",
-    "LA": "grey with transparency",
+    "L": "gray",
+    "LA": "gray with transparency",
     "P": "palette",
     "PA": "palette with transparency",
     "RGB": "RGB",
@@ -46,22 +46,24 @@ _MODES = {
 
 @dataclass(frozen=True)
 class Kind:
-    """Files of one format and colour mode."""
+    """Files of one format and color mode."""
 
     name: str
-    #: What is done with them before they are seen.
+    #: Conversion that decoding applies to the files.
     treatment: str
+    #: Number of images.
     images: int
+    #: Path of one file.
     example: str
 
 
 def kinds(frame: "pd.DataFrame") -> list[Kind]:
-    """Return the kinds of files, commonest first; what has no header is left out.
+    """Return the kinds of files, most common first, without files whose header is unreadable.
 
     Parameters
     ----------
     frame
-        The table of a `data.exploration.survey.Survey` of files
+        Table of a `data.exploration.survey.Survey` of files.
     """
     known = frame.dropna(subset=["format"])
     flags = {name: known[name].eq(True) for name in ("transparent", "turned")}
@@ -71,21 +73,21 @@ def kinds(frame: "pd.DataFrame") -> list[Kind]:
     for (form, mode, transparent, turned, several), group in known.groupby(columns):
         treatment = [_treatment(mode, transparent)]
         if turned:
-            treatment.append("turned as EXIF says")
+            treatment.append("rotated according to EXIF")
         if several:
-            of_tiff = "the largest page is taken, and the first of several as large"
-            treatment.append(of_tiff if form == "TIFF" else "the first of several frames is taken")
+            of_tiff = "the largest page is used, or the first of several equally large"
+            treatment.append(of_tiff if form == "TIFF" else "the first of several frames is used")
         name = f"{form}, {_MODES.get(mode, '16 bits' if mode.startswith('I;') else mode)}"
-        extras = (("transparent", transparent and "transparency" not in name), ("turned", turned))
-        name += "".join(f", {word}" for word, told in extras if told)
+        extras = (("transparent", transparent and "transparency" not in name), ("rotated", turned))
+        name += "".join(f", {word}" for word, applies in extras if applies)
         name += ", several frames" if several else ""
-        done = "; ".join(filter(None, treatment)) or "taken as it is"
+        done = "; ".join(filter(None, treatment)) or "used as it is"
         found.append(Kind(name, done, len(group), group["path"].iloc[0]))
     return sorted(found, key=lambda kind: -kind.images)
 
 
 def sizes(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Return images of each class (columns) by size, commonest size first."""
+    """Return the number of images of each class (columns) by size, most common size first."""
     known = frame.dropna(subset=["width"])
     names = known["width"].astype(int).astype(str) + " x " + known["height"].astype(int).astype(str)
     counted = known.groupby([names.rename("size"), "class_name"]).size().unstack(fill_value=0)
@@ -99,7 +101,7 @@ def sizes(frame: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def misnamed(frame: "pd.DataFrame") -> list[str]:
-    """Return the paths whose suffix says another format than the file's content."""
+    """Return the paths whose suffix does not match the format of the content."""
     known = frame.dropna(subset=["format"])
     return [
         path
@@ -108,8 +110,8 @@ def misnamed(frame: "pd.DataFrame") -> list[str]:
     ]
 
 
-def told_by_file(frame: "pd.DataFrame") -> list[str]:
-    """Return sentences on classes that size or format alone tells apart: a shortcut to learn."""
+def file_shortcuts(frame: "pd.DataFrame") -> list[str]:
+    """Return sentences on classes that file size or format alone distinguishes: a shortcut."""
     known = frame.dropna(subset=["width"])
     size = known["width"].astype(int).astype(str) + " x " + known["height"].astype(int).astype(str)
     sentences = []
@@ -124,22 +126,22 @@ def told_by_file(frame: "pd.DataFrame") -> list[str]:
                 f"{row.class_name} {row.value}" for row in first.itertuples(index=False)
             )
             sentences.append(
-                f"The {what} of a file tells the class ({listed}): a network may learn that, and "
-                "not the disease."
+                f"The {what} of a file reveals the class ({listed}): a network may learn that "
+                "instead of the disease."
             )
     return sentences
 
 
 def _treatment(mode: str, transparent: bool) -> str:
     if mode.startswith("I"):
-        return "16 bits scaled to 8 by the range that a TIFF says, or by that of the type"
+        return "16 bits scaled to 8 by the range given in the TIFF, or by that of the type"
     if mode == "F":
         return "rejected: floating-point pixels have no fixed range"
     if mode == "P":
-        colours = "colours looked up in the palette"
-        return f"{colours}; transparent pixels become black" if transparent else colours
+        colors = "colors looked up in the palette"
+        return f"{colors}; transparent pixels become black" if transparent else colors
     if transparent:
         return "transparent pixels become black"
     if mode in {"CMYK", "YCbCr", "LAB", "HSV"}:
-        return "converted to RGB, without a colour profile"
+        return "converted to RGB, ignoring color profiles"
     return ""

@@ -1,6 +1,6 @@
-"""What is measured of one image: its file's header, its fingerprints, its brightness and colour.
+"""Measures of one image: header of the file, fingerprints, brightness and color.
 
-Imported by every Python worker, so it keeps to numpy, Pillow, pyarrow and xxhash.
+Every Python worker imports this module, so it depends only on numpy, Pillow, pyarrow and xxhash.
 """
 
 import contextlib
@@ -16,21 +16,24 @@ from PIL import Image, ImageFilter
 
 from data.images import UnreadableImage, decode
 
-#: Side in pixels of the picture that everything is measured on, so that files of other sizes can be
-#: compared. The brightness of a cell of C-NMC is within 4 grey levels of that at full size.
+#: Side in pixels to which images are resized before they are measured, so that files of different
+#: sizes can be compared. The brightness of a C-NMC cell is within 4 gray levels of that at full
+#: size.
 SIDE = 64
-#: Side in pixels of the grey thumbnail by which pictures are compared.
+#: Side in pixels of the gray thumbnail by which images are compared.
 SIGNATURE_SIDE = 16
-#: A pixel whose brightest channel is below this (of 255) is ground: segmented cells lie on black,
-#: and its share would otherwise decide how bright a cell seems. JPEG leaves black below 10.
+#: A pixel whose brightest channel is below this (of 255) is background: segmented cells have a
+#: black background, and its share would otherwise dominate their brightness. After JPEG
+#: compression, black pixels remain below 10.
 BLACK = 16
 #: Weights of red, green and blue in luma, ITU-R BT.601.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _ORIENTATION = 0x0112
-_FIRST_TURNED = 5  # orientations of EXIF from here on exchange width and height
+_FIRST_TURNED = 5  # EXIF orientations from 5 to 8 swap width and height
 
-#: Of one image. ``reason`` says why it cannot be used; then fingerprints and figures are null, and
-#: so are those of the header where there is none. Figures are of the pixels that are no ground.
+#: Measures of one image. If it cannot be used, ``reason`` is set, and fingerprints and figures are
+#: null; header fields are null if the header is unreadable. Brightness and colors are means over
+#: the pixels that are not background; ``ground`` is the share of the background.
 MEASURE_SCHEMA = pa.schema(
     [
         pa.field("bytes", pa.int64()),
@@ -56,10 +59,10 @@ MEASURE_SCHEMA = pa.schema(
 
 
 def fingerprint_file(content: bytes) -> dict[str, Any]:
-    """Return by what copies of an image are found: a few fields of ``MEASURE_SCHEMA``.
+    """Return the fields of ``MEASURE_SCHEMA`` by which copies of an image are found.
 
-    These are ``source_xxh128``, ``pixels_sha256``, ``spread`` and ``signature``, with the values
-    that `measure_file` gives, or ``reason``; header and colours are left out, which take time.
+    These are ``source_xxh128``, ``pixels_sha256``, ``spread`` and ``signature``, with the same
+    values as from `measure_file`, or ``reason``. Header and colors are omitted to save time.
     """
     found: dict[str, Any] = {"source_xxh128": xxhash.xxh3_128_digest(content)}
     try:
@@ -71,9 +74,9 @@ def fingerprint_file(content: bytes) -> dict[str, Any]:
 
 
 def measure_file(content: bytes) -> dict[str, Any]:
-    """Measure the bytes of an image file; fields are those of ``MEASURE_SCHEMA``.
+    """Measure the bytes of an image file and return fields of ``MEASURE_SCHEMA``.
 
-    The decoder is that of an ingest: what it refuses here, it refuses there, for the same reason.
+    The decoder is the one used by ``prepare``, so it rejects the same files for the same reasons.
     """
     measured: dict[str, Any] = {
         "bytes": len(content),
@@ -89,7 +92,7 @@ def measure_file(content: bytes) -> dict[str, Any]:
 
 
 def measure_pixels(pixels: np.ndarray) -> dict[str, Any]:
-    """Measure decoded pixels (height x width x 1 or 3, uint8): figures and signature."""
+    """Return figures and signature of decoded pixels (uint8, height x width x 1 or 3)."""
     small = _resized(pixels, SIDE)
     luma = small.astype(np.float32) @ _LUMA
     lit = small.max(axis=2) >= BLACK
@@ -106,15 +109,15 @@ def measure_pixels(pixels: np.ndarray) -> dict[str, Any]:
 
 
 def _likeness(luma: np.ndarray) -> dict[str, Any]:
-    """Return ``spread`` and ``signature`` of a picture's luma (float32, SIDE x SIDE)."""
+    """Return ``spread`` and ``signature`` of an image's luma (float32, SIDE x SIDE)."""
     thumbnail = _resized(luma.round().astype(np.uint8)[..., None], SIGNATURE_SIDE)
     return {"spread": float(luma.std()), "signature": thumbnail[..., 0].tobytes()}
 
 
 def _without_border(lit: np.ndarray) -> np.ndarray:
-    """Return ``lit`` without pixels beside ground: resizing has mixed them with it.
+    """Return ``lit`` without pixels next to the background, with which resizing has mixed them.
 
-    What is too thin to have an inside stays as it is.
+    A mask that is too thin to have an interior is returned unchanged.
     """
     mask = Image.fromarray(lit.astype(np.uint8)).filter(ImageFilter.MinFilter(3))
     inner = np.asarray(mask).astype(bool)
@@ -122,7 +125,7 @@ def _without_border(lit: np.ndarray) -> np.ndarray:
 
 
 def _resized(pixels: np.ndarray, side: int) -> np.ndarray:
-    """Return uint8, shape (side, side, 3)."""
+    """Return ``pixels`` as RGB, uint8, shape (side, side, 3)."""
     if pixels.shape == (side, side, 3):
         return pixels
     image = Image.fromarray(pixels.squeeze(axis=2) if pixels.shape[2] == 1 else pixels)
@@ -130,9 +133,9 @@ def _resized(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 def _header(content: bytes) -> dict[str, Any]:
-    """Return what the file says of itself; nothing of what is no image."""
+    """Return the header fields of an image file; empty if it is not an image."""
     found: dict[str, Any] = {}
-    # What a damaged header raises is answered by the decoder, in words.
+    # Errors of a damaged header are ignored here because the decoder reports them.
     with contextlib.suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(content)) as image:

@@ -1,4 +1,4 @@
-"""The page of a survey: one HTML file that needs no network and no other file."""
+"""HTML page of a survey: one self-contained file without external resources."""
 
 import base64
 from datetime import UTC, datetime
@@ -23,22 +23,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TEMPLATE = "page.html.j2"
-#: Rejects that are listed; their reasons are all counted.
+#: Rejects that are listed; the counts of reasons include all of them.
 REJECTS_SHOWN = 200
-#: Pixels of a page in an inch.
+#: CSS pixels per inch.
 _CSS_INCH = 96
 
 
 class Picture(NamedTuple):
-    """A picture as it stands in the page."""
+    """A chart embedded in the page."""
 
+    #: Image as a ``data:`` URI.
     address: str
-    #: In pixels of the page.
+    #: Width in CSS pixels.
     width: int
 
 
 def write_page(description: Description, findings: Findings, uri: str) -> None:
-    """Write the page to a file or an object; what stood there is replaced."""
+    """Write the page to a file or an object, replacing an existing one."""
     filesystem, path = locate(uri)
     if isinstance(filesystem, fs.LocalFileSystem):
         filesystem.create_dir(path.rpartition("/")[0], recursive=True)
@@ -46,7 +47,7 @@ def write_page(description: Description, findings: Findings, uri: str) -> None:
 
 
 def page(description: Description, findings: Findings) -> str:
-    """Return the page."""
+    """Return the page as HTML."""
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     environment = Environment(
@@ -99,7 +100,7 @@ def page(description: Description, findings: Findings) -> str:
 
 
 def _draw(description: Description, findings: Findings) -> "dict[str, Figure]":
-    """Return the pictures that there is something to draw in."""
+    """Return the charts for which there is data, by name."""
     figures = {"classes": class_bars(description)}
     if description.has_patients:
         figures["per_patient"] = images_per_patient(description)
@@ -109,14 +110,14 @@ def _draw(description: Description, findings: Findings) -> "dict[str, Figure]":
     if len(findings.images):
         drawn = (description, findings.images, findings.patients, findings.far)
         figures["brightness"] = charts.brightness_by_patient(*drawn)
-        colours = charts.colour_by_patient(*drawn) if description.has_patients else None
-        if colours is not None:
-            figures["colour"] = colours
+        colors = charts.colour_by_patient(*drawn) if description.has_patients else None
+        if colors is not None:
+            figures["colour"] = colors
     return figures
 
 
 def _class_figures(description: Description, findings: Findings) -> list[dict[str, Any]]:
-    """Return brightness, mean colour and black ground of each class."""
+    """Return brightness, mean color and share of black background of each class."""
     rows = []
     ground = findings.frame.groupby("class_name")["ground"].median()
     for counts in description.classes:

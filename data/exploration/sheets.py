@@ -1,4 +1,4 @@
-"""Which images a page shows: of each class, of each patient, of each set of duplicates."""
+"""Selection of the images that a page shows for each class, patient and set of duplicates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,18 +21,19 @@ PER_SET = 4
 
 @dataclass(frozen=True)
 class PatientSheet:
-    """Some images of one patient."""
+    """Sample of one patient's images."""
 
     patient_id: str
     class_names: tuple[str, ...]
     images: int
-    #: What sets the patient apart from the others, in a word each.
+    #: Adjectives for the figures in which the patient is an outlier.
     far: tuple[str, ...]
+    #: Rows of the images to show.
     rows: tuple[dict[str, Any], ...]
 
 
 def class_sheets(description: Description, findings: Findings) -> dict[str, list[dict[str, Any]]]:
-    """Return class name -> images of patients spread evenly."""
+    """Return class name -> images of evenly spread patients."""
     readable = _readable(findings)
     return {
         counts.class_name: choose(readable, counts.class_name, PER_CLASS).to_pylist()
@@ -41,7 +42,7 @@ def class_sheets(description: Description, findings: Findings) -> dict[str, list
 
 
 def patient_sheets(findings: Findings) -> list[PatientSheet]:
-    """Return patients from the darkest to the brightest: those far out, others spread evenly."""
+    """Return outliers and evenly spread other patients, from the darkest to the brightest."""
     patients = findings.patients
     far: dict[str, list[str]] = {}
     for one in findings.far:
@@ -71,13 +72,13 @@ def patient_sheets(findings: Findings) -> list[PatientSheet]:
 
 
 def shown_sets(sets: Sequence[DuplicateSet]) -> list[DuplicateSet]:
-    """Return the sets to show: those that leak first, then the largest."""
+    """Return the sets to show: sets that leak first, larger ones before smaller ones."""
     order = sorted(sets, key=lambda found: (not found.leaks, -len(found.images)))
     return order[:SETS_SHOWN]
 
 
 def rows_of_sets(findings: Findings, sets: Sequence[DuplicateSet]) -> list[dict[str, Any]]:
-    """Return the measured rows of the images that are shown of ``sets``."""
+    """Return the survey's rows of the images that are shown for ``sets``."""
     paths = [image["path"] for found in sets for image in found.images[:PER_SET]]
     table = findings.survey.table
     return [*table.filter(pc.is_in(table.column("path"), pa.array(paths, pa.string()))).to_pylist()]

@@ -1,9 +1,10 @@
-"""Pictures that are perhaps the same: saved again with loss, or resized.
+"""Images that may be the same: saved again with lossy compression, or resized.
 
-Not a perceptual hash. Hashes keep only whether a neighbour is brighter, so that a change of light
-does not count; but cells on black share one outline and differ in just that. A difference hash of
-64 bits finds another within 4 bits for 2,402 of the 18,960 malaria cells, none of which is there
-twice. What is compared instead is the picture itself, as a thumbnail of 16 x 16 grey pixels.
+This is not a perceptual hash. Hashes only encode whether a neighboring pixel is brighter, to be
+independent of lighting; but cells on a black background share one outline and differ in exactly
+that. With a difference hash of 64 bits, 2,402 of the 18,960 malaria cells have another cell within
+4 bits, although none of them occurs twice. The images themselves are compared instead, as
+thumbnails of 16 x 16 gray pixels.
 """
 
 import numpy as np
@@ -12,28 +13,28 @@ import pyarrow.compute as pc
 
 from data.duplicates import DuplicateSet
 
-#: Root mean square difference of two thumbnails, as a part of the pictures' contrast (standard
-#: deviation), up to which they are told. Copies saved as JPEG (quality 75 and better), at half or
-#: at twice the size differ by 0.09 at most; the nearest two of 18,960 malaria cells by 0.114, of
+#: Largest root mean square difference of two thumbnails that are reported, as a fraction of the
+#: images' contrast (standard deviation). Copies saved as JPEG (quality 75 and better), at half or
+#: at twice the size differ by at most 0.09; the closest two of 18,960 malaria cells by 0.114, of
 #: 5,051 photographs of HAM10000 that show two lesions by 0.18, of seven cells of C-NMC by 0.29.
 LARGEST_DIFFERENCE = 0.1
-#: Pictures with less contrast than this (standard deviation, grey levels) all look alike.
+#: Images with less contrast than this (standard deviation, gray levels) all look alike.
 LEAST_CONTRAST = 4.0
-#: Every picture is compared with every other: the time grows with the square of their number.
+#: Every image is compared with every other, so the time is quadratic in their number.
 MOST_IMAGES = 50_000
-#: Others that are looked at for each picture; bounds the memory where many are alike.
-_NEIGHBOURS = 6
+#: Nearest neighbors per image, itself included; bounds the memory if many images are alike.
+_NEIGHBORS = 6
 
 _COLUMNS = ("path", "patient_id", "class_name", "split")
 
 
 def similar_sets(table: pa.Table) -> tuple[DuplicateSet, ...]:
-    """Return sets of images that look the same and whose pixels are not equal.
+    """Return sets of images that look the same but whose pixels are not equal.
 
     Parameters
     ----------
     table
-        As in `data.exploration.survey.Survey`, of at most `MOST_IMAGES` rows that can be read.
+        As in `data.exploration.survey.Survey`, with at most `MOST_IMAGES` readable rows.
     """
     rows = _one_of_each(table)
     if rows.num_rows < 2:
@@ -49,7 +50,7 @@ def similar_sets(table: pa.Table) -> tuple[DuplicateSet, ...]:
 
 
 def _one_of_each(table: pa.Table) -> pa.Table:
-    """Return one row for each picture, without those of no contrast, sorted by path."""
+    """Return one row per distinct image with sufficient contrast, sorted by path."""
     keep = pc.and_(
         pc.is_valid(table.column("pixels_sha256")),
         pc.greater_equal(table.column("spread"), LEAST_CONTRAST),
@@ -61,13 +62,13 @@ def _one_of_each(table: pa.Table) -> pa.Table:
 
 
 def _pairs(rows: pa.Table) -> np.ndarray:
-    """Return places of similar pictures, shape (n, 2)."""
+    """Return the row numbers of pairs of similar images, shape (n, 2)."""
     from sklearn.neighbors import NearestNeighbors
 
     thumbnails = np.frombuffer(b"".join(rows.column("signature").to_pylist()), np.uint8)
     vectors = thumbnails.reshape(rows.num_rows, -1).astype(np.float32)
-    neighbours = min(_NEIGHBOURS, rows.num_rows)
-    search = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(vectors)
+    neighbors = min(_NEIGHBORS, rows.num_rows)
+    search = NearestNeighbors(n_neighbors=neighbors, algorithm="brute").fit(vectors)
     distances, places = search.kneighbors(vectors)
     contrast = rows.column("spread").to_numpy()
     least = np.minimum(contrast[places], contrast[:, None])
@@ -78,7 +79,7 @@ def _pairs(rows: pa.Table) -> np.ndarray:
 
 
 def _joined(pairs: np.ndarray, number: int) -> list[list[int]]:
-    """Return the sets that ``pairs`` make of ``number`` places."""
+    """Return the connected components that ``pairs`` form among ``number`` rows."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

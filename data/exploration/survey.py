@@ -1,4 +1,4 @@
-"""Measuring every image of a source, or of a prepared data set, in bounded memory."""
+"""Measurement of all images of a source or a prepared data set, in bounded memory."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -30,38 +30,38 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 
-#: Images of one task: a second of work or less, so that progress shows.
+#: Images per task: at most a second of work, so that progress is visible.
 TASK_IMAGES = 256
-#: Fewer images than these are measured before a Spark of one's own would have started.
+#: Fewer images than this are measured in less time than a local Spark takes to start.
 SPARK_FROM_IMAGES = 2_000
-#: What an ingest wrote beside the pixels.
+#: Columns that ``prepare`` stores next to the pixels.
 _KNOWN = ("source_bytes", "source_xxh128", "pixels_sha256")
 
 
 @dataclass(frozen=True)
 class Survey:
-    """The images of a description with what was measured of each."""
+    """The images of a description with their measures."""
 
     #: Columns of `Description.table` and of `data.exploration.measure.MEASURE_SCHEMA`.
     table: pa.Table
-    #: Images in all; more than were measured where only a sample was.
+    #: Total number of images; more than were measured if only a sample was.
     images: int
-    #: Images of each patient (or class) that were asked for, or None for all.
+    #: Requested number of images per patient (or class), None for all.
     sample: int | None
 
     @property
     def is_sample(self) -> bool:
-        """Whether images were left out."""
+        """True if not all images were measured."""
         return self.table.num_rows < self.images
 
 
 @dataclass(frozen=True)
 class _Task:
-    """Files that one task reads."""
+    """Files that one task measures."""
 
     root: str
     paths: tuple[str, ...]
-    #: True when only the measures by which copies are found are computed.
+    #: True to compute only the measures by which copies are found.
     fingerprints: bool = False
 
 
@@ -74,25 +74,25 @@ def survey(
 ) -> Survey:
     """Measure the images of ``description``.
 
-    Files are read by Spark's executors, a few of them by threads of this process; the pixels of a
-    prepared data set are read one row group after the other.
+    Files are read by Spark executors, or by threads of this process if they are few; the pixels of
+    a prepared data set are read one row group at a time.
 
     Parameters
     ----------
     description
-        Of a folder in any layout, or of a prepared data set.
+        Description of a folder in any layout or of a prepared data set.
     sample
-        Images to measure of each patient, or of each class where no patients are known, spread
+        Number of images to measure per patient, or per class if patients are unknown, spread
         evenly by name; None measures all.
     workers
-        Images decoded at the same time.
+        Number of images that are decoded at the same time.
     progress
-        Called in this thread with images done and images in all.
+        Called in this thread with the number of processed images and the total.
 
     Raises
     ------
     DataError
-        When a prepared data set holds features and no pixels.
+        If a prepared data set contains features instead of pixels.
     """
     rows = description.table
     if sample is not None:
@@ -108,7 +108,7 @@ def survey(
 
 
 def _sampled(table: pa.Table, column: str, number: int) -> pa.Table:
-    """Return so many rows of each value of ``column``, evenly spread."""
+    """Return at most ``number`` evenly spread rows for each value of ``column``."""
     rows_of: dict[str, list[int]] = defaultdict(list)
     for row, value in enumerate(table.column(column).to_pylist()):
         rows_of[value].append(row)
@@ -129,21 +129,22 @@ def measure_files(
     workers: int = 2,
     progress: Progress | None = None,
 ) -> pa.Table:
-    """Return columns of ``MEASURE_SCHEMA``, one row for each path.
+    """Return a table of ``MEASURE_SCHEMA`` with one row per path.
 
     Parameters
     ----------
     root
-        Folder or URI that relative paths start from.
+        Folder or URI that relative paths are based on.
     paths
-        Files of images.
+        Paths of image files.
     fingerprints
-        Measure only that by which copies are found, see `fingerprint_file`; other columns are null.
+        Compute only the measures by which copies are found, see `fingerprint_file`; other columns
+        are null.
     spark
-        A session whose executors read many files; without it a local one is started. Few files are
-        read in this process.
+        Session whose executors read the files; by default a local one is started. A small number of
+        files is read in this process.
     workers, progress
-        As for `survey`.
+        As in `survey`.
     """
     if not paths:
         return MEASURE_SCHEMA.empty_table()
@@ -166,7 +167,7 @@ def measure_files(
 def _run_here(
     tasks: Sequence[_Task], sizes: Sequence[int], workers: int, progress: Progress | None
 ) -> list[bytes]:
-    """Measure in threads: Pillow decodes without the interpreter's lock."""
+    """Measure in threads: Pillow releases the interpreter lock while it decodes."""
     results, done = [], 0
     with ThreadPoolExecutor(workers) as pool:
         try:
@@ -182,7 +183,7 @@ def _run_here(
 
 
 def _measure_task(task: _Task) -> bytes:
-    """Return the measures of a task's files, in their order, as an Arrow stream."""
+    """Return the measures of a task's files, in order, as an Arrow stream."""
     filesystem, root = locate(task.root)
     measured = []
     measure = fingerprint_file if task.fingerprints else measure_file
@@ -198,8 +199,8 @@ def _measure_prepared(uri: str, rows: pa.Table, progress: Progress | None) -> pa
     data = open_prepared(uri)
     if data.dtype != "uint8":
         raise DataError(
-            f"{uri} holds features of a backbone and no pixels: describe the data set or the "
-            "folder that they were computed from"
+            f"{uri} contains features of a backbone instead of pixels: describe the data set or "
+            "the folder that they were computed from"
         )
     wanted = {name: place for place, name in enumerate(rows.column("image_id").to_pylist())}
     height, width, channels = data.image_shape

@@ -1,4 +1,4 @@
-"""Small pictures of chosen images, as addresses that stand in a page."""
+"""Thumbnails of selected images as ``data:`` URIs."""
 
 import base64
 import io
@@ -20,21 +20,21 @@ from data.storage import locate
 #: Longer side in pixels.
 EDGE = 96
 _SHORTEST = 8
-#: Stains are told by their colour: it is kept at full resolution.
+#: Color distinguishes stains, so it is stored at full resolution.
 _JPEG = {"format": "JPEG", "quality": 88, "subsampling": 0}
-#: Files that are read at the same time: more of them wait for a disk or a store than compute.
+#: Files that are read at the same time; reading is limited by the disk or the object store.
 _READERS = 8
 
 
 def thumbnails(description: Description, rows: Iterable[dict[str, Any]]) -> dict[str, str]:
-    """Return image_id -> ``data:`` address of each image that can be read.
+    """Return image_id -> ``data:`` URI of each image that can be read.
 
     Parameters
     ----------
     description
-        Where the images are.
+        Description of the source or the prepared data set of the images.
     rows
-        With image_id and path, and width and height of the file.
+        Mappings with image_id and path, and width and height of the file.
     """
     chosen = {row["image_id"]: row for row in rows}
     if description.prepared:
@@ -50,7 +50,7 @@ def _of_file(source: str, row: dict[str, Any]) -> str | None:
     height, width = (max(_SHORTEST, round(row[name] * scale)) for name in ("height", "width"))
     try:
         return _address(decode(read_image(filesystem, root, row["path"]), height, width, "rgb"))
-    except UnreadableImage:  # changed since it was measured
+    except UnreadableImage:  # the file has changed since it was measured
         return None
 
 

@@ -1,4 +1,4 @@
-"""The ways in which images, classes and patients lie in folders, recognised by looking."""
+"""Recognition of the folder layout of a source: where images, classes and patients are."""
 
 from collections import Counter
 from dataclasses import replace
@@ -21,7 +21,7 @@ from data.names import visible
 
 __all__ = ["LAYOUTS", "Index", "Layout", "read_index"]
 
-#: In the order in which they are tried; the layout that asks least of names comes last.
+#: In the order in which they are tried; the layout that requires least of the names comes last.
 LAYOUTS: tuple[Layout, ...] = (
     CNmc(),
     Ham10000(),
@@ -33,12 +33,13 @@ LAYOUTS: tuple[Layout, ...] = (
 
 
 def read_index(config: DataConfig) -> Index:
-    """Read images, classes and patients of ``config.source`` from names and tables.
+    """Read the images, classes and patients of ``config.source`` from names and tables.
 
     Raises
     ------
     DataError
-        When the folder is missing, holds no image, or fits no layout or not the one named.
+        If the folder is missing, contains no images, or matches no layout or not the requested
+        one.
     """
     listing = list_source(config.source)
     if not listing.images and listing.table is None:
@@ -46,8 +47,8 @@ def read_index(config: DataConfig) -> Index:
     layout = _choose(listing, config)
     if config.group_pattern is not None and layout.name != "folders":
         raise DataError(
-            f"a group pattern belongs to the layout 'folders'; the layout '{layout.name}' knows "
-            "where the patient stands"
+            f"--group-pattern is for the layout 'folders'; the layout '{layout.name}' defines "
+            "where the patient is found"
         )
     index = layout.read(listing, config)
     if layout.name in ("folders", "dicom") and config.layout is None:
@@ -59,13 +60,13 @@ def read_index(config: DataConfig) -> Index:
             )
             index = replace(index, reading=(*index.reading, line))
     if listing.dicom and not is_available():
-        note = f"DICOM files that are left out: {len(listing.dicom):,}. {NEEDS_EXTRA}."
+        note = f"DICOM files that were left out: {len(listing.dicom):,}. {NEEDS_EXTRA}."
         index = replace(index, notes=(*index.notes, note))
     return index
 
 
 def _without_images(source: str, listing: Listing) -> str:
-    """Return what is wrong with a folder that holds no image, with what it holds instead."""
+    """Return the message for a folder without images, with what it contains instead."""
     if listing.dicom and not is_available():
         return f"{source} holds {len(listing.dicom):,} DICOM files. {NEEDS_EXTRA} --data {source}"
     suffixes = ", ".join(IMAGE_SUFFIXES)
@@ -80,7 +81,7 @@ def _choose(listing: Listing, config: DataConfig) -> Layout:
         return next(known for known in LAYOUTS if known.name == "csv")
     if config.layout is not None:
         layout = next(known for known in LAYOUTS if known.name == config.layout)
-        # Class folders are what any folder can be: the layout itself says what it misses.
+        # Any folder may hold class folders, so that layout reports itself what is missing.
         if layout.name != "folders" and not layout.recognises(listing, config):
             raise DataError(
                 f"{config.source} does not look like the layout '{layout.name}', "
@@ -101,13 +102,13 @@ def _choose(listing: Listing, config: DataConfig) -> Layout:
 
 
 def _refuse_labels_against(listing: Listing, config: DataConfig) -> None:
-    """Refuse a table of labels beside a source or a layout that needs none."""
+    """Raise DataError for a table of labels given with a source or a layout that needs none."""
     if config.layout not in (None, "csv"):
         raise DataError(
-            f"--labels is a table of the layout 'csv', and --layout names '{config.layout}': leave "
-            "one of them out"
+            f"--labels is a table of the layout 'csv', but --layout is '{config.layout}': omit "
+            "one of them"
         )
     if listing.table is not None:
         raise DataError(
-            f"{config.source} is a table itself: name the folder of the images beside --labels"
+            f"{config.source} is itself a table: with --labels, give the folder of the images"
         )

@@ -1,4 +1,4 @@
-"""What every layout gives: an index of images, made from a listing of names."""
+"""The index of images that every layout builds from a listing of file names."""
 
 import sys
 from collections.abc import Collection, Iterable, Iterator
@@ -24,7 +24,7 @@ from data.values import values_of
 
 FILE_SCHEMA = pa.schema([("path", pa.string()), ("source_bytes", pa.int64())])
 
-#: Columns of an index that a layout gives, in the order in which they are collected.
+#: Columns of an index that a layout fills, in the order in which they are collected.
 _GIVEN = ("image_id", "path", "class_name", "patient_id", "fold")
 
 
@@ -37,52 +37,52 @@ class Index:
     #: Columns of `data.schema.REJECT_SCHEMA`.
     rejects: pa.Table
     layout: str
-    #: The folder that the column ``path`` starts from: an absolute path or a URI.
+    #: The folder that ``path`` is relative to: an absolute path or a URI.
     root: str
-    #: Facts that a reader of a result should know, one sentence each.
+    #: Remarks for the reader of a result, one sentence each.
     notes: tuple[str, ...] = ()
     #: Columns ``path`` and ``source_bytes`` of every file below ``root``, images or not.
     files: pa.Table = field(default_factory=FILE_SCHEMA.empty_table, repr=False)
-    #: Unit that the column ``group`` names.
+    #: Unit that the values of the column ``group`` identify.
     unit: Unit = "patient"
-    #: How the source was read, and the options that read it in another way: two or three lines
-    #: for the terminal; empty where the layout leaves no choice.
+    #: How the source was interpreted, and the options that change it: two or three lines for the
+    #: terminal; empty if the layout leaves no choice.
     reading: tuple[str, ...] = ()
 
     @cached_property
     def holds_dicom(self) -> bool:
-        """True when images may be DICOM files: files without the ending of another format."""
+        """True if images may be DICOM files: files without the suffix of another format."""
         return not all(is_image(path) for path in values_of(self.table.column("path")))
 
     def bytes_of(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Return the bytes of the files at ``paths``, null where there is none below ``root``."""
+        """Return the sizes in bytes (int64) of the files at ``paths``; null if not in ``root``."""
         found = pc.index_in(paths, value_set=self.files.column("path"))
         return self.files.column("source_bytes").take(found)
 
 
 class Layout(Protocol):
-    """A way in which publishers and users lay out classes and patients in folders."""
+    """A convention for arranging classes and patients in folders."""
 
     @property
     def name(self) -> LayoutName:
-        """The layout's name in configurations."""
+        """Name of the layout in configurations."""
 
     @property
     def expects(self) -> str:
-        """What a folder must hold, for people."""
+        """Description of what a folder must contain, for messages."""
 
     def recognises(self, listing: Listing, config: DataConfig) -> bool:
-        """Tell whether the names look like this layout."""
+        """Return whether the file names match this layout."""
 
     def read(self, listing: Listing, config: DataConfig) -> Index:
-        """Return the index; raise DataError when the folder contradicts the layout."""
+        """Return the index; raise DataError if the folder contradicts the layout."""
 
 
 class IndexBuilder:
-    """Collects images and rejects; the first image of a name is taken, a second is rejected.
+    """Collects images and rejects; a second image of the same name is rejected.
 
-    Columns, not rows: a million images are a hundred megabytes that way, and a gigabyte as
-    dictionaries.
+    Images are stored in columns rather than as rows: a million images take a hundred megabytes
+    that way, and a gigabyte as dictionaries.
     """
 
     def __init__(self) -> None:
@@ -93,9 +93,9 @@ class IndexBuilder:
     def add(
         self, path: str, *, image_id: str, class_name: str, patient_id: str, fold: str = ""
     ) -> None:
-        """Take an image; names of classes, patients and folds get their one spelling.
+        """Add an image; the spelling of class, patient and fold names is normalized.
 
-        A class or a patient without a visible name is a reject.
+        An image whose class or patient has no visible name becomes a reject.
         """
         names = tuple(map(_name, (class_name, patient_id, fold)))
         if not all(names[:2]):
@@ -109,17 +109,21 @@ class IndexBuilder:
             column.append(value)
 
     def reject(self, path: str, reason: str) -> None:
-        """Leave out a file or a row of a table."""
+        """Record a file or a table row that is not used.
+
+        Reasons are part of the digest of a data set's inputs (`data.inputs.inputs_digest`): with a
+        reworded one, a data set that is already prepared appears changed.
+        """
         self._rejects.append((path, reason))
 
     def refuse_mixed_patients(self, advice: str) -> None:
-        """Raise DataError when a patient stands in two classes, with ``advice`` on the cause."""
+        """Raise DataError if a patient occurs in two classes, with ``advice`` on the cause."""
         classes: dict[str, str] = {}
         columns = (self._columns[column] for column in ("patient_id", "class_name", "path"))
         for patient, name, path in zip(*columns, strict=True):
             if classes.setdefault(patient, name) != name:
                 raise DataError(
-                    f"patient {patient} stands in the classes '{classes[patient]}' and '{name}' "
+                    f"patient {patient} occurs in the classes '{classes[patient]}' and '{name}' "
                     f"(for example {path}): {advice}"
                 )
 
@@ -133,9 +137,9 @@ class IndexBuilder:
         reading: Iterable[str] = (),
         tables: Collection[str] = (),
     ) -> Index:
-        """Return the index; raise DataError when not one image was taken.
+        """Return the index; raise DataError if no image was added.
 
-        ``tables`` are the files that the layout has read, which are not counted as left out.
+        ``tables`` are the files that the layout has read; they are not counted as left out.
         """
         notes = tuple(notes)
         if not self._places:
@@ -149,8 +153,8 @@ class IndexBuilder:
         again = [path for path, _ in self._rejects if path in taken]
         if again:
             notes += (
-                "Rows of tables that name a file again, or without what they must say of it: "
-                f"{len(again):,} (for example {again[0]!r}); the file was taken by another row.",
+                "Incomplete table rows, or rows that name a file a second time: "
+                f"{len(again):,} (for example {again[0]!r}); another row describes the file.",
             )
         return Index(
             self._table(),
@@ -164,9 +168,9 @@ class IndexBuilder:
         )
 
     def _unused(self, listing: Listing) -> Iterator[tuple[str, str, str]]:
-        """Yield what a layout has rejected, each path once and none that was taken too.
+        """Yield the rejects of the layout, each path once and without the images in use.
 
-        Rows of a table that name no path are many.
+        Table rows that name no path share the empty path and are all reported.
         """
         seen = {*self._columns["path"]}
         for path, reason in (*self._rejects, *listing.unusable):
@@ -179,7 +183,7 @@ class IndexBuilder:
     def _beside(
         self, layout: LayoutName, listing: Listing, tables: Collection[str]
     ) -> Iterator[tuple[str, str, str]]:
-        """Yield the files that no layout has looked at, and those that are left out."""
+        """Yield the files that the layout did not process, and those that are left out."""
         known = {*self._columns["path"], *(path for path, _ in self._rejects)}
         for path in listing.files:
             if path in known:
@@ -187,7 +191,7 @@ class IndexBuilder:
             if is_image(path) or (path in listing.dicom and is_available()):
                 yield path, f"is not used by the layout '{layout}'", SET_ASIDE
             elif path.rpartition("/")[2] == NOTICE_FILE:
-                yield path, "says that the images are synthetic", NOTICE
+                yield path, "is the notice that the images are synthetic", NOTICE
             elif path in tables:
                 yield path, "is the table that describes the images", NOTICE
             else:
@@ -206,5 +210,5 @@ class IndexBuilder:
 
 @lru_cache(maxsize=4096)
 def _name(name: str) -> str:
-    # The same few names occur again and again, each time as another object.
+    # A few names occur many times, each time as a different string object.
     return sys.intern(one_spelling(name))

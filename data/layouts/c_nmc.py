@@ -1,7 +1,7 @@
-"""C-NMC 2019: leukemia cells in ``training_data/fold_k/{all,hem}`` and the preliminary test.
+"""C-NMC 2019: leukemia cells in ``training_data/fold_k/{all,hem}`` and the preliminary test set.
 
-Names are ``UID_<patient>_<image>_<cell>_<all|hem>.bmp``. Numbers of healthy patients start with
-H, and 19 numbers occur both with and without it: they are different people.
+File names are ``UID_<patient>_<image>_<cell>_<all|hem>.bmp``. The numbers of healthy patients start
+with H; 19 numbers occur both with and without it and belong to different people.
 """
 
 import re
@@ -28,7 +28,7 @@ _NUMBERED = re.compile(r"\d+")
 
 @dataclass(frozen=True)
 class Cell:
-    """What the official name of an image says."""
+    """Patient and class, parsed from the official name of an image."""
 
     patient_id: str
     class_name: str
@@ -37,7 +37,7 @@ class Cell:
 def parse_name(name: str) -> Cell | None:
     """Read patient and class from an official file name, or return None for other names.
 
-    A small h is the same patient as a capital one: one published copy mixes them.
+    A lowercase h denotes the same patient as a capital one: one published copy mixes them.
     """
     match = _NAME.fullmatch(one_spelling(stem(name)))
     if match is None:
@@ -52,7 +52,7 @@ def fold_of(path: str) -> str:
 
 
 def add_training(builder: IndexBuilder, root: str, paths: Iterable[str]) -> None:
-    """Add the images whose own name carries patient and class."""
+    """Add the images whose file name contains patient and class."""
     for path in paths:
         cell = parse_name(path)
         folder = one_spelling(path.rpartition("/")[0].rpartition("/")[2]).lower()
@@ -73,42 +73,43 @@ def add_training(builder: IndexBuilder, root: str, paths: Iterable[str]) -> None
 def add_preliminary(
     builder: IndexBuilder, labels: str, rows: Iterable[Row], numbered: Iterable[str]
 ) -> list[str]:
-    """Add the images of the preliminary test; return the numbered images that are not in it.
+    """Add the images of the preliminary test set; return the numbered images outside of it.
 
     Parameters
     ----------
     builder
-        Takes the images and the rejects.
+        Receives the images and the rejects.
     labels
-        Path of the labels file; its images lie beside or below it.
+        Path of the labels file; its images are in the same folder or below it.
     rows
-        Its rows: ``Patient_ID`` holds the original file name, ``new_names`` the published one.
+        Rows of the labels file: ``Patient_ID`` holds the original file name, ``new_names`` the
+        published one.
     numbered
-        Paths of the images that are named by a number alone.
+        Paths of the images whose file name is only a number.
     """
     folder = PurePosixPath(labels).parent
     path_of: dict[str, str] = {}
     other = []
     for path in numbered:
-        # The final test set uses the same numbers and is published without labels.
+        # The final test set reuses the same numbers and is published without labels.
         if "final" in path.lower() or not PurePosixPath(path).is_relative_to(folder):
             other.append(path)
         elif (name := one_spelling(PurePosixPath(path).name)) in path_of:
             builder.reject(path, f"has the same image name as {path_of[name]}")
         else:
             path_of[name] = path
-    said: dict[str, Row] = {}
+    seen: dict[str, Row] = {}
     for row in rows:
         name = one_spelling(row["new_names"])
-        if said.setdefault(name, row) is not row:
-            _refuse_contradiction(labels, said[name], row)
+        if seen.setdefault(name, row) is not row:
+            _refuse_contradiction(labels, seen[name], row)
             builder.reject(f"{labels}, row {row.number}", "names an image a second time")
             continue
         found = path_of.pop(name, None)
         cell = parse_name(row["Patient_ID"])
         if found is None:
             builder.reject(str(folder / name), f"is listed in {labels} and missing")
-        # Spreadsheets make 1.0 of a label.
+        # Spreadsheets may turn the label 1 into 1.0, hence `likeness`.
         elif cell is None or cell.class_name != CLASS_OF_LABEL.get(likeness(row["labels"])):
             builder.reject(found, f"{labels} calls it {row['Patient_ID']}, label {row['labels']}")
         else:
@@ -133,7 +134,7 @@ def _refuse_contradiction(labels: str, first: Row, row: Row) -> None:
 
 
 def photograph_of(image_id: str) -> str:
-    """Return patient and number of the smear photograph that a cell was cut from."""
+    """Return the patient and the number of the smear photograph that a cell was cropped from."""
     return "_".join(image_id.upper().split("_")[1:3])
 
 
@@ -144,12 +145,12 @@ class CNmc:
     expects = "images named UID_<patient>_<image>_<cell>_<all|hem>.bmp"
 
     def recognises(self, listing: Listing, config: DataConfig) -> bool:
-        """Tell whether an image has an official name or a preliminary labels file is there."""
+        """Return whether an image has an official name or there is a preliminary labels file."""
         named = any(parse_name(path) is not None for path in listing.images)
         return named or bool(_label_files(listing))
 
     def read(self, listing: Listing, config: DataConfig) -> Index:
-        """Take the training folds and the preliminary test; the final test has no labels."""
+        """Read the training folds and the preliminary test set; the final test has no labels."""
         builder = IndexBuilder()
         numbered = [path for path in listing.images if _NUMBERED.fullmatch(stem(path))]
         known = set(numbered)
@@ -158,12 +159,13 @@ class CNmc:
             rows = listing.read_rows(labels, LABELS_COLUMNS)
             numbered = add_preliminary(builder, labels, rows, numbered)
         builder.refuse_mixed_patients(
-            "a person has leukemia or not; was the H of healthy patients taken from the names?"
+            "a patient either has leukemia or not; was the H of healthy patients removed from "
+            "the file names?"
         )
         notes = []
         if numbered:
             notes.append(
-                f"{len(numbered)} numbered images were left out because no labels file names them "
+                f"{len(numbered)} numbered images were left out because no labels file lists them "
                 "(the final test set is published without labels)."
             )
         return builder.finish(self.name, listing, notes)

@@ -1,7 +1,7 @@
-"""Names by which tables call the columns of images, labels, groups and parts of a split.
+"""Known names of table columns for images, labels, groups and parts of a split.
 
-Names are compared in small letters, without what is neither letter nor digit: ``Patient ID`` is
-``patientid``.
+Names are compared in lowercase, without characters that are neither letters nor digits:
+``Patient ID`` becomes ``patientid``.
 """
 
 import re
@@ -17,20 +17,20 @@ def _keys(names: str) -> tuple[str, ...]:
     return tuple(names.split())
 
 
-#: Names of columns for images, the likeliest first.
+#: Columns of image files, the likeliest first.
 PATHS = _keys(
     "path filepath imagepath imgpath filename imagefilename imagefile imagename image images "
     "imageid imgname img imgid file fileid isicid isicname dateiname datei bild photo picture "
     "dicom dicomid sopinstanceuid name id"
 )
-#: Names of columns for labels, the likeliest first.
+#: Columns of labels, the likeliest first.
 LABELS = _keys(
     "label labels class classname classlabel classid target targets diagnosis dx diagnose "
     "diagnostic category finding findings findinglabel findinglabels groundtruth gt "
     "benignmalignant malignancy pathology disease condition diagnosis1 diagnosis2 klasse befund "
     "outcome result grade celltype lesiontype tumortype subtype annotation truth y"
 )
-#: Names of columns for patients, then of other words for them.
+#: Columns of patients; ``CASES`` and ``LESIONS`` below are other units of grouping.
 PATIENTS = _keys(
     "patient patients patientid patientids patientname patientnumber patientno patientnr "
     "patientnum patientcode patientkey patientuid pid ptid subject subjectid subjectno subjects "
@@ -40,9 +40,9 @@ PATIENTS = _keys(
 CASES = _keys("group groupid case caseid caseno casenumber fall fallnummer study studyid")
 LESIONS = _keys("lesion lesionid lesionno lesionnumber")
 GROUPS = (*PATIENTS, *CASES, *LESIONS)
-#: Names of columns for the publisher's part of an image.
+#: Columns of the part (``train``, ``test``) that the publisher assigned to an image.
 PARTS = _keys("split fold partition subset set part phase dataset usage")
-#: Names of columns with facts on a patient or a photograph that are no labels.
+#: Columns with attributes of a patient or a photograph that are not labels.
 OTHERS = _keys(
     "age ageapprox sex gender site localization localisation location anatomsite "
     "anatomsitegeneral anatomsitegeneralchallenge anatomsitespecial bodypart bodysite view "
@@ -55,15 +55,15 @@ OTHERS = _keys(
 
 
 def key(name: str) -> str:
-    """Return a column's name as it is compared with those here."""
+    """Return the name of a column in the form in which names are compared."""
     return _NO_LETTER.sub("", one_spelling(name).casefold())
 
 
 def unit_of(name: str) -> Unit:
-    """Return what the groups of a column are."""
+    """Return the unit that the groups of a column represent."""
     return "lesion" if re.search(r"lesion(id|no|nr|number)?$", key(name)) else "patient"
 
 
 def is_part(name: str) -> bool:
-    """Tell whether a name is that of a publisher's part, such as ``train``."""
+    """Return whether a name is that of a publisher's part, such as ``train``."""
     return side_of_part(name) is not None

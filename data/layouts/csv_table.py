@@ -1,4 +1,4 @@
-"""A table of images, labels and groups, for images that lie in no layout known here."""
+"""A table of images, labels and groups, for images that are not in a known folder layout."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from data.layouts.paths import without_suffix
 from data.layouts.table_columns import OPTIONS, label_of
 from data.names import one_spelling, visible
 
-#: Numbers of rows in a note.
+#: Row numbers that a note lists.
 _ROWS_SHOWN = 5
 
 
@@ -28,10 +28,10 @@ class _Row:
     number: int
     name: str
     label: str
-    #: Empty where the table has a column of groups and the row says nothing there.
+    #: Empty if the table has no column of groups or the cell is empty.
     group: str
     fold: str
-    #: True when no cell of the table's columns is empty.
+    #: True if image, label and, where the table has such a column, group are filled.
     complete: bool
 
 
@@ -45,16 +45,16 @@ class CsvTable:
     )
 
     def recognises(self, listing: Listing, config: DataConfig) -> bool:
-        """Tell whether a table was named or one beside the images knows them."""
+        """Return whether a table was given or one next to the images lists them."""
         if listing.table is not None or config.labels is not None:
             return True
         return bool(tables_beside(listing, config))
 
     def read(self, listing: Listing, config: DataConfig) -> Index:
-        """Take every row whose image exists; paths start at the source or at the table's folder.
+        """Use every row whose image exists; paths are relative to the source or the table's folder.
 
-        An image below the folder that no row names is a reject, as is a row without an image. A
-        row that says nothing new of an image is a reject under its number.
+        An image below the folder that no row lists is a reject, as is a row without an image. A
+        row that repeats an image is a reject under its row number.
         """
         tables = named_tables(listing, config) or tables_beside(listing, config)
         _refuse_mixed_units(tables)
@@ -111,7 +111,7 @@ _Placed = tuple[str | None, _Row, tuple[str, str]]
 
 
 def _placed(table: LabelTable, notes: list[str]) -> list[_Placed]:
-    """Return path, row and, where there is no path, what to say of it; add to ``notes``."""
+    """Return path, row and, for rows without a path, subject and reason; add to ``notes``."""
     rows = _rows(table)
     path_of = table.files.find(row.name for row in rows)
     found: list[_Placed] = []
@@ -127,9 +127,9 @@ def _placed(table: LabelTable, notes: list[str]) -> list[_Placed]:
             (missing if several is None else ambiguous).append(row.number)
         found.append((path, row, reason))
     notes += [*table.table.notes, *table.columns.notes]
-    notes += _notes(f"Rows of {table.name} whose file is not there", missing)
+    notes += _notes(f"Rows of {table.name} whose file was not found", missing)
     notes += _notes(
-        f"Rows of {table.name} that name several files, which the folder would tell apart",
+        f"Rows of {table.name} that match several files and need the folder in the name",
         ambiguous,
     )
     if table.files.moved:
@@ -180,13 +180,13 @@ def _refuse_mixed_units(tables: Sequence[LabelTable]) -> None:
 
 
 def _refuse_contradictions(uri: str, placed: Sequence[_Placed]) -> None:
-    """Raise DataError for an image with two labels or patients: no program knows the true one."""
-    said: dict[str, tuple[tuple[str, ...], _Row]] = {}
+    """Raise DataError for an image with two labels or patients; only the user can resolve it."""
+    known: dict[str, tuple[tuple[str, ...], _Row]] = {}
     for path, row, _ in placed:
         if path is None or not row.complete:
             continue  # a reject
         names = (one_spelling(row.label), *([one_spelling(row.group)] if row.group else []))
-        first, before = said.setdefault(path, (names, row))
+        first, before = known.setdefault(path, (names, row))
         if names != first:
             is_elsewhere = row.table.startswith("/") or "://" in row.table
             place = row.table if is_elsewhere else f"{uri}/{row.table}"
@@ -201,7 +201,7 @@ def _refuse_contradictions(uri: str, placed: Sequence[_Placed]) -> None:
 
 
 def _reading(tables: Sequence[LabelTable], index: Index) -> tuple[str, ...]:
-    """Return what the tables were taken to be, and how to say otherwise."""
+    """Return how the tables were interpreted, and the options that change it."""
     columns, header = tables[0].columns, [visible(name) for name in tables[0].table.header]
     names = " and ".join(table.name for table in tables)
     separator = SEPARATORS[tables[0].table.separator]
@@ -224,8 +224,8 @@ def _reading(tables: Sequence[LabelTable], index: Index) -> tuple[str, ...]:
     ]
     if index.unit == "image":
         lines.append(
-            "no column names the patient: each image counts as a group of its own, and images of "
-            "one patient may stand on both sides of the split; --group-column names the column"
+            "no column names the patient: each image is its own group, and images of one patient "
+            "may be on both sides of the split; specify the column with --group-column"
         )
     lines.append(f"other columns: {OPTIONS.replace(' and ', ', ')}")
     return tuple(lines)

@@ -1,4 +1,4 @@
-"""File names that seem to carry a patient: a pattern is proposed and never used unasked."""
+"""Patterns for patients in file names, which are proposed to the user and never applied."""
 
 import re
 from collections.abc import Sequence
@@ -9,17 +9,17 @@ from data.names import one_spelling, plain_characters
 
 #: Share of the names that a pattern must match to be proposed.
 _MATCHED = 0.9
-#: Images of a patient, on average, below which nearly every image would be a patient of its own.
+#: Smallest average number of images per patient; below it nearly every image would be a patient.
 _FEWEST_IMAGES = 1.4
 _FEWEST_PATIENTS = 3
-#: Names that are looked at before all are.
+#: Names on which a pattern is tried before it is applied to all.
 _SAMPLE = 500
 _EXAMPLES = 3
 
 _WORD = r"(?:patient|pat|pt|case|subject|subj|sub|participant|person|p)"
-#: Patterns for a patient in a file's name, in the order in which they are tried: a word and a
-#: number anywhere (``scan_P012_03``), a number at the beginning with something behind it
-#: (``12_4``, ``AB12-3``), letters and a number with something behind them (``cell-17_b``).
+#: Patterns for a patient in a file name, in the order in which they are tried: a word and a
+#: number anywhere (``scan_P012_03``), a number at the beginning followed by other parts
+#: (``12_4``, ``AB12-3``), letters and a number followed by other parts (``cell-17_b``).
 _PATTERNS = (
     rf"(?i)(?:^|[/_. -])({_WORD}[_. -]?\d+)[^/]*$",
     r"(?:^|/)([A-Za-z]*\d+)[_ -][^/]*$",
@@ -29,12 +29,12 @@ _PATTERNS = (
 
 @dataclass(frozen=True)
 class Proposal:
-    """A pattern that would name patients."""
+    """A pattern that would identify patients."""
 
     pattern: str
     patients: int
     images: int
-    #: File name and patient, of three patients as far as there are so many.
+    #: File name and patient, for at most three patients.
     examples: tuple[tuple[str, str], ...]
 
 
@@ -44,9 +44,9 @@ def propose_pattern(paths: Sequence[str], classes: int) -> Proposal | None:
     Parameters
     ----------
     paths
-        Of the images.
+        Paths of the images.
     classes
-        Number of classes: a number that occurs in so many values or fewer is perhaps the class.
+        Number of classes; a pattern with no more distinct values than this may find the class.
     """
     sample = paths[:: max(1, len(paths) // _SAMPLE)]
     for pattern in _PATTERNS:
@@ -64,7 +64,7 @@ def _share(pattern: str, paths: Sequence[str]) -> float:
 
 
 def _shorter(pattern: str, paths: Sequence[str]) -> str:
-    """Return ``pattern`` with the letters that all names have, if they have the same."""
+    """Return ``pattern`` with literal letters if all matches start with the same ones."""
     compiled = re.compile(pattern)
     found = {
         re.sub(r"\d+$", "", match[1])
@@ -84,7 +84,7 @@ def _shorter(pattern: str, paths: Sequence[str]) -> str:
 
 
 def _judge(pattern: str, paths: Sequence[str], classes: int) -> Proposal | None:
-    """Return what ``pattern`` gives on all paths, None where it is no use."""
+    """Return the result of ``pattern`` on all paths, None if it is not useful."""
     compiled = re.compile(pattern)
     first_of: dict[str, str] = {}
     matched = 0

@@ -1,24 +1,24 @@
-"""Kinds of names of folders: patients, codes, visits and the like."""
+"""Classification of folder names: patients, codes, visits and others."""
 
 import re
 from functools import lru_cache
 
 from data.names import plain_characters
 
-#: Names that are remembered: few repeat under many folders.
+#: Size of the caches of names; the same names repeat under many folders.
 _CACHED = 2**18
 
 _WORDS_FOR_PATIENTS = (
     "p|pt|pat|patients?|subjects?|subj|sub|cases?|participants?|persons?|probands?|volunteers?"
     "|donors?|individuals?|animals?|mouse|mice|rats?|specimens?"
 )
-#: ``patient_007``, ``P12``, ``case-3b``, ``sub-A04``: the word and, after it, a number.
+#: ``patient_007``, ``P12``, ``case-3b``, ``sub-A04``: the word followed by a number.
 _PATIENT = re.compile(rf"(?:{_WORDS_FOR_PATIENTS})[\W_]*(?:id|no|nr)?[\W_]*[a-z]{{0,2}}[\W_]*\d.*")
-#: Numbers this long are codes: no publisher has that many classes or visits.
+#: Numbers of three digits or more are codes: data sets do not have that many classes or visits.
 _CODE = re.compile(r".*\d{3}.*")
 _DIGIT = re.compile(r".*\d.*")
 
-#: Names that name neither class nor patient -> what they are called in a reading.
+#: Label in the displayed shape -> names that denote neither a class nor a patient.
 _ASIDE = {
     "visit": re.compile(
         r"(?:visit|vis|day|week|month|year|scan|session|ses|exam|examination|study|series|time"
@@ -47,23 +47,23 @@ def _plain(name: str) -> str:
 
 
 def has_number(name: str) -> bool:
-    """Tell whether a digit stands in the name."""
+    """Return whether the name contains a digit."""
     return _DIGIT.fullmatch(_plain(name)) is not None
 
 
-def says_patient(name: str) -> bool:
-    """Tell whether the name says that it is a patient's: ``patient_3``, ``P12``, ``case-7``."""
+def is_patient_name(name: str) -> bool:
+    """Return whether the name contains a word for a patient: ``patient_3``, ``P12``, ``case-7``."""
     return _PATIENT.fullmatch(_plain(name)) is not None
 
 
 def is_code(name: str) -> bool:
-    """Tell whether the name is a patient's or holds a number as long as that of a code."""
-    return says_patient(name) or _CODE.fullmatch(_plain(name)) is not None
+    """Return whether the name denotes a patient or contains a number as long as a code."""
+    return is_patient_name(name) or _CODE.fullmatch(_plain(name)) is not None
 
 
 @lru_cache(maxsize=_CACHED)
 def aside(name: str) -> str | None:
-    """Return what a name names that is neither a class nor a patient, None for other names."""
+    """Return what a name that is neither a class nor a patient denotes, None for other names."""
     plain = _plain(name)
     for what, pattern in _ASIDE.items():
         if pattern.fullmatch(plain):

@@ -1,4 +1,4 @@
-"""Class folders: levels of folders, or regular expressions, name class and patient."""
+"""Class folders: class and patient are given by folder levels or regular expressions."""
 
 import sys
 from collections import Counter
@@ -17,29 +17,29 @@ from data.names import one_spelling, visible
 from data.published_parts import side_of_part
 from data.schema import SPLITS
 
-#: Class names in a line for the terminal.
+#: Class names that a line for the terminal lists.
 _CLASSES_SHOWN = 6
-#: Line for the terminal where no patient is named.
+#: Line for the terminal if no patients are known.
 WITHOUT_PATIENTS = (
-    "no patients are named: each image stands for itself, so that images of one patient may lie "
-    "on both sides of the split and scores may be too high; name patients with --group-pattern, "
+    "no patients are known: each image is its own group, so images of one patient may be on both "
+    "sides of the split and scores may be too high; specify patients with --group-pattern, "
     "folders class/patient/image, or a table (--labels)"
 )
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """How class and patient of a path are found."""
+    """Rules that find the class and the patient of a path."""
 
     levels: Levels
-    #: The class that a pattern finds, None where folders name it.
+    #: Function that returns the class by pattern, None if folders name it.
     class_in: Callable[[str], str] | None
-    #: The patient that a pattern finds, None where folders name it, or nothing does.
+    #: Function that returns the patient by pattern, None if folders name it or it is unknown.
     patient_in: Callable[[str], str] | None
 
     @property
     def has_patients(self) -> bool:
-        """True when the index names patients or lesions."""
+        """True if a pattern or a level of folders names the patient."""
         return self.patient_in is not None or self.levels.has_patients
 
 
@@ -50,18 +50,18 @@ class Folders:
     expects = "one folder for each class, with or without folders for patients, visits and parts"
 
     def recognises(self, listing: Listing, config: DataConfig) -> bool:
-        """Tell whether a pattern was given or two folders hold images."""
+        """Return whether a pattern was given or two folders contain images."""
         if config.group_pattern is not None or config.class_pattern is not None:
             return True
         return len({path.rpartition("/")[0] for path in listing.images} - {""}) > 1
 
     def read(self, listing: Listing, config: DataConfig) -> Index:
-        """Take every image whose folders, or whose path by pattern, name the class.
+        """Use every image whose folders, or whose path by pattern, name the class.
 
-        Where a level of folders or a pattern names the patient, each image must have one; else
-        each image is a group of its own, and the unit of the index is the image.
+        If a level of folders or a pattern names the patient, each image must have one; otherwise
+        each image is its own group, and the unit of the index is the image.
         """
-        # A million paths lie in few folders: only these are taken apart.
+        # A million paths are in few folders, so only the folders are parsed.
         folders = [sys.intern(path.rpartition("/")[0]) for path in listing.images]
         reading = _read(listing.images, Counter(folders), config)
         if reading.class_in is None and not reading.levels.has_classes:
@@ -94,7 +94,7 @@ class Folders:
 
 
 def locate_classes(paths: Sequence[str]) -> list[tuple[str, str]]:
-    """Return class folder and publisher's part of each path; empty where there is none."""
+    """Return class folder and publisher's part of each path; empty if there is none."""
     folders = [path.rpartition("/")[0] for path in paths]
     places = read_levels(Counter(folders)).places
     return [(places[folder].class_name, places[folder].part) for folder in folders]
@@ -118,7 +118,7 @@ def _patient(reading: _Reading, place: Place, path: str) -> str:
 
 
 def _why_not(class_name: str, patient: str, config: DataConfig) -> str | None:
-    """Return why an image is left out, None where it has class and patient."""
+    """Return why an image is left out, None if it has a class and a patient."""
     if not class_name:
         if config.class_pattern is not None:
             return f"does not match the class pattern {config.class_pattern}"
@@ -134,7 +134,7 @@ def _notes(unmatched: dict[str, list[str]]) -> list[str]:
     causes = {
         "does not match the class": "the class pattern finds no class in their path",
         "does not match the group": "the group pattern finds no patient in their path",
-        "does not stand in a patient": "they stand in no folder of a patient",
+        "does not stand in a patient": "they are not in the folder of a patient",
     }
     return [
         f"Images left out because {cause}: {len(paths):,} (for example {paths[0]!r})."
@@ -147,15 +147,15 @@ def _notes(unmatched: dict[str, list[str]]) -> list[str]:
 def _without_class(listing: Listing, folders: Sequence[str]) -> str:
     named = sorted({*folders} - {""})
     return (
-        f"{listing.uri}: no folder names a class: the {len(named):,} folders with images seem to "
-        f"be of one patient each (for example '{visible(named[0])}'); give the labels in a table "
+        f"{listing.uri}: no folder names a class: each of the {len(named):,} folders with images "
+        f"seems to be a patient (for example '{visible(named[0])}'); give the labels in a table "
         "with --labels table.csv, or find the class in each path with --class-pattern, for example "
         "--class-pattern '(benign|malignant)'"
     )
 
 
 def _lines(index: Index, reading: _Reading, *, as_is: bool) -> tuple[str, ...]:
-    """Return what the folder was taken to be, with counts, and how to say otherwise."""
+    """Return how the folder was interpreted, with counts, and the options that change it."""
     names, patients, parts = (
         sorted({*index.table.column(column).unique().to_pylist()})
         for column in ("class_name", "patient_id", "fold")
@@ -178,8 +178,8 @@ def _lines(index: Index, reading: _Reading, *, as_is: bool) -> tuple[str, ...]:
         lines.append(
             f"the ready-made folders {named} are used as they are (--split as-is)"
             if as_is
-            else f"the ready-made folders {named} are pooled and divided anew; --split as-is uses "
-            "them as they are"
+            else f"the ready-made folders {named} are pooled and divided again; --split as-is "
+            "uses them as they are"
         )
     if not reading.has_patients:
         return (*lines, WITHOUT_PATIENTS, *_proposal(index, len(names)))
@@ -195,13 +195,13 @@ def _order_of_sides(part: str) -> int:
 
 
 def _proposal(index: Index, classes: int) -> list[str]:
-    """Return the line that proposes a pattern, where file names seem to carry a patient."""
+    """Return a line that proposes a pattern if file names seem to contain a patient, else []."""
     found = propose_pattern(index.table.column("path").to_pylist(), classes)
     if found is None:
         return []
     examples = ", ".join(f"{visible(file)} -> {visible(who)}" for file, who in found.examples)
     return [
-        f"file names seem to carry a patient: --group-pattern '{found.pattern}' would give "
+        f"file names seem to contain a patient: --group-pattern '{found.pattern}' would give "
         f"{found.patients:,} patients with {found.images / found.patients:.1f} images each "
         f"({examples})"
     ]

@@ -1,6 +1,6 @@
 """HAM10000: skin photographs in one or several folders, with a metadata table.
 
-Several photographs show one lesion; which lesions are one patient's is not published.
+Several photographs may show one lesion; which lesions belong to one patient is not published.
 """
 
 import re
@@ -16,7 +16,7 @@ from data.names import one_spelling
 COLUMNS = ("lesion_id", "image_id", "dx")
 NOTE = (
     "HAM10000 publishes no patient ids: photographs are kept together by lesion, and two lesions "
-    "of one patient can stand on two sides of the split."
+    "of one patient can be on two sides of the split."
 )
 
 # Harvard Dataverse publishes the table without a suffix or as .tab, Kaggle as .csv.
@@ -31,11 +31,11 @@ class Ham10000:
     expects = "HAM10000_metadata.csv (lesion_id, image_id, dx) with the images in folders below"
 
     def recognises(self, listing: Listing, config: DataConfig) -> bool:
-        """Tell whether the metadata table is there."""
+        """Return whether there is a metadata table."""
         return bool(_metadata_files(listing))
 
     def read(self, listing: Listing, config: DataConfig) -> Index:
-        """Take every image that has a row with a diagnosis and a lesion."""
+        """Use every image that has a row with a diagnosis and a lesion."""
         tables = _metadata_files(listing)
         if len(tables) != 1:
             found = ", ".join(tables) or "none"
@@ -67,12 +67,12 @@ def _metadata_files(listing: Listing) -> list[str]:
 
 
 def _read_rows(listing: Listing, table: str) -> dict[str, Row]:
-    """Return the rows by the one spelling of image_id.
+    """Return the rows by normalized image_id.
 
     Raises
     ------
     DataError
-        When it has other columns, or rows that contradict each other.
+        If the table lacks a column or an image_id, or has rows that contradict each other.
     """
     delimiter = "\t" if table.lower().endswith(".tab") else ","
     rows: dict[str, Row] = {}

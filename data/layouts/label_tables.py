@@ -1,4 +1,4 @@
-"""The tables that hold the labels of a source: named by the user, or found beside the images."""
+"""Tables with the labels of a source: given by the user, or found next to the images."""
 
 import re
 from collections.abc import Sequence
@@ -25,22 +25,22 @@ from data.layouts.table_files import TableFiles
 from data.object_store import is_object
 from data.storage import locate, read_bytes
 
-#: Columns that make a table the one of its folder whatever it holds.
+#: Columns that identify the table of a folder, whatever its content.
 _OWN_COLUMNS = ("path", "label", "group")
-#: Bytes of a file in which the header of a table is looked for.
+#: Leading bytes of a file in which the header of a table is searched.
 _START_BYTES = 65_536
-#: A folder with more files of an ending holds one for each image, not a table of all.
+#: A folder with more files of one suffix holds a file per image, not a table of all images.
 _MOST_TABLES = 20
-#: Share of the images, or of its own rows, that a table must know to be taken without being named.
+#: Share of the images, or of its own rows, that a table must match to be used without --labels.
 _KNOWN_SHARE = 0.5
 _SEPARATORS = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True)
 class LabelTable:
-    """A table with its columns."""
+    """A table with its recognized columns."""
 
-    #: Its path below the source, or its address.
+    #: Path of the table below the source, or its address.
     name: str
     table: Table
     columns: Columns
@@ -48,21 +48,22 @@ class LabelTable:
 
     @property
     def has_own_columns(self) -> bool:
-        """True when the columns are those by which a table belongs to its folder."""
+        """True if the columns include ``path``, ``label`` and ``group``."""
         return {*_OWN_COLUMNS} <= {*map(column_names.key, self.table.header)}
 
     @property
     def is_likely(self) -> bool:
-        """True when a column has the name of a label and most rows name an existing image.
+        """True if a column is named as a label and most rows refer to an existing image.
 
-        A table with one label for all images is what a competition asks its participants to fill.
+        A table with the same label for all images is excluded: it is the template of a
+        competition's submission.
         """
         columns = self.columns
         return not columns.guessed and columns.classes > 1 and columns.found >= _KNOWN_SHARE
 
     @property
     def part(self) -> str:
-        """The publisher's part that the file's name says, or an empty string.
+        """Publisher's part according to the file name, or an empty string.
 
         ``train_labels.csv`` is a table of the part ``train``.
         """
@@ -72,12 +73,12 @@ class LabelTable:
 
 
 def named_tables(listing: Listing, config: DataConfig) -> list[LabelTable] | None:
-    """Return the table that the user has named as source or labels, None where there is none.
+    """Return the table that the user gave as source or as labels, None if there is none.
 
     Raises
     ------
     DataError
-        When it cannot be read, or its columns cannot be told.
+        If it cannot be read, or its columns cannot be identified.
     """
     if config.labels is not None:
         return [_table_of_labels(listing, config, config.labels)]
@@ -87,14 +88,14 @@ def named_tables(listing: Listing, config: DataConfig) -> list[LabelTable] | Non
 
 
 def tables_beside(listing: Listing, config: DataConfig) -> list[LabelTable]:
-    """Return the tables below a folder that fit its images; of several, those of the parts.
+    """Return the tables in a folder that match its images; of several, those of the parts.
 
-    Tables right in the folder count before those one level below.
+    Tables directly in the folder take precedence over those one level below.
 
     Raises
     ------
     DataError
-        When several fit, or when the one that fits cannot be read whole.
+        If several match, or if the one that matches cannot be read completely.
     """
     for level in (0, 1):
         opened = [_labels_at(listing, path, config) for path in _candidates(listing, level)]
@@ -116,7 +117,7 @@ def tables_beside(listing: Listing, config: DataConfig) -> list[LabelTable]:
 
 
 def undecided(listing: Listing, config: DataConfig) -> str | None:
-    """Return why the one table that knows the images is not taken, None where there is none."""
+    """Return why the one table that lists the images is not used, None if there is none."""
     reasons = []
     for level in (0, 1):
         for path in _candidates(listing, level):
@@ -131,7 +132,7 @@ def undecided(listing: Listing, config: DataConfig) -> str | None:
 
 
 def unused_table(listing: Listing, config: DataConfig) -> str | None:
-    """Return the first table that names the images of a folder whose folders were read instead."""
+    """Return the first table that lists the images of a source read by its folders instead."""
     for level in (0, 1):
         for path in _candidates(listing, level):
             try:
@@ -146,7 +147,7 @@ def unused_table(listing: Listing, config: DataConfig) -> str | None:
 
 
 def workbooks(listing: Listing) -> list[str]:
-    """Return the workbooks right in the folder."""
+    """Return the workbooks directly in the folder."""
     return [
         path
         for path in listing.files
@@ -161,14 +162,14 @@ def _table_of_labels(listing: Listing, config: DataConfig, labels: str) -> Label
     try:
         content = read_bytes(filesystem, path)
     except OSError as error:
-        raise DataError(f"{labels} of --labels cannot be read: {error.strerror or error}") from None
+        raise DataError(f"--labels {labels} cannot be read: {error.strerror or error}") from None
     address = plain_address(labels) if is_object(labels) else path
     name = address.removeprefix(f"{listing.uri}/")
     return _recognised(listing, read_table(content, address), name, config)
 
 
 def _candidates(listing: Listing, level: int) -> list[str]:
-    """Return the files that may be tables, right in the folder or one level below."""
+    """Return the files that may be tables: in the folder (level 0) or one level below (1)."""
     found: dict[str, list[str]] = {}
     for path in listing.files:
         ending = path[path.rfind(".") :].lower()
@@ -187,15 +188,15 @@ def _recognised(listing: Listing, table: Table, name: str, config: DataConfig) -
     for cell in table.header:
         if is_image(cell) and files.share([cell]):
             raise UndecidedError(
-                f"{table.name}: its first row names the image {cell} and not the columns; add a "
-                "first row such as path,label,patient",
+                f"{table.name}: the first row contains the image {cell} instead of column names; "
+                "add a first row such as path,label,patient",
                 path_known=True,
             )
     return LabelTable(name, table, recognise_columns(table, files, config), files)
 
 
 def _labels_at(listing: Listing, path: str, config: DataConfig) -> LabelTable | None:
-    """Return the table at ``path``, None for a file that holds none with images and labels."""
+    """Return the table at ``path``, None if it is not a table of images and labels."""
     with listing.filesystem.open_input_stream(f"{listing.root}/{path}") as stream:
         start = stream.read(_START_BYTES)
     names = [*map(column_names.key, header_of(start))]
@@ -208,14 +209,14 @@ def _labels_at(listing: Listing, path: str, config: DataConfig) -> LabelTable | 
     except DataError:
         if {*names}.isdisjoint(column_names.PATHS) or {*names}.isdisjoint(column_names.LABELS):
             return None
-        raise  # a table of labels that is damaged, not a reason to take another layout
+        raise  # a damaged table of labels must not lead to the choice of another layout
 
 
 def _know_images(listing: Listing, tables: Sequence[LabelTable]) -> bool:
-    """Tell whether tables that were not named by an option are those of their folder's images.
+    """Return whether tables that were not given by an option describe their folder's images.
 
-    Where folders may be the classes, the tables must know most of the images and say by the name of
-    a column that they label them.
+    If folders may be the classes, the tables must list most of the images and have a column that is
+    named as a label.
     """
     if any("/" not in table.name and table.has_own_columns for table in tables):
         return True

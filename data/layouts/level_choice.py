@@ -1,4 +1,4 @@
-"""The choice of the level of folders that names the class and of the one that names the patient."""
+"""Choice of the folder levels that name the class and the patient."""
 
 import itertools
 import math
@@ -6,76 +6,76 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from data.layouts.folder_names import aside, has_number, is_code, says_patient
+from data.layouts.folder_names import aside, has_number, is_code, is_patient_name
 
-#: Share of the names of a level that must be alike for the level to be of that kind.
+#: Share of the names of a level that must be of a kind for the level to be of that kind.
 _MOST = 0.8
-#: Share of the images that must lie in a folder of a level for it to be the class or the patient.
+#: Share of the images that must be in a folder of a level for it to be the class or the patient.
 _COVERED = 0.5
-#: Share of the images for which class and patient may be the same folder.
+#: Largest share of the images for which class and patient may be the same folder.
 _SHARED = 0.05
-#: More names with numbers than these are patients and no classes.
+#: A level with more numbered names than this contains patients rather than classes.
 _MOST_NUMBERED_CLASSES = 20
-#: Fewer names than these are no patients: each of three parts needs one.
+#: A level with fewer names than this does not contain patients: each of three parts needs one.
 _FEWEST_PATIENTS = 3
-#: Names like those of visits are patients where nothing else is and there are so many of them.
+#: At least this many names that resemble visits may be patients if no other level is.
 _MANY_VISITS = 10
-#: Names without numbers are people's from so many on, and subtypes or sites below that: in all and
-#: in each class where they lie below the classes, in all where they lie above.
+#: At least this many names without numbers are patients; fewer are subtypes or sites. Below the
+#: classes: in total and in each class; above them: in total.
 _MANY_NAMES, _MANY_IN_A_CLASS, _MANY_ABOVE = 30, 10, 8
 
-#: Weights for and against a pair of levels, beside the logarithm of the patients in a class.
-#: A level below another that may be the patient as well must have seven times as many names.
+#: Weights for and against a pair of levels, in addition to the logarithm of the patients per class.
+#: A level below another candidate for the patient must have seven times as many names.
 _LOWER, _WORD, _CODE, _NUMBER = 2.0, 3.0, 1.5, 1.0
 _NUMBERED_CLASS, _ASIDE, _UNCOVERED = 2.0, 4.0, 6.0
 
 
 @dataclass(frozen=True)
 class Level:
-    """A level of folders: one name, or none, in each folder of images."""
+    """A level of folders: one name or None for each folder of images."""
 
-    #: Place of the level among the names of each folder, counted from the top.
+    #: Position of the level in the path of each folder, counted from the top.
     places: tuple[int | None, ...]
-    #: The name in each folder.
+    #: Name on this level for each folder.
     values: tuple[str | None, ...]
-    #: Images in each folder.
+    #: Number of images in each folder.
     images: Sequence[int]
 
     @cached_property
     def names(self) -> set[str]:
-        """The distinct names."""
+        """Distinct names."""
         return {name for name in self.values if name}
 
     @cached_property
     def coverage(self) -> float:
-        """Share of the images that lie in a folder of this level."""
+        """Share of the images that are in a folder of this level."""
         found = (number for number, name in zip(self.images, self.values, strict=True) if name)
         return sum(found) / max(sum(self.images), 1)
 
     @cached_property
     def depth(self) -> float:
-        """Average place from the top."""
+        """Average position from the top."""
         places = [place for place in self.places if place is not None]
         return sum(places) / max(len(places), 1)
 
     @cached_property
     def numbered(self) -> float:
-        """Share of the names that hold a digit."""
+        """Share of the names that contain a digit."""
         return self._share(has_number)
 
     @cached_property
     def coded(self) -> float:
-        """Share of the names that are a patient's or hold a code."""
+        """Share of the names that denote a patient or contain a code."""
         return self._share(is_code)
 
     @cached_property
     def worded(self) -> float:
-        """Share of the names that say that they are a patient's."""
-        return self._share(says_patient)
+        """Share of the names that contain a word for a patient."""
+        return self._share(is_patient_name)
 
     @cached_property
     def aside(self) -> float:
-        """Share of the names that are those of visits, sides, magnifications and the like."""
+        """Share of the names that denote visits, sides, magnifications and similar."""
         return self._share(lambda name: aside(name) is not None)
 
     def _share(self, is_so: Callable[[str], bool]) -> float:
@@ -83,7 +83,7 @@ class Level:
 
     @property
     def only_patients(self) -> bool:
-        """True when these names are those of patients and cannot be classes."""
+        """True if these names denote patients and cannot be classes."""
         if self.worded >= _MOST:
             return True
         if len(self.names) > _MOST_NUMBERED_CLASSES and self.numbered >= _MOST:
@@ -92,7 +92,7 @@ class Level:
 
     @property
     def may_be_patients(self) -> bool:
-        """True when these names, by themselves, can be those of patients."""
+        """True if these names, considered alone, can denote patients."""
         if self.coverage < _COVERED:
             return False
         if self.worded >= _MOST:
@@ -103,19 +103,19 @@ class Level:
 
     @property
     def may_be_classes(self) -> bool:
-        """True when these names, by themselves, can be those of classes."""
+        """True if these names, considered alone, can denote classes."""
         return self.coverage >= _COVERED and len(self.names) > 1 and not self.only_patients
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The levels of class and patient; None where no level is one."""
+    """The levels of class and patient; None if no level is suitable."""
 
     classes: Level | None
     patients: Level | None
 
     def places(self, folder: int) -> tuple[int | None, int | None]:
-        """Return the places of class and patient among the names of a folder, by its number."""
+        """Return the positions of class and patient in the path of a folder, by its index."""
         class_at = None if self.classes is None else self.classes.places[folder]
         patient_at = None if self.patients is None else self.patients.places[folder]
         return class_at, None if patient_at == class_at else patient_at
@@ -129,11 +129,11 @@ def choose(
     Parameters
     ----------
     names
-        Names of each folder, from the top.
+        Parts of the path of each folder, from the top.
     kept
-        Places among ``names`` that come into question.
+        Positions in ``names`` that are candidates.
     images
-        Images in each folder.
+        Number of images in each folder.
     """
     whole = _choose_pair(_levels(names, kept, images))
     without_aside = _without_aside(names, kept, images)
@@ -142,11 +142,11 @@ def choose(
     levels = _levels(names, without_aside, images)
     chosen = _choose_pair(levels)
     if chosen.classes is not None:
-        # Visits that are as many as patients, with no patients beside them, are kept together.
+        # Visits as numerous as patients, where there are no patients, stay together as groups.
         return whole if chosen.patients is None and whole.patients is not None else chosen
     if whole.classes is None or not levels:
         return whole
-    # What lies below patients is no class: visits, sides, magnifications.
+    # Levels below patients are not classes: visits, sides, magnifications.
     highest = min(level.depth for level in levels)
     return Choice(None, None) if whole.classes.depth > highest else whole
 
@@ -157,7 +157,7 @@ def choose_patients(
     images: Sequence[int],
     classes: Collection[str],
 ) -> Choice:
-    """Return the level of patients where ``classes`` are known from elsewhere."""
+    """Return the level of patients if ``classes`` are already known."""
     candidates = [
         level
         for level in _levels(names, kept, images)
@@ -175,7 +175,10 @@ def choose_patients(
 def _levels(
     names: Sequence[Sequence[str]], kept: Sequence[Sequence[int]], images: Sequence[int]
 ) -> list[Level]:
-    """Return all levels, topmost first: from the top, and from the bottom where depths differ."""
+    """Return all levels, topmost first.
+
+    They are counted from the top and, if depths differ, from the bottom as well.
+    """
     depths = {len(places) for places in kept if places}
     most = max(depths, default=0)
     indexes: Iterable[int] = range(most)
@@ -197,10 +200,10 @@ def _levels(
 def _without_aside(
     names: Sequence[Sequence[str]], kept: Sequence[Sequence[int]], images: Sequence[int]
 ) -> list[tuple[int, ...]] | None:
-    """Return ``kept`` without levels of visits and the like; None where there are none.
+    """Return ``kept`` without levels of visits and similar; None if there are none.
 
-    Where depths differ because some patients have visits and some have none, single folders are
-    dropped, if all depths are equal then.
+    If depths differ because only some patients have visits, single folders are dropped, provided
+    that all depths are equal afterwards.
     """
     levels = _levels(names, kept, images)
     if len({len(places) for places in kept if places}) == 1:
@@ -237,7 +240,7 @@ def _choose_pair(levels: Sequence[Level]) -> Choice:
         return Choice(class_level, patient_level)
     if not classes:
         return Choice(None, None)
-    # The topmost of equals, as that of subtypes and sites is the lower one.
+    # Of equal levels the topmost is the class: subtypes and sites are below it.
     return Choice(max(classes, key=lambda level: _for_classes(level) - 0.5 * level.depth), None)
 
 
@@ -258,7 +261,7 @@ def _for_patients(level: Level) -> float:
 
 
 def _are_patients(level: Level, classes: Level) -> bool:
-    """Tell whether a level can be that of the patients beside one of classes."""
+    """Return whether ``level`` can be the patients if ``classes`` is the level of the classes."""
     if len(level.names) < len(classes.names) and level.numbered <= classes.numbered:
         return False
     same = sum(

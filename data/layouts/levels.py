@@ -1,9 +1,9 @@
-"""Recognition of the folder levels that are the class, the patient and a publisher's part.
+"""Recognition of the folder levels of the class, the patient and a publisher's part.
 
-The names alone decide: a class level has few names, which repeat under many patients or lie above
-many of them; a patient level has the most names, with numbers or a word for patients in them.
-Nothing is known of a level but its names and how they combine with those of other levels, so that
-a reading is shown to the user with its counts and can be replaced by patterns.
+The decision depends only on names: a class level has few names, which repeat under many patients
+or are above many of them; a patient level has the most names, which contain numbers or a word for
+patients. Since only the names of a level and their combinations with those of other levels are
+known, the interpretation is shown to the user with its counts and can be replaced by patterns.
 """
 
 from collections import Counter
@@ -16,13 +16,13 @@ from data.layouts.level_choice import Choice, choose, choose_patients
 from data.names import one_spelling
 from data.published_parts import side_of_part
 
-#: Share of the images that must lie in a publisher's parts; the others are strays.
+#: Share of the images that must be in a publisher's parts; the others are not used.
 _IN_PARTS = 0.95
 
 
 @dataclass(frozen=True)
 class Place:
-    """Class, patient and part of the images in a folder; each is empty where unknown."""
+    """Class, patient and part of the images in a folder; each is empty if unknown."""
 
     class_name: str = ""
     patient: str = ""
@@ -31,17 +31,17 @@ class Place:
 
 @dataclass(frozen=True)
 class Levels:
-    """How the folders of a source are read."""
+    """Interpretation of the folders of a source."""
 
-    #: Folder -> what it says.
+    #: Folder -> class, patient and part of its images.
     places: dict[str, Place]
-    #: The commonest order of levels, for people: ``split/class/patient/image``.
+    #: The most common order of levels, for display: ``split/class/patient/image``.
     shape: str
-    #: True when a level names the class. Where none does, the folders may be patients.
+    #: True if a level names the class. Otherwise the folders may be patients.
     has_classes: bool
-    #: True when a level names the patient.
+    #: True if a level names the patient.
     has_patients: bool
-    #: Names of the publisher's parts as they are spelled, sorted; empty where there are none.
+    #: Names of the publisher's parts as they are spelled, sorted; empty if there are none.
     parts: tuple[str, ...]
 
 
@@ -51,19 +51,19 @@ def read_levels(
     classes: Collection[str] | None = None,
     patients_wanted: bool = True,
 ) -> Levels:
-    """Decide what each level of folders is.
+    """Decide what each level of folders represents.
 
     Parameters
     ----------
     folders
-        Folder of images -> number of images that lie directly in it. Paths with slashes, relative
-        to the source; images at the top of the source lie in an empty path.
+        Folder of images -> number of images directly in it. Paths have slashes and are relative
+        to the source; the source itself is the empty path.
     classes
-        Names of classes that a pattern has found already: no level is then read as the class, and
-        none that holds only these names is read as the patient.
+        Names of classes that a pattern has found: no level is then interpreted as the class, and
+        a level with only these names is not interpreted as the patient.
     patients_wanted
-        False where a pattern finds the patient: a level that would be the patient is then left
-        unused, and is not taken for the class either.
+        False if a pattern finds the patient: a level that would be the patient is then not used,
+        neither as the patient nor as the class.
     """
     rows = [_Row(folder, number) for folder, number in folders.items()]
     inside = [row for row in rows if row.names]
@@ -93,21 +93,21 @@ def read_levels(
 
 
 class _Row:
-    """One folder: its names from the top, and which of them may still be class or patient."""
+    """One folder: the parts of its path, and which of them may still be class or patient."""
 
     def __init__(self, folder: str, images: int) -> None:
         self.folder, self.images = folder, images
         self.names = tuple(map(_name, filter(None, folder.split("/"))))
-        #: Places among the names, from the top.
+        #: Candidate positions in the path, from the top.
         self.kept: Sequence[int] = range(len(self.names))
-        #: Place of the publisher's part.
+        #: Position of the publisher's part in the path.
         self.part: int | None = None
 
     def name(self, place: int | None) -> str:
         return "" if place is None else self.names[place]
 
     def shape(self, class_at: int | None, patient_at: int | None) -> str:
-        """Return the levels from the first that means something, the others by their kind."""
+        """Return the levels from the first with a role; others appear by their kind or as ``*``."""
         roles = {class_at: "class", patient_at: "patient", self.part: "split"}
         meant = [place for place in (*self.kept, *roles) if place is not None]
         words = [
@@ -124,10 +124,10 @@ def _name(name: str) -> str:
 
 
 def _drop_common(rows: Sequence[_Row]) -> set[str]:
-    """Drop the levels, from the top and from the bottom, on which all folders agree.
+    """Drop the levels, from the top and from the bottom, that are the same for all folders.
 
-    Returns the names that were dropped. One name is kept where nothing tells two folders apart: all
-    images are of one class then.
+    Return the names that were dropped. One level is kept if it would be the last: all images then
+    belong to one class.
     """
     dropped = set[str]()
     for at in (0, -1):
@@ -143,9 +143,9 @@ def _drop_common(rows: Sequence[_Row]) -> set[str]:
 
 
 def _drop_repeated(rows: Sequence[_Row], above: Collection[str]) -> None:
-    """Drop names of the folders above all others where a copy of all lies once more below them.
+    """Drop the names of top-level folders that occur again below themselves with a copy of all.
 
-    Kaggle ships ``chest_xray/train`` with ``chest_xray/chest_xray/train``.
+    Kaggle publishes ``chest_xray/train`` together with ``chest_xray/chest_xray/train``.
     """
     rest = [[place for place in row.kept if row.names[place] not in above] for row in rows]
     if len({len(row.kept) for row in rows}) > 1 and len({*map(len, rest)}) == 1:
@@ -154,10 +154,9 @@ def _drop_repeated(rows: Sequence[_Row], above: Collection[str]) -> None:
 
 
 def _set_parts(rows: Sequence[_Row]) -> tuple[str, ...]:
-    """Find the publisher's part in each folder and return the parts' names.
+    """Find the publisher's part in each folder and return the names of the parts.
 
-    The part may stand above the class or below it. Folders outside of the parts are left without a
-    class.
+    The part may be above or below the class. Folders outside of the parts get no class.
     """
     found = [
         next((place for place in row.kept if side_of_part(row.names[place])), None) for row in rows

@@ -1,4 +1,4 @@
-"""The names of all files below a source; no file is opened to list them."""
+"""Listing of all files below a source, without opening them."""
 
 from array import array
 from collections.abc import Collection, Iterable, Iterator
@@ -38,34 +38,34 @@ _Reasons = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Listing:
-    """The names of all files below a folder; no file is opened to make it."""
+    """Names and sizes of all files below a folder."""
 
-    #: The folder: an absolute path, or a URI as it was given.
+    #: The folder: an absolute path, or a URI as given.
     uri: str
     filesystem: fs.FileSystem
     #: The folder's path on ``filesystem``.
     root: str
     #: Paths below the folder, sorted, without those that are left out.
     files: tuple[str, ...]
-    #: Bytes of each of ``files``, in their order: int64.
+    #: Sizes of ``files`` in bytes, in the same order; int64, shape (files,).
     sizes: np.ndarray = field(repr=False)
-    #: Names of what is there and cannot be taken for a file, each with the reason.
+    #: Entries that cannot be used as files, each with the reason.
     unusable: tuple[tuple[str, str], ...] = ()
-    #: Hidden files, and folders that were not entered (with a slash at their end), with the reason.
+    #: Hidden files and folders that were not entered (with a trailing slash), with the reason.
     left_out: tuple[tuple[str, str], ...] = ()
-    #: The one file that was named as the source, if it was not a folder.
+    #: Name of the table, if the source is a table and not a folder.
     table: str | None = None
 
     @cached_property
     def images(self) -> list[str]:
-        """The files that are images by their suffix, in any case, and the DICOM files."""
+        """Files with the suffix of an image, in any case, and DICOM files."""
         if not self.dicom or not is_available():
             return [*filter(is_image, self.files)]
         return [path for path in self.files if is_image(path) or path in self.dicom]
 
     @cached_property
     def dicom(self) -> frozenset[str]:
-        """The DICOM files by their suffix, and on this machine those that have none by content."""
+        """DICOM files by suffix; on a local disk, also files without a suffix by content."""
         found = {path for path in self.files if is_dicom_name(path)}
         if isinstance(self.filesystem, fs.LocalFileSystem):
             unclear = filter(may_be_dicom, self.files)
@@ -80,8 +80,8 @@ class Listing:
     def why_no_image(self, path: str) -> tuple[str, str]:
         """Return the kind of reject and the reason for a file that is not among ``images``.
 
-        The first bytes of a file without an ending are looked at on this machine; in an object
-        store each would be a request.
+        The first bytes of a file without a suffix are read only on a local disk; in an object
+        store this would take one request per file.
         """
         if not has_ending(path.rpartition("/")[2]) and isinstance(
             self.filesystem, fs.LocalFileSystem
@@ -92,7 +92,7 @@ class Listing:
         return left_out_by_name(path)
 
     def tables(self) -> list[str]:
-        """The CSV files."""
+        """Return the CSV files."""
         return [path for path in self.files if path.lower().endswith(".csv")]
 
     def read_rows(self, path: str, columns: Collection[str], delimiter: str = ",") -> list[Row]:
@@ -101,19 +101,19 @@ class Listing:
         Raises
         ------
         DataError
-            When it is damaged or lacks one of ``columns``.
+            If it is damaged or lacks one of ``columns``.
         """
         content = read_bytes(self.filesystem, f"{self.root}/{path}")
         return read_rows(content, f"{self.uri}/{path}", columns, delimiter)
 
 
 def list_source(uri: str) -> Listing:
-    """List all files below ``uri``, or below the folder of the table that it names.
+    """List all files below ``uri``, or below its folder if ``uri`` is a table.
 
     Raises
     ------
     DataError
-        When there is nothing at ``uri`` or nothing that can be listed.
+        If ``uri`` does not exist, cannot be listed, or is a file other than a table.
     """
     try:
         filesystem, root = locate(uri)
@@ -145,7 +145,7 @@ def _files_below(filesystem: fs.FileSystem, root: str) -> Iterator[tuple[str, in
 def _sorted_files(
     found: Iterable[tuple[str, int | None]],
 ) -> tuple[tuple[str, ...], np.ndarray, _Reasons, _Reasons]:
-    """Return usable names with their bytes, unusable names, and what is left out."""
+    """Return usable names with their sizes, unusable names, and entries that are left out."""
     names: list[str] = []
     sizes = array("q")
     unusable, left_out = [], {}

@@ -1,8 +1,8 @@
 """NIH malaria cells: ``cell_images/{Parasitized,Uninfected}/*.png``.
 
-The patient is the number after the first C of the cell's own name. What follows comes in many
-spellings (``C33P1thinF_…``, ``C99P60ThinF_…``, ``C37BP2_thinF_…``, ``C5NThinF_…``); some names
-start with the word Parasitized.
+The patient is the number after the first C of the file name. The rest is spelled in many ways
+(``C33P1thinF_…``, ``C99P60ThinF_…``, ``C37BP2_thinF_…``, ``C5NThinF_…``); some names start with
+the word Parasitized.
 """
 
 import re
@@ -22,13 +22,13 @@ _NAME = re.compile(
 
 
 def parse_patient(name: str) -> str | None:
-    """Return the patient (``C33``) from a cell's file name, or None for other names."""
+    """Return the patient (``C33``) from the file name of a cell, or None for other names."""
     match = _match(name)
     return match["patient"].upper() if match else None
 
 
 def photograph_of(image_id: str) -> str:
-    """Return the name of the smear photograph that a cell was cut from."""
+    """Return the name of the smear photograph that a cell was cropped from."""
     return image_id.removeprefix("Parasitized").rpartition("_cell_")[0]
 
 
@@ -39,11 +39,11 @@ class Malaria:
     expects = "folders Parasitized and Uninfected with images named C<patient>…_cell_<number>.png"
 
     def recognises(self, listing: Listing, config: DataConfig) -> bool:
-        """Tell whether one of the two class folders holds an image with a cell's name."""
+        """Return whether one of the two class folders contains an image named as a cell."""
         return any(_class_of(path) and parse_patient(path) for path in listing.images)
 
     def read(self, listing: Listing, config: DataConfig) -> Index:
-        """Take all cells; most patients have infected and uninfected ones."""
+        """Use all cells; most patients have infected and uninfected ones."""
         builder = IndexBuilder()
         for path in listing.images:
             class_name, patient = _class_of(path), parse_patient(path)

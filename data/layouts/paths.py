@@ -1,4 +1,4 @@
-"""Parts of the path of a file below a source."""
+"""Parts of the relative path of a file."""
 
 from pathlib import PurePosixPath
 
@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 def stem(path: str) -> str:
     """Return the file name without folder and last suffix, as ``PurePosixPath.stem`` does.
 
-    A number is no suffix: names of DICOM files are unique identifiers of numbers and dots.
+    A number is not a suffix: the names of DICOM files are identifiers made of numbers and dots.
     """
     name = path.rpartition("/")[2]
     dot = name.rfind(".")
@@ -14,7 +14,7 @@ def stem(path: str) -> str:
 
 
 def suffix(path: str) -> str:
-    """Return the last suffix in small letters with its dot, or an empty string."""
+    """Return the last suffix in lowercase with its dot, or an empty string."""
     return PurePosixPath(path).suffix.lower()
 
 

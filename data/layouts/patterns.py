@@ -1,4 +1,4 @@
-"""Regular expressions that users give, searched in the path of an image below its source."""
+"""User-defined regular expressions, searched in the path of an image relative to its source."""
 
 import re
 from collections.abc import Callable
@@ -8,21 +8,21 @@ from data.names import plain_characters
 
 
 def finder(pattern: str, group: str, option: str) -> Callable[[str], str]:
-    """Return a function that finds a name in a path: empty where the pattern does not match.
+    """Return a function that finds a name in a path, and returns "" if the pattern does not match.
 
     Parameters
     ----------
     pattern
-        Regular expression with the name in parentheses.
+        Regular expression with the name in a group.
     group
-        Name of the group that holds it; without a group of this name the first is taken.
+        Name of the group that matches it; if no group has this name, the first is used.
     option
         The option that gave the pattern, for messages.
 
     Raises
     ------
     DataError
-        When the pattern cannot be read or has no parentheses.
+        If the pattern is not a valid regular expression or has no group.
     """
     compiled = _compile(pattern, group, option)
     wanted: str | int = group if group in compiled.groupindex else 1
@@ -41,18 +41,19 @@ def _compile(pattern: str, group: str, option: str) -> re.Pattern[str]:
         raise DataError(f"{option} '{pattern}' cannot be read: {error}") from None
     if not compiled.groups:
         raise DataError(
-            f"{option} '{pattern}' must hold the {group} in parentheses, "
+            f"{option} '{pattern}' must have the {group} in parentheses, "
             rf"for example ({group}_\d+)"
         )
     return compiled
 
 
 def _plain_pattern(pattern: str) -> str:
-    """Return ``pattern`` in the characters in which paths are searched."""
+    """Return ``pattern`` in the normalized characters in which paths are searched."""
     return plain_characters("".join(map(_plain_character, pattern)))
 
 
 def _plain_character(character: str) -> str:
-    # A full-width bracket is an ordinary one in the paths, and opens no group in the pattern.
+    # In paths, full-width parentheses become ordinary ones; in a pattern they must stay literal
+    # and not open a group.
     ordinary = plain_characters(character)
     return ordinary if ordinary == character or ordinary.isalnum() else re.escape(ordinary)

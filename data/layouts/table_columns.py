@@ -12,55 +12,56 @@ from data.layouts.table_files import TableFiles
 from data.names import visible
 
 OPTIONS = "--path-column, --label-column and --group-column"
-#: Rows by which the column of the images is found.
+#: Most rows by which the column of the images is found.
 _SAMPLE = 2000
-#: A column with more different values is no label, unless its name says so.
+#: A column with more distinct values is not a label, unless it is named as one.
 _MOST_CLASSES = 30
-#: Different values of a column that are counted.
+#: Distinct values of a column that are counted.
 _COUNTED = 100
-#: A column of the name of a label with fewer rows for each value has no classes.
+#: A column named as a label with fewer rows per value does not contain classes.
 _ROWS_OF_CLASS = 2
-#: Columns of the format that the documentation names: each is what it is called.
+#: Columns of the documented format; in a table that has all of them, each is used for its name.
 _OWN_FORMAT = ("path", "label", "group")
 _ONES, _ZEROS = frozenset(("1", "1.0")), frozenset(("0", "0.0"))
 
 
 class UndecidedError(DataError):
-    """A table whose columns cannot be told apart; its text lists them and the options."""
+    """A table whose columns cannot be identified; the message lists them and the options."""
 
     def __init__(self, text: str, *, path_known: bool) -> None:
         super().__init__(text)
-        #: True when the column of the images is known.
+        #: True if the column of the images is known.
         self.path_known = path_known
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Places of columns in the header of a table."""
+    """Positions of columns in the header of a table."""
 
     path: int
-    #: The column of the label, or one column for each class with a 1 in the rows of the class.
+    #: The column of the label, or one column per class with a 1 in the rows of that class.
     label: tuple[int, ...]
-    #: None where no column names a patient, a lesion or the like.
+    #: None if no column identifies a patient, a case or a lesion.
     group: int | None
-    #: Holds the names of parts such as ``train``.
+    #: The column with names of parts such as ``train``, None if there is none.
     part: int | None
     unit: Unit
-    #: True when the column of the label was recognised by its content alone.
+    #: True if the column of the label was recognized by its content alone.
     guessed: bool
-    #: Number of different labels, up to a hundred.
+    #: Number of distinct labels, at most a hundred.
     classes: int
-    #: Number of rows, and the share of them whose image is there, by a sample.
+    #: Number of rows.
     rows: int
+    #: Share of the rows whose image exists, estimated on a sample.
     found: float
     notes: tuple[str, ...] = ()
 
 
 @dataclass
 class _Content:
-    """Kind of values in the cells of one column."""
+    """Distinct values and filled cells of one column."""
 
-    #: At most ``_COUNTED``.
+    #: At most ``_COUNTED`` distinct values.
     values: set[str] = field(default_factory=set)
     filled: int = 0
 
@@ -76,14 +77,14 @@ class _Content:
 
 
 def recognise_columns(table: Table, files: TableFiles, config: DataConfig) -> Columns:
-    """Return the columns that ``config`` names, and for the rest those that names and cells tell.
+    """Return the columns given by ``config``, and the others as recognized by name and content.
 
     Raises
     ------
     UndecidedError
-        When the column of the images or of the labels cannot be told.
+        If the column of the images or of the labels cannot be identified.
     DataError
-        When the table lacks a column that was named, or cannot be read whole.
+        If the table lacks a column that was given, or cannot be read completely.
     """
     return _Recognition(table, files, config).columns()
 
@@ -132,7 +133,7 @@ class _Recognition:
         )
 
     def _read(self) -> None:
-        """Count the values of each column; keep rows at even distances."""
+        """Count the values of each column; keep a sample of evenly spaced rows."""
         step = 1
         for number, (_, cells) in enumerate(self._table.rows()):
             self._rows += 1
@@ -149,7 +150,7 @@ class _Recognition:
     def _refuse_one_for_two(self, *places: int | None) -> None:
         if len(_without_none(*places)) < sum(place is not None for place in places):
             raise DataError(
-                f"{self._table.name}: one column is named by two of {OPTIONS}; name another"
+                f"{self._table.name}: two of {OPTIONS} name the same column; choose different ones"
             )
 
     def _path(self, taken: set[int]) -> int:
@@ -160,7 +161,7 @@ class _Recognition:
         for place in (*known, *likely):
             if place in likely:
                 return place
-        if known:  # none of its images is there, which the rejects will say
+        if known:  # none of its images exists, which the rejects will report
             return known[0]
         raise self._undecided("holds the names of the images", "--path-column")
 
@@ -170,11 +171,11 @@ class _Recognition:
                 self._table.place(name, OPTIONS)
 
     def _share(self, place: int) -> float:
-        """Return the share of rows whose cell of a column is an image of its own."""
+        """Return the share of rows whose cell in a column names a distinct image."""
         return self._files.share(cells[place] for cells in self._sample)
 
     def _group(self, taken: set[int]) -> tuple[int | None, tuple[str, ...]]:
-        """Return the place of the group, and a note on a column that is not taken for it."""
+        """Return the position of the group, and a note on a column that was not used for it."""
         known = self._by_names(taken, column_names.GROUPS)
         if not known or {*_OWN_FORMAT} <= {*self._keys}:
             return (known[0] if known else None), ()
@@ -188,7 +189,7 @@ class _Recognition:
         what = "has fewer than three values" if is_filled else "is empty in most rows"
         return None, (
             f"The column '{visible(self._table.header[place])}' of {self._table.name} {what} and "
-            "is not taken for the group; --group-column takes it.",
+            "is not used as the group; --group-column selects it.",
         )
 
     def _part(self, taken: set[int]) -> int | None:
@@ -199,7 +200,7 @@ class _Recognition:
         return None
 
     def _label(self, taken: set[int]) -> tuple[tuple[int, ...], bool]:
-        """Return the places of the label, and whether only their content tells them."""
+        """Return the positions of the label, and whether only their content identified them."""
         known = self._by_names(taken, column_names.LABELS)
         for place in known:
             if self._has_classes(place, _COUNTED - 1):
@@ -222,7 +223,7 @@ class _Recognition:
         raise self._undecided("holds the labels", "--label-column")
 
     def _in_words(self, place: int, known: Sequence[int]) -> int:
-        """Return the column that writes the numbers of another one in words, if there is one."""
+        """Return the column that spells out the numbers in ``place`` as words, else ``place``."""
         numbers = self._values(place)
         if not all(map(_is_number, numbers)):
             return place
@@ -236,7 +237,7 @@ class _Recognition:
         return place
 
     def _one_hot(self, taken: set[int]) -> tuple[int, ...]:
-        """Return the columns of which exactly one is 1 in each row that is not empty there."""
+        """Return the columns of a one-hot encoding: exactly one is 1 in each row that is filled."""
         places = [place for place in self._places(taken) if self._content[place].is_binary]
         if len(places) < 2:
             return ()
@@ -250,7 +251,7 @@ class _Recognition:
         return [place for place in range(len(self._keys)) if place not in taken]
 
     def _by_names(self, taken: set[int], names: Sequence[str]) -> list[int]:
-        """Return the columns of these names, in the order of the names."""
+        """Return the columns with these names, in the order of the names."""
         free = self._places(taken)
         return [place for name in names for place in free if self._keys[place] == name]
 
@@ -270,7 +271,7 @@ class _Recognition:
 
     def _undecided(self, what: str, option: str) -> UndecidedError:
         return UndecidedError(
-            f"{self._table.name}: it cannot be told which column {what}; name it with {option}. "
+            f"{self._table.name}: cannot determine which column {what}; specify it with {option}. "
             f"The columns are {listed(self._table.header)}; the options are {OPTIONS}",
             path_known=option != "--path-column",
         )
@@ -289,7 +290,7 @@ def _is_number(value: str) -> bool:
 
 
 def label_of(table: Table, columns: Columns) -> Callable[[Sequence[str]], str]:
-    """Return the function that reads the label in the cells of a row; empty where there is none."""
+    """Return the function that reads the label from the cells of a row; "" if there is none."""
     if len(columns.label) == 1:
         place = columns.label[0]
         return lambda cells: cells[place]

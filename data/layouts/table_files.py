@@ -1,4 +1,4 @@
-"""The files that the cells of a table mean, however their names are written."""
+"""Matching the cells of a table to files, independently of how names are written."""
 
 import posixpath
 import re
@@ -12,61 +12,61 @@ from data.layouts.listing import Listing
 from data.layouts.paths import stem
 from data.names import one_spelling
 
-#: The drive of an absolute path of Windows.
+#: Drive of an absolute Windows path.
 _DRIVE = re.compile(r"[a-z]:(?=/)", re.IGNORECASE)
 
 
 class TableFiles:
-    """Finds files by what a table calls them; paths start at the listing's folder.
+    """Finds files by the names in a table; paths are relative to the folder of the listing.
 
-    A name means the file of just this name. Where there is none, it means the one file whose name
-    only its encoding or, failing that, capitals tell apart: macOS writes ``ä`` as two characters
-    in names of files, and Windows takes ``A.PNG`` for ``a.png`` and separates folders by
-    backslashes. Where there is none either, it means the one image whose file name, with or without
-    its ending, is the last part of the name: tables are made before images are moved to other
-    folders or machines.
+    A name refers to the file with exactly this name. If there is none, it refers to the one file
+    whose name differs only in encoding or, failing that, in case: macOS writes ``ä`` as two
+    characters in file names, and Windows treats ``A.PNG`` as ``a.png`` and separates folders by
+    backslashes. If there is none either, it refers to the one image whose file name, with or
+    without its suffix, is the last part of the name: tables are often written before images are
+    moved to other folders or machines.
 
     Parameters
     ----------
     listing
-        The files.
+        Files of the source.
     folder
-        The table's folder: a path below the listing's folder, an absolute path or a URI.
+        Folder of the table: a path relative to the folder of the listing, an absolute path or a
+        URI.
     """
 
     def __init__(self, listing: Listing, folder: str = "") -> None:
         self._listing = listing
         self._folder = folder
         self._listed = {*listing.files}
-        #: Name -> the images that it may mean, where these are several.
+        #: Name -> the images that it may refer to, if there are several.
         self.ambiguous: dict[str, list[str]] = {}
-        #: Names in whose folders nothing was found, and the image of the same file name.
+        #: Name -> image with the same file name in another folder than the name gives.
         self.moved: dict[str, str] = {}
 
     def find(self, names: Iterable[str]) -> dict[str, str | None]:
-        """Return name -> path, None where there is no such file or several may be meant.
+        """Return name -> path, None if there is no such file or the name is ambiguous.
 
-        A path starts at the listing's folder where the file lies below it, and is absolute
-        elsewhere.
+        Paths of files below the folder of the listing are relative to it, others are absolute.
         """
         self.ambiguous, self.moved = {}, {}
         found = {name: self._below(name) for name in names if name}
-        self._ask_for(found, [name for name in _open(found) if _leads_elsewhere(name)])
+        self._look_up(found, [name for name in _open(found) if _leads_elsewhere(name)])
         self._by_file_name(found)
-        self._ask_for(found, _open(found))
+        self._look_up(found, _open(found))
         return found
 
     def share(self, names: Iterable[str]) -> float:
-        """Return the share of ``names`` that are files, each another one."""
+        """Return the share of ``names`` that refer to distinct files."""
         names = [*names]
         found = {name: self._below(name) for name in names if name}
         if isinstance(self._listing.filesystem, fs.LocalFileSystem):
-            self._ask_for(found, [name for name in _open(found) if _leads_elsewhere(name)])
+            self._look_up(found, [name for name in _open(found) if _leads_elsewhere(name)])
         self._by_file_name(found)
         return len({*found.values()} - {None}) / max(len(names), 1)
 
-    def _ask_for(self, found: dict[str, str | None], names: list[str]) -> None:
-        """Look for ``names`` where the listing does not reach."""
+    def _look_up(self, found: dict[str, str | None], names: list[str]) -> None:
+        """Look up ``names`` in the file system, also outside of the listing."""
         existing = self._existing(sorted({path for n in names for path in self._variants(n)}))
         for name in names:
             found[name] = next((path for path in self._variants(name) if path in existing), None)
@@ -83,11 +83,11 @@ class TableFiles:
         return None
 
     def _from_table(self, name: str) -> str:
-        """Return ``name`` as it is where it starts at the table's folder."""
+        """Return ``name`` joined to the folder of the table, unless it is a URI."""
         return name if "://" in name else posixpath.join(self._folder, name)
 
     def _by_file_name(self, found: dict[str, str | None]) -> None:
-        """Find what is open by file name alone; an image that is found already is not meant."""
+        """Match the remaining names by file name alone, to images that are not yet matched."""
         taken = {*found.values()}
         meant: dict[str, list[str]] = {}
         for name in _open(found):
@@ -104,11 +104,11 @@ class TableFiles:
                     self.moved[names[0]] = path
 
     def _named(self, name: str) -> list[str]:
-        """Return the images of the file name of ``name``: those in the folders most alike."""
+        """Return the images with the file name of ``name`` whose folders match it best."""
         parts = _parts(name)
         last = parts[-1]
         images = self._by_last_part.get(last, []) or self._by_stem.get(last, [])
-        if not images and last.isdigit():  # spreadsheets cut the zeros at the beginning
+        if not images and last.isdigit():  # spreadsheets remove leading zeros
             images = self._by_number.get(_number(last), [])
         if len(images) < 2:
             return images
@@ -137,7 +137,7 @@ class TableFiles:
         return _grouped((_number(name), path) for name, path in stems if name.isdigit())
 
     def relative(self, name: str) -> str:
-        """Return ``name`` from the listing's folder where it lies below it, else as it is."""
+        """Return ``name`` relative to the folder of the listing if it is below it."""
         if "://" in name:
             return name.removeprefix(f"{self._listing.uri}/")
         path = posixpath.normpath(posixpath.join(self._listing.root, name))
@@ -153,14 +153,14 @@ class TableFiles:
                 yield self.relative(start.replace("\\", "/"))
 
     def _existing(self, paths: list[str]) -> set[str]:
-        """Return those of ``paths`` that are files, asking the file system."""
+        """Return those of ``paths`` that are files according to the file system."""
         if not paths:
             return set()
         filesystem, root = self._listing.filesystem, self._listing.root
         places = [posixpath.join(root, path) for path in paths]
         try:
             infos = filesystem.get_file_info(places)
-        except OSError:  # one of them can be no name: it is too long, for example
+        except OSError:  # one of them cannot be a file name, for example because it is too long
             one_by_one = (self._existing([path]) for path in paths) if len(paths) > 1 else ()
             return set[str]().union(*one_by_one)
         return {
@@ -173,12 +173,12 @@ def _open(found: Mapping[str, str | None]) -> list[str]:
 
 
 def _leads_elsewhere(name: str) -> bool:
-    """Tell whether a name may lead out of the listing's folder."""
+    """Return whether a name may refer to a file outside of the folder of the listing."""
     return name.startswith(("/", "..")) or "://" in name or "/../" in name
 
 
 def _only(files: Iterable[tuple[str, str]]) -> dict[str, str | None]:
-    """Return key -> file, None where several files have the key."""
+    """Return key -> file, None if several files have the key."""
     found: dict[str, str | None] = {}
     for key, path in files:
         found[key] = None if key in found else path
@@ -186,7 +186,7 @@ def _only(files: Iterable[tuple[str, str]]) -> dict[str, str | None]:
 
 
 def _grouped(images: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Return key without capitals -> all images of the key."""
+    """Return case-folded key -> all images with that key."""
     found: dict[str, list[str]] = {}
     for key, path in images:
         found.setdefault(_key(key).casefold(), []).append(path)
@@ -204,17 +204,17 @@ def _number(digits: str) -> str:
 
 
 def _slashes(name: str) -> str:
-    """Return a name with ordinary slashes, without the drive of Windows."""
+    """Return a name with forward slashes and without a Windows drive."""
     return _DRIVE.sub("", name.replace("\\", "/"))
 
 
 def _parts(name: str) -> list[str]:
-    """Return folders and file name without capitals."""
+    """Return the case-folded folders and file name."""
     return [part.casefold() for part in _key(_slashes(name)).split("/")]
 
 
 def _parts_alike(folders: list[str], others: list[str]) -> int:
-    """Return how many of the last folders are the same."""
+    """Return the number of trailing folders that are equal."""
     number = 0
     for one, other in zip(reversed(folders), reversed(others), strict=False):
         if one != other:

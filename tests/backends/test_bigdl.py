@@ -86,7 +86,9 @@ def test_error_of_a_worker_is_told(prepared: PreparedData, tmp_path: Path) -> No
 
 def test_batch_that_workers_cannot_share_is_refused(prepared: PreparedData) -> None:
     refusal = BigDL().unsupported(task(prepared, global_batch_size=17))
-    assert refusal == ("BigDL divides every batch equally: 17 images cannot be shared by 2 workers")
+    assert refusal == (
+        "BigDL divides every batch equally: 17 images cannot be divided among 2 workers"
+    )
 
 
 def test_shard_smaller_than_its_share_of_a_batch_is_refused(prepared: PreparedData) -> None:

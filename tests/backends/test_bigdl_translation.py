@@ -116,11 +116,11 @@ def test_samples_hold_the_pixels() -> None:
 
 
 def test_images_of_another_shape_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"images have shape \(6, 7, 3\), the network takes"):
+    with pytest.raises(ValueError, match=r"images have shape \(6, 7, 3\), the network needs"):
         next(samples(pixels((6, 7, 3)), np.zeros(IMAGES, np.int32), (7, 6, 3), CLASSES, "th"))
 
 
 def test_labels_of_no_class_are_refused() -> None:
     labels = np.arange(IMAGES, dtype=np.int32)
-    with pytest.raises(ValueError, match="labels go from 0 to 15, the network knows 3 classes"):
+    with pytest.raises(ValueError, match="labels range from 0 to 15, the network has 3 classes"):
         next(samples(pixels((6, 7, 3)), labels, (6, 7, 3), CLASSES, "th"))

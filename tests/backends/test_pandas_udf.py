@@ -92,7 +92,7 @@ def test_single_values_are_stronger_than_the_preset() -> None:
     ("values", "message"),
     [
         ({"cache": "s3://bucket/features"}, "the cache is a folder"),
-        ({"backbone": {"name": "small_cnn", "weights": "none"}}, "leave weights out"),
+        ({"backbone": {"name": "small_cnn", "weights": "none"}}, "omit weights"),
         ({"engine": "torch"}, "'auto', 'keras' or 'openvino'"),
     ],
 )

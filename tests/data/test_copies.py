@@ -103,7 +103,7 @@ def test_description_of_images_without_patients_names_no_patient(folder: Path) -
     index = read_index(config)
     description = describe_split(index, divide(index, config))
     text = printed(description)
-    assert "read as class/image: 2 classes (mel, nv), 15 images no patients are named" in text
+    assert "read as class/image: 2 classes (mel, nv), 15 images no patients are known" in text
     counts = text.split("(--labels)")[1]
     assert "patient" not in counts
     assert "15" in counts
@@ -114,12 +114,12 @@ def test_page_of_images_without_patients_names_no_patient(folder: Path, tmp_path
     page = tmp_path / "page.html"
     findings = explore(describe(DataConfig(source=str(folder))), str(page), sample=3)
     text = page.read_text()
-    said = text.split("</style>")[1].replace("no patients are named", "")
-    for words in ("images of one patient may lie", "name patients with", "class/patient/image"):
+    said = text.split("</style>")[1].replace("no patients are known", "")
+    for words in ("images of one patient may be", "specify patients with", "class/patient/image"):
         said = said.replace(words, "")
     assert "patient" not in said
     assert "of each class" in said
-    assert "Brightness and colour" in said
+    assert "Brightness and color" in said
     assert len(findings.survey.table) == 6
     assert not findings.leaks
 

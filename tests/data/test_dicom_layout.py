@@ -67,7 +67,7 @@ def test_empty_patients_are_images_of_their_own_or_the_folders_below_the_class(f
     index = read(folder)
     patients = dict(zip(column(index, "path"), column(index, "patient_id"), strict=True))
     assert patients["benign/nobody.dcm"] == "benign/nobody"
-    assert "counts as a patient of its own: 1 (for example 'benign/nobody.dcm')" in index.notes[0]
+    assert "treated as a separate patient: 1 (for example 'benign/nobody.dcm')" in index.notes[0]
     (folder / "benign/nobody.dcm").unlink()
     for number in (7, 8):
         save(folder / f"benign/case {number}/a.dcm", dicom(VALUES))
@@ -128,7 +128,7 @@ def test_without_the_extra_the_run_says_what_to_install(folder: Path, monkeypatc
     touch(folder, *(f"{name}/p{k}_{k}.png" for name in "ab" for k in range(4)))
     index = read(folder, group_pattern=r"/(p\d)")
     assert index.table.num_rows == 8
-    assert index.notes[-1] == f"DICOM files that are left out: 12. {extra.NEEDS_EXTRA}."
+    assert index.notes[-1] == f"DICOM files that were left out: 12. {extra.NEEDS_EXTRA}."
     kinds = {*index.rejects.column("kind").to_pylist()}
     assert FORMAT in kinds
     assert UNUSED not in kinds

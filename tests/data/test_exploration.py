@@ -132,7 +132,7 @@ def test_duplicates_of_two_patients_are_a_leak_risk_at_the_top(folder: Path) -> 
     assert same.paths == ("sick/p0_0.png", "sick/p2_copy.png", "sick/p4_other.bmp")
     assert len(findings.duplicates.equal_files) == 1
     (leak,) = findings.leaks
-    assert leak.startswith("One picture lies with more than one of the patients")
+    assert leak.startswith("One image occurs with more than one of the patients")
     text = page_of(folder)
     assert text.index("LEAK RISK") < text.index("<h2>Classes")
 
@@ -161,7 +161,7 @@ def test_picture_saved_with_loss_or_resized_is_perhaps_the_same(folder: Path) ->
     assert findings.similar is not None
     (alike,) = findings.similar
     assert set(alike.paths) == {"sick/p0_0.png", "sick/p2_lossy.jpg", "sick/p4_large.png"}
-    assert "perhaps one picture saved again" in findings.leaks[0]
+    assert "may be one image saved again" in findings.leaks[0]
 
 
 def test_other_cells_and_blank_pictures_are_not_called_the_same(folder: Path) -> None:
@@ -171,7 +171,7 @@ def test_other_cells_and_blank_pictures_are_not_called_the_same(folder: Path) ->
     assert findings.similar == ()
     assert findings.leaks == []
     assert any(
-        "Images of one colour, which show nothing: 2" in remark for remark in findings.remarks
+        "Images of a single color, which show nothing: 2" in remark for remark in findings.remarks
     )
 
 
@@ -179,13 +179,13 @@ def test_class_that_a_size_gives_away_is_told(folder: Path) -> None:
     for path in (folder / "sick").iterdir():
         Image.open(path).resize((60, 60)).save(path)
     _, findings = looked_at(folder)
-    assert any("size of a file tells the class" in remark for remark in findings.remarks)
+    assert any("size of a file reveals the class" in remark for remark in findings.remarks)
 
 
 def test_file_that_is_no_bmp_in_spite_of_its_name_is_told(folder: Path) -> None:
     cell(99).save(folder / "sick/p0_odd.bmp", "PNG")
     _, findings = looked_at(folder)
-    assert any("name says, read by their content: 1" in remark for remark in findings.remarks)
+    assert any("differs from their suffix, read by content: 1" in r for r in findings.remarks)
 
 
 def test_folder_without_one_readable_image_has_a_page(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_page_needs_no_other_file_and_shows_every_part(folder: Path) -> None:
     assert "http" not in re.sub(r"data:[^\"]*", "", text)
     for title in ("Classes", "Images per patient", "Sizes and kinds of files", "Duplicates"):
         assert f"<h2>{title}" in text
-    assert "<h2>Brightness and colour by patient" in text
+    assert "<h2>Brightness and color by patient" in text
     assert "not an image" in text
     assert "damaged image" in text
     assert text.count("data:image/png") == 4  # bars, images per patient, brightness, colour
@@ -235,7 +235,7 @@ def test_names_are_shown_and_run_nothing(tmp_path: Path) -> None:
 def test_synthetic_images_and_samples_are_stamped(folder: Path) -> None:
     (folder / NOTICE_FILE).touch()
     text = page_of(folder, sample=1)
-    assert "SYNTHETIC images: they show no patient" in text
+    assert "SYNTHETIC images: they show neither patients" in text
     assert "A sample: 10 of 60 images were read" in text
     (folder / NOTICE_FILE).unlink()
     text = page_of(folder)
@@ -252,7 +252,7 @@ def test_prepared_data_is_described_from_its_parquet_files(
     assert code == 0
     assert f"written {target}" in out.replace("\n", "")
     text = target.read_text()
-    assert "All images were brought to 24 x 24" in text
+    assert "All images were resized to 24 x 24" in text
     assert "train (patients)" in text
     assert "SYNTHETIC" in text
     assert "on two sides of the split" in text  # that there are none
@@ -269,7 +269,7 @@ def test_duplicates_on_two_sides_of_a_split_are_a_leak(spark, folder: Path) -> N
     data = prepare(config, str(folder.with_name("out")))
     description = describe(DataConfig(source=data.uri))
     findings = find(description, survey(description))
-    assert "on two sides of the split: training has seen what is tested" in findings.leaks[0]
+    assert "on two sides of the split: the network is trained on images" in findings.leaks[0]
 
 
 # The command
@@ -286,7 +286,7 @@ def test_page_is_written_into_new_folders_and_over_an_old_page(
     (folder / "well/p1_copy.png").write_bytes((folder / "sick/p0_0.png").read_bytes())
     code, out, _ = run(*arguments)
     assert code == 0
-    assert "LEAK RISK: One picture lies with more than one of the patients" in out
+    assert "LEAK RISK: One image occurs with more than one of the patients" in out
     assert "two classes" in out
     assert target.read_text().startswith("<!DOCTYPE html>")
 

@@ -120,7 +120,7 @@ def test_folders_without_patients_are_read_by_image_and_say_what_is_lost(tmp_pat
     assert rejects(index) == {"stray.jpg": "does not stand in a class folder with a name"}
     first, second = index.reading
     assert first == "read as class/image: 2 classes (mel, nv), 3 images"
-    assert second.startswith("no patients are named: each image stands for itself")
+    assert second.startswith("no patients are known: each image is its own group")
     assert all(option in second for option in ("--group-pattern", "--labels"))
 
 
@@ -147,7 +147,7 @@ def test_folders_of_a_publisher_are_parts_and_no_classes(tmp_path):
     assert column(index, "fold") == ["Test", "Test", "train", "train", "val", "val"]
     assert {*column(index, "class_name")} == {"mel", "nv"}
     assert index.reading[1] == (
-        "the ready-made folders train, val, Test are pooled and divided anew; "
+        "the ready-made folders train, val, Test are pooled and divided again; "
         "--split as-is uses them as they are"
     )
 
@@ -155,7 +155,8 @@ def test_folders_of_a_publisher_are_parts_and_no_classes(tmp_path):
 def test_folders_of_patients_alone_are_refused_with_what_to_give(tmp_path):
     touch(tmp_path, *(f"P{number:03d}/{image}_mel.jpg" for number in range(9) for image in (1, 2)))
     message = (
-        r"no folder names a class: the 9 folders.*'P000'.*--labels table\.csv.*--class-pattern"
+        r"no folder names a class: each of the 9 folders.*'P000'.*--labels table\.csv"
+        r".*--class-pattern"
     )
     with pytest.raises(DataError, match=message):
         read(tmp_path)
@@ -184,8 +185,9 @@ def test_file_names_that_carry_a_patient_are_proposed_and_not_used(tmp_path):
     index = read(tmp_path)
     assert index.unit == "image"
     assert index.reading[-1] == (
-        r"file names seem to carry a patient: --group-pattern '(P\d+)[^/]*$' would give 9 patients "
-        "with 4.0 images each (P00_1.png -> P00, P01_1.png -> P01, P02_1.png -> P02)"
+        r"file names seem to contain a patient: --group-pattern '(P\d+)[^/]*$' would give "
+        "9 patients with 4.0 images each "
+        "(P00_1.png -> P00, P01_1.png -> P01, P02_1.png -> P02)"
     )
     named = read(tmp_path, group_pattern=r"(P\d+)[^/]*$")
     assert (named.unit, len({*column(named, "patient_id")})) == ("patient", 9)
@@ -238,7 +240,7 @@ def test_csv_paths_start_at_its_folder_or_at_the_root(tmp_path):
             "images.csv, row 6": "names an image a second time",
             "images.csv, row 7": "is incomplete",
         }
-        assert index.notes == ("Rows of images.csv whose file is not there: 1 (row 5).",)
+        assert index.notes == ("Rows of images.csv whose file was not found: 1 (row 5).",)
 
 
 def test_csv_images_without_a_row_are_rejects(tmp_path):

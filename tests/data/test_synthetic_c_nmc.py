@@ -99,7 +99,7 @@ def test_set_reads_as_c_nmc_with_every_patient(drawn: Path) -> None:
         (True, "all"): 13,
         (True, "hem"): 15,
     }
-    assert "left out because no labels file names them" in index.notes[0]
+    assert "left out because no labels file lists them" in index.notes[0]
     assert is_synthetic(drawn)
     with Image.open(drawn / rows[0]["path"]) as image:
         assert (image.format, image.mode, image.size) == ("BMP", "RGB", (16, 16))

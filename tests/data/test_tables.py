@@ -133,7 +133,7 @@ def test_table_names_files_in_another_form(tmp_path: Path, written: Form, named:
     found = {unicodedata.normalize("NFC", path) for path in column(index, "path")}
     assert found == {"ä b/é.png", f"{tmp_path}/outside/ö.png"}
     assert all((tmp_path / "set" / path).is_file() for path in column(index, "path"))
-    assert index.notes == ("Rows of t.csv whose file is not there: 2 (rows 4, 5).",)
+    assert index.notes == ("Rows of t.csv whose file was not found: 2 (rows 4, 5).",)
 
 
 def test_rows_that_say_too_little_are_rejects_and_no_image_stands_twice(folder: Path):

@@ -90,7 +90,7 @@ def test_pretrained_file_with_a_named_layer() -> None:
     assert backbone.features == 1280
     one, other = np.asarray(backbone.model(pixels((64, 64, 3), 2)))
     assert np.linalg.norm(one - other) > 0
-    with pytest.raises(ModelError, match="no layer 'avgpool'; near ones: avg_pool"):
+    with pytest.raises(ModelError, match="no layer 'avgpool'; similar names: avg_pool"):
         build_backbone(config.model_copy(update={"layer": "avgpool"}), (50, 50, 3))
 
 
@@ -108,7 +108,7 @@ def test_keras_tells_the_sizes_of_every_application() -> None:
         ("nowhere.keras", SHAPE, "no backbone file nowhere.keras"),
         ("Xception", SHAPE, "40 x 40 pixels: Xception needs at least 71 x 71"),
         ({"name": "Xception", "image_size": 64}, SHAPE, "image_size 64: Xception needs at least"),
-        ({"name": "small_cnn", "layer": "hiden"}, SHAPE, "near ones: hidden"),
+        ({"name": "small_cnn", "layer": "hiden"}, SHAPE, "similar names: hidden"),
     ],
 )
 def test_what_cannot_be_built(config: object, shape: tuple[int, int, int], message: str) -> None:
@@ -120,11 +120,11 @@ def test_what_cannot_be_built(config: object, shape: tuple[int, int, int], messa
 def test_file_that_fits_nothing(backbone_file: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.keras"
     text.write_text("no model")
-    with pytest.raises(ModelError, match="no Keras 3 model"):
+    with pytest.raises(ModelError, match="not a Keras 3 model"):
         build_backbone(BackboneConfig(name=str(text)), SHAPE)
-    with pytest.raises(ModelError, match="takes images of 40 x 40, not 64"):
+    with pytest.raises(ModelError, match="requires images of 40 x 40, not 64"):
         build_backbone(BackboneConfig(name=str(backbone_file), image_size=64), SHAPE)
-    with pytest.raises(ValidationError, match="leave weights out"):
+    with pytest.raises(ValidationError, match="omit weights"):
         BackboneConfig(name=str(backbone_file), weights="none")
 
 
@@ -142,5 +142,5 @@ def test_failed_download_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> Non
         raise Exception("URL fetch failure: no such host")  # noqa: TRY002 - as Keras does
 
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", unreachable)
-    with pytest.raises(ModelError, match=r"weights of ResNet50 cannot be had .* \.keras file"):
+    with pytest.raises(ModelError, match=r"weights of ResNet50 cannot be loaded .* \.keras file"):
         build_backbone(BackboneConfig(name="ResNet50", image_size=48), SHAPE)

@@ -98,5 +98,5 @@ def test_contradictions_are_refused(values: dict[str, object], message: str) -> 
 
 def test_head_on_images_is_refused() -> None:
     config = ModelConfig(name="transfer", backbone=RESNET)
-    with pytest.raises(ModelError, match=r"takes features \(1, 1, length\)"):
+    with pytest.raises(ModelError, match=r"requires features \(1, 1, length\)"):
         build(config, SHAPE, 2, seed=0)
