@@ -156,7 +156,7 @@ def test_cluster_from_up_to_down(
 def check_that_every_service_answers(folder: Path) -> None:
     told = deploy("status", "--folder", str(folder))
     assert told.returncode == 0, told.stdout
-    assert told.stdout.count("answers") == 6
+    assert told.stdout.count("healthy") == 6
     assert "run_experiment.py --master spark://10." in told.stdout
     master = next(one for one in known_state(folder).members if one.name == "master")
     assert json.loads(processes.fetch(master.health))["aliveworkers"] == 2
@@ -312,7 +312,7 @@ def test_start_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     before = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout
     told = CliRunner().invoke(app, ["cluster", "up", "--folder", str(tmp_path)])
     assert told.exit_code == 2
-    assert "master ended at once" in told.output
+    assert "master exited immediately" in told.output
     after = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout
     assert after == before
     assert state.read(tmp_path) is None
