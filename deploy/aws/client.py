@@ -175,7 +175,7 @@ def _refusal(operation: str, code: str, message: str) -> str:
         )
     if code in _EXPIRED:
         return f"AWS does not accept the credentials ({code}): renew them"
-    return f"AWS refused {operation} ({code}): {_line(message)}"
+    return f"AWS rejected {operation} ({code}): {_line(message)}"
 
 
 def _line(text: str) -> str:

@@ -30,7 +30,7 @@ def _in_order(plan: Plan) -> Iterator[Request]:
 
 
 def _purpose(request: Request) -> str:
-    words = [request.purpose]
+    words = [f"poll the {request.purpose}" if request.until else request.purpose]
     if request.operation == "PutObject":
         words.append(f"(file {request.file})")
     if request.operation == "GetObject":

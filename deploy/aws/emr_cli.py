@@ -97,7 +97,9 @@ def emr(
     ] = None,
     max_cost: Annotated[
         float,
-        typer.Option(min=0, help="Reject a run that may cost more, in USD.", rich_help_panel=_COST),
+        typer.Option(
+            min=0, help="Maximum cost in USD; a higher estimate is rejected.", rich_help_panel=_COST
+        ),
     ] = 5.0,
     max_hours: Annotated[
         float, typer.Option(help="Hours after which everything is stopped.", rich_help_panel=_COST)

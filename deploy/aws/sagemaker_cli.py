@@ -23,9 +23,13 @@ Region = Annotated[str | None, typer.Option(help="AWS region; default: from AWS'
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the requests and send none.")]
 MaxCost = Annotated[
     float,
-    typer.Option(min=0, help="Reject what may cost more, in USD.", rich_help_panel=_COST),
+    typer.Option(
+        min=0, help="Maximum cost in USD; a higher estimate is rejected.", rich_help_panel=_COST
+    ),
 ]
-MaxHours = Annotated[float, typer.Option(help="Time limit in hours.", rich_help_panel=_COST)]
+MaxHours = Annotated[
+    float, typer.Option(help="Hours after which it is stopped.", rich_help_panel=_COST)
+]
 PricePerHour = Annotated[
     float | None, typer.Option(min=0, help="Price of one machine, in USD.", rich_help_panel=_COST)
 ]

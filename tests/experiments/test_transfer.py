@@ -92,8 +92,8 @@ def test_every_backend_trains_a_head_on_the_same_features(
         path = client.download_artifacts(record.run_id, "predictions.parquet", str(folder))
         predicted = pd.read_parquet(path).filter(like="probability_").to_numpy()
         expected = network.predict(prepared.shard("test").read().pixels, verbose=0)
-        # The engine may compute features in 16 bits (relative error below 1e-2), but the stored model
-        # computes in 32. On borderline cells this changes a probability by a few percent.
+        # The engine may compute features in 16 bits (relative error below 1e-2), but the stored
+        # model computes in 32. On borderline cells this changes a probability by a few percent.
         difference = np.abs(predicted - expected)
         assert difference.mean() < 0.005
         assert difference.max() < 0.1
