@@ -1,4 +1,4 @@
-"""Train one CNN on patient-split images through Spark and record the result in MLflow.
+"""Train one CNN on patient-split images with Spark and record the result in MLflow.
 
 uv run run_experiment.py --backend elephas
 """
@@ -8,7 +8,7 @@ import sys
 
 
 def unfit_machine():  # type: ignore[no-untyped-def]  # any Python 3 must be able to read this
-    """Return why this machine cannot run the project, or None."""
+    """Return the reason why this machine cannot run the project, or None."""
     if sys.version_info[:2] != (3, 11):
         found = sys.version.split()[0]
         return "Python 3.11 is needed, this is " + found + ": use 'uv run run_experiment.py'"
@@ -24,7 +24,7 @@ if __name__ == "__main__":
     problem = unfit_machine()  # type: ignore[no-untyped-call]
     if problem:
         sys.exit("error: " + problem)
-    # With PYTHONSAFEPATH, Python leaves the folder of the program out of its path.
+    # With PYTHONSAFEPATH, Python omits the folder of the program from sys.path.
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
     from data.exit_status import INTERRUPTED
 

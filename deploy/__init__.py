@@ -1,1 +1,1 @@
-"""Where runs go beyond this machine: containers, Spark clusters, cloud services."""
+"""Runs outside the local process: containers, Spark clusters and cloud services."""

@@ -1,6 +1,6 @@
-"""``python -m deploy``: everything between an experiment and the cluster it runs on.
+"""``python -m deploy``: the commands that run experiments on clusters.
 
-One line for each command: what it needs is imported inside the command's own function.
+Each command imports its dependencies inside its own function.
 """
 
 import typer

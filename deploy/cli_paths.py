@@ -1,4 +1,4 @@
-"""Paths of this machine as the deploy commands take them."""
+"""Local paths in the options of the deploy commands."""
 
 from pathlib import Path
 
@@ -9,12 +9,12 @@ from data.errors import DataError
 
 
 def path_option(value: str | Path) -> Path:
-    """Return ``value`` with ``~`` and ``~user`` replaced, which a shell does at times only.
+    """Return ``value`` with ``~`` and ``~user`` expanded, which a shell does only in some places.
 
     Raises
     ------
     typer.BadParameter
-        When it is an address of something else, or names an unknown user.
+        If ``value`` is not an address of a local file or names an unknown user.
     """
     try:
         return local_path(value)

@@ -1,7 +1,8 @@
-"""The image's entry point: becomes the command it is given, or an executor of Kubernetes.
+"""Entry point of the image: executes the given command, or a Spark executor on Kubernetes.
 
-Spark starts an executor's pod with the one argument ``executor`` and tells the rest in variables,
-which its own images turn into a command. Imports nothing of the project.
+Spark starts an executor's pod with the single argument ``executor`` and passes everything else in
+environment variables, which the entry point of Spark's own images turns into a command. This
+module imports nothing from the project.
 """
 
 import os
@@ -10,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 _BACKEND = "org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend"
-#: Option of the backend, and the variable in which Spark hands its value over.
+#: Option of the executor backend -> variable in which Spark passes its value.
 _OPTIONS = {
     "--driver-url": "SPARK_DRIVER_URL",
     "--executor-id": "SPARK_EXECUTOR_ID",
@@ -24,7 +25,7 @@ _JAVA_OPTION = re.compile(r"SPARK_JAVA_OPT_(\d+)")
 
 
 def command(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """Return what is to run for ``arguments``."""
+    """Return the command line to execute for ``arguments``."""
     if list(arguments) != ["executor"]:
         return list(arguments)
     numbered = {
@@ -35,8 +36,8 @@ def command(arguments: Sequence[str], environment: Mapping[str, str]) -> list[st
     memory = environment["SPARK_EXECUTOR_MEMORY"]
     java = [f"{environment['JAVA_HOME']}/bin/java", *(numbered[key] for key in sorted(numbered))]
     java += [f"-Xms{memory}", f"-Xmx{memory}", "-cp", f"{environment['SPARK_HOME']}/jars/*"]
-    told = [part for option, name in _OPTIONS.items() for part in (option, environment[name])]
-    return [*java, _BACKEND, *told]
+    options = [part for option, name in _OPTIONS.items() for part in (option, environment[name])]
+    return [*java, _BACKEND, *options]
 
 
 if __name__ == "__main__":

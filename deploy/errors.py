@@ -1,4 +1,4 @@
-"""The error of the package ``deploy``."""
+"""Base error of the package ``deploy``."""
 
 from data.errors import SparkdlError
 

@@ -1,21 +1,21 @@
-"""Health check of a container: ``python -m deploy.health URL`` fails unless the URL answers.
+"""Health check of a container: ``python -m deploy.health URL`` fails unless the URL responds.
 
-The image has no curl, and needs none. Imports nothing of the project.
+It replaces curl, which the image does not contain, and imports nothing from the project.
 """
 
 import sys
 from urllib.request import urlopen
 
-#: Seconds; Compose itself gives a check five.
+#: Timeout in seconds; Compose aborts a check after five.
 _LIMIT = 4.0
 
 
 def main(url: str) -> int:
-    """Return 0 when ``url`` answers in time and without an error, else 1."""
+    """Return 0 if ``url`` responds in time and without an error, else 1."""
     try:
         with urlopen(url, timeout=_LIMIT):
             return 0
-    except OSError as error:  # every error of urllib is one
+    except OSError as error:  # the base class of all errors of urllib
         sys.stderr.write(f"{url}: {error}\n")
         return 1
 

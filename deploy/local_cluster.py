@@ -1,9 +1,9 @@
 """``python -m deploy cluster``: the cluster of ``docker-compose.yml`` without a container engine.
 
-Every host is a network namespace with an address of its own and a view of the disk in which this
-machine's Python is not: Spark's daemons and executors run from the packed environment alone. A
-driver runs in a namespace too, so that the servers that Spark and the frameworks open on it are
-reached by the cluster and by nobody else.
+Every host is a network namespace with its own address and a view of the disk that hides this
+machine's Python: Spark's daemons and executors run only from the packed environment. A driver runs
+in a namespace too, so that only the cluster can reach the servers that Spark and the frameworks
+open on it.
 """
 
 import shlex
@@ -19,7 +19,7 @@ from data.exit_status import FAILED
 from deploy.cli_paths import path_option
 
 app = typer.Typer(
-    no_args_is_help=True, help="Start and end a cluster of several hosts on this machine."
+    no_args_is_help=True, help="Start and stop a cluster of several hosts on this machine."
 )
 
 Folder = Annotated[
@@ -27,7 +27,7 @@ Folder = Annotated[
     typer.Option(
         parser=path_option,
         metavar="PATH",
-        help="Folder of the cluster's files: logs, records and environment.",
+        help="Folder for the cluster's files: logs, records and environment.",
     ),
 ]
 _FOLDER = Path("cluster")
@@ -35,16 +35,16 @@ _FOLDER = Path("cluster")
 
 @app.command()
 def up(
-    hosts: Annotated[int, typer.Option(help="Worker hosts.")] = 2,
-    cores_per_host: Annotated[int, typer.Option(min=1, help="Cores that each offers.")] = 1,
-    memory: Annotated[str, typer.Option(help="Memory that each offers, such as 3g.")] = "3g",
+    hosts: Annotated[int, typer.Option(help="Number of worker hosts.")] = 2,
+    cores_per_host: Annotated[int, typer.Option(min=1, help="Cores per worker host.")] = 1,
+    memory: Annotated[str, typer.Option(help="Memory per worker host, for example 3g.")] = "3g",
     folder: Folder = _FOLDER,
     environment: Annotated[
         Path | None,
-        typer.Option(help="Archive of 'deploy pack'; made in the folder if it is not there."),
+        typer.Option(help="Archive from 'deploy pack'; default: created in the folder."),
     ] = None,
 ) -> None:
-    """Start master, workers, history server, MLflow and S3, each on a host of its own (as root)."""
+    """Start master, workers, history server, MLflow and S3, each on its own host (needs root)."""
     with plain_errors():
         from deploy.cluster import lifecycle
 
@@ -56,18 +56,18 @@ def up(
             cores=cores_per_host,
             memory=memory,
             archive=environment or folder / "environment.tar.gz",
-            tell=typer.echo,
+            report=typer.echo,
         )
         typer.echo(f"{hosts} hosts are up in {cluster.subnet}")
         for member in cluster.members:
-            note = "  for tests: it keeps objects in memory" if member.name == "s3" else ""
+            note = "  for tests only: keeps objects in memory" if member.name == "s3" else ""
             typer.echo(f"  {member.name:<10} {member.address}{note}")
         typer.echo("\ntrain on them with\n  " + run_command(folder))
 
 
 @app.command()
 def status(folder: Folder = _FOLDER) -> None:
-    """Show every service with its address and whether it answers; exit with 1 if one does not."""
+    """Show the address and health of every service; exit with 1 if one is not healthy."""
     with plain_errors():
         from deploy.cluster import processes, state
         from deploy.errors import DeployError
@@ -78,15 +78,16 @@ def status(folder: Folder = _FOLDER) -> None:
             raise DeployError(f"no cluster was started in {folder}")
         if not cluster.is_of_this_boot:
             raise DeployError(
-                "the cluster ended when the machine was started anew: 'python -m deploy cluster up'"
+                "the cluster ended when the machine was rebooted: start it again with 'python -m "
+                "deploy cluster up'"
             )
         all_well = cluster.stage == "up"
         for member in cluster.members:
             if member.process is None:
-                health = f"ended, see {member.log}"
+                health = f"exited, see {member.log}"
             else:
-                health = "answers" if processes.is_healthy(member) else "does not answer"
-            all_well &= health == "answers"
+                health = "healthy" if processes.is_healthy(member) else "not responding"
+            all_well &= health == "healthy"
             typer.echo(f"{member.name:<10} {member.address:<32} {health}")
         if all_well:
             typer.echo("\ntrain on it with\n  " + run_command(folder))
@@ -97,18 +98,20 @@ def status(folder: Folder = _FOLDER) -> None:
 @app.command()
 def down(
     folder: Folder = _FOLDER,
-    force: Annotated[bool, typer.Option("--force", help="End a run that is under way.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also terminate a run in progress.")
+    ] = False,
 ) -> None:
-    """End what 'up' has started and remove its namespaces; records and logs stay."""
+    """Stop the cluster and remove its namespaces; records and logs are kept."""
     with plain_errors():
         from deploy.cluster import lifecycle
 
         lifecycle.down(folder.absolute(), force=force)
-        typer.echo(f"the cluster has ended; its records and logs are in {folder}")
+        typer.echo(f"the cluster is stopped; its records and logs are in {folder}")
 
 
 def run_command(folder: Path, *arguments: str) -> str:
-    """Return the shell command that trains on the cluster of ``folder``."""
+    """Return the shell command that trains on the cluster in ``folder``; "" if there is none."""
     from deploy.cluster import lifecycle, state
 
     cluster = state.read(folder)
@@ -121,5 +124,5 @@ def run_command(folder: Path, *arguments: str) -> str:
 
 
 def _terminated(number: int, _: Any) -> NoReturn:
-    """End as Ctrl-C does, so that a cluster that is half up is removed."""
+    """Exit as on Ctrl-C, so that a partly started cluster is removed."""
     raise SystemExit(128 + number)

@@ -1,8 +1,8 @@
-"""``python -m deploy pack``: this environment as an archive that runs wherever it is unpacked.
+"""``python -m deploy pack``: the current environment as a relocatable archive.
 
-The interpreter is inside, with its standard library and the libraries that it is linked with, and
-so is Java: a Spark worker needs Linux with a C library that is not older than the one which the
-packed programs ask for. The manifest names it (``deploy.packing.c_library``).
+The archive contains the interpreter with its standard library and linked libraries, the packages
+and Java. A Spark worker only needs Linux with a C library at least as new as the one that the
+packed programs require; the manifest records that version (``deploy.packing.c_library``).
 """
 
 import platform
@@ -19,24 +19,29 @@ from deploy.errors import DeployError
 
 @dataclass(frozen=True)
 class Packed:
-    """What was packed."""
+    """Summary of a packed environment."""
 
+    #: Number of packages.
     packages: int
+    #: Bytes before compression.
     content_bytes: int
+    #: Bytes of the archive.
     archive_bytes: int
-    #: Of names and contents: the same environment has the same.
+    #: Checksum of names and contents: equal for equal environments.
     checksum: str
-    #: The oldest C library that it runs with, as ``glibc-2.34``.
+    #: Oldest C library that the environment runs with, such as ``glibc-2.34``.
     libc: str
 
 
 def pack(
     output: Annotated[
         Path,
-        typer.Argument(parser=path_option, metavar="PATH", help="The archive, ending in .tar.gz."),
+        typer.Argument(
+            parser=path_option, metavar="PATH", help="Archive to write; ends in .tar.gz."
+        ),
     ] = Path("environment.tar.gz"),
 ) -> None:
-    """Pack interpreter, locked packages and Java, for --environment archive."""
+    """Pack the interpreter, the locked packages and Java for --environment archive."""
     from data.command_line import plain_errors
 
     with plain_errors():
@@ -56,7 +61,8 @@ def pack_environment(output: Path) -> Packed:
     Raises
     ------
     DeployError
-        When the name does not say its format, as Spark needs it, or the file cannot be written.
+        If the file name does not end in ``.tar.gz`` or ``.tgz``, which Spark requires, or if the
+        file cannot be written.
     """
     from deploy.packing import c_library, interpreter, packages
     from deploy.packing.archive import Entry, new_archive
@@ -64,9 +70,11 @@ def pack_environment(output: Path) -> Packed:
     from experiments.spark.locked import needed_distributions
 
     if not output.name.endswith((".tar.gz", ".tgz")):
-        raise DeployError(f"{output}: Spark unpacks archives by their names: end it in .tar.gz")
+        raise DeployError(
+            f"{output}: Spark detects the format of an archive by its name: end it in .tar.gz"
+        )
     distributions = needed_distributions()
-    # A file that two packages own is in the archive once.
+    # Keyed by name, so that a file owned by two packages is stored once.
     unique = {entry.name: entry for entry in packages.entries(distributions.values())}
     compiled = [e.content for e in unique.values() if isinstance(e.content, Path) and e.is_library]
     unique |= {entry.name: entry for entry in interpreter.runtimes(compiled)}

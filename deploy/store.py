@@ -1,4 +1,4 @@
-"""The bucket that ``docker-compose.yml`` keeps prepared images and artifacts in."""
+"""Bucket in which ``docker-compose.yml`` stores prepared images and artifacts."""
 
 from deploy.errors import DeployError
 
@@ -6,12 +6,17 @@ _MISSING = 404
 
 
 def make_bucket(name: str) -> bool:
-    """Make the bucket ``name`` where the AWS variables point; tell whether it was missing.
+    """Create the bucket ``name`` at the endpoint of the AWS variables unless it exists.
+
+    Returns
+    -------
+    bool
+        True if the bucket was created, False if it existed.
 
     Raises
     ------
     DeployError
-        When the store refuses or does not answer.
+        If the store rejects the request or does not respond.
     """
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
@@ -27,9 +32,9 @@ def make_bucket(name: str) -> bool:
             return False
         store.create_bucket(Bucket=name)
     except ClientError as error:
-        raise DeployError(f"the store does not give bucket {name}: {error}") from error
+        raise DeployError(f"the store rejected bucket {name}: {error}") from error
     except BotoCoreError as error:
         raise DeployError(
-            f"the store does not answer ({error}): check AWS_ENDPOINT_URL_S3 and the credentials"
+            f"the store does not respond ({error}): check AWS_ENDPOINT_URL_S3 and the credentials"
         ) from error
     return True

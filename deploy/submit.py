@@ -1,8 +1,8 @@
-"""What a run on YARN or Kubernetes needs, as the command that starts it.
+"""Commands that start a run on YARN or Kubernetes.
 
-The driver runs where the command runs (Spark's client mode): the harness starts it, watches it and
-closes the record. Only settings that the harness does not make itself stand here; how executors
-get their Python is ``--environment`` of ``run_experiment.py``.
+The driver runs where the command runs (Spark's client mode): the harness starts it, monitors it and
+closes the record. This module contains only settings that the harness does not set itself; the
+Python of the executors is chosen by ``--environment`` of ``run_experiment.py``.
 """
 
 import json
@@ -11,22 +11,22 @@ from dataclasses import dataclass
 
 from deploy.errors import DeployError
 
-#: Both managers draw a secret for each application and hand it to its executors.
+#: Both cluster managers generate a secret per application and pass it to the executors.
 _AUTHENTICATED = {"spark.authenticate": "true", "spark.network.crypto.enabled": "true"}
-#: Fixed, so that a Kubernetes service or a firewall can let executors through to the driver.
+#: Fixed, so that a Kubernetes service or a firewall can admit executors to the driver.
 DRIVER_PORT, BLOCK_MANAGER_PORT = 7078, 7079
 
 
 @dataclass(frozen=True)
 class Yarn:
-    """A Hadoop cluster, which ``HADOOP_CONF_DIR`` names."""
+    """The Hadoop cluster that ``HADOOP_CONF_DIR`` configures."""
 
-    #: What ``python -m deploy pack`` has made: a file, or an address that Hadoop reads.
+    #: Archive from ``python -m deploy pack``: a file, or an address that Hadoop can read.
     archive: str
-    #: Of an executor beside its heap: TensorFlow lives in the Python worker, not in the JVM.
+    #: Executor memory outside the heap: TensorFlow runs in the Python worker, not in the JVM.
     overhead: str = "2g"
     queue: str | None = None
-    #: Spark's jars in the cluster's own file system, which are uploaded for each run otherwise.
+    #: Archive with Spark's jars in the cluster's file system; without it every run uploads them.
     spark_archive: str | None = None
 
     def options(self) -> list[str]:
@@ -47,37 +47,38 @@ class Yarn:
         return settings
 
     def check(self, environment: Mapping[str, str]) -> None:
-        """Refuse to start where Spark would find no cluster.
+        """Check that Spark can find the cluster.
 
         Raises
         ------
         DeployError
-            When no variable names Hadoop's configuration.
+            If no variable points to Hadoop's configuration.
         """
         if not (environment.get("HADOOP_CONF_DIR") or environment.get("YARN_CONF_DIR")):
             raise DeployError(
-                "set HADOOP_CONF_DIR to the folder with yarn-site.xml: Spark finds the cluster by "
-                "it"
+                "set HADOOP_CONF_DIR to the folder with yarn-site.xml: Spark reads the cluster's "
+                "address from it"
             )
 
 
 @dataclass(frozen=True)
 class Kubernetes:
-    """A Kubernetes cluster, seen from the driver's pod."""
+    """A Kubernetes cluster, as seen from the driver's pod."""
 
-    #: Built from ``deploy/Dockerfile``; the driver's pod runs it too.
+    #: Image built from ``deploy/Dockerfile``; the driver's pod uses it too.
     image: str
-    #: Address of the cluster's programming interface.
+    #: Address of the cluster's API server.
     server: str = "https://kubernetes.default.svc"
     namespace: str = "default"
     #: Headless service that selects the driver's pod.
     driver_host: str = "sparkdl-driver"
-    #: The pod that executors are deleted with.
+    #: Pod of the driver; executors are deleted together with it.
     driver_pod: str | None = None
-    #: Account of the executors' pods; it needs no rights.
+    #: Service account of the executors' pods; it needs no permissions.
     executor_account: str | None = None
     #: Secret with the keys ``access-key`` and ``secret-key`` of the object store.
     store_secret: str | None = None
+    #: Executor memory outside the heap.
     overhead: str = "2g"
 
     def options(self) -> list[str]:
@@ -102,24 +103,24 @@ class Kubernetes:
             account = "spark.kubernetes.authenticate.executor.serviceAccountName"
             settings[account] = self.executor_account
         if self.store_secret:
-            # A reference: the key itself is in no setting and so in no record.
+            # A reference keeps the key itself out of the settings and therefore out of the record.
             reference = "spark.kubernetes.executor.secretKeyRef"
             settings[f"{reference}.AWS_ACCESS_KEY_ID"] = f"{self.store_secret}:access-key"
             settings[f"{reference}.AWS_SECRET_ACCESS_KEY"] = f"{self.store_secret}:secret-key"
         return settings
 
     def check(self, environment: Mapping[str, str]) -> None:
-        """Refuse to start where Spark could not ask for pods.
+        """Check that this process runs in a pod.
 
         Raises
         ------
         DeployError
-            Outside a pod.
+            If it runs outside a pod, where executors cannot reach the driver.
         """
         if "KUBERNETES_SERVICE_HOST" not in environment:
             raise DeployError(
-                "the driver runs in a pod, where executors reach it: see docs/clusters.md, or add "
-                "--dry-run to see the command"
+                "the driver runs in a pod, so that executors can reach it: see docs/clusters.md, "
+                "or add --dry-run to print the command"
             )
 
 
@@ -129,24 +130,24 @@ def command(cluster: Yarn | Kubernetes, prepared: str, arguments: Sequence[str] 
     Parameters
     ----------
     prepared
-        Where prepared images go: an address that driver and executors both reach.
+        Address for prepared images, accessible to both the driver and the executors.
     arguments
         Further options of ``run_experiment.py``.
 
     Raises
     ------
     DeployError
-        When ``prepared`` is on this machine, or ``arguments`` would replace the settings.
+        If ``prepared`` is a local path, or ``arguments`` would replace the cluster's settings.
     """
     if "://" not in prepared:
         raise DeployError(
-            f"--prepared {prepared}: executors do not reach this machine's folders; name an "
+            f"--prepared {prepared}: executors cannot read this machine's folders; use an "
             "address such as s3://bucket/prepared"
         )
     if any(argument.removeprefix("--set=").startswith("spark.conf=") for argument in arguments):
         raise DeployError(
-            "--set spark.conf=… would replace the cluster's settings: add --dry-run, and extend "
-            "them in the command that is printed"
+            "--set spark.conf=… would replace the cluster's settings: add --dry-run and extend "
+            "the settings in the printed command"
         )
     settings = json.dumps(cluster.settings(), sort_keys=True)
     return [

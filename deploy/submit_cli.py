@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Run an experiment on YARN or Kubernetes.")
 
 
-Prepared = Annotated[str, typer.Option(help="Where prepared images go: s3://bucket/prefix.")]
-Overhead = Annotated[str, typer.Option(help="Memory of an executor beside its heap.")]
+Prepared = Annotated[str, typer.Option(help="Address for prepared images: s3://bucket/prefix.")]
+Overhead = Annotated[str, typer.Option(help="Executor memory outside the heap.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the command and start nothing.")]
 Arguments = Annotated[
     list[str] | None,
-    typer.Argument(help="After '--': options of run_experiment.py.", show_default=False),
+    typer.Argument(help="Options of run_experiment.py, after '--'.", show_default=False),
 ]
 
 
 @app.command()
 def yarn(
-    archive: Annotated[str, typer.Option(help="What 'python -m deploy pack' has made.")],
+    archive: Annotated[str, typer.Option(help="Archive from 'python -m deploy pack'.")],
     prepared: Prepared,
     arguments: Arguments = None,
     overhead: Overhead = "2g",
@@ -38,7 +38,7 @@ def yarn(
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Run on the Hadoop cluster that HADOOP_CONF_DIR names, from a machine that reaches it."""
+    """Run on the Hadoop cluster configured in HADOOP_CONF_DIR, from a machine with access to it."""
     with plain_errors():
         from deploy.submit import Yarn
 
@@ -47,29 +47,35 @@ def yarn(
 
 @app.command()
 def kubernetes(
-    image: Annotated[str, typer.Option(help="Image of deploy/Dockerfile in your registry.")],
+    image: Annotated[
+        str, typer.Option(help="Image built from deploy/Dockerfile, in your registry.")
+    ],
     prepared: Prepared,
     arguments: Arguments = None,
     server: Annotated[
-        str, typer.Option(help="Address of the cluster.")
+        str, typer.Option(help="Address of the cluster's API server.")
     ] = "https://kubernetes.default.svc",
-    namespace: Annotated[str, typer.Option(help="Of driver and executors.")] = "default",
+    namespace: Annotated[str, typer.Option(help="Namespace of driver and executors.")] = "default",
     driver_host: Annotated[
         str, typer.Option(help="Headless service of the driver's pod.")
     ] = "sparkdl-driver",
     driver_pod: Annotated[
-        str | None, typer.Option(help="Executors are deleted with it.", envvar="HOSTNAME")
+        str | None,
+        typer.Option(
+            help="Pod of the driver; executors are deleted together with it.", envvar="HOSTNAME"
+        ),
     ] = None,
     executor_account: Annotated[
-        str | None, typer.Option(help="Service account of executors.")
+        str | None, typer.Option(help="Service account of the executors.")
     ] = None,
     store_secret: Annotated[
-        str | None, typer.Option(help="Secret with access-key and secret-key of the store.")
+        str | None,
+        typer.Option(help="Secret with access-key and secret-key of the object store."),
     ] = None,
     overhead: Overhead = "2g",
     dry_run: DryRun = False,
 ) -> None:
-    """Run on Kubernetes, from a pod of the image (docs/clusters.md)."""
+    """Run on Kubernetes, from a pod that uses the image (see docs/clusters.md)."""
     with plain_errors():
         from deploy.submit import Kubernetes
 
@@ -89,7 +95,7 @@ def kubernetes(
 def _start(
     cluster: "Yarn | Kubernetes", prepared: str, arguments: Sequence[str], dry_run: bool
 ) -> None:
-    """Become the command, or print it."""
+    """Replace this process with the run, or print the command."""
     from deploy.submit import command
 
     program = command(cluster, prepared, arguments)

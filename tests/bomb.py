@@ -1,11 +1,11 @@
-"""A pickle that shows when it was loaded, as a stranger would send it."""
+"""A malicious pickle that leaves a trace when it is loaded."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 
 class Bomb:
-    """Leaves a file in ``folder`` when its pickle is read."""
+    """Creates a file in ``folder`` when its pickle is loaded."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "exploded"

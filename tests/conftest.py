@@ -1,4 +1,4 @@
-"""What tests of several rooms share: a small prepared data set and a way to run experiments."""
+"""Fixtures shared by the tests of several packages, such as a small prepared data set."""
 
 import os
 import sys
@@ -11,22 +11,22 @@ from data.prepared import PreparedData
 from tests.spark_classes import java_options
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# Otherwise every process of the tests compiles what it imports, TensorFlow above all.
+# Otherwise every test process compiles the modules that it imports, above all TensorFlow.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Prepare what all test processes share, in the one that starts them."""
+    """Prepare the files that all test processes share, in the process that starts them."""
     if "JDK_JAVA_OPTIONS" not in os.environ:
         several = bool(config.getoption("numprocesses", None))
         os.environ["JDK_JAVA_OPTIONS"] = java_options(make=several)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let every test process begin with slow tests: a slow one must not be the last.
+    """Make every test process start with slow tests, so that a slow one is not the last.
 
-    ``worksteal`` deals out equal parts in their order and moves from the ends of the longer ones.
+    ``worksteal`` assigns equal parts in order and moves tests from the ends of longer ones.
     """
     processes = int(getattr(config, "workerinput", {}).get("workercount", 1))
     slow = [item for item in items if item.get_closest_marker("slow")]
@@ -50,13 +50,13 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def data_config(cells: Path) -> DataConfig:
-    """The cells at 24 x 24 RGB, split by patient."""
+    """Configuration of the cells at 24 x 24 pixels in RGB, split by patient."""
     return DataConfig(source=str(cells), image=ImageConfig(height=24, width=24))
 
 
 @pytest.fixture(scope="session")
 def prepared(data_config: DataConfig, tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
-    """``data_config``, prepared."""
+    """Prepared data of ``data_config``."""
     from data.ingest import prepare
 
     return prepare(data_config, str(tmp_path_factory.mktemp("prepared") / "cells"))
@@ -64,5 +64,5 @@ def prepared(data_config: DataConfig, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="session")
 def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One database for all: creating its tables takes seconds."""
+    """One database for all tests, because creating its tables takes seconds."""
     return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"

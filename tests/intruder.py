@@ -1,4 +1,4 @@
-"""Another account of the same machine, which tries to get at a run while it trains."""
+"""Another account on the same machine, which attacks a run during training."""
 
 import json
 import os
@@ -14,11 +14,11 @@ import psutil
 
 from experiments.observer import Observer
 
-#: ``nobody`` of every Linux.
+#: User id of ``nobody`` on every Linux.
 STRANGER = 65534
 _LISTENING = "0A"
 _SECONDS = 3.0
-#: Pages of Spark's master, workers, drivers, and of anything else over HTTP.
+#: Web pages of Spark's master, workers and drivers, and the root page of any HTTP server.
 _PAGES = ("/", "/json/", "/environment/", "/api/v1/applications", "/metrics/json/", "/parameters")
 
 
@@ -27,36 +27,36 @@ class Listener:
     """A TCP server of the run."""
 
     process: int
-    #: Name of the program, from its command line.
+    #: End of the program's command line.
     program: str
     port: int
-    #: Whether the process is in the network of the intruder.
+    #: True if the process is in the network namespace of the intruder.
     shared: bool
 
 
 @dataclass
 class Intruder(Observer):
-    """Attacks a run once, when its first epoch has begun or, where none is told, has ended."""
+    """Attacks a run once: at its first batch or, without batch events, after its first epoch."""
 
     #: Attacks that succeeded, one sentence each.
     got_in: list[str] = field(default_factory=list)
     listeners: list[Listener] = field(default_factory=list)
-    #: Processes of the run that were looked at.
+    #: Number of processes of the run that were examined.
     processes: int = 0
     _before: set[int] = field(default_factory=set)
 
     def run_starts(self, *_: Any) -> None:
-        """Remember the processes of others."""
+        """Store the ids of processes that do not belong to the run."""
         self._before = {process.pid for process in _children()}
 
     def event(self, event: dict[str, Any]) -> None:
-        """Attack when training has begun."""
+        """Attack once training has started."""
         if event["event"] in ("batch", "epoch") and not self.processes:
             self.attack([one for one in _children() if one.pid not in self._before])
 
     def attack(self, processes: Iterable[psutil.Process]) -> None:
-        """Look as root for everything that there is, and try it as a stranger."""
-        # One that has ended and waits for its parent has no memory that could be kept from anybody.
+        """Find all possible targets as root, then attack them from another account."""
+        # A zombie process has no memory to protect.
         alive = [one for one in processes if command_of(one)]
         self.processes = len(alive)
         self.listeners = [listener for one in alive for listener in listeners_of(one)]
@@ -68,7 +68,7 @@ class Intruder(Observer):
 
 
 def command_of(process: psutil.Process) -> str:
-    """Return the command line of ``process``, empty if it has just ended."""
+    """Return the command line of ``process``; empty if it has just ended."""
     try:
         return " ".join(process.cmdline())
     except psutil.Error:
@@ -76,12 +76,12 @@ def command_of(process: psutil.Process) -> str:
 
 
 def listeners_of(process: psutil.Process) -> list[Listener]:
-    """Return what ``process`` listens on, in whatever network namespace it is."""
+    """Return the TCP servers of ``process``, in any network namespace."""
     try:
         own = set(_open_files(process.pid))
         shared = _network(process.pid) == _network(os.getpid())
         sockets = list(_listening(process.pid))
-    except OSError:  # it has just ended
+    except OSError:  # the process has just ended
         return []
     return [
         Listener(process.pid, command_of(process)[-80:], port, shared)
@@ -106,7 +106,7 @@ def _listening(pid: int | str) -> Iterator[tuple[int, str]]:
 
 
 def as_stranger(attempt: Callable[[], list[str]]) -> list[str]:
-    """Return what ``attempt`` returns in a process of another account."""
+    """Run ``attempt`` in a process of another account and return its result."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -115,7 +115,7 @@ def as_stranger(attempt: Callable[[], list[str]]) -> list[str]:
             os.setgid(STRANGER)
             os.setuid(STRANGER)
             answer = attempt()
-        except BaseException as error:  # the parent's tests must not go on in this process
+        except BaseException as error:  # this process must not continue with the parent's tests
             answer = [f"the attack itself failed: {error!r}"]
         with os.fdopen(writing, "w") as pipe:
             pipe.write(json.dumps(answer))
@@ -128,7 +128,7 @@ def as_stranger(attempt: Callable[[], list[str]]) -> list[str]:
 
 
 def _attempts(pids: list[int], listeners: list[Listener], files: list[str]) -> Iterator[str]:
-    """Yield every success."""
+    """Yield a description of every successful attack."""
     for pid in pids:
         for name in ("environ", "mem", "maps", "cwd/.", "root/.", "ns/net"):
             if _opens(Path(f"/proc/{pid}/{name}")):
@@ -137,7 +137,7 @@ def _attempts(pids: list[int], listeners: list[Listener], files: list[str]) -> I
     taken = {port for port, _ in _listening("self")}
     for listener in listeners:
         if not listener.shared:
-            # Another program may have the same port in the network outside.
+            # Another program may use the same port in the network outside.
             if listener.port not in taken and _connects(listener.port):
                 yield f"{listener.program} (port {listener.port}) can be reached"
             continue
@@ -147,7 +147,7 @@ def _attempts(pids: list[int], listeners: list[Listener], files: list[str]) -> I
 
 
 def _secrets_in_sight(processes: list[psutil.Process], folders: set[Path]) -> Iterator[str]:
-    """Yield where Spark's secret stands beside the files and environments that hold it."""
+    """Yield the places with Spark's secret other than configuration files and environments."""
     found = {
         match[1]
         for folder in folders
@@ -196,7 +196,7 @@ def _connects(port: int) -> bool:
 
 
 def _page(port: int, path: str) -> str:
-    """Return the body that a web server gives for ``path``; empty if it gives none."""
+    """Return the body of a web server's response for ``path``; empty if there is none."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=_SECONDS) as connection:
             connection.sendall(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n".encode())

@@ -1,4 +1,4 @@
-"""Who listens at a port while something runs."""
+"""Addresses with a listening server on a port while other code runs."""
 
 import threading
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import psutil
 
 @contextmanager
 def listening(port: int) -> Iterator[set[str]]:
-    """Collect the addresses on which anything listens at ``port`` meanwhile."""
+    """Collect the addresses with a server on ``port`` while the context is active."""
     found: set[str] = set()
     ended = threading.Event()
 

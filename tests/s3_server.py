@@ -1,4 +1,4 @@
-"""A real S3 server process for tests: moto's, on loopback."""
+"""A real S3 server process for tests: moto's server on the loopback interface."""
 
 import os
 import subprocess
@@ -54,7 +54,7 @@ def client(address: str):
 
 
 def upload(address: str, folder: Path, prefix: str) -> None:
-    """Put every file below ``folder`` to ``cells/prefix``."""
+    """Upload every file below ``folder`` to ``cells/prefix``."""
     service = client(address)
     for path in sorted(folder.rglob("*")):
         if path.is_file():

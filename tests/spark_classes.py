@@ -1,7 +1,7 @@
-"""Spark's classes as a file that the Java processes of tests map instead of loading them.
+"""An archive of Spark's classes that the Java processes of tests map instead of loading them.
 
-A test run starts hundreds of them, and each spends half its first seconds on reading and checking
-the same ten thousand classes (Java calls it application class-data sharing).
+A test run starts hundreds of Java processes, and each spends half its first seconds on reading and
+checking the same ten thousand classes. Java calls this application class-data sharing.
 """
 
 import fcntl
@@ -13,15 +13,15 @@ from pathlib import Path
 
 from data.process_environment import for_spark
 
-#: The compiler's first tier alone: these processes live for seconds.
+#: Only the compiler's first tier, because these processes live for seconds.
 _QUICK = "-XX:TieredStopAtLevel=1"
 _LIMIT = 300
 
 
 def java_options(*, make: bool) -> str:
-    """Return options for every Java process of a test run; ``make`` the file if it is not there.
+    """Return options for the Java processes of a test run; with ``make``, create a missing file.
 
-    Java goes on without the file where it does not fit, for another Java or other jars.
+    Java ignores the file if it belongs to another version of Java or to other jars.
     """
     archive = _path()
     if make:
@@ -31,7 +31,7 @@ def java_options(*, make: bool) -> str:
                 _make(archive)
     if not archive.exists():
         return _QUICK
-    # Without a word where it does not fit: some tests read what Java prints.
+    # Java must ignore an unsuitable file silently: some tests read its output.
     return f"{_QUICK} -XX:SharedArchiveFile={archive} -Xshare:auto -Xlog:disable"
 
 
@@ -45,7 +45,7 @@ def _path() -> Path:
 
 
 def _make(archive: Path) -> None:
-    """List the classes that a small job loads, and write them into ``archive``."""
+    """List the classes that a small job loads and write them to ``archive``."""
     environment = for_spark()
     home = environment["SPARK_HOME"]
     with tempfile.TemporaryDirectory(prefix="sparkdl-classes-") as name:
@@ -61,14 +61,14 @@ def _make(archive: Path) -> None:
         )
         dump = [f"{environment['JAVA_HOME']}/bin/java", "-Xshare:dump", "-XX:+UseSerialGC"]
         dump += [f"-XX:SharedClassListFile={classes}", f"-XX:SharedArchiveFile={unfinished}"]
-        # As Spark's own scripts have it: the file is valid for this path alone.
+        # The same class path as in Spark's own scripts: the file is valid only for this path.
         dump += ["-Xlog:disable", "-cp", f"{home}/conf:{home}/jars/*"]
         subprocess.run(dump, check=True, capture_output=True, timeout=_LIMIT)
         unfinished.rename(archive)
 
 
 def _job(folder: str) -> None:
-    """Use what tests use of Spark: tasks in Python, tables, Parquet."""
+    """Use the parts of Spark that tests use: tasks in Python, tables and Parquet."""
     from pyspark.sql import SparkSession
 
     session = (

@@ -1,1 +1,1 @@
-"""Amazon Web Services: requests are planned first, shown by ``--dry-run``, then sent."""
+"""Amazon Web Services: requests are planned first, printed by ``--dry-run``, then sent."""

@@ -1,4 +1,4 @@
-"""Whether EMR's machines can run an environment's archive, asked before anything is paid for."""
+"""Check that EMR's machines can run an environment archive, before anything costs money."""
 
 from pathlib import Path
 from typing import Any
@@ -7,32 +7,43 @@ from deploy.errors import DeployError
 from deploy.packing import manifest
 from deploy.packing.c_library import version
 
-#: glibc of Amazon Linux 2023, on which EMR 7 and EMR Serverless run; it stays for all its life.
+#: glibc version of Amazon Linux 2023, on which EMR 7 and EMR Serverless run; it does not change
+#: during the lifetime of Amazon Linux 2023.
 NEWEST = (2, 34)
-#: Under which an archive's need is kept with the object in S3.
+#: Metadata key of the S3 object that holds the version an archive requires.
 KEY = "libc"
 
 
 def of_file(archive: Path) -> str | None:
-    """Return what the manifest of an archive says that it needs, as ``glibc-2.34``."""
+    """Return the C library that an archive requires according to its manifest, or None.
+
+    The format is ``glibc-2.34``.
+    """
     found = manifest.read(archive)
     return str(found["libc"]) if found and "libc" in found else None
 
 
 def check(archive: str, libc: str | None) -> str | None:
-    """Return what to warn of, or None.
+    """Return a warning if the archive's requirement is unknown, else None.
+
+    Parameters
+    ----------
+    archive
+        Path or address, for messages.
+    libc
+        C library that the archive requires, such as ``glibc-2.34``; None if unknown.
 
     Raises
     ------
     DeployError
-        When the archive needs a newer C library than EMR's machines have.
+        If the archive needs a newer C library than EMR's machines have.
     """
     needed = version(libc or "")
     there = _text(NEWEST)
     if needed is None:
         return (
-            f"{archive} does not say which C library it needs: was it made by 'python -m deploy "
-            f"pack'? With one above glibc {there}, which EMR's machines have, the run will fail"
+            f"{archive} does not state which C library it needs: was it created by 'python -m "
+            f"deploy pack'? The run fails if it needs a newer one than EMR's glibc {there}"
         )
     if needed > NEWEST:
         raise DeployError(
@@ -44,17 +55,17 @@ def check(archive: str, libc: str | None) -> str | None:
 
 
 def check_object(address: str, answer: dict[str, Any] | None) -> str | None:
-    """Do the same with what S3 says of the archive at ``address``.
+    """Apply :func:`check` to the archive at ``address``, given the response of ``HeadObject``.
 
     Raises
     ------
     DeployError
-        When it is not there, too.
+        If the archive does not exist or needs a newer C library than EMR's machines have.
     """
     if answer is None:
         raise DeployError(
-            f"there is no environment archive {address}: name a file of 'python -m deploy pack' "
-            "with --environment-archive, which is uploaded"
+            f"there is no environment archive {address}: pass a file from 'python -m deploy pack' "
+            "as --environment-archive to have it uploaded"
         )
     return check(address, answer.get("Metadata", {}).get(KEY))
 

@@ -1,4 +1,4 @@
-"""What the commands for AWS share."""
+"""Helpers shared by the commands for AWS."""
 
 import os
 import secrets
@@ -19,10 +19,10 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @contextmanager
 def ended_in_every_case() -> Iterator[None]:
-    """Let Ctrl-C and termination run what ends the machines, and turn errors into a line."""
+    """Turn signals into KeyboardInterrupt, so that cleanup runs, and errors into one line."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminated)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # ignored under nohup
         signal.signal(signal.SIGHUP, _terminated)
     with plain_errors():
         yield
@@ -32,39 +32,39 @@ def _terminated(number: int, _: Any) -> NoReturn:
     raise KeyboardInterrupt(number)
 
 
-def tell(line: str) -> None:
-    """Show a line of what goes on."""
+def report(line: str) -> None:
+    """Print a progress line to stderr."""
     sys.stderr.write(line + "\n")
 
 
 def new_name() -> str:
-    """Return a name for a run that no other has."""
+    """Return a unique name for a run."""
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
 
 
 def region_of(given: str | None) -> str:
-    """Return the region, from the option or from AWS's own settings.
+    """Return the region from the option or, without one, from AWS's own settings.
 
     Raises
     ------
     DeployError
-        When there is none.
+        If no region is set.
     """
     from deploy.aws.client import Aws
 
     if given:
         return given
-    named = os.environ.get("AWS_REGION")  # which boto3 does not read
+    named = os.environ.get("AWS_REGION")  # boto3 does not read this variable
     return str(Aws(named).session.region_name)
 
 
 def validated(model: type[Model], values: dict[str, Any]) -> Model:
-    """Return ``model`` of ``values``.
+    """Return an instance of ``model`` with ``values``.
 
     Raises
     ------
     DeployError
-        Naming the option that is wrong.
+        If a value is invalid; the message names the option.
     """
     try:
         return model(**values)

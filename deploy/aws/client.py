@@ -1,4 +1,4 @@
-"""Sending requests with boto3; what goes wrong is told in a line that holds no secret."""
+"""Sending requests with boto3; errors become one line without secrets."""
 
 import hashlib
 import shutil
@@ -11,12 +11,12 @@ from typing import Any
 from deploy.aws.plan import Request, resolve
 from deploy.errors import DeployError
 
-#: Tries of a request that AWS throttles or fails to answer, with growing pauses between them.
+#: Attempts at a request that AWS throttles or fails to answer, with growing pauses in between.
 ATTEMPTS = 8
 _CHUNK = 1 << 20
-#: Codes by which AWS says that there is no such thing.
+#: Error codes for something that does not exist.
 _ABSENT = {"404", "NoSuchKey", "NotFound", "ResourceNotFoundException"}
-#: That it is asked too often.
+#: Error codes for too many requests.
 _THROTTLED = {
     "RequestLimitExceeded",
     "SlowDown",
@@ -38,27 +38,27 @@ _NO_CREDENTIALS = (
 
 
 class NotReachedError(DeployError):
-    """No answer that counts: the network, AWS's own trouble, or credentials that have run out."""
+    """No usable response: network failure, server error at AWS, or expired credentials."""
 
 
 class ThrottledError(NotReachedError):
-    """AWS has refused for now."""
+    """AWS throttled the request; it was not carried out."""
 
 
 class Aws:
-    """Clients of one region, made when first needed."""
+    """Clients for one region, created on first use."""
 
     def __init__(self, region: str | None) -> None:
         self._region = region
         self.renew()
 
     def renew(self) -> None:
-        """Read the credentials anew: they may have been renewed beside this process.
+        """Reload the credentials, which another process may have renewed.
 
         Raises
         ------
         DeployError
-            When AWS's settings name no region, or a profile that is not there.
+            If AWS's settings contain no region or name a profile that does not exist.
         """
         import boto3
         from botocore.exceptions import ProfileNotFound
@@ -72,7 +72,7 @@ class Aws:
         self._clients: dict[tuple[str, int], Any] = {}
 
     def client(self, service: str, attempts: int = ATTEMPTS) -> Any:
-        """Return the client of ``service``, which repeats throttled requests ever more slowly."""
+        """Return the client of ``service``, which retries throttled requests with backoff."""
         from botocore.config import Config
 
         if (service, attempts) not in self._clients:
@@ -83,21 +83,27 @@ class Aws:
         return self._clients[service, attempts]
 
     def send(self, request: Request, values: dict[str, str]) -> dict[str, Any] | None:
-        """Return the answer; None when a thing is not there whose absence is no failure.
+        """Send a request and return the response.
+
+        Returns
+        -------
+        dict or None
+            None if the request was skipped because ``request.unless`` found something, or if an
+            optional resource does not exist.
 
         Raises
         ------
         DeployError
-            When AWS refuses.
+            If AWS rejects the request.
         NotReachedError
-            When it cannot be reached.
+            If AWS cannot be reached.
         """
         if request.unless and self.send(request.unless, values) is not None:
             return None
         parameters = resolve(request.parameters, values)
         with aws_errors(request.operation, optional=request.optional):
             if request.operation == "PutObject":
-                # In parts, each of which is repeated on its own, when the file is large.
+                # upload_file splits large files into parts and retries each part separately.
                 more = {"Metadata": parameters["Metadata"]} if "Metadata" in parameters else None
                 self.client("s3").upload_file(
                     str(request.file), parameters["Bucket"], parameters["Key"], ExtraArgs=more
@@ -115,14 +121,14 @@ class Aws:
 
 @contextmanager
 def aws_errors(operation: str, *, optional: bool = False) -> Iterator[None]:
-    """Turn what boto3 raises into one line; with ``optional`` let pass that a thing is not there.
+    """Turn boto3's exceptions into one line; with ``optional``, ignore a missing resource.
 
     Raises
     ------
     DeployError
-        Saying what was asked and what AWS answered.
+        If AWS rejects the operation; the message contains the operation and the response.
     NotReachedError
-        When that may be otherwise in a minute.
+        If a retry after some time may succeed.
     """
     from boto3.exceptions import Boto3Error
     from botocore import exceptions as aws
@@ -138,13 +144,13 @@ def aws_errors(operation: str, *, optional: bool = False) -> Iterator[None]:
         raise DeployError(f"{operation} is not a valid request: {_line(str(error))}") from error
     except (aws.BotoCoreError, Boto3Error) as error:
         cause = error.__context__
-        if isinstance(cause, aws.ClientError):  # an upload wraps it
+        if isinstance(cause, aws.ClientError):  # wrapped by an upload
             raise _refused(operation, cause.response) from error
         raise NotReachedError(f"{operation} did not reach AWS: {_line(str(error))}") from error
 
 
 def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file."""
+    """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -161,15 +167,15 @@ def _refused(operation: str, response: dict[str, Any]) -> DeployError:
 
 def _refusal(operation: str, code: str, message: str) -> str:
     if code == "NoSuchBucket":
-        return "there is no such bucket: create it, or name another with --bucket"
+        return "there is no such bucket: create it, or use another one with --bucket"
     if code in ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"):
         return (
             f"AWS does not allow {operation} ({_line(message)}): 'python -m deploy iam' prints the "
-            "policies that are needed"
+            "required policies"
         )
     if code in _EXPIRED:
         return f"AWS does not accept the credentials ({code}): renew them"
-    return f"AWS refused {operation} ({code}): {_line(message)}"
+    return f"AWS rejected {operation} ({code}): {_line(message)}"
 
 
 def _line(text: str) -> str:
@@ -177,7 +183,7 @@ def _line(text: str) -> str:
 
 
 def _write(body: Any, path: Path) -> None:
-    """Write all of an answer's body or nothing."""
+    """Write the body of a response completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".unfinished")
     with unfinished.open("wb") as stream:
@@ -186,7 +192,7 @@ def _write(body: Any, path: Path) -> None:
 
 
 def _unpack(archive: Path) -> None:
-    """Unpack beside the archive, which goes then; nothing in it may lead elsewhere."""
+    """Unpack an archive into its own folder and delete it; paths outside the folder are refused."""
     with tarfile.open(archive) as content:
         content.extractall(archive.parent, filter="data")
     archive.unlink()

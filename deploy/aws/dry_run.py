@@ -1,4 +1,4 @@
-"""A plan as text: every request in order, as it would be sent."""
+"""A plan as text: all requests in the order in which they would be sent."""
 
 import json
 from collections.abc import Iterator
@@ -7,15 +7,15 @@ from deploy.aws.plan import Plan, Request
 
 
 def text(plan: Plan) -> str:
-    """Return the requests of a run that goes well, then those of one that does not."""
+    """Return the requests of a successful run, followed by those sent after problems."""
     lines = []
     for number, request in enumerate(_in_order(plan), 1):
         lines += [f"# {number}. {_purpose(request)}", _body(request), ""]
     for request in plan.cancel:
-        lines += [f"# if it is interrupted or out of time: {_purpose(request)}", _body(request), ""]
+        lines += [f"# if interrupted or at the time limit: {_purpose(request)}", _body(request), ""]
     for request in plan.start:
         if request.lost:
-            text = f"# if its answer is lost: {_purpose(request.lost.request)}"
+            text = f"# if the response is lost: {_purpose(request.lost.request)}"
             lines += [text, _body(request.lost.request), ""]
     if plan.diagnose:
         lines += [f"# if it fails: {plan.diagnose.purpose}", _body(plan.diagnose), ""]
@@ -30,17 +30,17 @@ def _in_order(plan: Plan) -> Iterator[Request]:
 
 
 def _purpose(request: Request) -> str:
-    words = [request.purpose]
+    words = [f"poll the {request.purpose}" if request.until else request.purpose]
     if request.operation == "PutObject":
         words.append(f"(file {request.file})")
     if request.operation == "GetObject":
         words.append(f"(to {request.file})")
     if request.unless:
-        words.append("if it is not")
+        words.append("unless it exists")
     if request.until:
-        words.append(f"(again until {' or '.join(request.until.succeeded)})")
+        words.append(f"(repeated until {' or '.join(request.until.succeeded)})")
     if request.keeps:
-        words.append(f"(its answer gives {', '.join(request.keeps)})")
+        words.append(f"(the response contains {', '.join(request.keeps)})")
     return " ".join(words)
 
 

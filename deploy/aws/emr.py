@@ -1,4 +1,4 @@
-"""A run on EMR: the requests that make a cluster, run on it, and bring the record back."""
+"""A run on EMR: the requests that create a cluster, run on it and download the record."""
 
 from pathlib import Path
 
@@ -8,33 +8,33 @@ from deploy.aws import emr_size, prices, storage
 from deploy.aws.job import TAG, JobOptions, record_requests, run_arguments, upload
 from deploy.aws.plan import Lost, Plan, Request, Until
 
-#: Tag that AWS's managed policy for the service role asks for.
+#: Tag required by AWS's managed policy for the service role.
 _MANAGED = "for-use-with-amazon-emr-managed-policies"
-#: Hours of the limit that pass before a step can begin: machines, Hadoop, the environment.
+#: Hours of the limit reserved for the time before a step can start: machines, Hadoop, environment.
 START_HOURS = 0.25
 _COMMAND = Path(__file__).with_name("emr_node.sh")
 _CLUSTER, _STEP = "<ClusterId>", "<StepId>"
 
 
 class EmrOptions(JobOptions):
-    """What is asked for."""
+    """Options of a run on a cluster of EMR."""
 
     instance_type: str = "m5.xlarge"
-    #: Machines beside the primary one; without any the primary one does the work.
+    #: Machines in addition to the primary one; with 0 the primary one does the work.
     core_nodes: int = Field(default=2, ge=0)
     spot: bool = False
     subnet: str | None = None
     service_role: str = "sparkdl-bench-emr-service"
     instance_profile: str = "sparkdl-bench-job"
-    #: A cluster that is there, and stays.
+    #: Existing cluster to use; it is not terminated.
     cluster: str | None = None
     max_hours: float = Field(default=2.0, gt=START_HOURS)
     price_per_hour: float | None = None
 
     def price(self) -> prices.Price:
-        """Return what the cluster costs; one that is there costs nothing more."""
+        """Return the price of the cluster; an existing one adds no cost."""
         if self.cluster:
-            return prices.Price(0.0, f"{self.cluster} runs in any case")
+            return prices.Price(0.0, f"{self.cluster} is already running")
         count = 1 + self.core_nodes
         return prices.of_instances(
             "emr", self.instance_type, count, self.region, self.price_per_hour
@@ -47,12 +47,12 @@ def plan(options: EmrOptions) -> Plan:
     Raises
     ------
     DeployError
-        When the environment's archive is missing or the machines are too few.
+        If the environment archive is missing or the machines cannot hold the executors.
     """
     place = options.place
     if not options.cluster:
         emr_size.check(options.run, options.instance_type, options.core_nodes)
-    uploads = upload(options, _COMMAND, "what the nodes do")
+    uploads = upload(options, _COMMAND, "upload the script of the nodes")
     step = _step(options, uploads.program, uploads.environment)
     start = _new_cluster(options, step, uploads.program, uploads.environment)
     names = {"ClusterId": _CLUSTER}
@@ -75,7 +75,7 @@ def plan(options: EmrOptions) -> Plan:
             service="emr",
             operation="DescribeCluster",
             parameters=names,
-            purpose="why the cluster ended",
+            purpose="find out why the cluster ended",
         ),
         diagnosis="Cluster.Status.StateChangeReason.Message",
         fetch=record_requests(options),
@@ -97,11 +97,11 @@ def _step(options: EmrOptions, script: str, environment: str) -> dict[str, objec
     seconds = round((options.max_hours - (0 if options.cluster else START_HOURS)) * 3600)
     return {
         "Name": _name(options),
-        # A cluster that was made for this step has nothing left to do after its failure.
+        # A cluster that was created for this step is not needed after its failure.
         "ActionOnFailure": "CONTINUE" if options.cluster else "TERMINATE_CLUSTER",
         "HadoopJarStep": {
             "Jar": f"s3://{options.region}.elasticmapreduce/libs/script-runner/script-runner.jar",
-            # Where no bootstrap action has been, the environment is lent to the nodes.
+            # An existing cluster had no bootstrap action: the step ships the environment itself.
             "Args": [
                 script,
                 *(["lend", environment] if options.cluster else ["run"]),
@@ -154,14 +154,14 @@ def _new_cluster(
                 {"Key": _MANAGED, "Value": "true"},
             ],
         },
-        purpose="a cluster that runs the step and ends itself",
+        purpose="create a cluster that runs the step and terminates itself",
         keeps={_CLUSTER: "JobFlowId"},
         lost=Lost(
             request=Request(
                 service="emr",
                 operation="ListClusters",
                 parameters={"ClusterStates": ["STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING"]},
-                purpose="was the cluster made all the same?",
+                purpose="check whether the cluster was created",
             ),
             path="Clusters",
             name=_name(options),
@@ -172,7 +172,7 @@ def _new_cluster(
 
 
 def _name(options: EmrOptions) -> str:
-    """Return the name of cluster and step; the run's is part of it, so that it has no other."""
+    """Return the name of cluster and step, which is unique because it contains the run's name."""
     return f"sparkdl-bench {options.place.run}"
 
 
@@ -191,14 +191,14 @@ def _on_cluster(options: EmrOptions, step: dict[str, object]) -> Request:
         service="emr",
         operation="AddJobFlowSteps",
         parameters={"JobFlowId": cluster, "Steps": [step]},
-        purpose=f"a step on {cluster}",
+        purpose=f"add a step to {cluster}",
         keeps={_STEP: "StepIds.0"},
         lost=Lost(
             request=Request(
                 service="emr",
                 operation="ListSteps",
                 parameters={"ClusterId": cluster, "StepStates": ["PENDING", "RUNNING"]},
-                purpose="was the step added all the same?",
+                purpose="check whether the step was added",
             ),
             path="Steps",
             name=_name(options),
@@ -209,7 +209,7 @@ def _on_cluster(options: EmrOptions, step: dict[str, object]) -> Request:
 
 
 def _follow(cluster: str | None) -> Request:
-    # A new cluster has one step, whose name its making does not tell.
+    # A new cluster has only one step, whose id is not in the response of RunJobFlow.
     which = {"ClusterId": cluster, "StepIds": [_STEP]} if cluster else {"ClusterId": _CLUSTER}
     return Request(
         service="emr",
@@ -238,13 +238,13 @@ def _cancel(cluster: str) -> Request:
             "StepIds": [_STEP],
             "StepCancellationOption": "TERMINATE_PROCESS",
         },
-        purpose="end the step",
+        purpose="cancel the step",
     )
 
 
 def _ended(cluster: str) -> Request:
-    """Return what waits until the step has ended: then its record is fetched."""
-    return _follow(cluster).model_copy(update={"purpose": "step that was told to end"})
+    """Return the request that waits for the step to end, after which its record is complete."""
+    return _follow(cluster).model_copy(update={"purpose": "cancelled step"})
 
 
 def _terminate() -> Request:
@@ -252,5 +252,5 @@ def _terminate() -> Request:
         service="emr",
         operation="TerminateJobFlows",
         parameters={"JobFlowIds": [_CLUSTER]},
-        purpose="the cluster ends, whatever happened",
+        purpose="terminate the cluster, whether the run succeeded or not",
     )

@@ -1,4 +1,4 @@
-"""``python -m deploy emr``: one command that starts, follows, brings back and ends."""
+"""``python -m deploy emr``: start a run, follow it, download the record and clean up."""
 
 import sys
 import tempfile
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.aws.cli_support import ended_in_every_case, new_name, region_of, tell
+from deploy.aws.cli_support import ended_in_every_case, new_name, region_of, report
 from deploy.cli_paths import path_option
 
 if TYPE_CHECKING:
@@ -24,11 +24,15 @@ def emr(
         typer.Argument(help="Options of run_experiment.py, after '--'.", show_default=False),
     ] = None,
     bucket: Annotated[str, typer.Option(help="S3 bucket for code, environment and record.")] = "",
-    prefix: Annotated[str, typer.Option(help="Where in the bucket.")] = "sparkdl-bench",
-    region: Annotated[str | None, typer.Option(help="AWS region; else AWS's settings.")] = None,
-    name: Annotated[str | None, typer.Option(help="Of the run; default: date and time.")] = None,
+    prefix: Annotated[str, typer.Option(help="Prefix in the bucket.")] = "sparkdl-bench",
+    region: Annotated[
+        str | None, typer.Option(help="AWS region; default: from AWS's settings.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the run; default: date and time.")
+    ] = None,
     environment_archive: Annotated[
-        str, typer.Option(help="What 'python -m deploy pack' made, or its s3:// address.")
+        str, typer.Option(help="Archive from 'python -m deploy pack', or its s3:// address.")
     ] = "environment.tar.gz",
     output: Annotated[
         Path | None,
@@ -46,7 +50,8 @@ def emr(
     core_nodes: Annotated[
         int,
         typer.Option(
-            help="Machines beside the primary one; 0: it works alone.", rich_help_panel=_CLUSTER
+            help="Machines in addition to the primary one; 0: only the primary one.",
+            rich_help_panel=_CLUSTER,
         ),
     ] = 2,
     spot: Annotated[
@@ -54,49 +59,59 @@ def emr(
     ] = False,
     cluster: Annotated[
         str | None,
-        typer.Option(help="Use this cluster (j-...), which then stays.", rich_help_panel=_CLUSTER),
+        typer.Option(
+            help="Existing cluster to use (j-...); it is not terminated.", rich_help_panel=_CLUSTER
+        ),
     ] = None,
     service_role: Annotated[
-        str, typer.Option(help="Role of EMR.", rich_help_panel=_CLUSTER)
+        str, typer.Option(help="Service role of EMR.", rich_help_panel=_CLUSTER)
     ] = "sparkdl-bench-emr-service",
     instance_profile: Annotated[
-        str, typer.Option(help="Role of the machines.", rich_help_panel=_CLUSTER)
+        str, typer.Option(help="Instance profile of the machines.", rich_help_panel=_CLUSTER)
     ] = "sparkdl-bench-job",
     serverless: Annotated[
         bool,
         typer.Option(
             "--serverless",
-            help="EMR Serverless: one backend with one seed.",
+            help="Run on EMR Serverless: one backend with one seed.",
             rich_help_panel=_SERVERLESS,
         ),
     ] = False,
     application: Annotated[
         str | None,
-        typer.Option(help="Use this application, which then stays.", rich_help_panel=_SERVERLESS),
+        typer.Option(
+            help="Existing application to use; it is not deleted.", rich_help_panel=_SERVERLESS
+        ),
     ] = None,
     role: Annotated[
         str | None, typer.Option(help="ARN of the job's role.", rich_help_panel=_SERVERLESS)
     ] = None,
     subnet: Annotated[
-        list[str] | None, typer.Option(help="Subnet; several for serverless: repeat.")
+        list[str] | None, typer.Option(help="Subnet; repeatable with --serverless.")
     ] = None,
     security_group: Annotated[
         list[str] | None,
-        typer.Option(help="With --subnet; repeat.", rich_help_panel=_SERVERLESS),
+        typer.Option(
+            help="Security group, with --subnet; repeatable.", rich_help_panel=_SERVERLESS
+        ),
     ] = None,
     max_cost: Annotated[
         float,
-        typer.Option(min=0, help="USD; what may cost more is refused.", rich_help_panel=_COST),
+        typer.Option(
+            min=0, help="Maximum cost in USD; a higher estimate is rejected.", rich_help_panel=_COST
+        ),
     ] = 5.0,
     max_hours: Annotated[
-        float, typer.Option(help="When everything is ended.", rich_help_panel=_COST)
+        float, typer.Option(help="Hours after which everything is stopped.", rich_help_panel=_COST)
     ] = 2.0,
     price_per_hour: Annotated[
         float | None,
-        typer.Option(min=0, help="USD for one machine, EMR included.", rich_help_panel=_COST),
+        typer.Option(
+            min=0, help="Price of one machine including EMR, in USD.", rich_help_panel=_COST
+        ),
     ] = None,
 ) -> None:
-    """Run an experiment on EMR, bring the record back, and end what was started.
+    """Run an experiment on EMR, download the record and stop everything that was started.
 
     python -m deploy emr --bucket B -- --experiment malaria --data s3://B/cells --backend all
     """
@@ -123,7 +138,7 @@ def emr(
 
         emr_choices.check(_typed(context), context.params)
         if not bucket:
-            raise DeployError("name an S3 bucket of yours with --bucket")
+            raise DeployError("set --bucket to an S3 bucket that you own")
         run_name = name or new_name()
         output = output or Path("runs") / run_name
         common: dict[str, Any] = {
@@ -138,11 +153,11 @@ def emr(
         estimate = price.check(max_hours, max_cost)
         carry_out(plan, common["region"], estimate, output, dry_run=dry_run)
         if not dry_run:
-            tell_record(output, common["run"].tracking_uri)
+            report_record(output, common["run"].tracking_uri)
 
 
 def _typed(context: typer.Context) -> set[str]:
-    """Return the names of the parameters that the user has given."""
+    """Return the names of the parameters that were given on the command line."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
 
@@ -150,7 +165,7 @@ def _typed(context: typer.Context) -> set[str]:
 def _plan(
     serverless: bool, common: dict[str, Any], given: dict[str, Any]
 ) -> "tuple[Plan, prices.Price]":
-    """Return the plan and what it costs by the hour."""
+    """Return the plan and its price per hour."""
     from deploy.aws import emr as on_cluster
     from deploy.aws import emr_serverless as without_cluster
     from deploy.aws.cli_support import validated
@@ -176,7 +191,7 @@ def _plan(
 
 
 def carry_out(plan: "Plan", region: str, estimate: str, output: Path, *, dry_run: bool) -> None:
-    """Show the plan, or carry it out."""
+    """Carry out the plan or, with ``dry_run``, print it."""
     if dry_run:
         from deploy.aws.dry_run import text
 
@@ -190,22 +205,22 @@ def carry_out(plan: "Plan", region: str, estimate: str, output: Path, *, dry_run
 
     sys.stderr.write(f"{estimate}\n")
     try:
-        Runner(Aws(region), plan, show=tell).run()
+        Runner(Aws(region), plan, show=report).run()
     finally:
-        _tell_waiting(output)
+        _report_pending(output)
 
 
-def _tell_waiting(output: Path) -> None:
-    """Say how records whose MLflow server was away get there."""
+def _report_pending(output: Path) -> None:
+    """Print how to send records that could not reach their MLflow server."""
     if any(output.glob("outbox/*")):
         sys.stderr.write(
-            f"records wait in {output}/outbox because their MLflow server was away: send them with"
-            f"\n        uv run python -m experiments send --work {output}\n"
+            f"{output}/outbox contains pending records because their MLflow server was unreachable:"
+            f" send them with\n        uv run python -m experiments send --work {output}\n"
         )
 
 
-def tell_record(output: Path, tracking_uri: str | None) -> None:
-    """Say how to read on."""
+def report_record(output: Path, tracking_uri: str | None) -> None:
+    """Print where the record is and how to compare its runs."""
     from deploy.aws.storage import DATABASE
 
     uri = tracking_uri or f"sqlite:///{output / DATABASE}"

@@ -1,14 +1,13 @@
 #!/bin/bash
-# What the nodes of an EMR cluster do. Stored in S3 beside each run.
+# Script of the nodes of an EMR cluster. Stored in S3 with each run.
 #
 #   emr_node.sh install ENVIRONMENT_URI           every node, before Hadoop starts (bootstrap action)
 #   emr_node.sh run RUN_URI REGION SECONDS OPTION...          primary node of such a cluster (step)
 #   emr_node.sh lend ENVIRONMENT_URI RUN_URI REGION SECONDS OPTION...     primary node of any other
 #
-# OPTION... go to run_experiment.py as they are. Whatever happens, what was recorded is in
-# RUN_URI/record afterwards and, of a node that was taken away, what was recorded until a minute
-# before. Nothing runs for longer than SECONDS: this holds when the machine that asked for the run
-# has been switched off.
+# OPTION... are passed to run_experiment.py unchanged. The record is always uploaded to
+# RUN_URI/record at the end, and every minute before, in case the node is lost. Nothing runs for
+# longer than SECONDS, even if the machine that started the run has been switched off.
 set -euo pipefail
 
 home="${SPARKDL_BENCH_HOME:-/mnt/sparkdl-bench}"
@@ -25,7 +24,7 @@ install() {
   aws s3 cp --no-progress "$1" - | tar -xz -C "$environment"
 }
 
-# The other nodes have no environment: Spark sends it to the executors.
+# On an existing cluster the other nodes have no environment: Spark sends it to the executors.
 lend() {
   local archive="$home/environment.tar.gz"
   own_home
@@ -37,8 +36,8 @@ lend() {
   train "$@" --environment archive --environment-archive "$archive"
 }
 
-# Executors start the launcher: their containers know nothing of the folders of libraries that the
-# interpreter behind it needs, and this process's own interpreter is that one.
+# Executors must start the launcher bin/python: their containers lack the library path that the
+# interpreter behind it needs. By default they would start the interpreter of the driver itself.
 run() {
   local own=(--environment image --set "spark.environment_python=$environment/bin/python")
   if names_environment "$@"; then
@@ -47,7 +46,7 @@ run() {
   train "$@" "${own[@]}"
 }
 
-# Whether the user has said which Python executors start.
+# Succeeds if the user has chosen the Python of the executors.
 names_environment() {
   local word
   for word in "$@"; do
@@ -58,27 +57,27 @@ names_environment() {
   return 1
 }
 
-# Puts the record as it is into S3, with records that wait because their MLflow server is away.
-keep() {
+# Uploads the current record to S3, with pending records whose MLflow server is unreachable.
+upload_record() {
   if [ -n "$(ls -A work/outbox 2>/dev/null)" ]; then
     tar -czf record/outbox.tar.gz -C work outbox
   fi
   aws s3 cp --no-progress --recursive record "$1/record"
 }
 
-# A copy that is under way is finished first: it must not overwrite the last one. Ends with this
-# script too when it is killed.
-keep_now_and_then() {
+# On TERM stops the sleep or waits for the upload in progress, which must not overwrite the final
+# one. Also ends when this script has been killed.
+upload_periodically() {
   trap 'kill "$!" 2>/dev/null; exit 0' TERM
   while kill -0 "$$" 2>/dev/null; do
     sleep "$pause" &
     wait "$!"
-    keep "$1" >/dev/null 2>&1 || true
+    upload_record "$1" >/dev/null 2>&1 || true
   done
 }
 
 train() {
-  local uri="$1" seconds="$3" status=0 work keeper
+  local uri="$1" seconds="$3" status=0 work uploader
   export AWS_REGION="$2" AWS_DEFAULT_REGION="$2"
   shift 3
   work="$(mktemp -d "$home/run.XXXXXX")"
@@ -87,26 +86,26 @@ train() {
   mkdir record conf
   export HADOOP_CONF_DIR="${HADOOP_CONF_DIR:-/etc/hadoop/conf}"
   export YARN_CONF_DIR="$HADOOP_CONF_DIR" SPARK_CONF_DIR="$work/conf"
-  # TensorFlow lives in Python beside the executors' heap. The timeline service's client needs
-  # classes of EMR's that PySpark's own Hadoop lacks.
+  # TensorFlow runs in Python outside the executors' heap. The client of the timeline service needs
+  # classes from EMR that are missing in PySpark's Hadoop.
   cat >conf/spark-defaults.conf <<SETTINGS
 spark.executor.memoryOverhead 2g
 spark.authenticate true
 spark.network.crypto.enabled true
 spark.hadoop.yarn.timeline-service.enabled false
 SETTINGS
-  keep_now_and_then "$uri" &
-  keeper=$!
-  # TERM lets the runner close its records; KILL follows if it does not.
+  upload_periodically "$uri" &
+  uploader=$!
+  # TERM lets the runner close its records; KILL follows if it does not exit.
   { timeout --signal=TERM --kill-after=120 "$seconds" \
     "$environment/bin/python" run_experiment.py "$@" >record/records.jsonl; } 2>&1 |
     tee record/console.log || status=$?
   if [ "$status" -eq 124 ]; then
-    echo "ended at the limit of $seconds s (--max-hours)" | tee -a record/console.log
+    echo "stopped at the limit of $seconds s (--max-hours)" | tee -a record/console.log
   fi
-  kill "$keeper" 2>/dev/null || true
-  wait "$keeper" || true
-  keep "$uri"
+  kill "$uploader" 2>/dev/null || true
+  wait "$uploader" || true
+  upload_record "$uri"
   cd "$home"
   rm -rf "$work"
   return "$status"

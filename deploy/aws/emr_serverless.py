@@ -1,7 +1,7 @@
-"""A run on EMR Serverless: an application with a capacity that it cannot exceed, and one job.
+"""A run on EMR Serverless: an application with a fixed maximum capacity, and one job.
 
-A job is one Spark application, so it carries one backend with one seed. AWS starts the driver
-(``serverless_entry.py``); the run's own process joins that driver's JVM.
+A job is one Spark application and therefore runs one backend with one seed. AWS starts the driver
+(``serverless_entry.py``); the run's own process connects to that driver's JVM.
 """
 
 import math
@@ -17,29 +17,29 @@ from deploy.errors import DeployError
 
 _ENTRY = Path(__file__).with_name("serverless_entry.py")
 _APPLICATION, _JOB = "<ApplicationId>", "<JobRunId>"
-#: The driver: runner, judgement and the framework's own driver side beside Spark's JVM.
+#: Size of the driver: runner, evaluation and the framework's driver side run next to Spark's JVM.
 DRIVER_VCPU, DRIVER_GIB = 4, 16
-#: Memory by executor of one core that EMR Serverless offers, in GiB.
+#: Memory that EMR Serverless offers for an executor with one core, in GiB.
 _EXECUTOR_GIB = range(2, 9)
-#: GiB of an executor's container that Python and the network's library take beside the heap.
+#: GiB of an executor's container for Python and the deep-learning library, outside the heap.
 _PYTHON_GIB = 2
-#: GB of disk by container: the environment's archive and what it unpacks to.
+#: GB of disk per container, for the environment archive and its unpacked content.
 _DISK_GB = 40
 _PYTHON = "./environment/bin/python"
-#: Backends that put jars of their own on a driver's class path before its JVM starts.
+#: Backends that add jars to the driver's class path before its JVM starts.
 _NEEDS_OWN_JVM = ("bigdl",)
 _MINUTES = 60
-#: Minutes between the driver's own limit and AWS's, which lets nothing be kept: to start the driver
-#: with the environment, to close the records, to bring them to S3.
+#: Minutes by which the driver's own limit is shorter than AWS's, at which nothing can be saved:
+#: time to start the driver with the environment, to close the records and to upload them to S3.
 _SPARE_MINUTES = 8
 
 
 class ServerlessOptions(JobOptions):
-    """What is asked for."""
+    """Options of a run on EMR Serverless."""
 
-    #: ARN of the role that the job has.
+    #: ARN of the job's role.
     role: str
-    #: An application that is there, and stays.
+    #: Existing application to use; it is not deleted.
     application: str | None = None
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
@@ -47,23 +47,23 @@ class ServerlessOptions(JobOptions):
 
     @property
     def executor_gib(self) -> int:
-        """Memory of an executor's container."""
-        wanted = math.ceil(self.run.executor_memory_mb / 1024) + _PYTHON_GIB
-        if wanted > _EXECUTOR_GIB[-1]:
+        """Memory of an executor's container, in GiB."""
+        required = math.ceil(self.run.executor_memory_mb / 1024) + _PYTHON_GIB
+        if required > _EXECUTOR_GIB[-1]:
             raise DeployError(
-                f"executors of {wanted} GiB with one core are more than EMR Serverless offers "
+                f"executors with one core and {required} GiB are larger than EMR Serverless offers "
                 f"({_EXECUTOR_GIB[-1]}): use less spark.executor_memory, or a cluster"
             )
-        return wanted
+        return required
 
     @property
     def capacity(self) -> tuple[int, int]:
-        """vCPU and GiB that driver and executors take together."""
+        """Total vCPU and GiB of the driver and the executors."""
         workers = self.run.workers
         return DRIVER_VCPU + workers, DRIVER_GIB + workers * self.executor_gib
 
     def price(self) -> prices.Price:
-        """Return what the whole capacity costs."""
+        """Return the price of the whole capacity."""
         return prices.of_capacity(*self.capacity, self.region)
 
 
@@ -73,11 +73,12 @@ def plan(options: ServerlessOptions) -> Plan:
     Raises
     ------
     DeployError
-        When it asks for more than one Spark application, or for what a job cannot hold.
+        If the run needs more than one Spark application, or a backend or a size of executor that
+        EMR Serverless does not support.
     """
     _check(options.run)
     place = options.place
-    uploads = upload(options, _ENTRY, "what the driver does")
+    uploads = upload(options, _ENTRY, "upload the script of the driver")
     application = options.application or _APPLICATION
     of_job = {"applicationId": application, "jobRunId": _JOB}
     follow = Request(
@@ -92,10 +93,10 @@ def plan(options: ServerlessOptions) -> Plan:
             reasons=("jobRun.stateDetails",),
         ),
     )
-    made_here = () if options.application else _make(options)
+    created = () if options.application else _create(options)
     return Plan(
         prepare=uploads.requests,
-        start=(*made_here, _job(options, application, uploads.program, uploads.environment)),
+        start=(*created, _job(options, application, uploads.program, uploads.environment)),
         follow=follow,
         fetch=record_requests(options),
         cancel=(
@@ -103,13 +104,13 @@ def plan(options: ServerlessOptions) -> Plan:
                 service="emr-serverless",
                 operation="CancelJobRun",
                 parameters=of_job,
-                purpose="the job ends",
+                purpose="cancel the job",
             ),
-            # An application does not stop while a job of it is still ending.
-            follow.model_copy(update={"purpose": "job that was told to end"}),
+            # An application cannot be stopped while one of its jobs is still ending.
+            follow.model_copy(update={"purpose": "cancelled job"}),
         ),
-        end=() if options.application else _unmake(),
-        # AWS ends the job at its limit; making the application comes on top.
+        end=() if options.application else _delete(),
+        # AWS stops the job at its limit; the margin is for the creation of the application.
         deadline=options.max_hours * 3600 + 600,
         logs=f"{place.uri(place.key('logs'))}/ and {options.output / storage.CONSOLE}",
         by_hand=(
@@ -123,18 +124,18 @@ def plan(options: ServerlessOptions) -> Plan:
 def _check(run: RunOptions) -> None:
     if len(run.backends) * len(run.seeds) > 1:
         raise DeployError(
-            "a job of EMR Serverless is one Spark application: name one --backend and one --seed, "
+            "a job of EMR Serverless is one Spark application: use one --backend and one --seed, "
             "or compare several on a cluster (without --serverless)"
         )
     unfit = set(run.backends) & set(_NEEDS_OWN_JVM)
     if unfit:
         raise DeployError(
-            f"{min(unfit)} needs its jars before the driver's JVM starts, which EMR Serverless "
-            "starts itself: use a cluster (without --serverless)"
+            f"{min(unfit)} must add its jars before the driver's JVM starts, and EMR Serverless "
+            "starts that JVM itself: use a cluster (without --serverless)"
         )
 
 
-def _make(options: ServerlessOptions) -> tuple[Request, ...]:
+def _create(options: ServerlessOptions) -> tuple[Request, ...]:
     vcpu, gib = options.capacity
     containers = 1 + options.run.workers
     parameters: dict[str, object] = {
@@ -159,27 +160,27 @@ def _make(options: ServerlessOptions) -> tuple[Request, ...]:
         service="emr-serverless",
         operation="CreateApplication",
         parameters=parameters,
-        purpose="an application that cannot grow beyond the run and stops when idle",
+        purpose="create an application that cannot grow beyond the run and stops when idle",
         keeps={_APPLICATION: "applicationId"},
     )
-    return create, _until("is made", ("CREATED", "STARTED"), ("TERMINATED",))
+    return create, _until("new application", ("CREATED", "STARTED"), ("TERMINATED",))
 
 
-def _unmake() -> tuple[Request, ...]:
+def _delete() -> tuple[Request, ...]:
     which = {"applicationId": _APPLICATION}
     stop = Request(
         service="emr-serverless",
         operation="StopApplication",
         parameters=which,
-        purpose="the application ends, whatever happened",
+        purpose="stop the application, whether the run succeeded or not",
     )
     delete = Request(
         service="emr-serverless",
         operation="DeleteApplication",
         parameters=which,
-        purpose="nothing is left of it",
+        purpose="delete the application",
     )
-    return stop, _until("has stopped", ("STOPPED", "CREATED", "TERMINATED"), ()), delete
+    return stop, _until("stopping application", ("STOPPED", "CREATED", "TERMINATED"), ()), delete
 
 
 def _until(purpose: str, states: tuple[str, ...], failed: tuple[str, ...]) -> Request:
@@ -187,7 +188,7 @@ def _until(purpose: str, states: tuple[str, ...], failed: tuple[str, ...]) -> Re
         service="emr-serverless",
         operation="GetApplication",
         parameters={"applicationId": _APPLICATION},
-        purpose=f"application {purpose}",
+        purpose=purpose,
         until=Until(path="application.state", succeeded=states, failed=failed),
     )
 
@@ -229,7 +230,7 @@ def _job(options: ServerlessOptions, application: str, entry: str, environment: 
             },
             "tags": {"project": TAG, "run": options.place.run},
         },
-        purpose="the run, ended by AWS at its time limit",
+        purpose="start the run, which AWS stops at its time limit",
         keeps={_JOB: "jobRunId"},
     )
 
@@ -243,7 +244,7 @@ def _spark(options: ServerlessOptions, environment: str, code: str) -> str:
         "spark.emr-serverless.driverEnv.AWS_REGION": options.region,
         "spark.executorEnv.PYSPARK_PYTHON": _PYTHON,
         "spark.driver.cores": str(DRIVER_VCPU),
-        # The heap is small: the runner and the framework are Python beside it.
+        # The heap is small because the runner and the framework run in Python outside it.
         "spark.driver.memory": "4g",
         "spark.driver.memoryOverhead": f"{DRIVER_GIB - 4}g",
         "spark.executor.cores": "1",

@@ -1,13 +1,14 @@
-"""Options of ``run_experiment.py`` as SageMaker's hyperparameters, and back.
+"""Conversion between options of ``run_experiment.py`` and SageMaker's hyperparameters.
 
-Hyperparameters are texts by name. An option that is given several times is a JSON list, one
-without a value is the text ``true``. Needs Python alone: it runs in the container too.
+Hyperparameters map names to strings. A repeated option becomes a JSON list, an option without a
+value the string ``true``. This module needs only Python's standard library, because it also runs in
+the container.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 
-#: The channel that images come by.
+#: Name of the input channel for images.
 IMAGES = "images"
 _FLAG = "true"
 
@@ -18,14 +19,14 @@ def encode(arguments: Sequence[str]) -> dict[str, str]:
     Raises
     ------
     ValueError
-        When something in it is no option.
+        If an argument is not an option.
     """
     values: dict[str, list[str]] = {}
     rest = list(arguments)
     while rest:
         name, equals, value = rest.pop(0).partition("=")
         if not name.startswith("--"):
-            raise ValueError(f"{name} is no option")
+            raise ValueError(f"{name} is not an option")
         if not equals:
             has_value = bool(rest) and not rest[0].startswith("--")
             value = rest.pop(0) if has_value else _FLAG
@@ -36,7 +37,7 @@ def encode(arguments: Sequence[str]) -> dict[str, str]:
 
 
 def decode(hyperparameters: Mapping[str, str]) -> list[str]:
-    """Return the command line of hyperparameters, in the order of their names."""
+    """Return the command line for hyperparameters, sorted by name."""
     arguments = []
     for name, text in sorted(hyperparameters.items()):
         for value in _list(text):

@@ -1,4 +1,4 @@
-"""The policies that the commands need, and nothing beyond them."""
+"""Least-privilege policies for the commands."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import Any
 from deploy.errors import DeployError
 
 _FOLDER = Path(__file__).parent / "policies"
-#: What a policy leaves open.
+#: Placeholder in a policy.
 _PLACEHOLDER = re.compile(r"@([A-Z_]+)@")
 
 
@@ -18,12 +18,12 @@ def names() -> tuple[str, ...]:
 
 
 def template(name: str) -> dict[str, Any]:
-    """Return a policy with its open places.
+    """Return a policy with its placeholders.
 
     Raises
     ------
     DeployError
-        When there is none of that name.
+        If there is no policy with that name.
     """
     if name not in names():
         raise DeployError(f"no policy '{name}' (policies: {', '.join(names())})")
@@ -32,12 +32,12 @@ def template(name: str) -> dict[str, Any]:
 
 
 def filled(name: str, values: dict[str, str]) -> dict[str, Any]:
-    """Return a policy with ``values`` in its open places.
+    """Return a policy with its placeholders replaced by ``values``.
 
     Raises
     ------
     DeployError
-        When a value is missing.
+        If a value is missing.
     """
     text = json.dumps(template(name))
     missing = set(_PLACEHOLDER.findall(text)) - values.keys()

@@ -1,4 +1,4 @@
-"""``python -m deploy iam``: least-rights policies, filled in."""
+"""``python -m deploy iam``: least-privilege policies with their values filled in."""
 
 import json
 import sys
@@ -8,51 +8,55 @@ import typer
 
 from data.command_line import plain_errors
 
-#: What each policy is for.
+#: The user or role that each policy is for.
 _PURPOSES = {
-    "emr-user": "whoever runs 'deploy emr'",
-    "emr-serverless-user": "whoever runs 'deploy emr --serverless'",
-    "emr-serverless-user-vpc": "the same with --subnet, beside it",
-    "sagemaker-user": "whoever runs 'deploy sagemaker'",
-    "job-role": "the machines and jobs of EMR (sparkdl-bench-job)",
-    "job-trust": "who may take on sparkdl-bench-job",
-    "emr-service-role": "EMR, beside AWS's AmazonEMRServicePolicy_v2 (sparkdl-bench-emr-service)",
-    "emr-service-trust": "who may take on sparkdl-bench-emr-service",
+    "emr-user": "users of 'deploy emr'",
+    "emr-serverless-user": "users of 'deploy emr --serverless'",
+    "emr-serverless-user-vpc": "in addition to emr-serverless-user, for --subnet",
+    "sagemaker-user": "users of 'deploy sagemaker'",
+    "job-role": "machines and jobs of EMR (sparkdl-bench-job)",
+    "job-trust": "trust policy of sparkdl-bench-job",
+    "emr-service-role": (
+        "EMR, in addition to AWS's AmazonEMRServicePolicy_v2 (sparkdl-bench-emr-service)"
+    ),
+    "emr-service-trust": "trust policy of sparkdl-bench-emr-service",
     "sagemaker-role": "containers of SageMaker (sparkdl-bench-sagemaker)",
-    "sagemaker-role-vpc": "the same with --subnet, beside it",
-    "sagemaker-trust": "who may take on sparkdl-bench-sagemaker",
-    "scheduler-role": "the deletion of endpoints (sparkdl-bench-scheduler)",
-    "scheduler-trust": "who may take on sparkdl-bench-scheduler",
+    "sagemaker-role-vpc": "in addition to sagemaker-role, for --subnet",
+    "sagemaker-trust": "trust policy of sparkdl-bench-sagemaker",
+    "scheduler-role": "scheduled deletion of endpoints (sparkdl-bench-scheduler)",
+    "scheduler-trust": "trust policy of sparkdl-bench-scheduler",
 }
-#: What a policy does not do by itself.
+#: Steps that a policy requires in addition.
 _NOTES = {
     "emr-service-role": """\
-The role needs AWS's AmazonEMRServicePolicy_v2 too, which makes machines in tagged networks alone:
-subnet, its VPC and security groups of your own.
+The role also needs AWS's AmazonEMRServicePolicy_v2, which creates machines only in tagged networks:
+tag the subnet, its VPC and your own security groups.
   aws ec2 create-tags --resources subnet-... vpc-... sg-... \\
       --tags Key=for-use-with-amazon-emr-managed-policies,Value=true
-Machines get sparkdl-bench-job through an instance profile of that name:
+Machines receive the role sparkdl-bench-job through an instance profile with the same name:
   aws iam create-instance-profile --instance-profile-name sparkdl-bench-job
   aws iam add-role-to-instance-profile --instance-profile-name sparkdl-bench-job \\
       --role-name sparkdl-bench-job
-A cluster of your own (--cluster) is used by those who have emr-user when it has the project's tag:
+Users with the policy emr-user can use an existing cluster (--cluster) if it has the project's tag:
   aws emr add-tags --resource-id j-... --tags project=sparkdl-bench
 """,
 }
 
 
 def iam(
-    policy: Annotated[str | None, typer.Argument(help="Name of a policy; default: list.")] = None,
-    bucket: Annotated[str | None, typer.Option(help="Bucket of code and record.")] = None,
-    prefix: Annotated[str, typer.Option(help="Where in the bucket.")] = "sparkdl-bench",
+    policy: Annotated[
+        str | None, typer.Argument(help="Name of a policy; default: list all policies.")
+    ] = None,
+    bucket: Annotated[str | None, typer.Option(help="Bucket for code and record.")] = None,
+    prefix: Annotated[str, typer.Option(help="Prefix in the bucket.")] = "sparkdl-bench",
     images: Annotated[
         str | None, typer.Option(help="BUCKET/PREFIX of your images; default: below --prefix.")
     ] = None,
-    account: Annotated[str | None, typer.Option(help="AWS account, twelve digits.")] = None,
+    account: Annotated[str | None, typer.Option(help="AWS account id, twelve digits.")] = None,
     region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
-    max_hours: Annotated[float, typer.Option(help="Longest training job allowed.")] = 2.0,
+    max_hours: Annotated[float, typer.Option(help="Longest training job allowed, in hours.")] = 2.0,
 ) -> None:
-    """Print an IAM policy with your bucket, account and region in it."""
+    """Print an IAM policy with your bucket, account and region filled in."""
     from deploy.aws.iam import filled, names
 
     if policy is None:

@@ -1,4 +1,4 @@
-"""What a run on a cluster of EMR and one on EMR Serverless have in common."""
+"""Code shared by runs on an EMR cluster and on EMR Serverless."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -10,51 +10,52 @@ from deploy.aws.plan import Request
 from deploy.aws.run_options import RunOptions
 from deploy.aws.storage import Place
 
-#: Spark 3.5 on Amazon Linux 2023. Its C library is glibc 2.34: an archive that asks for a newer one
-#: is refused (``deploy.aws.c_library``).
+#: Spark 3.5 on Amazon Linux 2023. Its C library is glibc 2.34: an archive that requires a newer one
+#: is rejected (``deploy.aws.c_library``).
 RELEASE = "emr-7.9.0"
-#: Tag by which policies know what belongs to the project.
+#: Value of the tag by which policies identify the project's resources.
 TAG = "sparkdl-bench"
 
 
 class JobOptions(BaseModel):
-    """What is asked for on either."""
+    """Options shared by both kinds of run."""
 
     model_config = ConfigDict(frozen=True)
 
     place: Place
     region: str
+    #: Path or ``s3://`` address of the environment archive.
     environment: str
     run: RunOptions
-    #: Where the record is written.
+    #: Folder for the record.
     output: Path
-    #: Where the code's archive is made.
+    #: Folder in which the archive of the code is created.
     staging: Path
     release: str = RELEASE
-    #: The environment's archive need not be there.
+    #: True for a dry run, for which the environment archive need not exist.
     rehearsal: bool = False
 
 
 class Uploads(NamedTuple):
-    """What goes to S3 before anything starts."""
+    """Uploads to S3 before anything starts."""
 
-    #: The environment first: what it may be refused for costs no other upload.
+    #: The environment comes first, so that nothing else is uploaded if it is rejected.
     requests: tuple[Request, ...]
-    #: Address of the program that the machines begin with.
+    #: Address of the program that the machines start.
     program: str
-    #: Address of the environment's archive.
+    #: Address of the environment archive.
     environment: str
-    #: What the user should know before anything is sent.
+    #: Warnings to show before anything is sent.
     warnings: tuple[str, ...]
 
 
 def upload(options: JobOptions, program: Path, purpose: str) -> Uploads:
-    """Return what brings code, ``program`` and environment to S3; packs the code.
+    """Pack the code; return the requests that upload code, ``program`` and environment to S3.
 
     Raises
     ------
     DeployError
-        When the environment's archive is missing, or EMR's machines cannot run it.
+        If the environment archive is missing or EMR's machines cannot run it.
     """
     place = options.place
     environment = storage.environment(place, options.environment, rehearsal=options.rehearsal)
@@ -62,14 +63,14 @@ def upload(options: JobOptions, program: Path, purpose: str) -> Uploads:
     key = place.run_key(program.name)
     requests = (
         *environment.requests,
-        storage.upload(place, place.run_key("code.tar.gz"), code, "code of the run"),
+        storage.upload(place, place.run_key("code.tar.gz"), code, "upload the code of the run"),
         storage.upload(place, key, program, purpose),
     )
     return Uploads(requests, place.uri(key), environment.address, environment.warnings)
 
 
 def run_arguments(job: JobOptions, platform: str) -> list[str]:
-    """Return the options of ``run_experiment.py`` that are the same on either."""
+    """Return the options of ``run_experiment.py`` that both kinds of run share."""
     options, place = job.run, job.place
     arguments = [*options.arguments, "--json"]
     if options.tracking_uri is None:
@@ -83,21 +84,27 @@ def run_arguments(job: JobOptions, platform: str) -> list[str]:
 
 
 def record_requests(job: JobOptions) -> tuple[Request, ...]:
-    """Return what brings the record back; a tracking server has it already."""
+    """Return the requests that download the record.
+
+    The database is omitted if a tracking server holds the record.
+    """
     names = [storage.RECORDS, storage.CONSOLE]
     if job.run.tracking_uri is None:
         names.insert(0, storage.DATABASE)
     record = [
         storage.download(
-            job.place, job.place.run_key("record", name), job.output / name, f"record: {name}"
+            job.place,
+            job.place.run_key("record", name),
+            job.output / name,
+            f"download the record: {name}",
         )
         for name in names
     ]
-    waiting = storage.download(
+    pending = storage.download(
         job.place,
         job.place.run_key("record", storage.OUTBOX),
         job.output / storage.OUTBOX,
-        "records whose MLflow server was away, if there are any",
+        "download pending records, if the MLflow server was unreachable",
         expected=False,
     ).model_copy(update={"unpack": True})
-    return (*record, waiting)
+    return (*record, pending)

@@ -1,4 +1,4 @@
-"""What is sent to AWS, as data: a plan is made from options alone and can be shown before."""
+"""Requests to AWS as data: a plan depends only on options and can be printed before it is sent."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-#: Methods of boto3 by the name of their operation; the name is what IAM and CloudTrail show too.
+#: Service and operation -> method of boto3. IAM and CloudTrail use the same operation names.
 METHODS = {
     ("s3", "HeadObject"): "head_object",
     ("s3", "PutObject"): "upload_file",
@@ -40,45 +40,45 @@ class _Frozen(BaseModel):
 
 
 class Until(_Frozen):
-    """What a request is repeated for."""
+    """The states at which the repetition of a request ends."""
 
-    #: Where the state stands in the answer, with dots; a number is a place in a list.
+    #: Dotted path of the state in the response; a number is an index in a list.
     path: str
     succeeded: tuple[str, ...]
     failed: tuple[str, ...] = ()
-    #: Where the reason of a failure may stand; the first that is there is told.
+    #: Dotted paths of the reason for a failure; the first that exists is reported.
     reasons: tuple[str, ...] = ()
 
 
 class Request(_Frozen):
     """One request.
 
-    A string ``<name>`` in the parameters stands for what an earlier answer gave under that name.
+    A string ``<name>`` in the parameters is a placeholder for a value from an earlier response.
     """
 
     service: str
     operation: str
     parameters: dict[str, Any]
-    #: What it is for, in a few words.
+    #: Short description; for a repeated request, the name of the resource whose state it queries.
     purpose: str
-    #: What later requests need of the answer: name -> place with dots.
+    #: Values of the response that later requests need: placeholder -> dotted path.
     keeps: dict[str, str] = {}
-    #: Sent again and again until the answer says so.
+    #: Condition that ends the repetition of the request; None: it is sent once.
     until: Until | None = None
-    #: File that is uploaded, or that the answer's body is written to.
+    #: File to upload, or file to which the body of the response is written.
     file: Path | None = None
-    #: Whether the file is an archive that is unpacked where it lies.
+    #: True if the file is an archive to be unpacked into its own folder.
     unpack: bool = False
-    #: Only sent when this request finds nothing.
+    #: The request is sent only if this one finds nothing.
     unless: "Request | None" = None
-    #: An answer that something is not there is no failure.
+    #: True if a missing resource is not an error.
     optional: bool = False
-    #: Whether a run that has succeeded must have left it.
+    #: True if every successful run creates the resource.
     expected: bool = True
-    #: Judges the answer before anything costs money: returns what to warn of, raises to refuse.
-    #: Who may not ask goes on with a warning.
+    #: Validates the response before anything costs money: returns a warning or None, or raises.
+    #: If the request itself is denied, the run continues with a warning.
     check: Callable[[dict[str, Any] | None], str | None] | None = None
-    #: AWS gives no token by which this could be sent twice and be done once: it is tried once.
+    #: Set for a request without an idempotency token, which is therefore attempted only once.
     lost: "Lost | None" = None
 
     @property
@@ -88,60 +88,61 @@ class Request(_Frozen):
 
     @property
     def needs(self) -> set[str]:
-        """Names that earlier answers must have given."""
+        """Placeholders whose values must be in earlier responses."""
         return _names(self.parameters)
 
 
 class Lost(_Frozen):
-    """How to find what a request has made whose answer did not arrive."""
+    """How to find the resource of a request whose response was lost."""
 
-    #: Lists what there is.
+    #: Request that lists the existing resources.
     request: Request
-    #: Where the list stands in the answer.
+    #: Dotted path of the list in the response.
     path: str
-    #: What it was called; no other has this name.
+    #: Unique name of the resource.
     name: str
-    #: As in the request, of an entry of the list.
+    #: Placeholder -> dotted path in an entry of the list.
     keeps: dict[str, str]
-    #: What to type when it is not in the list.
+    #: Command to run by hand if the resource is not in the list.
     by_hand: str
 
 
 class Plan(_Frozen):
-    """Everything that one command sends, in order."""
+    """All requests of one command, in order."""
 
-    #: Before anything costs money.
+    #: Requests before anything costs money.
     prepare: tuple[Request, ...]
-    #: From here on something runs.
+    #: Requests that start something that costs money.
     start: tuple[Request, ...]
+    #: Request that queries the state of the run.
     follow: Request
-    #: Asked once when it has failed: the last word on why.
+    #: Request that is sent once after a failure to find its cause.
     diagnose: Request | None = None
-    #: Where it stands in the answer.
+    #: Dotted path of the cause in that response.
     diagnosis: str = ""
-    #: The record.
+    #: Requests that download the record.
     fetch: tuple[Request, ...]
-    #: Sent before ``end`` when it is still under way: interrupted, or out of time.
+    #: Requests before ``end`` if the run is interrupted or reaches its time limit.
     cancel: tuple[Request, ...] = ()
-    #: Sent in every case, each one even if another fails.
+    #: Requests that are always sent at the end, each one even if another fails.
     end: tuple[Request, ...] = ()
-    #: Seconds after which it is ended from here, should AWS not have done so.
+    #: Seconds after which this process stops the run, if AWS has not done so.
     deadline: float
-    #: Where to read on after a failure.
+    #: Location of the logs, for messages about failures.
     logs: str
-    #: What to type if ``end`` could not be sent.
+    #: Command to run by hand if a request of ``end`` fails.
     by_hand: str = ""
-    #: What the user should know before anything is sent.
+    #: Warnings to show before anything is sent.
     warnings: tuple[str, ...] = ()
 
     @property
     def requests(self) -> tuple[Request, ...]:
-        """All of a run that goes well, in order."""
+        """All requests of a successful run, in order."""
         return (*self.prepare, *self.start, self.follow, *self.fetch, *self.end)
 
     @property
     def every_request(self) -> tuple[Request, ...]:
-        """All that may be sent, in whatever case."""
+        """All requests that may be sent in any case."""
         found = [*self.requests, *self.cancel]
         found += [self.diagnose] if self.diagnose else []
         found += [request.unless for request in found if request.unless]
@@ -150,7 +151,7 @@ class Plan(_Frozen):
 
 
 def resolve(value: Any, values: dict[str, str]) -> Any:
-    """Return ``value`` with every ``<name>`` replaced by what is known under it."""
+    """Return ``value`` with every placeholder replaced by its entry in ``values``."""
     if isinstance(value, dict):
         return {key: resolve(item, values) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -159,7 +160,7 @@ def resolve(value: Any, values: dict[str, str]) -> Any:
 
 
 def look_up(answer: Any, path: str) -> Any:
-    """Return what stands at ``path`` of an answer, or None."""
+    """Return the element at the dotted ``path`` of a response, or None."""
     for part in path.split("."):
         if isinstance(answer, list):
             answer = answer[int(part)] if int(part) < len(answer) else None

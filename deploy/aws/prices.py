@@ -1,4 +1,4 @@
-"""What a request may cost at most, said and checked before it is sent."""
+"""Upper bounds of the cost of a request, printed and checked before it is sent."""
 
 import json
 from dataclasses import dataclass
@@ -13,37 +13,38 @@ _TABLE = Path(__file__).with_name("prices.json")
 
 @dataclass(frozen=True)
 class Price:
-    """What runs, by the hour, in USD."""
+    """A price per hour."""
 
+    #: USD per hour.
     by_hour: float
-    #: How the figure came about, for the line that shows it.
+    #: Explanation of the figure, for messages.
     origin: str
 
     def at_most(self, hours: float) -> float:
-        """Return what ``hours`` cost."""
+        """Return the cost of ``hours`` in USD."""
         return self.by_hour * hours
 
     def check(self, hours: float, limit: float) -> str:
-        """Return the estimate as a line.
+        """Return the estimate as one line of text.
 
         Raises
         ------
         DeployError
-            When it is above ``limit``.
+            If the estimate exceeds ``limit`` USD.
         """
         cost = self.at_most(hours)
         text = f"at most {cost:.2f} USD ({hours:g} h at {self.by_hour:.3f} USD: {self.origin})"
         if cost > limit:
             raise DeployError(
-                f"this may cost {text}, above --max-cost {limit:.2f}: use fewer --max-hours, fewer "
-                "or smaller machines, or allow it with a higher --max-cost"
+                f"this may cost {text}, above --max-cost {limit:.2f}: reduce --max-hours, use "
+                "fewer or smaller machines, or increase --max-cost"
             )
         return text
 
 
 @dataclass(frozen=True)
 class Machine:
-    """An instance type."""
+    """An instance type with its price in USD per hour."""
 
     vcpu: int
     gib: int
@@ -51,7 +52,7 @@ class Machine:
 
 
 def machine(kind: Literal["emr", "sagemaker"], name: str) -> Machine | None:
-    """Return what is known of an instance type, or None."""
+    """Return the entry of an instance type in the price table, or None."""
     found = _table()[kind].get(name)
     return Machine(**found) if found else None
 
@@ -64,12 +65,12 @@ def of_instances(
     Parameters
     ----------
     given
-        USD by the hour for one instance, stronger than the table.
+        USD per hour of one instance; overrides the table.
 
     Raises
     ------
     DeployError
-        When the type is not in the table and no price is given.
+        If the type is not in the table and no price is given.
     """
     if given is not None:
         return Price(given * count, f"{count} x {name} at the given {given:g}")
@@ -77,14 +78,14 @@ def of_instances(
     if found is None:
         names = ", ".join(_table()[kind])
         raise DeployError(
-            f"no price is known for {name}: name it with --price-per-hour (known: {names})"
+            f"no price is known for {name}: set it with --price-per-hour (known: {names})"
         )
     factor, note = _region(region)
     return Price(found.price * count * factor, f"{count} x {name} at {found.price:g}{note}")
 
 
 def of_capacity(vcpu: int, gib: int, region: str) -> Price:
-    """Return the price of EMR Serverless at a capacity."""
+    """Return the price of EMR Serverless for a capacity in vCPU and GiB."""
     prices = _table()["emr_serverless"]
     factor, note = _region(region)
     by_hour = (vcpu * prices["vcpu_hour"] + gib * prices["gib_hour"]) * factor
@@ -92,19 +93,21 @@ def of_capacity(vcpu: int, gib: int, region: str) -> Price:
 
 
 def of_requests(gib: float, region: str) -> Price:
-    """Return the price of serverless inference that never rests."""
+    """Return the price of serverless inference under constant load."""
     factor, note = _region(region)
     by_hour = gib * _table()["sagemaker_serverless"]["gib_hour"] * factor
-    return Price(by_hour, f"serverless inference of {gib:g} GB, busy all the time{note}")
+    return Price(by_hour, f"serverless inference with {gib:g} GB under constant load{note}")
 
 
 def _region(region: str) -> tuple[float, str]:
-    """Return a factor that no region exceeds, and what to say of it."""
+    """Return a factor for the prices of ``region`` that it does not exceed, and a note about it."""
     table = _table()
     if region == table["region"]:
         return 1.0, ""
     factor = float(table["dearest_region_factor"])
-    return factor, f", times {factor:g} because {region} may be dearer than {table['region']}"
+    return factor, (
+        f", times {factor:g} because {region} may be more expensive than {table['region']}"
+    )
 
 
 @lru_cache

@@ -1,4 +1,4 @@
-"""The options of ``run_experiment.py`` that follow ``--``, checked before anything is paid for."""
+"""The options of ``run_experiment.py`` after ``--``, checked before anything costs money."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,21 +11,21 @@ from pydantic import BaseModel, ConfigDict
 from deploy.aws.storage import EXPERIMENT_FILE
 from deploy.errors import DeployError
 
-#: Options whose value belongs to the cluster.
+#: Options that the deployment sets itself, with the reason.
 _OURS = {
-    "master": "Spark's master is the cluster's",
+    "master": "the cluster determines Spark's master",
     "environment": "every machine gets the archive",
-    "environment_archive": "name it before the --",
+    "environment_archive": "put it before the --",
     "artifacts": "artifacts go to the bucket",
-    "work": "the working folder is the cluster's",
-    "json": "records are brought back in any case",
-    "s3_endpoint": "S3 is AWS's own",
-    "resume": "a cluster holds no earlier comparison",
+    "work": "the working folder is on the cluster",
+    "json": "records are always downloaded",
+    "s3_endpoint": "runs on AWS use AWS's S3",
+    "resume": "the cluster contains no earlier comparison",
 }
 
 
 class RunOptions(BaseModel):
-    """What is run, and what of it the plan must know."""
+    """The options of a run, and the values that the plan depends on."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -33,17 +33,20 @@ class RunOptions(BaseModel):
     workers: int
     backends: tuple[str, ...]
     seeds: tuple[int, ...]
+    #: Heap of an executor in MiB.
     executor_memory_mb: int
-    #: Beside the heap, if the user has said so (``spark.executor.memoryOverhead``).
+    #: Memory outside the heap in MiB (``spark.executor.memoryOverhead``); None if not set.
     executor_overhead_mb: int | None
-    #: An experiment file of the user's own, to be shipped.
+    #: User-defined experiment file to upload; None for a shipped experiment.
     experiment_file: Path | None
-    #: A server of the user's own that keeps the record.
+    #: MLflow server of the user that holds the record, if there is one.
     tracking_uri: str | None
     data: str
-    #: Whether the user has named these.
+    #: True if the user has set ``prepared``.
     has_prepared: bool
+    #: True if the user has set ``--platform``.
     has_platform: bool
+    #: True if the user has set ``--price-core-hour``.
     has_price: bool
 
 
@@ -53,14 +56,15 @@ def parse(arguments: Sequence[str], *, data_elsewhere: bool = False) -> RunOptio
     Parameters
     ----------
     arguments
-        As they would follow ``run_experiment.py``.
+        Arguments of ``run_experiment.py``.
     data_elsewhere
-        The images come by a way of the service's own, so a local path is not refused.
+        True if the service provides the images itself, so that a local path is accepted.
 
     Raises
     ------
     DeployError
-        When they would not run on a cluster: unknown, wrong, or naming what only this machine has.
+        If the options cannot be used on a cluster: they are unknown or invalid, or they refer to
+        something on this machine.
     """
     given = _given(arguments)
     for name, why in _OURS.items():
@@ -72,8 +76,8 @@ def parse(arguments: Sequence[str], *, data_elsewhere: bool = False) -> RunOptio
     source = experiment.data.source
     if source != "synthetic" and not source.startswith("s3://") and not data_elsewhere:
         raise DeployError(
-            f"a cluster does not reach {source}: copy the images with 'aws s3 sync {source} "
-            "s3://bucket/images' and name that address as --data"
+            f"a cluster cannot read {source}: copy the images with 'aws s3 sync {source} "
+            "s3://bucket/images' and pass that address as --data"
         )
     tracking = given.get("tracking_uri")
     _check_server(tracking)
@@ -98,7 +102,7 @@ def parse(arguments: Sequence[str], *, data_elsewhere: bool = False) -> RunOptio
 
 
 def _given(arguments: Sequence[str]) -> dict[str, Any]:
-    """Return the values by name of parameter, as the runner's own command line reads them."""
+    """Return parameter name -> value, as parsed by the runner's own command line."""
     import typer
 
     from experiments.cli.run import run
@@ -109,22 +113,22 @@ def _given(arguments: Sequence[str]) -> dict[str, Any]:
     try:
         context = command.make_context("run_experiment.py", list(arguments))
     except Exception as error:
-        say = getattr(error, "format_message", None)
-        if say is None:
+        format_message = getattr(error, "format_message", None)
+        if format_message is None:
             raise
-        raise DeployError(f"after --: {say()}") from error
+        raise DeployError(f"after --: {format_message()}") from error
     return dict(context.params)
 
 
 def _experiment(values: Mapping[str, Any]) -> Any:
-    """Return the experiment that the options come to."""
+    """Return the experiment that results from the options."""
     from backends.errors import BackendError
     from experiments.errors import ExperimentError
     from experiments.loading import load
     from experiments.overrides import given
 
     named = ("backend", "data", "workers", "batch_size", "seed", "prepared")
-    # An option that may be repeated is an empty sequence where it was not given.
+    # A repeatable option that was not given is an empty sequence.
     options = {
         f"--{name.replace('_', '-')}": None if values.get(name) in ([], ()) else values.get(name)
         for name in named
@@ -136,10 +140,10 @@ def _experiment(values: Mapping[str, Any]) -> Any:
 
 
 def _mebibytes(size: str) -> int:
-    """Return what Spark reads in ``2g``, ``512m`` or ``2048``."""
+    """Return the size in MiB of a memory setting of Spark: ``2g``, ``512m`` or ``2048``."""
     found = re.fullmatch(r"(\d+)\s*([mg]?)b?", size.lower())
     if found is None:
-        raise DeployError(f"after --: {size} is no size of memory: write 2g or 2048m")
+        raise DeployError(f"after --: {size} is not a memory size: write 2g or 2048m")
     return int(found[1]) * (1024 if found[2] == "g" else 1)
 
 
@@ -149,13 +153,13 @@ def _check_server(uri: str | None) -> None:
     parts = urlsplit(uri)
     if parts.scheme not in ("http", "https"):
         raise DeployError(
-            f"--tracking-uri {uri}: a cluster reaches a server alone; without it the record is "
-            "brought back as a database"
+            f"--tracking-uri {uri}: a cluster can only use a server; without this option the "
+            "record is downloaded as a database"
         )
     if parts.password or parts.username:
         raise DeployError(
-            "--tracking-uri holds a password, and the options of a run can be read by everyone "
-            "who sees the cluster: let the server's network decide who may write"
+            "--tracking-uri contains a password, and everyone with access to the cluster can read "
+            "the options of a run: restrict access to the server by its network instead"
         )
 
 
@@ -165,6 +169,6 @@ def _was_named(arguments: Sequence[str], name: str) -> bool:
 
 
 def _with_shipped_file(arguments: Sequence[str], file: str) -> tuple[str, ...]:
-    """Name the shipped copy of an experiment file instead."""
+    """Return the arguments with the path of the experiment file replaced by its uploaded copy."""
     named = {f"--experiment={file}": f"--experiment={EXPERIMENT_FILE}", file: EXPERIMENT_FILE}
     return tuple(named.get(item, item) for item in arguments)

@@ -1,4 +1,4 @@
-"""Carrying out a plan: start, follow, bring back the record, and end in every case."""
+"""Carrying out a plan: start, follow, download the record, and always clean up."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,13 +12,13 @@ from deploy.aws.plan import Lost, Plan, Request, Until, look_up
 from deploy.errors import DeployError
 from experiments.processes.ending import undisturbed
 
-#: Seconds between two looks; AWS throttles impatient ones.
+#: Seconds between polls; AWS throttles more frequent ones.
 PAUSE = 15.0
-#: Seconds to wait for what takes no more than a minute or two: an application made or stopped.
+#: Timeout in seconds for operations that take a minute or two, such as stopping an application.
 _SHORT_WAIT = 600.0
-#: Looks for what a request has made whose answer was lost; a list may lag behind.
-_LOOKS = 4
-#: What EMR says of a network or a role that does not carry its tag.
+#: Attempts to find the resource of a request whose response was lost; lists may lag behind.
+_LOOKUPS = 4
+#: Part of EMR's message about a network or a role without the required tag.
 _NOT_TAGGED = "insufficient EC2 permissions"
 
 Show = Callable[[str], None]
@@ -32,7 +32,7 @@ class RunFailedError(DeployError):
 
 
 class InterruptedRunError(DeployError):
-    """The command was interrupted or terminated; the message says what was ended on AWS."""
+    """The command was interrupted or terminated; the message says what was stopped on AWS."""
 
     exit_status = INTERRUPTED
 
@@ -44,21 +44,23 @@ class Runner:
     aws: Aws
     plan: Plan
     show: Show
+    #: Placeholder -> value from an earlier response.
     values: dict[str, str] = field(default_factory=dict)
-    #: Something has been started, or may have been.
+    #: True if something was started, or may have been.
     _begun: bool = False
-    #: It has ended of its own accord.
+    #: True if the run has ended by itself.
     _over: bool = False
-    _told_of_gap: bool = False
+    #: True while AWS is unreachable and the warning about it was shown.
+    _gap_reported: bool = False
 
     def run(self) -> None:
-        """Return when the run has succeeded and its record is here.
+        """Return when the run has succeeded and its record is downloaded.
 
         Raises
         ------
         DeployError
-            When it failed, was refused or took too long. What was started has been ended; if it
-            could not be, the message says what to do.
+            If the run failed, was rejected or took too long. Everything that was started has been
+            stopped; otherwise the message says what to do.
         """
         for warning in self.plan.warnings:
             self.show(f"warning: {warning}")
@@ -66,7 +68,7 @@ class Runner:
         try:
             self._start_and_follow()
         except KeyboardInterrupt:
-            done = "what had been started was ended" if self._begun else "nothing had been started"
+            done = "everything started was stopped" if self._begun else "nothing had been started"
             problem = InterruptedRunError(f"interrupted: {done}")
         except DeployError as error:
             problem = error
@@ -75,7 +77,7 @@ class Runner:
         if left and isinstance(problem, InterruptedRunError):
             raise InterruptedRunError(f"interrupted: {left}")
         if left:
-            raise RunFailedError(f"{problem or 'the run went well'}; {left}")
+            raise RunFailedError(f"{problem or 'the run succeeded'}; {left}")
         if problem:
             raise problem
 
@@ -95,24 +97,24 @@ class Runner:
             return
         try:
             answer = self._send(request)
-        except DeployError as error:  # the machines may read it where this user may not
-            warning: str | None = f"it could not be looked at: {error}"
+        except DeployError as error:  # the machines may have permissions that this user lacks
+            warning: str | None = f"it could not be checked: {error}"
         else:
             warning = request.check(answer)
         if warning:
             self.show(f"warning: {warning}")
 
     def _start(self, request: Request) -> None:
-        """Send ``request``; one that was cut off might leave behind what nobody ends."""
+        """Send ``request``, which is not interrupted, so that nothing is started unnoticed."""
         if request.until:
             self._send(request)
             return
         try:
-            with undisturbed(lambda: self.show("ending as soon as AWS answers"), then_end=True):
+            with undisturbed(lambda: self.show("stopping as soon as AWS responds"), then_end=True):
                 self._send(request)
                 self._begun = True
         except NotReachedError:
-            self._begun = True  # perhaps
+            self._begun = True  # AWS may have received the request
             raise
 
     def _send(self, request: Request) -> dict[str, Any] | None:
@@ -131,38 +133,39 @@ class Runner:
         return answer
 
     def _send_once(self, request: Request, lost: Lost) -> tuple[Any, dict[str, str]]:
-        """Return the answer, or what the request has made, and where the names to keep stand."""
+        """Return the response or the resource that the request created, and the paths in it."""
         for _ in range(ATTEMPTS):
             try:
                 return self.aws.send(request, self.values), request.keeps
-            except ThrottledError:  # so it was not done
+            except ThrottledError:  # the request was not carried out
                 sleep(PAUSE)
             except NotReachedError as error:
-                self.show(f"{error}; looking whether it was done all the same")
-                return self._made(lost, error), lost.keeps
-        raise RunFailedError(f"AWS is too busy for {request.operation}: try again later")
+                self.show(f"{error}; checking whether it was carried out")
+                return self._find(lost, error), lost.keeps
+        raise RunFailedError(f"AWS keeps throttling {request.operation}: try again later")
 
-    def _made(self, lost: Lost, error: DeployError) -> dict[str, Any]:
-        for _ in range(_LOOKS):
+    def _find(self, lost: Lost, error: DeployError) -> dict[str, Any]:
+        """Return the list entry of the resource that a request with a lost response created."""
+        for _ in range(_LOOKUPS):
             sleep(PAUSE)
             try:
                 answer = self.aws.send(lost.request, self.values)
             except NotReachedError:
                 self._renew()
                 continue
-            except DeployError as refusal:  # what was asked for may be there nevertheless
+            except DeployError as refusal:  # the resource may exist nevertheless
                 self.show(f"warning: {refusal}")
                 break
             for one in look_up(answer, lost.path) or []:
                 if one.get("Name") == lost.name:
                     return dict(one)
         raise RunFailedError(
-            f"{error}; '{lost.name}' was not found, and may come to run all the same: look with "
-            f"'{lost.by_hand}' and end it"
+            f"{error}; '{lost.name}' was not found but may still start: check with "
+            f"'{lost.by_hand}' and terminate it"
         )
 
     def _follow(self, began: float) -> str | None:
-        """Return None after success, else the reason of the failure."""
+        """Return None after success, else the reason for the failure."""
         assert self.plan.follow.until is not None
         state, reason = self._wait(
             self.plan.follow, self.plan.follow.until, began + self.plan.deadline
@@ -171,11 +174,11 @@ class Runner:
             return None
         reason = "; ".join(filter(None, (reason, self._diagnosis())))
         if _NOT_TAGGED in reason:
-            reason += " ('python -m deploy iam emr-service-role' says what must carry which tag)"
+            reason += " ('python -m deploy iam emr-service-role' prints the required tags)"
         return f"{state}{': ' + reason if reason else ''}"
 
     def _diagnosis(self) -> str | None:
-        """Return the last word on a failure, if it can be had: the record is worth more."""
+        """Return the cause of a failure; None if it is unavailable, as the record matters more."""
         if self.plan.diagnose is None:
             return None
         try:
@@ -186,7 +189,7 @@ class Runner:
         return look_up(answer, self.plan.diagnosis)
 
     def _wait(self, request: Request, until: Until, deadline: float) -> tuple[str, str]:
-        """Return the final state and the reason that is given for it."""
+        """Return the final state and the reason for it; the reason may be empty."""
         last = None
         while True:
             answer = self._patiently(request, deadline)
@@ -199,34 +202,33 @@ class Runner:
                 return state, str(next(filter(None, reasons), ""))
             if monotonic() >= deadline:
                 raise RunFailedError(
-                    f"{request.purpose}: still {state} at the time limit; allow more with "
-                    "--max-hours"
+                    f"{request.purpose}: still {state} at the time limit; increase --max-hours"
                 )
             sleep(PAUSE)
 
     def _patiently(self, request: Request, deadline: float) -> dict[str, Any] | None:
-        """Return the answer; what runs on AWS does not end because this machine is cut off."""
+        """Return the response, retrying while AWS is unreachable: the run continues there."""
         while True:
             try:
                 answer = self.aws.send(request, self.values)
             except NotReachedError as error:
                 if monotonic() >= deadline:
                     raise RunFailedError(f"{error}, until the time limit") from error
-                if not self._told_of_gap:
-                    self.show(f"warning: {error}; the run goes on there, and is looked for again")
-                    self._told_of_gap = True
+                if not self._gap_reported:
+                    self.show(f"warning: {error}; the run continues on AWS, retrying")
+                    self._gap_reported = True
                 sleep(PAUSE)
                 self._renew()
             else:
-                self._told_of_gap = False
+                self._gap_reported = False
                 return answer
 
     def _renew(self) -> None:
-        with suppress(DeployError):  # the old credentials may do again
+        with suppress(DeployError):  # the old credentials may work again
             self.aws.renew()
 
     def _fetch(self, failure: str | None) -> None:
-        """Bring back what there is, of a failed run too."""
+        """Download the record, of a failed run too."""
         problems = []
         for request in self.plan.fetch:
             self.show(f"{request.operation}: {request.purpose}")
@@ -238,44 +240,44 @@ class Runner:
                 if answer is None and failure is None and request.expected:
                     problems.append(f"{request.parameters['Key']} is not in the bucket")
         if failure is not None:
-            raise RunFailedError(f"the run ended {failure}; read {self.plan.logs}")
+            raise RunFailedError(f"the run ended in state {failure}; see {self.plan.logs}")
         if problems:
-            raise RunFailedError("the record could not be brought back: " + "; ".join(problems))
+            raise RunFailedError("the record could not be downloaded: " + "; ".join(problems))
 
     def _end(self) -> str:
-        """Stop what was started; one request that fails holds up none of the others.
+        """Stop everything that was started; every request is sent even if another fails.
 
         Returns
         -------
         str
-            What to do about what could not be stopped; empty when nothing is left.
+            Instructions for what could not be stopped; empty if everything was stopped.
         """
         if not self._begun:
             return ""
         failed = False
-        with undisturbed(lambda: self.show("still ending what was started, this must not be cut")):
+        with undisturbed(lambda: self.show("still stopping what was started, please wait")):
             for request in (*(() if self._over else self.plan.cancel), *self.plan.end):
                 if not request.needs <= set(self.values):
-                    continue  # it was never made
+                    continue  # the resource was never created
                 try:
                     self._send(request)
                 except DeployError as error:
                     self.show(f"warning: {error}")
                     failed = True
         if not self._over:
-            self._fetch_what_there_is()
+            self._fetch_partial()
         if not failed:
             return ""
         by_hand = self.plan.by_hand
         for name, value in self.values.items():
             by_hand = by_hand.replace(name, value)
-        return f"not everything could be ended, see that it ends: {by_hand or self.plan.logs}"
+        return f"not everything could be stopped, stop it by hand: {by_hand or self.plan.logs}"
 
-    def _fetch_what_there_is(self) -> None:
-        """Bring back what the run had left when it was cut off; Ctrl-C leaves it there."""
+    def _fetch_partial(self) -> None:
+        """Download the partial record of an interrupted run; Ctrl-C skips the download."""
         try:
             for request in self.plan.fetch:
                 if self._send(request) is not None:
                     self.show(f"  {request.file}")
         except (DeployError, KeyboardInterrupt) as error:
-            self.show(f"warning: the record was not brought back ({error or 'interrupted'})")
+            self.show(f"warning: the record was not downloaded ({error or 'interrupted'})")

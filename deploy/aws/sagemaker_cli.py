@@ -1,4 +1,4 @@
-"""``python -m deploy sagemaker``: train in the worker image, serve a recorded network."""
+"""``python -m deploy sagemaker``: train in the worker image, or serve a recorded model."""
 
 import json
 import sys
@@ -8,27 +8,30 @@ from urllib.parse import urlsplit
 
 import typer
 
-from deploy.aws.cli_support import ended_in_every_case, new_name, region_of, tell, validated
-from deploy.aws.emr_cli import carry_out, tell_record
+from deploy.aws.cli_support import ended_in_every_case, new_name, region_of, report, validated
+from deploy.aws.emr_cli import carry_out, report_record
 from deploy.cli_paths import path_option
 
-app = typer.Typer(
-    help="Train on SageMaker, or serve a recorded network there.", no_args_is_help=True
-)
+app = typer.Typer(help="Train on SageMaker, or serve a recorded model there.", no_args_is_help=True)
 _COST = "Cost"
-#: Schemes of models that a record holds; any other address is that of files.
+#: URI schemes of models in an MLflow store; any other address refers to files.
 _OF_A_STORE = ("models", "runs", "mlflow-artifacts")
 
-Bucket = Annotated[str, typer.Option(help="S3 bucket of yours.")]
-Role = Annotated[str, typer.Option(help="ARN of the role that the container has.")]
-Region = Annotated[str | None, typer.Option(help="AWS region; else AWS's settings.")]
+Bucket = Annotated[str, typer.Option(help="S3 bucket that you own.")]
+Role = Annotated[str, typer.Option(help="ARN of the container's role.")]
+Region = Annotated[str | None, typer.Option(help="AWS region; default: from AWS's settings.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the requests and send none.")]
 MaxCost = Annotated[
-    float, typer.Option(min=0, help="USD; what may cost more is refused.", rich_help_panel=_COST)
+    float,
+    typer.Option(
+        min=0, help="Maximum cost in USD; a higher estimate is rejected.", rich_help_panel=_COST
+    ),
 ]
-MaxHours = Annotated[float, typer.Option(help="When it is ended.", rich_help_panel=_COST)]
+MaxHours = Annotated[
+    float, typer.Option(help="Hours after which it is stopped.", rich_help_panel=_COST)
+]
 PricePerHour = Annotated[
-    float | None, typer.Option(min=0, help="USD for one machine.", rich_help_panel=_COST)
+    float | None, typer.Option(min=0, help="Price of one machine, in USD.", rich_help_panel=_COST)
 ]
 
 
@@ -43,14 +46,16 @@ def train(
     image: Annotated[
         str,
         typer.Option(
-            help="The worker image in ECR, of 'docker build --target sagemaker': it runs as root, "
-            "because SageMaker's folders belong to root."
+            help="Worker image in ECR, built with 'docker build --target sagemaker': it runs as "
+            "root, because SageMaker's folders belong to root."
         ),
     ],
     role: Role,
-    prefix: Annotated[str, typer.Option(help="Where in the bucket.")] = "sparkdl-bench",
+    prefix: Annotated[str, typer.Option(help="Prefix in the bucket.")] = "sparkdl-bench",
     region: Region = None,
-    name: Annotated[str | None, typer.Option(help="Of the run; default: date and time.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the run; default: date and time.")
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -58,16 +63,18 @@ def train(
         ),
     ] = None,
     instance_type: Annotated[str, typer.Option(help="Machine type.")] = "ml.m5.xlarge",
-    spot: Annotated[bool, typer.Option("--spot", help="Managed spot training.")] = False,
-    volume_gb: Annotated[int, typer.Option(min=1, help="The machine's disk.")] = 30,
-    subnet: Annotated[list[str] | None, typer.Option(help="Subnet; repeat.")] = None,
-    security_group: Annotated[list[str] | None, typer.Option(help="With --subnet; repeat.")] = None,
+    spot: Annotated[bool, typer.Option("--spot", help="Use managed spot training.")] = False,
+    volume_gb: Annotated[int, typer.Option(min=1, help="Disk size of the machine, in GB.")] = 30,
+    subnet: Annotated[list[str] | None, typer.Option(help="Subnet; repeatable.")] = None,
+    security_group: Annotated[
+        list[str] | None, typer.Option(help="Security group, with --subnet; repeatable.")
+    ] = None,
     dry_run: DryRun = False,
     max_cost: MaxCost = 5.0,
     max_hours: MaxHours = 2.0,
     price_per_hour: PricePerHour = None,
 ) -> None:
-    """Run an experiment as a training job and bring the record back.
+    """Run an experiment as a training job and download the record.
 
     python -m deploy sagemaker train --bucket B --image I --role R -- --data s3://B/cells
     """
@@ -99,25 +106,29 @@ def train(
         estimate = options.price().check(max_hours, max_cost)
         carry_out(plan, options.region, estimate, output, dry_run=dry_run)
         if not dry_run:
-            tell_record(output, options.run.tracking_uri)
+            report_record(output, options.run.tracking_uri)
 
 
 @app.command()
 def serve(
-    model: Annotated[str, typer.Argument(help="models:/NAME/VERSION, or any address of MLflow's.")],
+    model: Annotated[
+        str, typer.Argument(help="models:/NAME/VERSION, or any other model URI of MLflow.")
+    ],
     *,
     bucket: Bucket,
     image: Annotated[str, typer.Option(help="MLflow's serving image in ECR.")],
     role: Role,
-    name: Annotated[str, typer.Option(help="Of the endpoint; gets the prefix sparkdl-bench-.")],
+    name: Annotated[
+        str, typer.Option(help="Name of the endpoint; gets the prefix sparkdl-bench-.")
+    ],
     region: Region = None,
     tracking_uri: Annotated[
-        str | None, typer.Option(help="MLflow database or server that has the model.")
+        str | None, typer.Option(help="MLflow database or server that contains the model.")
     ] = None,
     instance_type: Annotated[
-        str | None, typer.Option(help="A machine of its own; default: serverless.")
+        str | None, typer.Option(help="Type of a dedicated machine; default: serverless.")
     ] = None,
-    memory_mb: Annotated[int, typer.Option(help="Of a serverless container.")] = 4096,
+    memory_mb: Annotated[int, typer.Option(help="Memory of a serverless container, in MB.")] = 4096,
     scheduler_role: Annotated[
         str | None,
         typer.Option(help="ARN of the role that deletes the endpoint after --max-hours."),
@@ -127,7 +138,7 @@ def serve(
     max_hours: MaxHours = 2.0,
     price_per_hour: PricePerHour = None,
 ) -> None:
-    """Serve a recorded network with MLflow's deployment until --max-hours are over."""
+    """Serve a recorded model with MLflow's deployment client until --max-hours have passed."""
     with ended_in_every_case():
         from datetime import UTC, datetime
 
@@ -159,13 +170,13 @@ def serve(
         if urlsplit(model).scheme in _OF_A_STORE:
             _use_store(tracking_uri)
         sys.stderr.write(f"{estimate}\n")
-        serving.deploy(options, tell)
+        serving.deploy(options, report)
         sys.stderr.write(f"endpoint: {options.name}\n")
 
 
 @app.command()
 def stop(
-    name: Annotated[str, typer.Argument(help="Of the endpoint.")], region: Region = None
+    name: Annotated[str, typer.Argument(help="Name of the endpoint.")], region: Region = None
 ) -> None:
     """Delete an endpoint with its configuration, model, archive and scheduled deletion."""
     with ended_in_every_case():
@@ -194,5 +205,5 @@ def _use_store(uri: str | None) -> None:
     except ExperimentError as error:
         raise DeployError(str(error)) from error
     mlflow.set_tracking_uri(absolute_uri(uri))
-    # Networks are registered where they are recorded.
+    # Models are registered in the store that contains their runs.
     mlflow.set_registry_uri(absolute_uri(uri))

@@ -1,9 +1,9 @@
-"""What the worker image does in a training job of SageMaker.
+"""Entry point of the worker image in a training job of SageMaker.
 
-Reads hyperparameters and channels from ``/opt/ml/input``, runs ``run_experiment.py``, leaves the
-record in ``output/data`` (``output.tar.gz``), the trained networks in ``model`` (``model.tar.gz``)
-and, when it fails, the reason in ``output/failure``, which SageMaker shows. Records whose MLflow
-server was away are in ``output/data/outbox``.
+The program reads hyperparameters and channels from ``/opt/ml/input`` and runs
+``run_experiment.py``. It writes the record to ``output/data`` (``output.tar.gz``), the trained
+models to ``model`` (``model.tar.gz``) and, after a failure, the reason to ``output/failure``, which
+SageMaker shows. Pending records whose MLflow server was unreachable are in ``output/data/outbox``.
 """
 
 import contextlib
@@ -17,23 +17,23 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-# Modules are found from the project's folder, not from this one.
+# Import from the project's folder instead of this file's.
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 from deploy.aws.hyperparameters import IMAGES, decode  # noqa: E402
 
-#: SageMaker's folder, elsewhere in tests.
+#: Variable that overrides SageMaker's folder, for tests.
 ROOT_VARIABLE = "SAGEMAKER_ROOT"
-#: Characters of a failure that SageMaker shows.
+#: Number of characters of a failure that SageMaker shows.
 _FAILURE_LENGTH = 1024
 _RUNNER = Path(__file__).resolve().parents[2] / "run_experiment.py"
 
 
 def main() -> int:
-    """Run; return the exit status of the run."""
+    """Run the experiment and return its exit status."""
     root = Path(os.environ.get(ROOT_VARIABLE, "/opt/ml"))
     if problem := unwritable(root):
         sys.stderr.write(f"error: {problem}\n")
-        with contextlib.suppress(OSError):  # perhaps this one can be
+        with contextlib.suppress(OSError):  # this folder may be unwritable too
             _fail(root, problem)
         return 2
     record = root / "output" / "data"
@@ -42,14 +42,14 @@ def main() -> int:
     status = _run(command(root, record), record / "records.jsonl", console)
     if status != 0:
         last = [line for line in console.read_text(errors="replace").splitlines() if line.strip()]
-        reason = "\n".join(last[-5:]) or f"run_experiment.py ended with status {status}"
+        reason = "\n".join(last[-5:]) or f"run_experiment.py exited with status {status}"
         _fail(root, reason)
     keep_models(record / "records.jsonl", root / "model")
     return status
 
 
 def unwritable(root: Path) -> str | None:
-    """Return what to do when SageMaker's folders cannot be written, before anything trains."""
+    """Return an error message if SageMaker's folders cannot be written, else None."""
     for folder in (root / "model", root / "output"):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -57,9 +57,9 @@ def unwritable(root: Path) -> str | None:
                 pass
         except OSError as error:
             return (
-                f"{folder} cannot be written ({error.strerror}): use the image of 'docker build "
-                "--target sagemaker', which runs as root, because SageMaker's folders belong to "
-                "root"
+                f"{folder} cannot be written ({error.strerror}): use the image built with 'docker "
+                "build --target sagemaker', which runs as root, because SageMaker's folders belong "
+                "to root"
             )
     return None
 
@@ -69,7 +69,7 @@ def _fail(root: Path, reason: str) -> None:
 
 
 def command(root: Path, record: Path) -> list[str]:
-    """Return the command line of the run that SageMaker's folder describes."""
+    """Return the command line of the run for the input in SageMaker's folder."""
     file = root / "input" / "config" / "hyperparameters.json"
     hyperparameters: dict[str, str] = json.loads(file.read_text()) if file.is_file() else {}
     channel = root / "input" / "data" / IMAGES
@@ -81,9 +81,9 @@ def command(root: Path, record: Path) -> list[str]:
 
 
 def keep_models(records: Path, folder: Path) -> None:
-    """Copy the network of every run that finished to ``folder/<backend>-seed<seed>``.
+    """Copy the model of every finished run to ``folder/<backend>-seed<seed>``.
 
-    A run whose MLflow server was away has its network in the record that waits.
+    The model of a run whose MLflow server was unreachable is in its pending record instead.
     """
     for line in records.read_text().splitlines():
         run = json.loads(line)
@@ -92,8 +92,8 @@ def keep_models(records: Path, folder: Path) -> None:
         name = f"{run['backend']}-seed{run['seed']}"
         try:
             _download(run, folder / name)
-        except Exception as error:  # the run itself went well, and the others have networks too
-            sys.stderr.write(f"warning: no network of {name} in model.tar.gz: {error}\n")
+        except Exception as error:  # the run itself succeeded, and other runs have models too
+            sys.stderr.write(f"warning: model.tar.gz lacks the model of {name}: {error}\n")
 
 
 def _download(run: dict[str, Any], target: Path) -> None:
@@ -106,13 +106,13 @@ def _download(run: dict[str, Any], target: Path) -> None:
 
 
 def _run(command: list[str], records: Path, console: Path) -> int:
-    """Run with the record's lines in one file and the rest on screen and in another.
+    """Run ``command``; write stdout to ``records``, and stderr to ``console`` and the screen.
 
-    Records that wait for their MLflow server are copied beside them.
+    Pending records are copied to the folder of ``console``.
     """
     with tempfile.TemporaryDirectory() as work, records.open("wb") as lines:
         process = subprocess.Popen(command, stdout=lines, stderr=subprocess.PIPE, cwd=work)
-        # SageMaker's time limit: the runner closes its records, within the two minutes it gives.
+        # At the time limit SageMaker sends TERM and allows two minutes to close the records.
         signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         assert process.stderr is not None
         with console.open("wb") as log:
@@ -121,9 +121,9 @@ def _run(command: list[str], records: Path, console: Path) -> int:
                 sys.stderr.flush()
                 log.write(line)
         status = process.wait()
-        waiting = Path(work, "work", "outbox")
-        if waiting.is_dir() and any(waiting.iterdir()):
-            shutil.copytree(waiting, console.parent / waiting.name, dirs_exist_ok=True)
+        pending = Path(work, "work", "outbox")
+        if pending.is_dir() and any(pending.iterdir()):
+            shutil.copytree(pending, console.parent / pending.name, dirs_exist_ok=True)
         return status
 
 

@@ -1,7 +1,8 @@
-"""An endpoint of SageMaker for a recorded network, made by MLflow's deployment client.
+"""An endpoint of SageMaker for a recorded model, created with MLflow's deployment client.
 
-By default it is serverless: idle, it costs nothing. One on a machine costs by the hour whether it
-is asked or not. The deletion of either is scheduled with AWS before it is made.
+By default the endpoint is serverless and costs nothing while idle. One on a dedicated machine costs
+by the hour, with or without requests. The deletion of either is scheduled with AWS before the
+endpoint is created.
 """
 
 import json
@@ -19,17 +20,18 @@ from deploy.aws.plan import Request
 from deploy.errors import DeployError
 from experiments.processes.ending import undisturbed
 
-#: What policies know the project's endpoints by: MLflow derives all other names from it.
+#: Prefix by which policies identify the project's endpoints; MLflow derives all other names from
+#: the endpoint's.
 PREFIX = "sparkdl-bench-"
 _FLAVOR = "python_function"
-#: Seconds for an endpoint to come up, with a pull of its image.
+#: Timeout in seconds for an endpoint to start, including the download of its image.
 _START_SECONDS = 1800
-#: What SageMaker says of an endpoint that has not come to be.
+#: Part of SageMaker's message about an endpoint that does not exist.
 _NO_ENDPOINT = "Could not find endpoint"
 
 
 class EndpointOptions(BaseModel):
-    """What is asked for."""
+    """Options of an endpoint."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,13 +41,13 @@ class EndpointOptions(BaseModel):
     bucket: str
     #: Serving image in ECR (``mlflow sagemaker build-and-push-container``).
     image: str
-    #: ARN of the role that the container has.
+    #: ARN of the container's role.
     role: str
-    #: None is serverless.
+    #: Type of the dedicated machine; None for a serverless endpoint.
     instance_type: str | None = None
-    #: MB of a serverless container.
+    #: Memory of a serverless container, in MB.
     memory_mb: int = Field(default=4096, ge=1024, le=6144, multiple_of=1024)
-    #: ARN of the role that deletes the endpoint at its time.
+    #: ARN of the role that deletes the endpoint after ``max_hours``.
     scheduler_role: str | None = None
     max_hours: float = Field(default=2.0, gt=0)
     price_per_hour: float | None = None
@@ -56,7 +58,7 @@ class EndpointOptions(BaseModel):
         return name if name.startswith(PREFIX) else PREFIX + name
 
     def price(self) -> prices.Price:
-        """Return what it costs by the hour, at most."""
+        """Return the maximum price per hour."""
         if self.instance_type is None:
             return prices.of_requests(self.memory_mb / 1024, self.region)
         return prices.of_instances(
@@ -82,17 +84,17 @@ def deployment_config(options: EndpointOptions) -> dict[str, Any]:
 
 
 def deletion(options: EndpointOptions, now: datetime) -> Request:
-    """Return the request that has AWS delete the endpoint at its time.
+    """Return the request that schedules the deletion of the endpoint with AWS.
 
     Raises
     ------
     DeployError
-        When nobody is named who may.
+        If no role for the deletion is given.
     """
     if options.scheduler_role is None:
         raise DeployError(
-            "an endpoint costs until it is deleted: name the role that deletes it after "
-            f"{options.max_hours:g} h with --scheduler-role (policy: 'python -m deploy iam "
+            "an endpoint costs money until it is deleted: set --scheduler-role to the role that "
+            f"deletes it after {options.max_hours:g} h (policy: 'python -m deploy iam "
             "scheduler-role')"
         )
     end = now.astimezone(UTC) + timedelta(hours=options.max_hours)
@@ -110,28 +112,28 @@ def deletion(options: EndpointOptions, now: datetime) -> Request:
                 "Input": json.dumps({"EndpointName": options.name}),
             },
         },
-        purpose=f"AWS deletes the endpoint at {end:%H:%M} UTC",
+        purpose=f"schedule the deletion of the endpoint at {end:%H:%M} UTC",
     )
 
 
 def no_deletion(name: str) -> Request:
-    """Return the request that takes back the scheduled deletion of the endpoint ``name``.
+    """Return the request that removes the scheduled deletion of the endpoint ``name``.
 
-    It would delete a later endpoint of that name before its time.
+    A leftover schedule would delete a later endpoint with the same name too early.
     """
     return Request(
         service="scheduler",
         operation="DeleteSchedule",
         parameters={"Name": name},
-        purpose="no deletion is left of an earlier endpoint of this name",
+        purpose="remove the scheduled deletion of an earlier endpoint with this name",
         optional=True,
     )
 
 
 def planned(options: EndpointOptions, now: datetime) -> list[tuple[str, str, dict[str, Any]]]:
-    """Return service, operation and parameters of what is sent, in order.
+    """Return service, operation and parameters of all requests, in order.
 
-    MLflow makes these requests; ``UNIQUE`` stands for what it draws.
+    MLflow generates some of these requests; ``UNIQUE`` is a placeholder for its random suffixes.
     """
     model, config = f"{options.name}-model-UNIQUE", f"{options.name}-config-UNIQUE"
     key = f"{model}/model.tar.gz"
@@ -182,12 +184,12 @@ def planned(options: EndpointOptions, now: datetime) -> list[tuple[str, str, dic
 
 
 def deploy(options: EndpointOptions, show: Callable[[str], None]) -> None:
-    """Make the endpoint; return when it answers.
+    """Create the endpoint and wait until it is in service.
 
     Raises
     ------
     DeployError
-        When it does not come up; what was made of it is deleted.
+        If it does not start; the created parts are deleted.
     """
     from mlflow.deployments import get_deploy_client
     from mlflow.exceptions import MlflowException
@@ -198,19 +200,19 @@ def deploy(options: EndpointOptions, show: Callable[[str], None]) -> None:
         show(f"{request.operation}: {request.purpose}")
         aws.send(request, {})
     client = get_deploy_client(f"sagemaker:/{options.region}")
-    show(f"MLflow makes {options.name} from {options.model}")
-    made = False
+    show(f"MLflow creates {options.name} from {options.model}")
+    created = False
     try:
         with aws_errors("the deployment"):
             client.create_deployment(
                 options.name, options.model, flavor=_FLAVOR, config=deployment_config(options)
             )
-        made = True
+        created = True
     except MlflowException as error:
         raise DeployError(" ".join(str(error).split())) from error
     finally:
-        if not made:
-            with undisturbed(lambda: show("still deleting what was made, this must not be cut")):
+        if not created:
+            with undisturbed(lambda: show("still deleting what was created, please wait")):
                 _delete_endpoint(aws, options.name, show)
 
 
@@ -220,7 +222,7 @@ def remove(name: str, region: str) -> None:
     Raises
     ------
     DeployError
-        When there is none.
+        If there is no such endpoint, or AWS rejects the deletion.
     """
     from mlflow.deployments import get_deploy_client
     from mlflow.exceptions import MlflowException
@@ -236,7 +238,7 @@ def remove(name: str, region: str) -> None:
 
 
 def _check_new(aws: Aws, name: str) -> None:
-    """Refuse a name that is taken: what fails later is deleted, and must be ours."""
+    """Reject a name that is taken, because a failed deployment deletes the endpoint."""
     with aws_errors("ListEndpoints"):
         found = aws.client("sagemaker").list_endpoints(NameContains=name)["Endpoints"]
     if any(endpoint["EndpointName"] == name for endpoint in found):
@@ -251,14 +253,14 @@ def _delete_endpoint(aws: Aws, name: str, show: Callable[[str], None]) -> None:
         service="sagemaker",
         operation="DeleteEndpoint",
         parameters={"EndpointName": name},
-        purpose="nothing is left running",
+        purpose="delete the endpoint",
     )
     try:
         aws.send(request, {})
         show(f"{request.operation}: {request.purpose}")
     except DeployError as error:
         if _NO_ENDPOINT not in str(error):
-            show(f"warning: {name} may be left until AWS deletes it at its time: {error}")
+            show(f"warning: {name} may remain until its scheduled deletion by AWS: {error}")
             return
-    with suppress(DeployError):  # it deletes what is not there
+    with suppress(DeployError):  # without the endpoint, a leftover schedule has no effect
         aws.send(no_deletion(name), {})

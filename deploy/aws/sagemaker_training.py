@@ -1,4 +1,4 @@
-"""A training job of SageMaker: the worker image on one machine, its cluster embedded."""
+"""A training job of SageMaker: the worker image on one machine, with an embedded cluster."""
 
 from pathlib import Path
 
@@ -11,26 +11,27 @@ from deploy.aws.run_options import RunOptions
 from deploy.aws.storage import Place
 from deploy.errors import DeployError
 
-#: In the worker image.
+#: Entry point in the worker image.
 _ENTRY = ["python", "/app/deploy/aws/sagemaker_entry.py"]
-#: GB of the machine's volume beyond the images.
+#: Default size of the machine's volume, in GB.
 _VOLUME_GB = 30
-#: Seconds that SageMaker takes for the machine before, and to upload what is left after.
+#: Seconds that SageMaker takes to provide the machine before, and to upload the results after.
 _AROUND = 1200
 
 
 class TrainingOptions(BaseModel):
-    """What is asked for."""
+    """Options of a training job."""
 
     model_config = ConfigDict(frozen=True)
 
     place: Place
     region: str
     run: RunOptions
+    #: Folder for the record.
     output: Path
-    #: The worker image in ECR.
+    #: Worker image in ECR.
     image: str
-    #: ARN of the role that the job has.
+    #: ARN of the job's role.
     role: str
     instance_type: str = "ml.m5.xlarge"
     spot: bool = False
@@ -46,7 +47,7 @@ class TrainingOptions(BaseModel):
         return f"sparkdl-bench-{self.place.run}"
 
     def price(self) -> prices.Price:
-        """Return what the machine costs."""
+        """Return the price of the machine."""
         return prices.of_instances(
             "sagemaker", self.instance_type, 1, self.region, self.price_per_hour
         )
@@ -58,14 +59,15 @@ def plan(options: TrainingOptions) -> Plan:
     Raises
     ------
     DeployError
-        When the machine is too small, or the experiment cannot be handed over.
+        If the machine is too small, or the run uses an experiment file, which cannot be passed to
+        the job.
     """
     _check(options)
     name = {"TrainingJobName": options.job}
     output = options.place.run_key("output")
     archive = f"{output}/{options.job}/output/output.tar.gz"
     record = storage.download(
-        options.place, archive, options.output / "output.tar.gz", "record of the run"
+        options.place, archive, options.output / "output.tar.gz", "download the record of the run"
     ).model_copy(update={"unpack": True})
     follow = Request(
         service="sagemaker",
@@ -89,10 +91,10 @@ def plan(options: TrainingOptions) -> Plan:
                 service="sagemaker",
                 operation="StopTrainingJob",
                 parameters=name,
-                purpose="the job ends",
+                purpose="stop the job",
             ),
-            # Only then is what it leaves in the bucket.
-            follow.model_copy(update={"purpose": "job that was told to end"}),
+            # The results are in the bucket only after the job has ended.
+            follow.model_copy(update={"purpose": "stopped training job"}),
         ),
         deadline=options.max_hours * 3600 + _AROUND,
         logs=f"the log group /aws/sagemaker/TrainingJobs, streams {options.job}/*",
@@ -107,13 +109,13 @@ def _check(options: TrainingOptions) -> None:
     run = options.run
     if run.experiment_file:
         raise DeployError(
-            "a training job takes options and no experiment file: name a shipped experiment and "
+            "a training job does not support experiment files: use a shipped experiment and "
             "override it with --set"
         )
     known = prices.machine("sagemaker", options.instance_type)
     if known and run.workers > known.vcpu:
         raise DeployError(
-            f"{run.workers} workers of one core are more than the {known.vcpu} of "
+            f"{run.workers} workers with one core each exceed the {known.vcpu} cores of "
             f"{options.instance_type}: use fewer --workers or a larger --instance-type"
         )
 
@@ -163,12 +165,12 @@ def _create(options: TrainingOptions, output: str) -> Request:
         service="sagemaker",
         operation="CreateTrainingJob",
         parameters=parameters,
-        purpose="the run in the worker image, ended by AWS at its time limit",
+        purpose="start the run in the worker image, which AWS stops at its time limit",
     )
 
 
 def _arguments(options: TrainingOptions) -> list[str]:
-    """Return the options of the run; images come by the channel."""
+    """Return the options of the run without ``--data``, as images arrive through the channel."""
     run = options.run
     arguments = list(_without(run.arguments, "--data"))
     if run.tracking_uri is None:

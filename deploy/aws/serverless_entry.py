@@ -1,11 +1,11 @@
-"""The driver of a job on EMR Serverless: runs ``run_experiment.py`` and puts the record into S3.
+"""Driver of a job on EMR Serverless: runs ``run_experiment.py`` and uploads the record to S3.
 
-AWS starts this file with ``spark-submit``; beside it lie the environment and the code, unpacked.
-The runner trains in a process of its own. It is told how to reach this driver's JVM, so that the
-session it makes is this job's, on the master that AWS chose (``experiments.spark.session``).
+AWS starts this file with ``spark-submit``, next to the unpacked environment and code. The runner
+trains in a separate process, which receives the address of this driver's JVM, so that its session
+belongs to this job and uses the master that AWS chose (``experiments.spark.session``).
 
-AWS ends a job at its time limit, and one that is cancelled, without letting it keep anything: so
-the run has a limit of its own before, and what there is of the record is kept about every minute.
+AWS stops a job at its time limit or when it is cancelled, without time to save anything. Therefore
+the run has an earlier limit of its own, and the record so far is uploaded about every minute.
 """
 
 import contextlib
@@ -20,27 +20,28 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 CODE = Path("code")
-#: Records whose MLflow server was away (``experiments send``), and how they travel.
+#: Folder of pending records whose MLflow server was unreachable (``experiments send``), and the
+#: name of its archive.
 OUTBOX, OUTBOX_ARCHIVE = Path("work/outbox"), "outbox.tar.gz"
-#: Seconds between two copies of the record.
+#: Seconds between two uploads of the record.
 KEEP_SECONDS = 60.0
-#: Seconds for the runner to close its records after TERM, before KILL.
+#: Seconds between TERM and KILL, in which the runner closes its records.
 GRACE_SECONDS = 120.0
-#: By which PySpark finds the JVM that ``spark-submit`` started, and the executors' Python.
+#: Variables by which PySpark finds the JVM of ``spark-submit`` and the executors' Python.
 _OF_THE_DRIVER = ("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET", "PYSPARK_PYTHON")
 
 
 def main(record: str, seconds: float, options: list[str]) -> int:
-    """Run; return the exit status of the run.
+    """Run the experiment, upload its record and return the exit status of the run.
 
     Parameters
     ----------
     record
-        ``s3://`` address that the record's files go below.
+        ``s3://`` address below which the record's files are uploaded.
     seconds
-        Limit of the run, a few minutes below AWS's.
+        Time limit of the run, a few minutes shorter than AWS's.
     options
-        Of ``run_experiment.py``, without a master.
+        Options of ``run_experiment.py`` without ``--master``.
     """
     folder = Path("record")
     folder.mkdir(exist_ok=True)
@@ -51,72 +52,72 @@ def main(record: str, seconds: float, options: list[str]) -> int:
 
 
 def run(command: list[str], folder: Path, seconds: float) -> int:
-    """Run ``command`` for at most ``seconds``; leave what it says in ``folder``."""
+    """Run ``command`` for at most ``seconds``; write its output to ``folder``."""
     console = folder / "console.log"
     with (folder / "records.jsonl").open("wb") as records, console.open("wb") as log:
         process = subprocess.Popen(
             command, stdout=records, stderr=subprocess.PIPE, env=runner_environment()
         )
-        teller = threading.Thread(target=_tell, args=(process.stderr, log), daemon=True)
-        teller.start()
+        copier = threading.Thread(target=_copy_output, args=(process.stderr, log), daemon=True)
+        copier.start()
         try:
             status = _wait(process, seconds)
         finally:
             process.kill()
-            # Its own children may hold the pipe open.
-            teller.join(timeout=GRACE_SECONDS)
+            # Children of the process may keep the pipe open.
+            copier.join(timeout=GRACE_SECONDS)
         if status is None:
-            line = f"ended at the limit of {seconds:g} s (--max-hours)\n".encode()
+            line = f"stopped at the limit of {seconds:g} s (--max-hours)\n".encode()
             log.write(line)
             sys.stderr.buffer.write(line)
-            return 124  # as of timeout(1), which limits a run on a cluster
+            return 124  # the status of timeout(1), which limits a run on a cluster
         return status
 
 
 @contextlib.contextmanager
 def kept(folder: Path, address: str) -> Iterator[None]:
-    """Put what is in ``folder`` below ``address`` from time to time, and in any case at the end."""
+    """Upload the files of ``folder`` to ``address`` periodically, and always at the end."""
     over = threading.Event()
 
-    def keep_now_and_then() -> None:
+    def upload_periodically() -> None:
         while not over.wait(KEEP_SECONDS):
-            with contextlib.suppress(Exception):  # the next time, or at the end
+            with contextlib.suppress(Exception):  # retried next time, or at the end
                 upload(folder, address)
 
-    keeper = threading.Thread(target=keep_now_and_then, daemon=True)
-    keeper.start()
+    uploader = threading.Thread(target=upload_periodically, daemon=True)
+    uploader.start()
     try:
         yield
     finally:
         over.set()
-        keeper.join()  # it must not overwrite the last copy
+        uploader.join()  # an upload in progress must not overwrite the final one
         upload(folder, address)
 
 
 def runner_environment() -> dict[str, str]:
-    """Return the environment in which only the process that trains joins this driver's JVM.
+    """Return an environment in which only the training process connects to this driver's JVM.
 
-    The data are prepared by a Spark of its own before, on this machine. That one is PySpark's of
-    the environment, and so is the one that trains: without PYTHONPATH it is not Spark's zip.
+    The data are prepared before by a separate local Spark. Both processes use the PySpark of the
+    packed environment: without PYTHONPATH, Spark's own zip is not imported.
     """
     hidden = {*_OF_THE_DRIVER, "PYTHONPATH", "SPARK_HOME", "PYSPARK_SUBMIT_ARGS"}
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
-    told = {f"SPARKDL_{name}": os.environ[name] for name in _OF_THE_DRIVER if name in os.environ}
-    return environment | told
+    passed = {f"SPARKDL_{name}": os.environ[name] for name in _OF_THE_DRIVER if name in os.environ}
+    return environment | passed
 
 
 def master() -> str:
     """Return the Spark URL that this driver was started with."""
     from pyspark import SparkConf, SparkContext
 
-    SparkContext._ensure_initialized()  # joins the JVM whose settings these are
+    SparkContext._ensure_initialized()  # connects to the JVM that has the settings
     found = SparkConf().get("spark.master")
-    assert found, "spark-submit gives every driver a master"
+    assert found, "spark-submit sets spark.master for every driver"
     return found
 
 
 def upload(folder: Path, address: str) -> None:
-    """Put every file of ``folder``, and the records that wait, below ``address``."""
+    """Upload every file of ``folder``, and the pending records, to ``address``."""
     import boto3
 
     if OUTBOX.is_dir() and any(OUTBOX.iterdir()):
@@ -129,7 +130,7 @@ def upload(folder: Path, address: str) -> None:
 
 
 def _wait(process: "subprocess.Popen[bytes]", seconds: float) -> int | None:
-    """Return the exit status, or None of one that had to be ended."""
+    """Return the exit status, or None if the process had to be terminated."""
     try:
         return process.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -139,13 +140,13 @@ def _wait(process: "subprocess.Popen[bytes]", seconds: float) -> int | None:
     return None
 
 
-def _tell(lines: BinaryIO, log: BinaryIO) -> None:
-    """Show what the run says, live, and keep it."""
+def _copy_output(lines: BinaryIO, log: BinaryIO) -> None:
+    """Copy the output of the run to stderr and the log as it arrives."""
     for line in lines:
         sys.stderr.buffer.write(line)
         sys.stderr.flush()
         log.write(line)
-        log.flush()  # for the copies on the way
+        log.flush()  # for the periodic uploads
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where a run keeps its things in S3, and the requests that bring them there and back."""
+"""Locations of a run's files in S3, and the requests that upload and download them."""
 
 import gzip
 import io
@@ -15,16 +15,17 @@ from deploy.aws.client import checksum
 from deploy.aws.plan import Request
 from deploy.errors import DeployError
 
-#: Where an experiment file of the user's own lies beside the code.
+#: Name of a user-defined experiment file in the archive of the code.
 EXPERIMENT_FILE = "experiment.yaml"
-#: The record's files below ``<run>/record``.
+#: Files of the record below ``<run>/record``.
 DATABASE, RECORDS, CONSOLE = "mlflow.db", "records.jsonl", "console.log"
-#: Beside them, if there are any: records whose MLflow server was away, as the folder ``outbox``.
+#: Archive next to them with the folder ``outbox``, if records are pending because their MLflow
+#: server was unreachable.
 OUTBOX = "outbox.tar.gz"
 
 
 class Place(BaseModel):
-    """Bucket and prefix, and below it the folder of one run."""
+    """The bucket, the prefix, and the name of the run's folder below the prefix."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,33 +38,33 @@ class Place(BaseModel):
         return "/".join(filter(None, (self.prefix.strip("/"), *parts)))
 
     def run_key(self, *parts: str) -> str:
-        """Return a key in the folder of the run."""
+        """Return a key in the run's folder."""
         return self.key("runs", self.run, *parts)
 
     def uri(self, key: str) -> str:
-        """Return the address of a key."""
+        """Return the ``s3://`` address of a key."""
         return f"s3://{self.bucket}/{key}"
 
     @property
     def run_uri(self) -> str:
-        """Address of the folder of the run."""
+        """The ``s3://`` address of the run's folder."""
         return self.uri(self.run_key())
 
 
 class Environment(NamedTuple):
-    """The environment's archive in S3."""
+    """The environment archive in S3."""
 
     address: str
-    #: What brings it there, or looks at one that is there.
+    #: Requests that upload the archive, or check an existing one.
     requests: tuple[Request, ...]
-    #: What the user should know before anything is sent.
+    #: Warnings to show before anything is sent.
     warnings: tuple[str, ...] = ()
 
 
 def upload(
     place: Place, key: str, file: Path, purpose: str, metadata: dict[str, str] | None = None
 ) -> Request:
-    """Return the request that puts ``file`` at ``key``."""
+    """Return the request that uploads ``file`` to ``key``."""
     where: dict[str, object] = {"Bucket": place.bucket, "Key": key}
     return Request(
         service="s3",
@@ -77,19 +78,20 @@ def upload(
 def upload_once(
     place: Place, key: str, file: Path, purpose: str, metadata: dict[str, str] | None = None
 ) -> Request:
-    """Return the request that puts ``file`` at ``key`` if nothing is there."""
+    """Return the request that uploads ``file`` to ``key`` unless the object exists."""
     head = Request(
         service="s3",
         operation="HeadObject",
         parameters={"Bucket": place.bucket, "Key": key},
-        purpose=f"is the {purpose} there already?",
+        purpose=f"check whether the {purpose} is already uploaded",
         optional=True,
     )
-    return upload(place, key, file, purpose, metadata).model_copy(update={"unless": head})
+    request = upload(place, key, file, f"upload the {purpose}", metadata)
+    return request.model_copy(update={"unless": head})
 
 
 def download(place: Place, key: str, file: Path, purpose: str, *, expected: bool = True) -> Request:
-    """Return the request that writes what lies at ``key`` to ``file``."""
+    """Return the request that downloads the object at ``key`` to ``file``."""
     return Request(
         service="s3",
         operation="GetObject",
@@ -102,31 +104,31 @@ def download(place: Place, key: str, file: Path, purpose: str, *, expected: bool
 
 
 def environment(place: Place, source: str, *, rehearsal: bool = False) -> Environment:
-    """Return the environment's archive in S3, and what brings it there.
+    """Return the environment archive in S3, and the requests that upload or check it.
 
     Parameters
     ----------
     source
-        A file of ``python -m deploy pack``, kept under its checksum so that it is uploaded once,
-        or the ``s3://`` address of one that is there.
+        A file from ``python -m deploy pack``, stored under its checksum so that it is uploaded only
+        once, or the ``s3://`` address of an existing archive.
     rehearsal
-        The file need not be there yet, and what would be refused is a warning.
+        True for a dry run: the file need not exist, and a rejection becomes a warning.
 
     Raises
     ------
     DeployError
-        When there is no such file, or EMR's machines cannot run what is in it.
+        If there is no such file, or EMR's machines cannot run its content.
     """
     if source.startswith("s3://"):
-        return Environment(source, (_look(source),))
+        return Environment(source, (_check(source),))
     file = Path(source)
     if rehearsal and not file.is_file():
         key = place.key("environments", "CHECKSUM.tar.gz")
         return Environment(place.uri(key), (upload_once(place, key, file, "environment archive"),))
     if not file.is_file():
         raise DeployError(
-            f"there is no environment archive {source}: make it with 'python -m deploy pack', or "
-            "name one with --environment-archive"
+            f"there is no environment archive {source}: create it with 'python -m deploy pack', or "
+            "set --environment-archive to another one"
         )
     libc = c_library.of_file(file)
     try:
@@ -134,7 +136,7 @@ def environment(place: Place, source: str, *, rehearsal: bool = False) -> Enviro
     except DeployError as refusal:
         if not rehearsal:
             raise
-        warning = f"this would be refused: {refusal}"
+        warning = f"this would be rejected: {refusal}"
     key = place.key("environments", f"{checksum(file)[:16]}.tar.gz")
     purpose = f"environment archive ({file.stat().st_size / 2**20:,.0f} MiB)"
     metadata = {c_library.KEY: libc} if libc else None
@@ -145,23 +147,23 @@ def environment(place: Place, source: str, *, rehearsal: bool = False) -> Enviro
     )
 
 
-def _look(address: str) -> Request:
-    """Return the request that asks what the archive at ``address`` needs."""
+def _check(address: str) -> Request:
+    """Return the request that checks the archive at ``address``."""
     bucket, _, key = address.removeprefix("s3://").partition("/")
     return Request(
         service="s3",
         operation="HeadObject",
         parameters={"Bucket": bucket, "Key": key},
-        purpose="is the environment archive there, and can EMR's machines run it?",
+        purpose="check that the environment archive exists and EMR's machines can run it",
         optional=True,
         check=partial(c_library.check_object, address),
     )
 
 
 def pack_code(target: Path, experiment_file: Path | None = None) -> Path:
-    """Write the code as ``tar.gz``, with an experiment file of the user's own if there is one.
+    """Write the code, and a user-defined experiment file if given, as a ``tar.gz`` archive.
 
-    The same code gives the same bytes.
+    Identical code results in identical bytes.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with (

@@ -1,1 +1,1 @@
-"""A cluster of several hosts on this one: namespaces, processes, what is known of them."""
+"""A cluster of several hosts on this machine: namespaces, processes and their recorded state."""

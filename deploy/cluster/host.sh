@@ -1,12 +1,12 @@
-# Becomes a program on a host of the cluster: sh host.sh NAME HOSTS_FILE ENVIRONMENT HIDDEN... -- PROGRAM...
-# Runs in a namespace of the network, of mounts and of the host's name.
+# Executes a program on a host of the cluster: sh host.sh NAME HOSTS_FILE ENVIRONMENT HIDDEN... -- PROGRAM...
+# Must run in its own network, mount and UTS (host name) namespaces.
 set -eu
 name=$1 hosts=$2 environment=$3
 shift 3
 mount --make-rprivate /
 hostname "$name"
 mount --bind "$hosts" /etc/hosts
-# A host has nothing of this machine's Python.
+# Hide this machine's Python from the host.
 while [ "$1" != -- ]; do
     mount -t tmpfs -o ro,size=4k tmpfs "$1"
     shift

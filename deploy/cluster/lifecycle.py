@@ -1,4 +1,4 @@
-"""Bringing a cluster up, and down again whatever happened to it."""
+"""Starting a cluster, and removing it completely whatever its state."""
 
 import os
 import shutil
@@ -24,33 +24,33 @@ def up(
     cores: int,
     memory: str,
     archive: Path,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> State:
-    """Start a cluster whose files are in ``folder``; return when everything answers.
+    """Start a cluster with its files in ``folder``; return when every service is healthy.
 
     Parameters
     ----------
     hosts
-        Number of workers, each on a host of its own.
+        Number of workers, each on its own host.
     cores, memory
-        What each worker offers.
+        Number of cores and amount of memory (such as ``3g``) of each worker.
     archive
-        Of the environment; made if it is not there.
-    tell
-        Called with what takes a while.
+        Archive of the environment; created if it does not exist.
+    report
+        Callback that receives a message before each step that takes long.
 
     Raises
     ------
     DeployError
-        When it cannot be started; nothing is left then.
+        If the cluster cannot be started; everything created so far is removed.
     """
     if not 1 <= hosts <= _MOST_HOSTS:
-        raise DeployError(f"--hosts {hosts}: between 1 and {_MOST_HOSTS}")
+        raise DeployError(f"--hosts {hosts}: must be between 1 and {_MOST_HOSTS}")
     networks.check_allowed()
-    _check_free(folder, tell)
+    _check_free(folder, report)
     folder.mkdir(parents=True, exist_ok=True)
     if not archive.is_file():
-        tell(f"packing this environment to {archive}")
+        report(f"packing this environment to {archive}")
     environment = unpacked(archive, folder)
     numbers = dict(services.NUMBERS)
     numbers |= {f"worker-{n}": services.FIRST_WORKER - 1 + n for n in range(1, hosts + 1)}
@@ -58,7 +58,7 @@ def up(
     cluster = State(
         boot=state.boot(), bridge=network.bridge, subnet=network.subnet, hosts=dict(network.hosts)
     )
-    # Before anything is made: whatever ends this process, 'down' knows what to remove.
+    # Written before anything is created, so that 'down' can clean up however this process ends.
     cluster.write(folder)
     try:
         _start(cluster, folder, environment, cores, memory)
@@ -69,12 +69,12 @@ def up(
 
 
 def down(folder: Path, *, force: bool = False) -> State:
-    """End the cluster of ``folder`` and remove its network and secrets; records and logs stay.
+    """Stop the cluster in ``folder`` and remove its network and secrets; keep records and logs.
 
     Raises
     ------
     DeployError
-        When there is none, or when a run is under way and ``force`` is not set.
+        If there is no cluster, or if a run is in progress and ``force`` is False.
     """
     cluster = state.read(folder)
     if cluster is None:
@@ -84,29 +84,29 @@ def down(folder: Path, *, force: bool = False) -> State:
         drivers = networks.processes(cluster.network.namespace(DRIVER))
         if drivers and not force:
             raise DeployError(
-                f"a run is under way on the cluster (process {min(drivers)}): wait for it, or end "
-                "it with --force"
+                f"a run is in progress on the cluster (process {min(drivers)}): wait for it, or "
+                "terminate it with --force"
             )
     _tear_down(cluster, folder)
     return cluster
 
 
-def _check_free(folder: Path, tell: Callable[[str], None]) -> None:
-    """Refuse a folder whose cluster runs; clear away one that has ended by itself."""
+def _check_free(folder: Path, report: Callable[[str], None]) -> None:
+    """Reject a folder with a running cluster; remove what remains of one that has ended."""
     old = state.read(folder)
     if old is None:
         return
     if old.is_of_this_boot and any(member.process for member in old.members):
         if old.stage != "up":
             raise DeployError(
-                f"a start of the cluster in {folder} is under way or was killed: end it with "
+                f"a start of the cluster in {folder} is in progress or was killed: stop it with "
                 "'python -m deploy cluster down'"
             )
         raise DeployError(
-            f"a cluster is up in {folder}: see 'python -m deploy cluster status', or end it with "
+            f"a cluster is up in {folder}: see 'python -m deploy cluster status', or stop it with "
             "'python -m deploy cluster down'"
         )
-    tell(f"clearing away the cluster that was in {folder} and has ended")
+    report(f"removing the remains of an earlier cluster in {folder}")
     _tear_down(old, folder)
 
 
@@ -126,7 +126,7 @@ def _start(cluster: State, folder: Path, environment: Path, cores: int, memory: 
     addresses = {member.name: member.address for member in cluster.members}
     cluster.options = {
         "--master": addresses["master"],
-        # What the hosts run from; sending it with each run would take its time each time.
+        # The environment is already on the hosts; sending it with every run would take longer.
         "--environment": "image",
         "--tracking-uri": addresses["mlflow"],
     }
@@ -146,12 +146,12 @@ def _start(cluster: State, folder: Path, environment: Path, cores: int, memory: 
 
 
 def _tear_down(cluster: State, folder: Path) -> None:
-    """Remove everything that a start has made, as far as it came."""
+    """Remove everything that a complete or partial start has created."""
     if cluster.is_of_this_boot:
         processes.stop(cluster.members, cluster.network, cluster.hosts)
         networks.remove(cluster.network)
     settings.remove(folder)
     for host in cluster.hosts:
-        # Environments that Spark has unpacked for runs.
+        # Contains environments that Spark has unpacked for runs.
         shutil.rmtree(folder / "hosts" / host, ignore_errors=True)
     state.forget(folder)

@@ -1,4 +1,4 @@
-"""Hosts with addresses of their own: network namespaces on a bridge."""
+"""Hosts with their own addresses: network namespaces on a bridge."""
 
 import hashlib
 import ipaddress
@@ -11,11 +11,11 @@ from pathlib import Path
 
 from deploy.errors import DeployError
 
-#: Namespaces get addresses of a /24 that this machine does not use, somewhere in here.
+#: Range from which a /24 that this machine does not use is chosen for the namespaces.
 _PRIVATE = ipaddress.IPv4Network("10.128.0.0/9")
 _GATEWAY = 1
-#: Places of the routing rules. They come after the kernel's own for local addresses (0) and
-#: before the main table (32766).
+#: First priority of the routing rules: after the kernel's rule for local addresses (0) and before
+#: the main table (32766).
 _RULES_START = 31_000
 
 
@@ -23,15 +23,15 @@ _RULES_START = 31_000
 class Network:
     """A bridge and the namespaces on it."""
 
-    #: Name of the bridge and prefix of all other names.
+    #: Name of the bridge, and prefix of all other names.
     bridge: str
     subnet: str
-    #: Address by host.
+    #: Host name -> address.
     hosts: Mapping[str, str]
 
     @property
     def gateway(self) -> str:
-        """This machine's own address on the bridge."""
+        """Address of this machine on the bridge."""
         return str(ipaddress.IPv4Network(self.subnet)[_GATEWAY])
 
     def namespace(self, host: str) -> str:
@@ -40,12 +40,17 @@ class Network:
 
 
 def plan(folder: Path, numbers: Mapping[str, int]) -> Network:
-    """Choose names and a free subnet for the cluster of ``folder``; changes nothing.
+    """Choose names and a free subnet for the cluster in ``folder`` without creating anything.
 
     Parameters
     ----------
     numbers
-        Last part of the address, by host.
+        Host name -> last part of its address.
+
+    Raises
+    ------
+    DeployError
+        If no subnet is free.
     """
     digest = hashlib.sha256(str(folder.absolute()).encode()).digest()
     used = list(_used_networks())
@@ -59,15 +64,16 @@ def plan(folder: Path, numbers: Mapping[str, int]) -> Network:
 
 
 def create(network: Network) -> None:
-    """Make bridge, namespaces and addresses.
+    """Create the bridge, the namespaces and their addresses.
 
-    Nothing but the bridge leads to the hosts: packets that other interfaces of this machine bring
-    for them are refused, even where it forwards others.
+    The hosts are reachable only through the bridge: packets to them that arrive on other interfaces
+    of this machine are rejected, even if the machine forwards other packets.
 
     Raises
     ------
     DeployError
-        When it is not allowed, or the kernel has no namespaces; what was made is there still.
+        If permissions are missing or the kernel has no namespaces. What was created until then is
+        not removed.
     """
     bridge, subnet = network.bridge, network.subnet
     _ip("link", "add", bridge, "type", "bridge")
@@ -91,12 +97,12 @@ def create(network: Network) -> None:
             "eth0",
         )
         _ip("-n", namespace, "link", "set", "eth0", "up")
-        # Some frameworks find their own address by asking for the way to the Internet.
+        # Some frameworks determine their own address from the route to the Internet.
         _ip("-n", namespace, "route", "add", "default", "via", network.gateway)
 
 
 def remove(network: Network) -> None:
-    """Remove what :func:`create` has made of it; what is not there is no error."""
+    """Remove everything that :func:`create` has created; missing parts are ignored."""
     for host in network.hosts:
         _ip("netns", "delete", network.namespace(host), check=False)
     _ip("link", "delete", network.bridge, check=False)
@@ -105,22 +111,22 @@ def remove(network: Network) -> None:
 
 
 def processes(namespace: str) -> list[int]:
-    """Return the ids of the processes in ``namespace``; none where there is no such namespace."""
-    told = _ip("netns", "pids", namespace, check=False)
-    return [int(pid) for pid in told.split()]
+    """Return the ids of the processes in ``namespace``; empty if the namespace does not exist."""
+    listed = _ip("netns", "pids", namespace, check=False)
+    return [int(pid) for pid in listed.split()]
 
 
 def check_allowed() -> None:
-    """Refuse a user or a machine that cannot make namespaces.
+    """Check that this user can create network namespaces on this machine.
 
     Raises
     ------
     DeployError
-        With what is missing.
+        If namespaces cannot be created; the message says what is missing.
     """
     if os.geteuid() != 0:
         raise DeployError(
-            "network namespaces are made by root: run it with sudo, or in a user namespace with "
+            "creating network namespaces requires root: use sudo, or a user namespace from "
             "'unshare --map-root-user --net --mount sh' and 'mount -t tmpfs tmpfs /run'"
         )
     probe = f"sdl-probe-{os.getpid()}"
@@ -146,7 +152,7 @@ def _ip(*arguments: str, check: bool = True) -> str:
     try:
         done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise DeployError("there is no 'ip': install iproute2") from error
+        raise DeployError("the command 'ip' was not found: install iproute2") from error
     if check and done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise DeployError(f"'ip {' '.join(arguments)}' failed: {reason}")

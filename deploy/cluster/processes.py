@@ -1,4 +1,4 @@
-"""Starting processes on hosts so that they outlive the command, and ending them."""
+"""Starting processes that outlive the command on the cluster's hosts, and stopping them."""
 
 import os
 import subprocess
@@ -18,19 +18,19 @@ from deploy.cluster.state import Member
 from deploy.errors import DeployError
 
 _HOST_SCRIPT = Path(__file__).with_name("host.sh")
-#: Seconds between asking a process to end and forcing it.
+#: Seconds between SIGTERM and SIGKILL.
 _GRACE = 8.0
-#: Seconds within which a service must answer; MLflow makes its database first.
+#: Seconds within which a service must become healthy; MLflow creates its database first.
 _START_LIMIT = 120.0
 _HEALTH_SECONDS = 3.0
-#: Of prefixes that are the system's own and must stay to be seen.
+#: Python prefixes that belong to the system and therefore must not be hidden.
 _SYSTEM = ("/", "/usr", "/usr/local")
-#: Requests stay in the cluster's network, whatever proxy this machine uses.
+#: Bypasses any proxy of this machine: requests stay in the cluster's network.
 _OPENER = build_opener(ProxyHandler({}))
 
 
 def start(service: Service, network: Network, folder: Path, environment: Path) -> Member:
-    """Start ``service`` on its host; it does not end with this process."""
+    """Start ``service`` on its host, in a session that outlives this process."""
     home = folder / "hosts" / service.name
     (home / "tmp").mkdir(parents=True, exist_ok=True)
     log = folder / "logs" / f"{service.name}.log"
@@ -61,28 +61,29 @@ def start(service: Service, network: Network, folder: Path, environment: Path) -
 
 
 def wait_until_healthy(members: Iterable[Member]) -> None:
-    """Return when every one of ``members`` answers.
+    """Wait until all ``members`` pass their health checks.
 
     Raises
     ------
     DeployError
-        When one ends or stays silent, with the last line of its log.
+        If a member exits or does not respond in time; the message contains the last line of its
+        log.
     """
     deadline = time.monotonic() + _START_LIMIT
     for member in members:
         while not is_healthy(member):
             if member.process is None:
-                raise DeployError(f"{member.name} ended at once: {_last_line(member)}")
+                raise DeployError(f"{member.name} exited immediately: {_last_line(member)}")
             if time.monotonic() > deadline:
                 raise DeployError(
-                    f"{member.name} did not answer at {member.health} within {_START_LIMIT:g} s: "
+                    f"{member.name} did not respond at {member.health} within {_START_LIMIT:g} s: "
                     f"{_last_line(member)}"
                 )
             time.sleep(0.1)
 
 
 def is_healthy(member: Member) -> bool:
-    """Tell whether ``member`` answers now."""
+    """Return whether ``member`` passes its health check."""
     try:
         with _OPENER.open(member.health, timeout=_HEALTH_SECONDS) as answer:
             return bool(answer.status == 200)
@@ -91,7 +92,7 @@ def is_healthy(member: Member) -> bool:
 
 
 def fetch(url: str, method: str = "GET") -> bytes:
-    """Ask a service of the cluster for ``url``."""
+    """Request ``url`` from a service of the cluster and return the response body."""
     from urllib.request import Request
 
     with _OPENER.open(Request(url, method=method), timeout=_HEALTH_SECONDS) as answer:
@@ -99,7 +100,7 @@ def fetch(url: str, method: str = "GET") -> bytes:
 
 
 def stop(members: Iterable[Member], network: Network, hosts: Iterable[str]) -> None:
-    """End ``members`` and everything else on ``hosts``: terminate, wait, kill."""
+    """Stop ``members`` and all other processes on ``hosts``: terminate, wait, then kill."""
     running = [member.process for member in members]
     found = {process.pid: process for process in running if process is not None}
     for host in hosts:
@@ -118,11 +119,11 @@ def stop(members: Iterable[Member], network: Network, hosts: Iterable[str]) -> N
 
 
 def _own_python() -> list[str]:
-    """Return the folders of this process's Python that a host must not see."""
+    """Return the folders of this process's Python, which are hidden from hosts."""
     prefixes = {str(Path(prefix).resolve()) for prefix in (sys.prefix, sys.base_prefix)}
     return sorted(prefixes - set(_SYSTEM), key=len, reverse=True)
 
 
 def _last_line(member: Member) -> str:
     lines = Path(member.log).read_text(errors="replace").strip().splitlines()
-    return f"{lines[-1][:200] if lines else 'it wrote nothing'} (all of it: {member.log})"
+    return f"{lines[-1][:200] if lines else 'its log is empty'} (full log: {member.log})"

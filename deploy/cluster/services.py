@@ -1,4 +1,4 @@
-"""The processes of the cluster: what is started where, and how it shows that it works."""
+"""The processes of the cluster: their commands, hosts and health checks."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,11 +11,11 @@ from deploy.cluster.network import Network
 
 MASTER_PORT, MASTER_WEB, WORKER_WEB, HISTORY_WEB = 7077, 8080, 8081, 18080
 MLFLOW_PORT, S3_PORT = 5000, 9000
-#: Where every host has the unpacked environment; the container image's path too.
+#: Path of the unpacked environment on every host; the same as in the container image.
 HOST_ENVIRONMENT = Path("/opt/sparkdl")
 _DAEMON_JAVA_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto"
 _DAEMON_MEMORY = "256m"
-#: Hosts' addresses end in these; workers count on from the last.
+#: Last part of each host's address; those of the workers count up from ``FIRST_WORKER``.
 NUMBERS = {"driver": 10, "master": 11, "history": 12, "mlflow": 13, "s3": 14}
 FIRST_WORKER = 101
 
@@ -27,20 +27,24 @@ class Service:
     name: str
     command: list[str]
     environment: Mapping[str, str] = field(repr=False)
+    #: Address for clients.
     address: str
+    #: URL of the health check.
     health: str
-    #: Whether it sees the packed environment and nothing of this machine's Python.
+    #: True if the host has only the packed environment and hides this machine's Python.
     bare: bool
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the services need to know."""
+    """The configuration from which the services are derived."""
 
     network: Network
+    #: Folder of the cluster.
     folder: Path
-    #: Unpacked.
+    #: Folder of the unpacked environment.
     environment: Path
+    #: Folder for ``SPARK_CONF_DIR``.
     conf: Path
     credentials: Mapping[str, str] = field(repr=False)
     cores: int
@@ -90,7 +94,7 @@ class Layout:
             "SPARK_DAEMON_JAVA_OPTS": _DAEMON_JAVA_OPTIONS,
         }
         if host.startswith("worker-"):
-            # As a machine's role would, for the executors that it starts.
+            # Passed to the executors that it starts, as the role of a cloud machine would do.
             environment |= self.credentials
         command = [str(program), f"org.apache.spark.deploy.{kind}", *arguments]
         return Service(host, command, environment, address, health, bare=True)
@@ -114,10 +118,10 @@ class Layout:
         return Service("s3", command, environment, address, f"{address}/moto-api/", bare=False)
 
     def _base(self, host: str) -> dict[str, str]:
-        """Return an environment in which nothing of this machine's user shows.
+        """Return environment variables without any setting of the current user.
 
-        Temporary files stay in the system's folder: TensorFlowOnSpark makes sockets among them,
-        whose paths Linux limits to 107 bytes.
+        Temporary files stay in the system's folder: TensorFlowOnSpark creates sockets there, whose
+        paths Linux limits to 107 bytes.
         """
         return {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -127,5 +131,5 @@ class Layout:
 
 
 def has_s3() -> bool:
-    """Tell whether there is a server for the S3 protocol: moto, which keeps objects in memory."""
+    """Return whether moto is installed: an S3 server that keeps its objects in memory."""
     return find_spec("moto") is not None

@@ -1,4 +1,4 @@
-"""Settings and secrets of a cluster, in files that only their owner can read."""
+"""Settings and secrets of a cluster, in files readable only by their owner."""
 
 import secrets
 import shlex
@@ -14,7 +14,7 @@ _SECRET_BYTES = 32
 def write_spark_settings(folder: Path) -> Path:
     """Write Spark's settings with a new secret; return the folder for ``SPARK_CONF_DIR``.
 
-    Daemons and drivers read them from there: on a command line everybody could see the secret.
+    Daemons and drivers read the secret from this folder, because any user can read command lines.
     """
     conf, events = folder / "conf", folder / "events"
     events.mkdir(exist_ok=True)
@@ -24,7 +24,7 @@ def write_spark_settings(folder: Path) -> Path:
         "spark.eventLog.dir": events.as_uri(),
         "spark.history.fs.logDirectory": events.as_uri(),
         "spark.history.fs.update.interval": "2s",
-        # An environment that Spark has unpacked for a run fills two gigabytes on every host.
+        # An environment that Spark unpacks for a run takes two gigabytes on every host.
         "spark.worker.cleanup.enabled": "true",
         "spark.worker.cleanup.interval": "60",
         "spark.worker.cleanup.appDataTtl": "60",
@@ -44,7 +44,7 @@ def storage_credentials() -> dict[str, str]:
 
 
 def write_driver_environment(folder: Path, variables: dict[str, str]) -> Path:
-    """Write what a shell should set before a run; return the file."""
+    """Write a shell script that exports ``variables`` for a run; return its path."""
     path = folder / "driver.env"
     lines = [f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()]
     write_private(path, "".join(lines))
@@ -52,6 +52,6 @@ def write_driver_environment(folder: Path, variables: dict[str, str]) -> Path:
 
 
 def remove(folder: Path) -> None:
-    """Remove the secrets of a cluster that has ended."""
+    """Remove the secrets of a stopped cluster."""
     for path in (folder / "conf" / "spark-defaults.conf", folder / "driver.env"):
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What is known of a cluster that was started, so that another process can end it."""
+"""The recorded state of a cluster, from which another process can stop it."""
 
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,7 @@ from deploy.errors import DeployError
 
 _FILE = "cluster.json"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
-#: Seconds by which two readings of a process's start may differ.
+#: Seconds by which two readings of a process's start time may differ.
 _TOLERANCE = 1.0
 
 
@@ -21,17 +21,18 @@ class Member(BaseModel):
     name: str
     host: str
     pid: int
-    #: Seconds since 1970 at which it started: ids are given again.
+    #: Start time in seconds since 1970; detects that the process id was reused.
     started: float
-    #: What a client is told.
+    #: Address for clients.
     address: str
-    #: Answers with status 200 when the process works.
+    #: URL that responds with status 200 while the process is healthy.
     health: str
+    #: Path of the log.
     log: str
 
     @property
     def process(self) -> psutil.Process | None:
-        """The process, if it is still this one."""
+        """The running process, or None if it has ended."""
         try:
             process = psutil.Process(self.pid)
             if abs(process.create_time() - self.started) > _TOLERANCE:
@@ -42,41 +43,43 @@ class Member(BaseModel):
 
 
 class State(BaseModel):
-    """A cluster, whole or half."""
+    """A cluster that is up or being started."""
 
+    #: Identifier of the machine's boot in which the cluster was started.
     boot: str
     bridge: str
     subnet: str
+    #: Host name -> address.
     hosts: dict[str, str]
     members: list[Member] = []
     stage: Literal["starting", "up"] = "starting"
-    #: What a run is told, by option.
+    #: Options of ``run_experiment.py`` for runs on the cluster, with their values.
     options: dict[str, str] = {}
 
     @property
     def network(self) -> Network:
-        """Its network."""
+        """Network of the cluster."""
         return Network(self.bridge, self.subnet, self.hosts)
 
     @property
     def is_of_this_boot(self) -> bool:
-        """Whether the machine has not been started anew since."""
+        """True if the machine has not been rebooted since the start."""
         return self.boot == boot()
 
     def write(self, folder: Path) -> None:
-        """Keep it in ``folder``; a reader sees all of it or the one before."""
+        """Replace the state file in ``folder`` atomically."""
         unfinished = folder / f"{_FILE}.unfinished"
         unfinished.write_text(self.model_dump_json(indent=1))
         unfinished.replace(folder / _FILE)
 
 
 def read(folder: Path) -> State | None:
-    """Return the cluster of ``folder``, or None if none was started there.
+    """Return the cluster in ``folder``, or None if none was started there.
 
     Raises
     ------
     DeployError
-        For a file that is none of ours.
+        If the state file cannot be read or parsed.
     """
     path = folder / _FILE
     try:
@@ -88,10 +91,10 @@ def read(folder: Path) -> State | None:
 
 
 def forget(folder: Path) -> None:
-    """Remove what :meth:`State.write` has left."""
+    """Remove the file of :meth:`State.write`."""
     (folder / _FILE).unlink(missing_ok=True)
 
 
 def boot() -> str:
-    """Return what names this start of the machine."""
+    """Return the kernel's identifier of the current boot."""
     return _BOOT.read_text().strip()

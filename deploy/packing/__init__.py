@@ -1,1 +1,1 @@
-"""What a relocatable archive of the environment is made of."""
+"""The parts of a relocatable archive of the environment."""

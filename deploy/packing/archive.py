@@ -1,4 +1,4 @@
-"""Tar archives compressed on all cores, the same bytes for the same content."""
+"""Tar archives that are compressed on all cores and byte-identical for identical content."""
 
 import gzip
 import hashlib
@@ -13,29 +13,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-#: Seconds since 1970: the first day that a zip file knows. Contents decide, not when they came.
+#: Modification time of every entry, in seconds since 1970, so that only contents decide the bytes:
+#: the earliest date that a zip file can represent.
 _TIME = 315_532_800
-#: Compressed apart, so that threads share the work; gzip files may be joined end to end.
+#: Size of the blocks that threads compress independently; gzip files may be concatenated.
 BLOCK_BYTES = 4 * 2**20
-#: Level 6 takes nearly three times as long for a seventh less.
+#: Level 6 takes nearly three times as long and saves a seventh of the size.
 _LEVEL = 1
-#: How each of them begins: a gzip file without a name and a time.
+#: First bytes of each compressed block: a gzip header without name and time.
 MEMBER = b"\x1f\x8b\x08" + bytes(5)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file of an archive."""
+    """A file in an archive."""
 
-    #: Below the archive's root, with slashes.
+    #: Path relative to the archive's root, with slashes.
     name: str
-    #: A file to copy, or the content itself.
+    #: Path of the file to copy, or the content itself.
     content: Path | bytes
     executable: bool = False
 
     @property
     def is_library(self) -> bool:
-        """Whether it is a shared library."""
+        """True for a shared library."""
         return ".so" in Path(self.name).suffixes
 
 
@@ -56,12 +57,12 @@ class ArchiveWriter:
     def __init__(self, tar: tarfile.TarFile) -> None:
         self._tar = tar
         self._digest = hashlib.sha256()
-        #: Bytes of the contents before compression.
+        #: Total size of the contents before compression, in bytes.
         self.content_bytes = 0
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of names, modes and contents so far, in their order."""
+        """SHA-256 of the names, modes and contents written so far, in order."""
         return self._digest.hexdigest()
 
     def add(self, entries: Iterable[Entry]) -> None:
@@ -83,7 +84,7 @@ class ArchiveWriter:
 
 
 class _Hashing(io.RawIOBase):
-    """Reads a file and shows each piece to a digest."""
+    """Reads a file and updates a digest with each piece."""
 
     def __init__(self, source: IO[bytes], update: Callable[[bytes], None]) -> None:
         self._source, self._update = source, update
@@ -95,7 +96,7 @@ class _Hashing(io.RawIOBase):
 
 
 class _ParallelGzip(io.RawIOBase):
-    """Compresses what is written, block by block in threads: zlib works outside the GIL."""
+    """Compresses its input block by block in threads, as zlib releases the GIL."""
 
     def __init__(self, output: IO[bytes]) -> None:
         self._output = output
@@ -103,7 +104,7 @@ class _ParallelGzip(io.RawIOBase):
         threads = len(os.sched_getaffinity(0))
         self._pool = ThreadPoolExecutor(threads, "gzip")
         self._waiting: deque[Future[bytes]] = deque()
-        #: More would only fill the memory.
+        #: Limits memory use; a longer queue would not speed up compression.
         self._most_waiting = 2 * threads
 
     def writable(self) -> bool:

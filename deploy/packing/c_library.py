@@ -1,7 +1,7 @@
-"""Which C library the programs and libraries of an archive need.
+"""The C library version that the programs and libraries of an archive require.
 
-glibc names the version in which each of its symbols came, and every ELF file lists those that it
-uses: the newest of them, not the machine that packs, decides where an archive runs.
+Every symbol of glibc carries the version that introduced it, and every ELF file lists the versions
+that it uses: the newest of them, not the machine that packs, decides where an archive runs.
 """
 
 import re
@@ -14,52 +14,52 @@ from deploy.packing.archive import Entry
 Version = tuple[int, ...]
 
 _NAME = "glibc-"
-#: Of its symbols on 64 bits: nothing needs less.
+#: Oldest symbol version on 64-bit systems.
 _OLDEST = (2, 2, 5)
 _SYMBOL = re.compile(rb"GLIBC_(\d+(?:\.\d+)+)")
-#: Asked for by files with packed relocations, which glibc 2.36 was the first to read.
+#: Required by files with packed relocations, which glibc supports since 2.36.
 _PACKED_RELOCATIONS, _SINCE = b"GLIBC_ABI_DT_RELR", (2, 36)
 _MAGIC = b"\x7fELF\x02\x01"  # 64 bits, little endian
-#: Of a file: where its section headers are; how large, how many.
+#: Offsets in the ELF header of the position of the section headers, and of their size and number.
 _SECTIONS_AT, _SECTION_COUNTS = 0x28, 0x3A
-#: Type, offset, size, link.
+#: Section header: type, offset, size, link.
 _SECTION = struct.Struct("<4xI16xQQI20x")
 _VERSION_NEEDS = 0x6FFFFFFE
-#: Of one library: number of versions, their offset, that of the next library.
+#: Entry of a library: number of versions, their offset, offset of the next library.
 _LIBRARY = struct.Struct("<2xH4xII")
-#: Of one version: flags, name, offset of the next.
+#: Entry of a version: flags, name, offset of the next version.
 _VERSION = struct.Struct("<4xH2xII")
-#: A file that only makes use of it where it is there.
+#: Flag of a version that the file uses only if it is available.
 _WEAK = 2
 
 
 def needed_by(entries: Iterable[Entry]) -> str:
-    """Return the oldest C library that all of ``entries`` run with, as ``glibc-2.34``."""
+    """Return the oldest C library that all ``entries`` run with, such as ``glibc-2.34``."""
     files = [e.content for e in entries if isinstance(e.content, Path)]
     versions = [needed(path) for path in files if path.suffix != ".py"]
     return _NAME + ".".join(map(str, max([_OLDEST, *versions])))
 
 
 def version(name: str) -> Version | None:
-    """Return the numbers of ``glibc-2.34``, or None if it is no such name."""
+    """Return the version numbers in a name such as ``glibc-2.34``, or None for other names."""
     text = name.removeprefix(_NAME)
     return tuple(map(int, text.split("."))) if re.fullmatch(r"\d+(\.\d+)+", text) else None
 
 
 def needed(path: Path) -> Version:
-    """Return the newest version of glibc that a file asks for; ``()`` if it asks for none."""
+    """Return the newest glibc version that a file requires; ``()`` if it requires none."""
     with path.open("rb") as file:
         if file.read(len(_MAGIC)) != _MAGIC:
             return ()
         content = _MAGIC + file.read()
     try:
         return max(map(_since, _symbol_versions(content)), default=())
-    except (struct.error, ValueError, IndexError):  # cut off, as data of tests are
+    except (struct.error, ValueError, IndexError):  # truncated files, such as test data
         return ()
 
 
 def _symbol_versions(content: bytes) -> list[bytes]:
-    """Return the names of the versions that an ELF file needs, whatever the library."""
+    """Return the names of the symbol versions that an ELF file requires, of all libraries."""
     (start,) = struct.unpack_from("<Q", content, _SECTIONS_AT)
     size, count = struct.unpack_from("<HH", content, _SECTION_COUNTS)
     sections = [_SECTION.unpack_from(content, start + number * size) for number in range(count)]

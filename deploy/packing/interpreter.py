@@ -1,4 +1,4 @@
-"""The interpreter itself: program, standard library and the libraries that it is linked with."""
+"""The interpreter: its program, standard library and linked libraries."""
 
 import os
 import re
@@ -11,24 +11,24 @@ from pathlib import Path
 from deploy.errors import DeployError
 from deploy.packing.archive import Entry
 
-#: As Python finds its prefix by it, ``lib/python3.11``.
+#: Folder by which Python locates its prefix: ``lib/python3.11``.
 LIBRARY = f"lib/python{sysconfig.get_python_version()}"
 _PROGRAM = f"bin/python{sysconfig.get_python_version()}"
-#: Nothing that trains: windows, teaching, installers, tests, what only compilers need.
+#: Not needed for training: GUI toolkits, turtle demos, installers, tests, files for compilers.
 _LEFT_OUT = re.compile(
     r"(^|/)(__pycache__|test|tests|idlelib|tkinter|turtledemo|ensurepip|site-packages"
     r"|dist-packages|config-[^/]+|_tkinter\.[^/]+\.so|[^/]+\.a)(/|$)"
 )
-#: The C library and its parts belong to the kernel's world and must be the worker's own.
+#: The C library and its parts are tied to the system and must be the worker's own.
 _SYSTEM = re.compile(
     r"^(linux-vdso|ld-linux|libc|libm|libdl|libpthread|librt|libutil|libresolv|libnss|libanl)[-.]"
 )
-#: What compilers bring to C++ programs; a worker may have an older one or, small, none.
+#: C++ runtime libraries; a worker may have older ones or, on a minimal system, none.
 _RUNTIMES = ("libstdc++.so.6", "libgcc_s.so.1")
 _LINKED = re.compile(r"^\s*(\S+) => (/\S+)", re.M)
-#: Python is linked with libraries that a worker may have in another version or not at all.
+#: Makes Python use the packed libraries: a worker may have other versions of them or none.
 _LAUNCHER = f"""#!/bin/sh
-# Python of this folder, with the libraries of this folder.
+# Starts the Python in this folder with the libraries in this folder.
 here=$(CDPATH= cd -- "${{0%/*}}/.." && pwd -P) || exit 1
 LD_LIBRARY_PATH="$here/lib${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"
 export LD_LIBRARY_PATH
@@ -38,7 +38,7 @@ exec "$here/{_PROGRAM}" "$@"
 
 
 def entries() -> Iterator[Entry]:
-    """Yield program, launchers, standard library and linked libraries."""
+    """Yield the program, the launchers, the standard library and the linked libraries."""
     program = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
     yield Entry(_PROGRAM, program, executable=True)
     for name in ("bin/python", "bin/python3"):
@@ -57,7 +57,7 @@ def entries() -> Iterator[Entry]:
 
 
 def runtimes(programs: Iterable[Path]) -> Iterator[Entry]:
-    """Yield the C++ runtime of this machine that compiled packages are linked with."""
+    """Yield this machine's C++ runtime libraries with which ``programs`` are linked."""
     found = _linked(programs)
     for name in _RUNTIMES:
         if name in found:
@@ -65,7 +65,7 @@ def runtimes(programs: Iterable[Path]) -> Iterator[Entry]:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Yield the files below ``folder``; links are followed to files."""
+    """Yield the files below ``folder``, including symbolic links to files."""
     for root, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):
@@ -74,10 +74,10 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def _linked(programs: Iterable[Path]) -> dict[str, Path]:
-    """Return the shared libraries of ``programs``, by the name under which they are looked for."""
+    """Return the shared libraries of ``programs``: the name that is looked up -> path."""
     command = ["ldd", *map(str, programs)]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     except FileNotFoundError as error:
-        raise DeployError("there is no 'ldd': packing needs a Linux with glibc") from error
-    return {name: Path(path) for name, path in _LINKED.findall(told) if not _SYSTEM.match(name)}
+        raise DeployError("'ldd' was not found: packing requires Linux with glibc") from error
+    return {name: Path(path) for name, path in _LINKED.findall(listed) if not _SYSTEM.match(name)}

@@ -1,4 +1,4 @@
-"""The files of the installed packages, with compiled Python."""
+"""The files of the installed packages, with compiled Python files."""
 
 import re
 import sys
@@ -12,7 +12,8 @@ from deploy.packing import bytecode
 from deploy.packing.archive import Entry
 from deploy.packing.interpreter import LIBRARY
 
-#: Headers, static libraries and tests serve no training; the last are of this installation alone.
+#: Headers, static libraries and tests are not needed for training; the metadata files in the last
+#: line describe only this installation.
 _LEFT_OUT = re.compile(
     r"(^|/)(__pycache__|tests)/|^(tensorflow|numpy/core|pyarrow|openvino)/include/|\.a$"
     r"|\.dist-info/(direct_url\.json|uv_cache\.json|INSTALLER|REQUESTED)$"
@@ -20,23 +21,23 @@ _LEFT_OUT = re.compile(
 
 
 def entries(distributions: Iterable[Distribution]) -> Iterator[Entry]:
-    """Yield the files of ``distributions`` below ``site-packages``; scripts are left out.
+    """Yield the files of ``distributions`` below ``site-packages``, without scripts.
 
     Raises
     ------
     DeployError
-        When a package does not say which files are its own.
+        If a package does not list its files.
     """
     site = Path(sysconfig.get_path("purelib"))
     for distribution in distributions:
         if distribution.files is None:
             raise DeployError(
                 f"{distribution.name} was not installed from a wheel (it has no RECORD): "
-                "install it anew with 'uv sync'"
+                "reinstall it with 'uv sync'"
             )
         for file in distribution.files:
             path = Path(str(file.locate()))
-            # What lies elsewhere are scripts with this machine's paths, and manual pages.
+            # Files elsewhere are scripts with this machine's paths, and manual pages.
             if ".." in file.parts or not path.is_relative_to(site) or not path.is_file():
                 continue
             if not _LEFT_OUT.search(file.as_posix()):
@@ -45,7 +46,7 @@ def entries(distributions: Iterable[Distribution]) -> Iterator[Entry]:
 
 
 def with_bytecode(entry: Entry) -> Iterator[Entry]:
-    """Yield ``entry`` and, for a Python source, its compiled file."""
+    """Yield ``entry`` and, for a Python source file, its compiled file."""
     yield entry
     if entry.name.endswith(".py") and isinstance(entry.content, Path):
         code = bytecode.compiled(entry.content, entry.name)

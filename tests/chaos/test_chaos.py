@@ -1,4 +1,4 @@
-"""Real faults in real runs, one backend for each; ``python -m experiments chaos`` tries all."""
+"""Real faults in real runs, with one backend each; ``python -m experiments chaos`` runs all."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ from experiments.config import Experiment
 from experiments.errors import ExperimentError
 from experiments.loading import load
 
-#: Faults before which training must not be over: epochs of the small data set are short.
+#: Enough epochs that training continues until the fault: they are short with few images.
 EPOCHS = 40
 
 
@@ -67,7 +67,7 @@ def test_killed_processes_and_damaged_files_without_spark(
 @pytest.mark.slow
 @pytest.mark.spark
 def test_full_disk_and_damaged_image_under_elephas(experiment: Experiment, tmp_path: Path) -> None:
-    """What becomes of each backend without an executor is tested where the backend is."""
+    """The loss of an executor is tested with the tests of each backend."""
     shorter = experiment.model_copy(update={"epochs": 8})
     faults = ["disk-full", "corrupt-row"]
     full, damaged = campaign(shorter, ["elephas"], faults, tmp_path / "chaos")
@@ -85,7 +85,7 @@ def test_full_disk_and_damaged_image_under_elephas(experiment: Experiment, tmp_p
 def test_command_tells_records_and_exits_by_what_was_found(
     data_config: DataConfig, tmp_path: Path, tracking_uri: str
 ) -> None:
-    """Nothing is trained by ``majority``: the server is away while the record is written."""
+    """``majority`` trains nothing, so the server is down while the record is written."""
     arguments = ["chaos", "--backend", "majority", "--fault", "tracking-down", "--fault"]
     arguments += ["straggler", "--outage-seconds", "3", "--output", str(tmp_path / "chaos")]
     arguments += ["--tracking-uri", tracking_uri, "--data", data_config.source]

@@ -1,4 +1,4 @@
-"""How a run that something was done to is judged, and how the verdicts are shown."""
+"""Verdicts about runs with injected faults, and the table that shows them."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,7 +14,7 @@ from chaos.signals import DriverKilled, ExecutorKilled, HarnessKilled
 from chaos.table import details, markdown, overview, raw
 from experiments.records import RunRecord
 
-#: Images of an epoch.
+#: Number of images per epoch.
 IMAGES = 100
 
 
@@ -35,7 +35,7 @@ def record(
 
 
 def event_log(*, injected: float | None = None, end: float = 60.0, **how: Any) -> EventLog:
-    """Training begins at 10 s, epochs end every 10 s, the record is closed at ``end``."""
+    """Return a log: training starts at 10 s, epochs last 10 s, the record is closed at ``end``."""
     events: list[dict[str, Any]] = [
         {"event": "run_starts", "time": 0.0, "images": IMAGES},
         {"event": "phase", "name": "load", "time": 1.0},
@@ -56,7 +56,7 @@ def event_log(*, injected: float | None = None, end: float = 60.0, **how: Any) -
 
 
 def finished(**how: Any) -> Attempt:
-    """A run with the result of the undisturbed one."""
+    """Return a run with the same result as the run without a fault."""
     return Attempt(event_log(**how), ended=True, difference=0.0)
 
 
@@ -226,7 +226,7 @@ def test_run_that_had_to_start_anew_has_trained_on_everything_again() -> None:
 
 
 def test_run_that_went_on_before_it_failed_has_lost_what_it_did_last() -> None:
-    """Struck in the second epoch, ended in the fourth, of which nothing was told."""
+    """Fault in the second epoch, failure in the fourth, which reported no event."""
     first = Attempt(event_log(injected=25.0, end=42.0, **FAILURE), ended=True)
     runs = [stored("FAILED", "worker 1 died"), stored()]
     found = judged(DriverKilled, first, *runs, resumed=finished(end=85.0, resumed_after=3))

@@ -1,4 +1,4 @@
-"""Whom a fault's signal reaches, in a tree of processes that have the names of Spark's."""
+"""Targets of a fault's signal in a process tree with the names of Spark's processes."""
 
 import signal
 import subprocess
@@ -23,7 +23,7 @@ from experiments.errors import ExperimentError
 from experiments.loading import load
 from tests.chaos.test_chaos_outcome import event_log, finished, judged, stored
 
-#: Starts a process for each argument before "--", which does the same with what follows.
+#: Acts as the program ``name`` and starts itself again with the remaining arguments.
 START = """
 import subprocess, sys, time
 program, name, *inner = sys.argv[1:]
@@ -151,7 +151,7 @@ def test_command_that_was_hung_up_on_has_closed_its_record() -> None:
 def test_record_that_a_hangup_leaves_open_is_closed_by_nobody_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``--resume`` would close it, and hide that the command has not."""
+    """``--resume`` would close the record and hide that the command has not done so."""
     still_open = StoredRun("1", "RUNNING", "", {})
     made: list[Trigger | None] = []
 

@@ -1,4 +1,4 @@
-"""Real images, where this machine has them."""
+"""Real images, if they are available on this machine."""
 
 import os
 import zipfile
@@ -13,7 +13,7 @@ BESIDE_THE_PROJECT = Path(__file__).parents[3] / "shared" / "data"
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder with the zip files of real images."""
+    """Folder with the zip files of real images."""
     folder = Path(os.environ.get("SPARKDL_REAL_DATA", BESIDE_THE_PROJECT))
     if not folder.is_dir():
         pytest.skip(f"no real images: {folder} is missing (name another in SPARKDL_REAL_DATA)")

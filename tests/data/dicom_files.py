@@ -8,7 +8,7 @@ import numpy as np
 
 
 def dicom(values: np.ndarray, *, patient: str = "", syntax: str | None = None, **elements) -> bytes:
-    """The file of an image: unsigned or signed by its type, grey or colour by its shape."""
+    """Encode pixels as DICOM: signed or unsigned by their dtype, gray or color by their shape."""
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 

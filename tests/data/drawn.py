@@ -7,7 +7,7 @@ from PIL import Image
 
 
 def cell(seed: int, side: int = 48, color: tuple[int, int, int] = (150, 80, 160)) -> Image.Image:
-    """A textured disc on black, another one for each seed."""
+    """Return a textured disk on a black background, different for each seed."""
     generator = np.random.default_rng(seed)
     y, x = np.mgrid[:side, :side] - side / 2
     inside = np.hypot(x * generator.uniform(0.8, 1.2), y) < side * 0.4

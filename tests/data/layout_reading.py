@@ -1,4 +1,4 @@
-"""What tests of layouts share: empty files by name, and what a layout reads from them."""
+"""Helpers for tests of layouts: create empty files and read them with a layout."""
 
 from pathlib import Path
 
@@ -22,6 +22,6 @@ def column(index: Index, name: str) -> list[str]:
 
 
 def rejects(index: Index) -> dict[str, str]:
-    """Path and reason of what could have been an image of the set."""
+    """Return path and reason of the files that could have been images of the data set."""
     rows = of_kinds(index.rejects, LOST).to_pylist()
     return {row["path"]: row["reason"] for row in rows}

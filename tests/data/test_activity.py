@@ -1,4 +1,4 @@
-"""Work under way is shown at regular intervals, in a terminal and in a pipe."""
+"""Progress is shown at regular intervals, in a terminal and in a pipe."""
 
 import io
 import time

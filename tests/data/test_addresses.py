@@ -1,4 +1,4 @@
-"""Addresses that cannot be read are refused before anything is read or written."""
+"""Unreadable addresses are rejected before anything is read or written."""
 
 import os
 import time
@@ -117,7 +117,7 @@ def test_commands_refuse_in_a_line_and_leave_nothing(cells, tmp_path, arguments,
     words = arguments.format(cells=cells, here=tmp_path).split()
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 2
-    # Libraries that other tests have imported set variables which a command names beforehand.
+    # Libraries imported by other tests set environment variables that a command reports first.
     said = [line for line in done.stderr.splitlines() if not line.startswith("note: set aside")]
     assert [line.partition(": ")[0] for line in said] == ["error"]
     assert message in done.stderr

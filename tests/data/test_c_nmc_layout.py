@@ -1,4 +1,4 @@
-"""The layout of C-NMC 2019: its names, folds and preliminary test."""
+"""The layout of C-NMC 2019: its names, folds and preliminary test set."""
 
 import gzip
 from pathlib import Path

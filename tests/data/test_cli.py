@@ -137,7 +137,7 @@ def test_failure_of_a_spark_job_is_a_line_and_status_1(cells, tmp_path, monkeypa
     monkeypatch.setattr("data.ingest.prepare", fail)
     code, out, err = run("prepare", cells, tmp_path / "new")
     assert code == 1
-    # A note on variables that are set aside may stand above it.
+    # A note about ignored environment variables may precede it.
     *notes, line = err.splitlines()
     assert line == "error: RuntimeError: the executor's own words (--debug shows the traceback)"
     assert all(note.startswith("note: ") for note in notes)

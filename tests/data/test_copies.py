@@ -1,4 +1,4 @@
-"""Where no patients are named, images that show the same are one group; parts are used as-is."""
+"""Without patients, images with the same content form one group; published parts are kept."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ from tests.data.layout_reading import touch
 
 
 def picture(seed: int, side: int = 40) -> Image.Image:
-    """A picture of large spots, another one for each seed."""
+    """Return a picture of large spots, different for each seed."""
     spots = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), np.uint8)
     return Image.fromarray(spots).resize((side, side), Image.Resampling.BICUBIC)
 
@@ -44,7 +44,7 @@ def fill(root: Path, parts: tuple[str, ...] = ("",), images: int = 12) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve pictures; three copies of 04, of which one is resized and one in the other class."""
+    """Twelve pictures and three copies of 04: one is resized, one is in the other class."""
     root = fill(tmp_path_factory.mktemp("copies") / "photographs")
     shutil.copy(root / "mel/04.png", root / "mel/zz.png")
     shutil.copy(root / "mel/04.png", root / "nv/other.png")
@@ -239,7 +239,7 @@ def test_ingest_makes_the_manifest_of_split_and_reads_new_images_alone(
     text = printed(describe(DataConfig(source=first.uri)))
     assert "patient" not in text.split("(--labels)")[1]
 
-    # A copy that sorts before all others: its set keeps name and side. One image is read.
+    # A new copy that sorts first: its group keeps its name and side, and only one image is read.
     shutil.copy(source / "mel/04.png", source / "mel/000.png")
     read = []
     measure = copies.find_copies

@@ -1,4 +1,4 @@
-"""Damage that a decoder passes over is noticed, and no whole file is taken for damaged."""
+"""Damage that a decoder ignores is detected, and no intact file is reported as damaged."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ SIDE = 64
 
 
 def photograph(seed: int) -> Image.Image:
-    """A cell with the noise of a camera, which leaves no long run of zeros in a JPEG."""
+    """Return a cell with camera noise, so that its JPEG contains no long run of zeros."""
     noise = np.random.default_rng(seed).normal(0, 6, (SIDE, SIDE, 3))
     return Image.fromarray(np.clip(np.asarray(cell(seed, SIDE)) + noise, 0, 255).astype(np.uint8))
 
@@ -42,7 +42,7 @@ def reason(file: bytes) -> str:
 def pngs() -> Iterator[bytes]:
     image = photograph(1)
     deep = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
-    flat = Image.new("RGB", (SIDE, SIDE), (9, 9, 9))  # most of its data says the same again
+    flat = Image.new("RGB", (SIDE, SIDE), (9, 9, 9))  # most of its data is redundant
     yield from map(content, (image, image.convert("P"), deep, flat, image.convert("RGBA")))
 
 
@@ -59,7 +59,7 @@ def test_png_says_which_checksum_is_wrong_or_that_it_is_cut() -> None:
         "damaged image: the checksum of a chunk IDAT is wrong"
     )
     assert reason(file[:-12]) == "damaged image: the file ends before its last chunk"
-    np.testing.assert_array_equal(  # what stands behind the last chunk belongs to nobody
+    np.testing.assert_array_equal(  # data after the last chunk is ignored
         decode(file + b"more", SIDE, SIDE, "rgb"), np.asarray(photograph(1))
     )
 
@@ -78,7 +78,7 @@ def test_jpeg_in_which_libjpeg_warns_is_a_reject_or_a_remark(progressive: bool) 
 
 
 def test_damaged_strips_of_tiff_are_noticed_where_they_have_checksums_or_warnings() -> None:
-    """Adler-32 is a sum: changes of a few dark pixels that cancel out escape it, one in dozens."""
+    """Adler-32 is a sum: it misses one in dozens of changes of dark pixels that cancel out."""
     noticed = 0
     for number in range(30):
         file = content(photograph(number), "TIFF", compression="tiff_adobe_deflate")
@@ -109,7 +109,7 @@ def test_damaged_tiff_prints_nothing_on_the_terminal(
 @pytest.mark.parametrize("color", ["rgb", "grey"])
 @pytest.mark.parametrize("side", [SIDE, 8 * SIDE])
 def test_jpeg_has_the_pixels_that_pillow_gives_it(mode: str, color: str, side: int) -> None:
-    """At full size and scaled while it is decoded; turned as EXIF says."""
+    """At full size and scaled during decoding; rotated according to EXIF."""
     exif = Image.Exif()
     exif[0x0112] = 6
     picture = photograph(4).resize((side, side + 3), Image.Resampling.BICUBIC).convert(mode)

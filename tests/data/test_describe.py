@@ -25,7 +25,7 @@ def describe_folder(folder: Path, **options) -> Description:
 
 
 def test_counts_of_a_source_by_class_and_together(tmp_path):
-    # Patient 1 has three cells from two photographs, patient 2 one cell.
+    # Patient 1 has three cells from two photographs, patient 2 has one cell.
     for name in (
         "UID_1_1_1_all",
         "UID_1_1_2_all",

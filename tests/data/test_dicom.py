@@ -1,4 +1,4 @@
-"""DICOM files become the pixels that a viewer shows, or a reject with the reason."""
+"""DICOM files are converted to the pixels that a viewer shows, or rejected with a reason."""
 
 import io
 from typing import Any

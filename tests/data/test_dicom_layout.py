@@ -1,4 +1,4 @@
-"""Folders of DICOM files: classes by folders or a table, patients by their headers."""
+"""Folders of DICOM files: classes from folders or a table, patients from the headers."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ VALUES = np.zeros((4, 4), np.uint8)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two classes with 12 files; patients stand in both, names are those of hospitals."""
+    """Two classes with 12 files; patients are in both, file names are as in hospitals."""
     for number in range(12):
         name = (f"IM{number:06}", f"1.2.840.{number}", f"scan{number}.DCM")[number % 3]
         path = tmp_path / ("benign", "malignant")[number % 2] / name

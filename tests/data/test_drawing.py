@@ -1,4 +1,4 @@
-"""Pictures: names as they are written, and the same on every machine."""
+"""Figures: names are drawn unchanged, and the result is the same on every machine."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ from data.drawing import drawing, font_note, label, png
 from data.fonts import USUAL, _families_for, families_for
 
 _NAMES = ("a$b$", "$a$", r"\alpha", "x^{2}_1", "%", "黒色腫", "모반", "مرض", "👍", "a\nb")
-#: A letter that matplotlib's usual font lacks and another one that comes with it has.
+#: A letter that is missing in matplotlib's default font but included in another bundled font.
 _RARE = "ᶁ"
 
 

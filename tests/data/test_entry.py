@@ -1,4 +1,4 @@
-"""Permissions of new files, and the signals that end a command."""
+"""Permissions of new files, and the signals that terminate a command."""
 
 import os
 import signal

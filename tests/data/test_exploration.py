@@ -1,4 +1,4 @@
-"""The page of ``describe --html`` and what it is made of."""
+"""The page of ``describe --html`` and its parts."""
 
 import re
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ PATTERN = r"(p\d+)_"
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[None]:
-    """One Spark for all: starting it takes longer than what is tested."""
+    """One Spark session for all tests, because starting it takes longer than the tests."""
     with local_context(2, "tests"):
         yield
 
@@ -211,7 +211,7 @@ def test_page_needs_no_other_file_and_shows_every_part(folder: Path) -> None:
     assert "<h2>Brightness and color by patient" in text
     assert "not an image" in text
     assert "damaged image" in text
-    assert text.count("data:image/png") == 4  # bars, images per patient, brightness, colour
+    assert text.count("data:image/png") == 4  # bars, images per patient, brightness, color
     assert text.count("data:image/jpeg") == 2 * 12 + 10 * 6
 
 
@@ -255,7 +255,7 @@ def test_prepared_data_is_described_from_its_parquet_files(
     assert "All images were resized to 24 x 24" in text
     assert "train (patients)" in text
     assert "SYNTHETIC" in text
-    assert "on two sides of the split" in text  # that there are none
+    assert "on two sides of the split" in text  # the heading of an empty list
 
 
 @pytest.mark.spark

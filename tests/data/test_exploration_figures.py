@@ -1,4 +1,4 @@
-"""What ``describe --html`` measures of an image, and which patients it names."""
+"""Measurements of images by ``describe --html``, and the outlying patients that it lists."""
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,7 @@ def test_black_image_has_no_brightness() -> None:
 
 def test_header_says_what_the_file_is() -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # turned by a quarter
+    exif[0x0112] = 6  # rotated by a quarter turn
     wide = cell(0).resize((60, 30))
     cases = {
         "palette": (content(wide.convert("P")), "P"),
@@ -52,7 +52,7 @@ def test_bomb_is_refused_and_its_size_is_known() -> None:
     assert "more than 64,000,000 pixels" in measured["reason"]
 
 
-# Patients far out
+# Outlying patients
 
 
 def survey_of(colors: dict[str, tuple[int, int, int]], each: int = 6) -> Survey:

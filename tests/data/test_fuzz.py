@@ -1,4 +1,4 @@
-"""Whatever a file holds, an ingest goes on: each file is an image or a reject, and never both."""
+"""An ingest continues whatever a file contains: each file is an image or a reject, never both."""
 
 import io
 from collections import Counter
@@ -28,7 +28,7 @@ def encoded(image: Image.Image, file_format: str, **options: object) -> bytes:
 
 
 def originals() -> list[bytes]:
-    """One image in the formats, modes and compressions that folders of images hold."""
+    """Return one image in the formats, modes and compressions found in folders of images."""
     generator = np.random.default_rng(8)
     coarse = Image.fromarray(generator.integers(0, 256, (6, 6, 3), np.uint8))
     rgb = coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
@@ -81,13 +81,13 @@ def repeat_a_chunk(content: bytes, _: bytes, generator: np.random.Generator) -> 
 
 
 def join_two_files(content: bytes, other: bytes, generator: np.random.Generator) -> bytes:
-    """Give the header of one format the body of another."""
+    """Combine the header of one format with the body of another."""
     cut = int(generator.integers(2, 80))
     return content[:cut] + other[cut:]
 
 
 def lie_about_sizes(content: bytes, _: bytes, generator: np.random.Generator) -> bytes:
-    """Write extreme numbers of two or four bytes where headers have widths, counts and offsets."""
+    """Write extreme 2-byte or 4-byte numbers where headers have widths, counts and offsets."""
     values = bytearray(content)
     extremes = (0, 1, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
     for _lie in range(generator.integers(1, 4)):
@@ -112,7 +112,7 @@ MUTATIONS: tuple[Mutation, ...] = (
 
 
 def mutated(number: int) -> bytes:
-    """Return a file with one or two mutations; the same number gives the same file."""
+    """Return a file with one or two mutations, determined by ``number``."""
     generator = np.random.default_rng([3, number])
     known = originals_once()
     content = known[number % len(known)]
@@ -133,7 +133,7 @@ def originals_once() -> list[bytes]:
 
 
 def folder_of_damaged_images(root: Path) -> list[str]:
-    """Write the mutated files, and one whole image of each patient; return all paths."""
+    """Write the mutated files and one intact image per patient; return all paths."""
     suffixes = ("bmp", "PNG", "jpg", "tif", "gif", "webp")
     paths = []
     for number in range(PATIENTS + MUTATED):

@@ -1,4 +1,4 @@
-"""Pixels are right whatever the file's mode, and broken files say why they are."""
+"""Pixels are correct for every file mode, and broken files are rejected with the reason."""
 
 import io
 import struct
@@ -38,7 +38,7 @@ def test_grey_has_one_channel():
 
 
 def test_downscaling_averages_over_all_pixels():
-    """A board of single black and white pixels becomes grey; picking pixels would not do that."""
+    """A checkerboard of single pixels becomes gray, which would not happen by picking pixels."""
     board = (np.indices((480, 450)).sum(axis=0) % 2 * 255).astype(np.uint8)
     small = decode(encoded(Image.fromarray(board)), 48, 45, "grey").astype(int)
     assert abs(small - 127).max() <= 2
@@ -48,7 +48,7 @@ def test_exif_orientation_is_applied():
     pixels = np.zeros((10, 20, 3), np.uint8)
     pixels[:, :10] = 255
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: the left edge belongs at the top
+    exif[0x0112] = 6  # the camera was rotated: the left edge belongs at the top
     decoded = decode(encoded(Image.fromarray(pixels), exif=exif), 20, 10, "rgb")
     assert decoded[:10].min() == 255
     assert decoded[10:].max() == 0
@@ -76,7 +76,7 @@ def test_16_bit_grey_is_scaled_by_its_whole_range():
 
 
 def tiff(pixels: np.ndarray, **tags: int) -> bytes:
-    """Encode grey values of 16 bits without compression, little-endian, with tags by number."""
+    """Encode 16-bit gray values as uncompressed little-endian TIFF with tags by number."""
     height, width = pixels.shape
     data = pixels.astype("<u2").tobytes()
     given = {256: width, 257: height, 258: 16, 259: 1, 262: 1, 273: 8, 277: 1, 278: height}
@@ -104,7 +104,7 @@ def test_range_that_a_tiff_says_is_scaled_to_8_bits():
 
 
 def test_largest_value_of_one_image_decides_no_range():
-    """TIFF calls MaxSampleValue a statistic; a dim image would become as bright as another."""
+    """MaxSampleValue is only a statistic: scaling by it would brighten a dim image."""
     values = np.array([[0, 1000, 2000, 3000]] * 4, np.uint16)
     decoded = decode_file(tiff(values, t281=3000), 4, 4, "grey")
     assert decoded.pixels[0, :, 0].tolist() == [0, 4, 8, 12]
@@ -114,7 +114,7 @@ def test_largest_value_of_one_image_decides_no_range():
 def test_16_bits_of_which_few_are_used_are_noted_for_the_whole_set():
     remarks = Remarks()
     dim, bright = np.full((4, 4), 4095, np.uint16), np.full((4, 4), 65535, np.uint16)
-    colour = encoded(Image.fromarray(noise(4, 4) // 16))  # a PNG of 16 bits, by its upper bytes
+    colour = encoded(Image.fromarray(noise(4, 4) // 16))  # a 16-bit PNG, by its upper bytes
     for file in (encoded(Image.fromarray(dim)), encoded(Image.fromarray(dim // 2))):
         remarks.add("a.png", (), decode_file(file, 4, 4, "rgb").bits)
     assert decode_file(colour, 4, 4, "rgb").bits is None
@@ -238,7 +238,7 @@ def test_bands_of_a_tall_16_bit_image_join_without_a_seam():
     np.testing.assert_array_equal(decoded[..., 0], np.round(values / 257).astype(np.uint8))
 
 
-@settings(deadline=None)  # a loaded machine is no fault of the decoder
+@settings(deadline=None)  # the machine may be busy
 @given(cut=st.integers(0, 900), flips=st.lists(st.tuples(st.integers(0, 899), st.integers(1, 255))))
 def test_any_damage_gives_pixels_or_is_unreadable(cut: int, flips: list[tuple[int, int]]):
     content = bytearray(encoded(Image.fromarray(noise(16, 16))))

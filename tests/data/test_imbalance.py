@@ -1,4 +1,4 @@
-"""Rare classes are drawn as often as common ones, exactly, whatever the buffer holds."""
+"""Rare classes are drawn exactly as often as common ones, for every buffer size."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from data.prepared import PreparedData
 from data.schema import IMAGE_SCHEMA
 from data.shards import Piece, Shard, ShardReader
 
-#: Images of the classes 0, 1 and 2.
+#: Number of images of the classes 0, 1 and 2.
 IMAGES = (70, 25, 8)
 
 
@@ -43,7 +43,7 @@ def test_each_class_is_drawn_exactly_as_often_as_asked(
 
 @pytest.fixture(scope="module")
 def shard(tmp_path_factory: pytest.TempPathFactory) -> Shard:
-    """Images whose pixels hold their row number."""
+    """A shard of images whose pixels encode their row number."""
     folder = tmp_path_factory.mktemp("uneven")
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(3), IMAGES))
     rows = [

@@ -1,4 +1,4 @@
-"""Every file becomes a row or a reject, and nothing half-written passes for a data set."""
+"""Every file becomes a row or a reject, and no incomplete data set is accepted."""
 
 import errno
 import itertools
@@ -33,13 +33,13 @@ from data.splitting import SplitManifest
 from data.synthetic import synthesize
 
 IMAGE = ImageConfig(height=24, width=20)
-#: Two unreadable files: the reasons must be told apart.
+#: Two unreadable files with different reasons.
 BROKEN = {"empty file": b"", "not an image": b"no pixels here"}
 
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[None]:
-    """One Spark for the whole module: `prepare` uses the one that runs."""
+    """One Spark session for the whole module: `prepare` uses the running one."""
     with local_context(2, "tests"):
         yield
 
@@ -88,7 +88,7 @@ def test_each_file_is_a_row_or_a_reject_with_its_reason(spark, source: Path, tmp
     files = [str(f.relative_to(source)) for f in source.rglob("*") if f.is_file()]
     assert sorted([*(row["path"] for row in rows), *rejects]) == sorted(files)
     assert [rejects[path] for path in broken] == [*BROKEN]
-    assert prepared.summary.rejects == len(rejects) - 1 == 3  # the notice is no image
+    assert prepared.summary.rejects == len(rejects) - 1 == 3  # the notice is not an image
 
 
 @pytest.mark.spark
@@ -106,7 +106,7 @@ def test_pixels_are_those_of_the_decoder(spark, cells: Path, tmp_path: Path):
 def test_the_fingerprint_depends_on_the_content_alone(
     spark, source: Path, tmp_path: Path, monkeypatch
 ):
-    """Another place, other files and other workers: the same data; one pixel more: other data."""
+    """Location, files and workers do not change the fingerprint; one more pixel does."""
     first = prepare(config_for(source), str(tmp_path / "first"))
     moved = source.rename(tmp_path / "moved")
     monkeypatch.setattr(ingest, "FILE_ROWS", 17)
@@ -164,7 +164,7 @@ def test_an_interrupted_prepare_leaves_nothing_whole_and_can_be_repeated(
         patch.setattr(ingest, "run_tasks", interrupted)
         with pytest.raises(KeyboardInterrupt):
             prepare(config_for(cells), str(output))
-    # What is left is marked as unfinished, and goes or is gone on with.
+    # The remains are marked as unfinished; they are removed or resumed.
     assert (output / "unfinished.txt").exists()
     (output / "train-00099.parquet.unfinished").write_bytes(b"half")
     with pytest.raises(DataError, match="no finished data set"):

@@ -1,4 +1,4 @@
-"""Which Java runs Spark, and what is said where none does."""
+"""The choice of the Java that runs Spark, and the message if there is none."""
 
 import importlib.util
 from pathlib import Path

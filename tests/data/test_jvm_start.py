@@ -1,4 +1,4 @@
-"""A Java process that will never be up ends a start soon, with its own words."""
+"""A Java process that cannot start ends the start quickly, with its own error message."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ BUSY = f"{sys.executable} -c 'while True: pass'"
 
 @pytest.fixture
 def script(tmp_path: Path) -> Callable[[str], dict[str, str]]:
-    """Make a Spark whose start script is ``content``; return the environment that names it."""
+    """Create a Spark home with the start script ``content``; return an environment for it."""
 
     def make(content: str) -> dict[str, str]:
         path = tmp_path / "bin" / "spark-submit"
@@ -50,7 +50,7 @@ def test_start_that_fails_or_hangs_ends_soon_and_leaves_no_process(
     content: str,
     words: str,
 ) -> None:
-    # Beside many tests a process that works may get little of a core for a second.
+    # While many tests run, a working process may get little CPU for a second.
     monkeypatch.setattr(jvm_start, "HANG_LIMIT", 20.0 if content == BUSY else 1.0)
     monkeypatch.setattr(jvm_start, "START_LIMIT", 3.0)
     monkeypatch.setattr("pyspark.SparkContext._gateway", None)

@@ -1,4 +1,4 @@
-"""Tables as people have them: columns, separators and paths are recognised, or asked for."""
+"""User-made tables: columns, separators and paths are recognized, or requested by a message."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +29,7 @@ def table(header: str, rows: Sequence[tuple[str, ...]], separator: str = ",") ->
 
 
 def names(*columns: str) -> list[tuple[str, ...]]:
-    """Rows of file name, label and patient, with more columns between them."""
+    """Return rows of file name, label and patient, with further columns in between."""
     return [(path.rpartition("/")[2], label, *columns, p) for path, label, p, _ in CELLS]
 
 

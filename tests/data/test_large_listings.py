@@ -21,7 +21,7 @@ OBJECTS = 3_000
 
 
 def names(count: int) -> Iterator[str]:
-    """Two classes, patients below them, images below these."""
+    """Yield image paths as class/patient/image, with two classes."""
     for number in range(count):
         patient = number % 97
         yield f"{('sick', 'well')[patient % 2]}/p{patient}/image {number}.png"
@@ -46,7 +46,7 @@ def test_every_file_of_a_large_folder_is_listed_once_with_its_size(folder: Path)
 
 
 def test_index_of_a_large_folder_takes_hundreds_of_bytes_for_an_image(folder: Path) -> None:
-    """A million images then fit a laptop; as one dictionary each they would take a gigabyte."""
+    """A million images then fit on a laptop; one dictionary per image would take a gigabyte."""
     config = DataConfig(source=str(folder), group_pattern=r"(p\d+)/")
     read_index(config)
     tracemalloc.start()
@@ -58,7 +58,7 @@ def test_index_of_a_large_folder_takes_hundreds_of_bytes_for_an_image(folder: Pa
 
 
 class _Slow:
-    """A file system that tells how many listings were under way at once."""
+    """A file system that records the maximum number of concurrent listings."""
 
     def __init__(self, filesystem: fs.FileSystem) -> None:
         self._filesystem = filesystem

@@ -18,7 +18,7 @@ def test_malaria_real_names_give_130_patients(unzipped):
     index = read(unzipped("malaria-cells"))
     assert (index.layout, index.table.num_rows, rejects(index)) == ("malaria", 18960, {})
     assert len(set(column(index, "patient_id"))) == 130
-    # The photograph of a blood film carries the time it was taken at: nobody else's cell has it.
+    # The name of a cell contains the time of its photograph, which belongs to one patient.
     patients_of: dict[str, set[str]] = {}
     columns = (column(index, name) for name in ("image_id", "patient_id"))
     for image, patient in zip(*columns, strict=True):

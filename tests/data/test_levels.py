@@ -1,4 +1,4 @@
-"""Levels of folders: which names the class, which the patient, which a publisher's part."""
+"""Levels of folders: the levels of the class, the patient and the publisher's part."""
 
 import time
 from collections import Counter
@@ -24,7 +24,7 @@ def class_of(patient: str) -> str:
 
 
 def shaped(shape: str, **levels: tuple[str, ...]) -> list[str]:
-    """Folders of 30 patients of two classes; the other levels take each of their names."""
+    """Return folders of 30 patients of two classes, with every name of the other levels."""
     folders = []
     for number, patient in enumerate(CODES):
         known = {"class": class_of(patient), "patient": patient}
@@ -101,7 +101,7 @@ def test_patients_without_visits_stand_beside_others(shape, visits):
 
 
 def test_subtypes_and_magnifications_lie_between_class_and_patient():
-    """As BreakHis is published."""
+    """The published layout of BreakHis."""
     patients = {
         f"BreaKHis_v1/breast/{name}/SOB/{subtype}/SOB_{name[0].upper()}_14-{20000 + number}AB": name
         for name, subtypes in SUBTYPES.items()
@@ -163,15 +163,15 @@ def test_patients_and_parts_alone_are_no_classes(folders):
 @pytest.mark.parametrize(
     ("folders", "patients"),
     [
-        # Grades are classes although they are numbers; the patients are more.
+        # Grades are classes although they are numbers, as there are more patients than grades.
         ([f"{n % 5}/{n}" for n in range(100)], 100),
         ([f"{n}/{grade}" for n in range(20) for grade in range(5)], 20),
-        # The same names in several classes are the same people.
+        # Equal names in several classes denote the same patients.
         ([f"{c}/p{n}" for c in ("a", "b") for n in range(6)], 6),
         ([f"{c}/{n}" for c in ("a", "b") for n in range(1, 6)], 5),
-        # Volunteers, and not visits, as nothing else is a patient.
+        # Volunteers rather than visits, as no other level can be the patient.
         ([f"{'ab'[n % 2]}/v{n:02d}" for n in range(40)], 40),
-        # People's names above the class.
+        # Names of patients above the class.
         (
             [
                 f"{n}/{c}"
@@ -180,7 +180,7 @@ def test_patients_and_parts_alone_are_no_classes(folders):
             ],
             8,
         ),
-        # A stage of disease, and not a visit, as it lies above the patients.
+        # A stage of a disease rather than a visit, as it is above the patients.
         ([f"T{n % 2 + 1}/p{n:02d}" for n in range(10)], 10),
     ],
 )

@@ -1,4 +1,4 @@
-"""Limits of the operating system are raised, or refused in one line."""
+"""Limits of the operating system are raised, or reported in one line."""
 
 import subprocess
 import sys

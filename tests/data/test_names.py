@@ -1,4 +1,4 @@
-"""One person and one class have one name, however programs have encoded it."""
+"""Each patient and each class has one name, however programs have encoded it."""
 
 import unicodedata
 from pathlib import Path
@@ -22,7 +22,7 @@ WITHOUT_INK = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e"
 
 @st.composite
 def spellings(draw: st.DrawFn) -> tuple[str, str]:
-    """A name, and the same name as another program writes it."""
+    """Draw a name, and the same name as another program may write it."""
     name = draw(NAMES.filter(str.strip))
     form = unicodedata.normalize(draw(st.sampled_from(["NFC", "NFD"])), name)
     characters = [draw(st.sampled_from(_same(character))) for character in form]
@@ -62,7 +62,7 @@ def test_names_that_may_be_two_people_stay_two(pair):
 @settings(max_examples=20, deadline=None)
 @given(spellings())
 def test_spellings_of_a_patient_are_never_on_two_sides(tmp_path_factory, pair):
-    """In folders, and in a table that names the files in yet another form."""
+    """In folders, and in a table whose file names use another Unicode form."""
     root = tmp_path_factory.mktemp("names")
     lines = ["path,label,group"]
     for number, name in enumerate((*pair, unicodedata.normalize("NFD", pair[0]))):

@@ -1,4 +1,4 @@
-"""Folders of processes that died are removed, and nobody else's."""
+"""Folders of dead processes are removed, and no others."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ import pytest
 from data import own_folders
 from data.synthetic import synthesize
 
-#: Makes a temporary folder and something unfinished, says so, and waits.
+#: Creates a temporary folder and an unfinished folder, prints their paths and waits.
 HOLDER = """
 import sys, tempfile
 from pathlib import Path
@@ -28,7 +28,7 @@ with temporary_folder("run") as folder, held(part):
 
 
 def said_by(holder: subprocess.Popen) -> list[Path]:
-    """Return the folders that ``holder`` has made."""
+    """Return the folders that ``holder`` has created."""
     assert holder.stdout is not None
     return [Path(name) for name in holder.stdout.readline().split()]
 
@@ -57,7 +57,7 @@ def test_folders_go_when_their_process_has_died_and_not_before(
 def test_lock_speaks_where_a_process_id_means_nothing(
     tmp_path: Path, holder: subprocess.Popen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In another container the process id is nobody's, or somebody else's."""
+    """In another container the process id does not exist or belongs to another process."""
     said_by(holder)
     monkeypatch.setattr(own_folders, "_is_alive", lambda _: False)
     assert own_folders.remove_abandoned(tmp_path) == []
@@ -94,7 +94,7 @@ def test_drawing_anew_removes_what_a_killed_drawing_left_and_nothing_else(tmp_pa
 
 
 def test_signal_ends_the_folder_with_the_process(tmp_path: Path) -> None:
-    """As the terminal's end does: through the ``finally`` clauses."""
+    """The signal runs the ``finally`` clauses, as when the terminal is closed."""
     command = [sys.executable, "-c", "from data.entry import begin\nbegin()\n" + HOLDER]
     with subprocess.Popen(
         [*command, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

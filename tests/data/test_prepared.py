@@ -1,4 +1,4 @@
-"""A data set is opened only when it is whole and its split keeps each patient on one side."""
+"""A data set is opened only if it is complete and its split keeps each patient on one side."""
 
 import json
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def image_row(split: str, group: str, number: int) -> dict[str, Any]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A data set of 8 patients with 5 images each, written by hand."""
+    """A prepared data set of 8 patients with 5 images each, written without Spark."""
     files: dict[str, tuple[FilePart, ...]] = {}
     for split, groups in GROUPS.items():
         rows = [image_row(split, group, number) for group in groups for number in range(5)]

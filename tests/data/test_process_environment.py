@@ -1,4 +1,4 @@
-"""Variables of a user's profile do not reach child processes, and are named."""
+"""Variables of a user's profile are not passed to child processes, and are reported."""
 
 import json
 import os
@@ -40,7 +40,7 @@ PROFILE = {
     "PYTHONWARNINGS": "error",
     "PYTHONHOME": "/usr",
 }
-#: Variables of programs that have nothing to do with a run, or that do not change it.
+#: Variables of programs unrelated to a run, or without effect on it.
 OTHERS = {
     "TF_CLI_CONFIG_FILE": "/etc/terraform",
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -94,7 +94,7 @@ def test_nothing_is_said_where_nothing_was_set_aside(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(process_environment, "_found", {**clean, **usual, **OTHERS})
     monkeypatch.delenv("JAVA_HOME", raising=False)
     assert note(here=True) == ""
-    # A variable that one command sets for another is not the user's.
+    # A variable that one command sets for another was not set by the user.
     monkeypatch.setattr(process_environment, "_found", for_spark(environment=clean))
     assert note(here=True) == ""
 
@@ -142,7 +142,7 @@ def test_names_of_files_are_utf8_whatever_the_locale(monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def folder_with_traps(tmp_path: Path) -> Path:
-    """A working folder whose modules have the names of others, and a backend of somebody's own."""
+    """A working folder with modules that shadow others, and a user-defined backend."""
     for name in ("data", "random", "token", "experiments", "typer", "pyspark/__init__"):
         trap = tmp_path / f"{name}.py"
         trap.parent.mkdir(exist_ok=True)
@@ -180,7 +180,7 @@ def test_modules_of_the_user_are_not_imported_by_a_command(
     folder_with_traps: Path, command: list[object]
 ) -> None:
     by_module = command[0] == "-m"
-    # 'python -m' itself looks into the working folder first, for the command's own name.
+    # 'python -m' itself searches the working folder first for the command's own module.
     for name in ("data", "experiments") if by_module else ():
         (folder_with_traps / f"{name}.py").unlink()
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:." if by_module else "."}

@@ -1,4 +1,4 @@
-"""What folders of real images hold beside images: each kind has one answer."""
+"""Files other than images in folders of real images: each kind is handled in one way."""
 
 import io
 import os
@@ -94,7 +94,7 @@ def test_link_to_nowhere_is_a_reject(spark, folder: Path) -> None:
 def test_folder_that_may_not_be_listed_is_no_silent_loss(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A superuser may list all, so the system's answer is given here."""
+    """A superuser can list every folder, so the system's error is simulated."""
     scandir = os.scandir
 
     def refusing(path: str):
@@ -150,7 +150,7 @@ def test_patients_that_differ_in_capitals_only_get_a_note(spark, folder: Path) -
     assert "count as 2 different ones: 'AB7' and 'ab7'." in notes
 
 
-#: Names that stand in folders of images, with the kind of reject of each.
+#: File names found in folders of images, with the kind of reject of each.
 BESIDE = {
     "labels.csv": "no image",
     "README": "no image",
@@ -240,7 +240,7 @@ def test_images_set_aside_by_the_request_have_a_row_each(spark, folder: Path) ->
 def test_damaged_images_are_left_out_or_noted_as_the_user_chooses(spark, folder: Path) -> None:
     victim = folder / "sick" / "patient 0" / "0-0.png"
     content = bytearray(victim.read_bytes())
-    content[-1] ^= 1  # of the checksum of the last chunk
+    content[-1] ^= 1  # in the checksum of the last chunk
     victim.write_bytes(content)
     assert rejects_of(prepared(folder)) == {
         "sick/patient 0/0-0.png": "damaged image: the checksum of a chunk IEND is wrong"
@@ -248,7 +248,7 @@ def test_damaged_images_are_left_out_or_noted_as_the_user_chooses(spark, folder:
     with pytest.raises(DataError, match="another configuration \\(damaged differ"):
         prepared(folder, damaged="accept")
     shutil.rmtree(folder.with_name("out"))
-    for _ in range(2):  # the second time from what the first has decoded
+    for _ in range(2):  # the second time with the decoded data of the first
         data = prepared(folder, damaged="accept")
         assert data.summary.notes == (
             "Damaged images that were taken as the decoder repaired them: 1 (for example "
@@ -261,7 +261,7 @@ def test_damaged_images_are_left_out_or_noted_as_the_user_chooses(spark, folder:
 @pytest.mark.spark
 def test_duplicates_are_told_and_across_patients_are_a_leak(spark, folder: Path) -> None:
     one = folder / "sick" / "patient 0" / "0-0.png"
-    for number in range(0, 12, 2):  # of each patient with sick cells: on every side of the split
+    for number in range(0, 12, 2):  # every sick patient: on all sides of the split
         target = folder / "sick" / f"patient {number // 2}" / "copy.png"
         target.parent.mkdir(exist_ok=True)
         target.write_bytes(one.read_bytes())

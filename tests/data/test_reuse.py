@@ -1,4 +1,4 @@
-"""Nothing is decoded twice: after an interruption, and when images have come."""
+"""No image is decoded twice, after an interruption or when images have been added."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from data.prepared import PreparedData, open_prepared
 from data.schema import SPLITS
 
 ROOT = Path(__file__).parents[2]
-#: A prepare whose files are so small that there are many, and whose images take their time.
+#: Runs ``prepare`` with many small output files and slow decoding of images.
 SLOW = """
 import sys, time
 import data.chunks, data.ingest
@@ -47,7 +47,7 @@ data.ingest.prepare(DataConfig.model_validate_json(sys.argv[1]), sys.argv[2])
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[None]:
-    """One Spark for the whole module: `prepare` uses the one that runs."""
+    """One Spark session for the whole module: `prepare` uses the running one."""
     with local_context(2, "tests"):
         yield
 
@@ -101,7 +101,7 @@ def test_killed_prepare_goes_on_and_gives_what_an_undisturbed_one_gives(
 
 @pytest.fixture(scope="module")
 def halves(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Three of four patients of each class, and the folder with all."""
+    """A folder with three of four patients of each class, and the folder with all of them."""
     table = read_index(config_for(cells)).table
     patients = sorted(set(table.column("patient_id").to_pylist()))
     late = {name for number, name in enumerate(patients) if number % 4 == 3}
@@ -125,7 +125,7 @@ def test_new_images_alone_are_decoded_and_known_patients_keep_their_side(
     pixels = dict(
         zip(*(rows(before).column(n).to_pylist() for n in ("path", "pixels")), strict=True)
     )
-    for path in pixels:  # of the same size, and no image any more
+    for path in pixels:  # the same size, but no longer an image
         (source / path).write_bytes(b"?" * (source / path).stat().st_size)
     for path in every.rglob("*.bmp"):
         target = source / path.relative_to(every)

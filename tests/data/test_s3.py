@@ -1,4 +1,4 @@
-"""Images and prepared data in an object store, through a real server process."""
+"""Images and prepared data in an object store, with a real server process."""
 
 import subprocess
 import sys
@@ -81,7 +81,7 @@ def test_same_images_from_disk_and_from_s3_are_the_same_data(
 def test_synthetic_cells_are_drawn_on_disk_and_prepared_to_s3(
     cells: Path, here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first run on a cluster, whose executors reach the store and not this folder."""
+    """The first run on a cluster, whose executors can access the store but not this folder."""
     asked: list[Path] = []
 
     def source(beside: Path) -> Path:
@@ -162,7 +162,7 @@ def test_only_the_place_is_told_to_others(here: str) -> None:
 
 
 class _Busy(BaseHTTPRequestHandler):
-    """Has one object, and refuses the first two requests of each kind as a busy S3 does."""
+    """A store with one object that rejects the first two requests of each kind as a busy S3."""
 
     content = b"a cell"
     asked: ClassVar[list[str]] = []

@@ -1,4 +1,4 @@
-"""Each row once per epoch, in an order that the seed decides, whatever the buffer holds."""
+"""Each row is read once per epoch, in an order set by the seed, for every buffer size."""
 
 from itertools import groupby
 from pathlib import Path
@@ -57,7 +57,7 @@ def epoch(reader: ShardReader, seed: int = 1, number: int = 0, **options) -> lis
     return [labels for _, labels in batches]
 
 
-#: Bytes of 200, 20 and 3 images: all at once, a few row groups, less than one row group.
+#: Bytes of 200, 20 and 3 images: all rows, a few row groups, less than one row group.
 @pytest.fixture(params=[3200, 320, 48])
 def reader(request: pytest.FixtureRequest, shard: Shard) -> ShardReader:
     return ShardReader(shard, buffer_bytes=request.param)

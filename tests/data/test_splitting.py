@@ -40,17 +40,17 @@ def table_of(rows: list[Row]) -> pa.Table:
 
 
 def patients(class_name: str, *sizes: int, fold: str = "") -> list[Row]:
-    """Patients of one class with so many images each."""
+    """Return rows of patients of one class, given the number of images of each patient."""
     prefix = f"{class_name}{fold}"
     return [(f"{prefix}{n}", class_name, fold) for n, size in enumerate(sizes) for _ in range(size)]
 
 
-# What a division must be
+# Properties of every division
 
 
 @st.composite
 def divisible(draw: st.DrawFn) -> list[Row]:
-    """Images of two to four classes; patients of one class, at least three each, and mixed ones."""
+    """Draw images of two to four classes: at least three patients per class, and mixed ones."""
     classes = "abcd"[: draw(st.integers(2, 4))]
     rows: list[Row] = []
     for name in classes:
@@ -63,7 +63,7 @@ def divisible(draw: st.DrawFn) -> list[Row]:
     return rows
 
 
-# When images have come
+# Added images
 
 
 @settings(max_examples=40, deadline=None)
@@ -179,7 +179,7 @@ def test_seeds_draw_different_patients():
     assert len(tests[0] & tests[1] & tests[2]) < len(tests[0]) / 2
 
 
-# What cannot be divided
+# Indivisible data
 
 
 @pytest.mark.parametrize(
@@ -203,8 +203,8 @@ def test_too_few_patients_are_named(rows, message):
 
 
 def test_mixed_patients_that_leave_no_choice_are_explained():
-    # Seven classes, each held by three of seven patients: in every division into three parts
-    # some class is missing from one (the Fano plane has no such colouring).
+    # Seven classes, each with three of seven patients: every division into three parts misses
+    # some class in one part (the Fano plane has no such coloring).
     lines = ["abd", "bce", "cdf", "deg", "efa", "fgb", "gac"]
     rows = [(f"p{patient}", name, "") for patient, held in enumerate(lines) for name in held]
     with pytest.raises(DataError, match="groups that hold several classes leave no choice"):

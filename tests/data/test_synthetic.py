@@ -1,4 +1,4 @@
-"""The synthetic cells are C-NMC by name, equal for equal seeds, and marked as synthetic."""
+"""Synthetic cells have names as in C-NMC, are equal for equal seeds, and are marked."""
 
 import shutil
 from collections import Counter
@@ -67,7 +67,7 @@ def test_equal_seeds_give_equal_files_whatever_the_workers(cells: Path, tmp_path
 
 
 def test_stain_belongs_to_the_patient_and_not_to_the_class():
-    """Colours differ between patients far more than between the classes' means."""
+    """Colors differ between patients far more than between the means of the classes."""
     hues: dict[str, list[np.ndarray]] = {"all": [], "hem": []}
     for number in range(60):
         label = ("all", "hem")[number % 2]
@@ -94,7 +94,7 @@ def test_large_cells_can_be_drawn():
 
 
 def test_patients_too_large_for_one_block_keep_their_stain(monkeypatch):
-    """Colours differ between patients more than between the blocks of one."""
+    """Colors differ more between patients than between the blocks of one patient."""
     monkeypatch.setattr(synthetic_cells, "BLOCK_PIXELS", 6 * 48**2)
     means = np.array(
         [
@@ -145,7 +145,7 @@ def test_the_default_set_is_small_and_drawn_once(tmp_path: Path, monkeypatch):
 
 
 def test_every_way_to_name_the_images_shows_the_mark(cells: Path, tmp_path: Path):
-    """The folder, a part of it, one above it, a link into it, a table elsewhere."""
+    """The folder, a part of it, its parent, a link into it, and a table elsewhere."""
     (tmp_path / "outer").mkdir()
     (tmp_path / "outer" / "link").symlink_to(cells / "training_data")
     images = sorted(cells.rglob("*.bmp"))

@@ -1,4 +1,4 @@
-"""The full shape of C-NMC: its folds, patients and counts, whoever gives the names."""
+"""The full shape of C-NMC: its folds, patients and counts, with any source of names."""
 
 import csv
 import shutil

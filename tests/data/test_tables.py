@@ -1,4 +1,4 @@
-"""A table is read completely or refused in a line: no row is lost silently."""
+"""A table is read completely or rejected in one line: no row is lost silently."""
 
 import csv
 import io
@@ -38,10 +38,10 @@ def folder(tmp_path: Path) -> Path:
     st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
 )
 def test_what_a_spreadsheet_writes_is_read_again(rows, newline, encoding):
-    """Whatever the cells hold: separators, quotation marks, several lines."""
+    """For cells with separators, quotation marks and several lines."""
     rows = [[*row[:3], *[""] * (3 - len(row))] for row in rows]
     text = io.StringIO(newline="")
-    # Python's writer leaves a line feed unquoted where rows end with a carriage return.
+    # Python's writer does not quote a line feed if rows end with a carriage return.
     quoting: Literal[0, 1] = csv.QUOTE_ALL if newline == "\r" else csv.QUOTE_MINIMAL
     writer = csv.writer(text, lineterminator=newline, quoting=quoting)
     writer.writerows([["path", " Label ", "x", "group"], *rows])
@@ -49,7 +49,7 @@ def test_what_a_spreadsheet_writes_is_read_again(rows, newline, encoding):
         [c.strip() for c in (row[0], row[1], "")] for row in rows if any(map(str.strip, row))
     ]
     if any(cell.count(",") >= 3 and len(cell.splitlines()) > 1 for row in rows for cell in row):
-        return  # such a cell looks like rows that an open quotation mark has taken in
+        return  # such a cell looks like rows after an unclosed quotation mark
     found = read_rows(text.getvalue().encode(encoding), "t", ("path", "label", "group"))
     assert [[*row.cells.values()] for row in found] == expected
 
@@ -114,7 +114,7 @@ def test_tables_that_cannot_be_read_whole_are_refused_in_a_line(
 
 
 def test_broken_table_is_the_table_of_its_folder(folder: Path):
-    """Not a reason to look for another layout."""
+    """A broken table is not a reason to try another layout."""
     (folder / "t.csv").write_text(HEADER.replace(",", ";") + 'a/1.png;sick;"p1\n')
     with pytest.raises(DataError, match="never closed"):
         read(folder)

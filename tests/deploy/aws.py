@@ -1,4 +1,4 @@
-"""AWS in this process for tests of deployments: moto, and what moto leaves out."""
+"""AWS in this process for tests of deployments: moto, and substitutes for what moto lacks."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -23,21 +23,21 @@ __all__ = ["BUCKET", "SECRET"]
 
 REGION = "eu-central-1"
 ROLE = f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/sparkdl-bench-job"
-#: No settings of the machine's own.
+#: Excludes the AWS settings of this machine.
 ENVIRONMENT = {
     **SERVER_ENVIRONMENT,
     "AWS_CONFIG_FILE": "/dev/null",
     "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
 }
-#: What moto does not know; AWS answers it with nothing.
+#: Operations that moto lacks; AWS's response to them is empty.
 NOT_IN_MOTO = ("StopTrainingJob",)
-#: Every request that reached moto: service, operation, parameters.
+#: Requests that reached moto: service, operation, parameters.
 Sent = list[tuple[str, str, dict[str, Any]]]
 
 
 @contextmanager
 def aws(monkeypatch) -> Iterator[Sent]:
-    """Mock AWS with a bucket; what is sent through boto3 is noted."""
+    """Mock AWS with a bucket; yield a list that collects the requests sent through boto3."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     for name in ("AWS_PROFILE", "AWS_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
@@ -48,12 +48,12 @@ def aws(monkeypatch) -> Iterator[Sent]:
             Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION}
         )
         _note_requests(monkeypatch, sent)
-        on_pause(monkeypatch)  # a test that waits without saying so fails at once
+        on_pause(monkeypatch)  # a test that waits without declaring it fails immediately
         yield sent
 
 
 def on_pause(monkeypatch, *actions: Callable[[], None]) -> list[float]:
-    """Do the next of ``actions`` instead of each pause between two looks; return the pauses."""
+    """Replace each pause between polls by the next of ``actions``; return the pauses."""
     steps = iter(actions)
     pauses: list[float] = []
 
@@ -66,7 +66,7 @@ def on_pause(monkeypatch, *actions: Callable[[], None]) -> list[float]:
 
 
 def trouble(monkeypatch, operation: str, *befallen: Callable[[Callable[[], Any]], Any]) -> None:
-    """Let each of ``befallen`` do the next request of that name; later ones are as they are."""
+    """Handle the next requests for ``operation`` with ``befallen``; later ones are unchanged."""
     from botocore.client import BaseClient
 
     original = BaseClient._make_api_call
@@ -82,12 +82,12 @@ def trouble(monkeypatch, operation: str, *befallen: Callable[[Callable[[], Any]]
 
 
 def put(key: str, content: bytes) -> None:
-    """Put an object into the bucket, as the cluster would."""
+    """Store an object in the bucket, as the cluster would."""
     get_backend("s3")[DEFAULT_ACCOUNT_ID]["aws"].put_object(BUCKET, key, content)
 
 
 def small_archive(path: Path, libc: str) -> Path:
-    """Write an archive as ``deploy pack`` does, with a file and what it needs."""
+    """Write an archive as ``deploy pack`` does, with one file and a manifest."""
     manifest = Manifest(python="3.11.7", libc=libc, packages={}, checksum="0")
     with new_archive(path) as archive:
         archive.add([Entry("bin/python", b"#!/bin/sh\n", executable=True)])
@@ -101,7 +101,7 @@ def call(*arguments: str | Path) -> Any:
 
 
 def shown(text: str, *, well: bool = False) -> list[tuple[str, str, dict[str, Any]]]:
-    """Read the requests of a dry run back; with ``well`` those of a run that goes well."""
+    """Parse the requests of a dry run; with ``well``, only those of a successful run."""
     found = []
     decoder = json.JSONDecoder()
     for block in text.split("\n\n"):

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def archive() -> Path:
-    """The packed environment, made once for all test processes and kept for the next time."""
+    """The packed environment, created once for all test processes and kept for later runs."""
     from deploy.pack import pack_environment
 
     digest = hashlib.sha256(repr(needed_versions()).encode())
@@ -33,20 +33,20 @@ def archive() -> Path:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
-    """AWS as moto plays it; what was sent to it."""
+    """Requests sent to AWS, which moto simulates."""
     with aws(monkeypatch) as noted:
         yield noted
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Path:
-    """An archive that EMR's machines can run."""
+    """Environment archive that EMR's machines can run."""
     return small_archive(tmp_path / "environment.tar.gz", "glibc-2.34")
 
 
 @pytest.fixture
 def asked(tmp_path: Path, environment: Path) -> list[str]:
-    """A request to EMR for a run called ``first``."""
+    """Arguments of ``deploy emr`` for a run with the name ``first``."""
     options = {
         "--bucket": BUCKET,
         "--region": REGION,

@@ -1,6 +1,6 @@
-"""Tries to connect, again and again: ``python probe.py SECONDS HOST:PORT ...``.
+"""Tries repeatedly to connect: ``python probe.py SECONDS HOST:PORT ...``.
 
-Prints each address that accepted, once; ends after SECONDS or when its input is closed.
+Prints each address that accepts a connection once; ends after SECONDS or when stdin is closed.
 """
 
 import select

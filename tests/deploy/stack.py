@@ -1,9 +1,9 @@
-"""docker-compose.yml without an engine: its services as processes of this machine.
+"""docker-compose.yml without an engine: its services as processes on this machine.
 
 Commands, variables, configuration files, ports and health checks come from the file itself. A
-network namespace of their own gives the processes its ports and its host names, a mount namespace
-its paths below ``/srv``. Two services are played by others: PostgreSQL by the machine's own, the
-object store by moto's server, which knows no keys.
+separate network namespace provides its ports and host names, a mount namespace its paths below
+``/srv``. Two services are replaced: PostgreSQL by the machine's own installation, the object store
+by moto's server, which does not check keys.
 """
 
 import json
@@ -27,9 +27,9 @@ from experiments.processes.children import start, stop
 
 ROOT = Path(__file__).parents[2]
 TOOLS = Path(sys.executable).parent
-#: Of a ``.env``, beside its passwords.
+#: Settings in a ``.env`` file in addition to its passwords.
 SETTINGS = {"WORKERS": "3", "WORKER_MEMORY": "2g"}
-#: Seconds for a service to become healthy.
+#: Timeout in seconds for a service to become healthy.
 LIMIT = 180
 _HOLDER = """
 set -e
@@ -43,24 +43,24 @@ exec sleep infinity
 
 @dataclass
 class Stack:
-    """The services that run."""
+    """The running services."""
 
     services: dict[str, Any]
     configs: dict[str, str]
     folder: Path
     namespace: int
     processes: list[subprocess.Popen] = field(default_factory=list)
-    #: Files below ``folder`` that hold passwords because they were put there.
+    #: Files below ``folder`` that are expected to contain passwords.
     given: set[str] = field(default_factory=lambda: {"srv/word"})
 
     def command_of(self, name: str, arguments: Sequence[str] | None = None) -> list[str]:
-        """Return what the container of ``name`` would run."""
+        """Return the command that the container of ``name`` would run."""
         service = self.services[name]
         command = service.get("command") if arguments is None else arguments
         return [*(service.get("entrypoint") or []), *(command or [])]
 
     def environment_of(self, name: str) -> dict[str, str]:
-        """Return the variables that the container of ``name`` would have."""
+        """Return the environment variables of the container of ``name``."""
         return {
             **os.environ,
             **image_environment(),
@@ -70,7 +70,7 @@ class Stack:
         }
 
     def inside(self, command: Sequence[str]) -> list[str]:
-        """Return ``command`` as it runs in the namespaces."""
+        """Return the command that runs ``command`` in the namespaces."""
         enter = ["nsenter", f"--target={self.namespace}", "--net", "--mount", f"--wd={ROOT}"]
         return [*enter, "--", *command]
 
@@ -94,7 +94,7 @@ class Stack:
     def run(
         self, name: str, command: Sequence[str], *, limit: float = 600
     ) -> subprocess.CompletedProcess:
-        """Run ``command`` in the place of a service to its end."""
+        """Run ``command`` in place of a service and wait for it."""
         return subprocess.run(
             self.inside(command),
             env=self.environment_of(name),
@@ -105,7 +105,7 @@ class Stack:
         )
 
     def wait_healthy(self, name: str) -> None:
-        """Return when the service's own health check passes."""
+        """Wait until the service's own health check passes."""
         check = self.services[name]["healthcheck"]["test"][1:]
         deadline = time.monotonic() + LIMIT
         while (done := self.run(name, check)).returncode:
@@ -120,7 +120,7 @@ class Stack:
         )
 
     def start_postgres(self, password: str) -> None:
-        """Start the machine's own PostgreSQL as the image would: user, database, password."""
+        """Start the machine's PostgreSQL with the user, database and password of the image."""
         programs = postgres_programs()
         data = self.folder / "srv" / "record"
         data.mkdir()
@@ -143,7 +143,7 @@ class Stack:
         assert done.returncode == 0, done.stderr
 
     def start_store(self) -> None:
-        """Start moto's server where the store's gateway would be."""
+        """Start moto's server at the address of the store's gateway."""
         port = self.services["s3"]["environment"]["VGW_PORT"].removeprefix(":")
         self.start("s3", [sys.executable, "-m", "moto.server", "-H", "0.0.0.0", "-p", port])
         deadline = time.monotonic() + LIMIT
@@ -155,7 +155,7 @@ class Stack:
 
 @contextmanager
 def stack(compose: dict[str, Any], folder: Path) -> Iterator[Stack]:
-    """Make the namespaces; end whatever runs in them."""
+    """Create the namespaces; stop all processes in them at the end."""
     srv = folder / "srv"
     for name in ("events", "work"):
         (srv / name).mkdir(parents=True)
@@ -183,7 +183,7 @@ def stack(compose: dict[str, Any], folder: Path) -> Iterator[Stack]:
 
 
 def image_environment() -> dict[str, str]:
-    """Return the variables that the Dockerfile sets, with this environment for the image's."""
+    """Return the variables that the Dockerfile sets, with this environment's prefix."""
     text = (ROOT / "deploy" / "Dockerfile").read_text().replace("\\\n", " ")
     pairs = re.search(r"^ENV (.*)$", text, re.M)
     assert pairs
@@ -199,7 +199,7 @@ def postgres_programs() -> Path:
 
 
 def passwords_of(path: Path) -> dict[str, str]:
-    """Return the variables of a ``.env`` that nobody else may know."""
+    """Return the secret variables of a ``.env`` file."""
     known = dict(line.split("=", 1) for line in path.read_text().splitlines())
     return {name: value for name, value in known.items() if name not in SETTINGS}
 
@@ -214,7 +214,7 @@ def passwords(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def compose(passwords: Path) -> dict[str, Any]:
-    """docker-compose.yml as Compose understands it."""
+    """docker-compose.yml as parsed by Compose."""
     command = [str(TOOLS / "docker-compose"), "--env-file", str(passwords), "--profile", "run"]
     done = subprocess.run(
         [*command, "config", "--format", "json"],

@@ -1,4 +1,4 @@
-"""Which C library an archive needs: read from its files, told, and judged before anything costs."""
+"""The C library an archive needs: read from its files, printed, checked before anything costs."""
 
 import os
 import shutil
@@ -44,7 +44,7 @@ def test_the_newest_need_decides_and_other_files_need_nothing(tmp_path: Path) ->
 
 @pytest.mark.parametrize("size", [0, 4 * 2**20 - 1700, 9 * 2**20])
 def test_a_manifest_is_read_from_the_end_of_an_archive(tmp_path: Path, size: int) -> None:
-    """Whole blocks before it, or one that ends in the middle of it."""
+    """The manifest starts at a block boundary, or a block ends in the middle of it."""
     path = tmp_path / "environment.tar.gz"
     with new_archive(path) as archive:
         archive.add([Entry("bin/large", os.urandom(size))])
@@ -71,7 +71,7 @@ def test_an_archive_for_a_newer_machine_is_refused(
     assert "amazonlinux:2023" in done.stderr
     dry = call(*asked(archive, tmp_path), *where, "--dry-run", *run)
     assert dry.exit_code == 0, dry.output
-    assert "this would be refused" in dry.stderr
+    assert "this would be rejected" in dry.stderr
     assert shown(dry.stdout)
     assert sent == []
 
@@ -83,7 +83,7 @@ def test_an_archive_that_says_nothing_is_a_warning(
     on_pause(monkeypatch, succeed)
     done = call(*asked(tmp_path / "some.tar.gz", tmp_path / "record"), *RUN)
     assert done.exit_code == 0, done.output
-    assert "does not say which C library it needs" in done.stderr
+    assert "does not state which C library it needs" in done.stderr
 
 
 def test_an_archive_in_s3_tells_what_was_noted_at_its_upload(

@@ -1,4 +1,4 @@
-"""How often a request is sent, with a server that answers as AWS does on a bad day."""
+"""Number of attempts at a request, with a server that responds with AWS's errors."""
 
 import threading
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from deploy.aws.plan import Lost, Request
 from tests.deploy.aws import REGION
 
 STEPS = Request(service="emr", operation="ListSteps", parameters={"ClusterId": "j-1"}, purpose="")
-#: What would be made twice if it were sent twice.
+#: A request that would create two resources if it were sent twice.
 ADDITION = Request(
     service="emr",
     operation="AddJobFlowSteps",
@@ -24,7 +24,7 @@ ADDITION = Request(
 
 @contextmanager
 def answering(monkeypatch: pytest.MonkeyPatch, *answers: tuple[int, bytes]) -> Iterator[list]:
-    """Let AWS give ``answers``, one after the other; tell which are left."""
+    """Make AWS respond with ``answers`` in order; yield the list of remaining ones."""
     left = list(answers)
 
     class Server(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""docker-compose.yml and the image's Dockerfile, judged by the tools that read them."""
+"""docker-compose.yml and the image's Dockerfile, checked with the tools that read them."""
 
 import json
 import re
@@ -98,7 +98,7 @@ def test_passwords_stand_in_no_command_and_in_one_environment(
     for name, service in compose["services"].items():
         assert not holds(service.get("command"), values), name
         assert not holds(service.get("entrypoint"), values), name
-        # The store's own server takes its key from nowhere else.
+        # The store's server accepts its key only from the environment.
         assert holds(service.get("environment"), values) == (name == "s3"), name
 
 

@@ -1,4 +1,4 @@
-"""A run on an EMR cluster against moto: what is shown is what is sent, and everything ends."""
+"""A run on an EMR cluster against moto: the printed requests are sent, everything is stopped."""
 
 import subprocess
 import sys
@@ -132,7 +132,7 @@ def test_a_failed_step_is_told_with_its_reason_and_the_place_of_its_logs(
     on_pause(monkeypatch, fail)
     done = call(*asked, *RUN)
     assert done.exit_code == 1
-    assert "error: the run ended FAILED: exit code 1" in done.stderr
+    assert "error: the run ended in state FAILED: exit code 1" in done.stderr
     assert f"s3://{BUCKET}/sparkdl-bench/logs/" in done.stderr
     assert (tmp_path / "record" / "console.log").read_text() == "what it said"
     assert cluster().state == "TERMINATED"
@@ -184,22 +184,28 @@ def test_a_cluster_that_cannot_be_ended_is_said(
         (["--instance-type", "x9.huge", "--price-per-hour", "9"], "above --max-cost"),
         (["--max-hours", "0.1"], "--max-hours: Input should be greater than 0.25"),
         (["--core-nodes", "0", *RUN[:-2], "--workers", "5", "--batch-size", "50"], "5 workers"),
-        (["--core-nodes", "0", *RUN], "1 x m5.xlarge hold 3 executors and not 4: one takes 3,072"),
-        ([*RUN, "--set", "spark.executor_memory=6g"], "hold 2 executors and not 4"),
-        (["--environment-archive", "none.tar.gz"], "make it with 'python -m deploy pack'"),
+        (
+            ["--core-nodes", "0", *RUN],
+            "1 x m5.xlarge can hold 3 executors, not 4: each takes 3,072",
+        ),
+        ([*RUN, "--set", "spark.executor_memory=6g"], "can hold 2 executors, not 4"),
+        (["--environment-archive", "none.tar.gz"], "create it with 'python -m deploy pack'"),
         (["--serverless"], "ARN of a role"),
         (["--serverless", "--price-per-hour", "1"], "--price-per-hour cannot be given here"),
         (["--serverless", "--spot"], "--spot cannot be given here: EMR Serverless has no cluster"),
         (["--serverless", "--cluster", "j-1"], "--cluster cannot be given here"),
         (["--application", "a", "--cluster", "j-1"], "--cluster cannot be given here"),
-        (["--application", "a", "--subnet", "s"], "--subnet cannot be given here: a is made"),
-        (["--cluster", "j-1", "--core-nodes", "2"], "--core-nodes cannot be given here: j-1 is"),
-        (["--security-group", "sg-1", "--subnet", "s"], "EMR makes those of a cluster"),
+        (["--application", "a", "--subnet", "s"], "--subnet cannot be given here: a already"),
+        (
+            ["--cluster", "j-1", "--core-nodes", "2"],
+            "--core-nodes cannot be given here: j-1 already",
+        ),
+        (["--security-group", "sg-1", "--subnet", "s"], "EMR creates the security groups"),
         (["--role", "arn"], "--role cannot be given here: it is for --serverless"),
         (["--subnet", "s-1", "--subnet", "s-2"], "a cluster is in one subnet"),
-        (["--serverless", "--security-group", "sg-1"], "it belongs to a --subnet"),
+        (["--serverless", "--security-group", "sg-1"], "it requires a --subnet"),
         (["--", "--mastr", "yarn"], "No such option: --mastr"),
-        (["--", "--master", "yarn"], "Spark's master is the cluster's"),
+        (["--", "--master", "yarn"], "the cluster determines Spark's master"),
         (
             [
                 *("--", "--set", "spark.master=yarn", "--set", "spark.environment=archive"),
@@ -209,10 +215,10 @@ def test_a_cluster_that_cannot_be_ended_is_said(
         ),
         (["--", "--data", "/home/me/cells"], "aws s3 sync /home/me/cells"),
         (["--", "--experiment", "malria"], "did you mean 'malaria'?"),
-        (["--", "--tracking-uri", "sqlite:///x.db"], "a cluster reaches a server alone"),
+        (["--", "--tracking-uri", "sqlite:///x.db"], "a cluster can only use a server"),
         (
             ["--", "--tracking-uri", "http://me:geheim@host"],  # pragma: allowlist secret
-            "holds a password",
+            "contains a password",
         ),
     ],
 )

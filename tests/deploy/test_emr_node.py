@@ -1,4 +1,4 @@
-"""``emr_node.sh`` with a program ``aws`` that keeps its objects in a folder."""
+"""``emr_node.sh`` with a fake program ``aws`` that stores its objects in a folder."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ NODE = Path(ROOT / "deploy" / "aws" / "emr_node.sh")
 
 @pytest.fixture
 def bucket(tmp_path: Path) -> Path:
-    """The folder, with an environment and code in it."""
+    """Folder of the fake S3, with an environment archive."""
     bucket = tmp_path / "s3"
     (bucket / "run").mkdir(parents=True)
     tools = tmp_path / "tools"
@@ -30,7 +30,7 @@ def bucket(tmp_path: Path) -> Path:
         elif [ "$2" = - ]; then cat "$1"; else cp "$1" "$2"; fi
     """
     (tools / "aws").write_text(script)
-    # The programs of these tests are shell.
+    # These tests use shell scripts as run_experiment.py.
     (tools / "python").write_text('#!/bin/bash\nexec bash "$@"\n')
     for tool in tools.iterdir():
         tool.chmod(0o755)
@@ -40,7 +40,7 @@ def bucket(tmp_path: Path) -> Path:
 
 
 def put_code(bucket: Path, program: str) -> dict[str, str]:
-    """Put ``program`` where the node looks for its code; return the node's environment."""
+    """Upload ``program`` as the code of the run; return the environment variables of the node."""
     code = bucket.parent / "run_experiment.py"
     code.write_text(program)
     with tarfile.open(bucket / "run" / "code.tar.gz", "w:gz") as archive:
@@ -93,7 +93,7 @@ def test_a_failure_keeps_the_record_and_its_status(bucket: Path) -> None:
 def test_nothing_runs_for_longer_than_its_seconds(bucket: Path) -> None:
     done = run_node(bucket, 1, "exec sleep 50")
     assert done.returncode == 124
-    assert "ended at the limit of 1 s" in (bucket / "run" / "record" / "console.log").read_text()
+    assert "stopped at the limit of 1 s" in (bucket / "run" / "record" / "console.log").read_text()
 
 
 def test_a_cluster_that_was_there_is_lent_the_environment(bucket: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_cluster_that_was_there_is_lent_the_environment(bucket: Path) -> None:
 
 
 def test_executors_of_a_new_cluster_start_the_launcher(bucket: Path) -> None:
-    """The interpreter behind it finds its libraries by the variables that the launcher sets."""
+    """The interpreter behind the launcher needs the library path that the launcher sets."""
     assert run_node(bucket, 30, 'echo "$@"', "--backend", "elephas").returncode == 0
     given = (bucket / "run" / "record" / "records.jsonl").read_text().split()
     launcher = bucket.parent / "home" / "environment" / "bin" / "python"
@@ -129,7 +129,7 @@ def test_an_environment_that_the_user_names_is_left_alone(bucket: Path, own: lis
 
 
 def test_the_record_is_brought_away_while_it_runs(bucket: Path) -> None:
-    """A node that is taken away tells nothing more."""
+    """A node that is lost cannot upload anything more."""
     kept = bucket / "run" / "record" / "console.log"
     assert call_node(bucket, "install", str(bucket / "environment.tar.gz")).returncode == 0
     environment = put_code(bucket, "echo begun >&2; sleep 3; echo over >&2")

@@ -68,7 +68,7 @@ def test_a_job_cannot_outgrow_or_outlive_what_was_estimated(sent: Sent, asked: l
     arguments = bodies["StartJobRun"]["jobDriver"]["sparkSubmit"]["entryPointArguments"]
     assert arguments[:2] == [f"s3://{BUCKET}/sparkdl-bench/runs/first/record", str(52 * 60)]
     capacity = bodies["CreateApplication"]["maximumCapacity"]
-    # A driver of 4 vCPU and 16 GB, two executors of one core with 1 GB of heap and 2 for Python.
+    # A driver with 4 vCPU and 16 GB, two executors with one core, 1 GB of heap and 2 GB for Python.
     assert capacity == {"cpu": "6 vCPU", "memory": "22 GB", "disk": "120 GB"}
     spark = bodies["StartJobRun"]["jobDriver"]["sparkSubmit"]["sparkSubmitParameters"]
     assert "--conf spark.executor.instances=2 " in spark
@@ -89,12 +89,12 @@ def test_ctrl_c_cancels_the_job_and_deletes_the_application(
     end = operations.index("CancelJobRun")
     assert operations[end : end + 5] == [
         "CancelJobRun",
-        "GetJobRun",  # no application stops while its job is ending
+        "GetJobRun",  # an application cannot stop while its job is ending
         "StopApplication",
         "GetApplication",
         "DeleteApplication",
     ]
-    assert "interrupted: what had been started was ended" in done.stderr
+    assert "interrupted: everything started was stopped" in done.stderr
     assert states() == ["TERMINATED"]
 
 
@@ -104,7 +104,10 @@ def test_a_failed_job_is_told(
     monkeypatch.setattr(models, "JOB_STATUS", "FAILED")
     done = call(*asked, *RUN)
     assert done.exit_code == 1
-    assert f"error: the run ended FAILED; read s3://{BUCKET}/sparkdl-bench/logs/" in done.stderr
+    assert (
+        f"error: the run ended in state FAILED; see s3://{BUCKET}/sparkdl-bench/logs/"
+        in done.stderr
+    )
     assert states() == ["TERMINATED"]
 
 
@@ -123,7 +126,7 @@ def test_an_application_that_is_there_stays(sent: Sent, asked: list[str]) -> Non
     [
         (["--", "--backend", "elephas", "--seed", "0", "--seed", "1"], "is one Spark application"),
         (["--", "--backend", "bigdl"], "use a cluster (without --serverless)"),
-        ([*RUN, "--set", "spark.executor_memory=9g"], "more than EMR Serverless offers (8)"),
+        ([*RUN, "--set", "spark.executor_memory=9g"], "larger than EMR Serverless offers (8)"),
         (["--max-cost", "0.1", *RUN], "above --max-cost 0.10"),
     ],
 )
@@ -141,7 +144,7 @@ def test_what_a_job_cannot_hold_is_refused(
 def test_the_driver_that_spark_submit_starts_trains_on_its_own_executors(
     cells: Path, tmp_path: Path
 ) -> None:
-    """``spark-submit`` of a standalone cluster stands for AWS's; the rest is as it is there."""
+    """``spark-submit`` of a standalone cluster replaces AWS's; the rest is as on AWS."""
     (tmp_path / "code").symlink_to(ROOT)
     events = tmp_path / "events"
     events.mkdir()
@@ -179,6 +182,6 @@ def test_the_driver_that_spark_submit_starts_trains_on_its_own_executors(
     assert record["status"] == "FINISHED", record["reason"]
     names = {key.rpartition("/")[2] for key in brought}
     assert names == {"mlflow.db", "records.jsonl", "console.log"}
-    # Written by the JVM that spark-submit started: the run has joined it.
+    # Written by the JVM that spark-submit started, so the run has connected to it.
     (log,) = events.iterdir()
     assert "SparkListenerExecutorAdded" in log.read_text()

@@ -1,4 +1,4 @@
-"""The policies allow what the commands send, and no more."""
+"""The policies allow the requests of the commands and nothing else."""
 
 import json
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from deploy.aws.plan import Plan
 from deploy.aws.storage import Place
 from tests.deploy.aws import BUCKET, REGION, ROLE, call
 
-#: IAM's name of a service where it is not boto3's.
+#: Service names of boto3 that differ in IAM.
 SERVICES = {"emr": "elasticmapreduce"}
-#: Actions that are not named after the operation they belong to.
+#: Operations whose action in IAM has another name.
 ACTIONS = {"s3:HeadObject": "s3:GetObject"}
-#: What AWS asks for beside the operations that are sent: tags, roles handed over, the parts of
-#: an upload that was given up, a HeadObject that tells an object that is not there from one that
-#: is not to be seen.
+#: Permissions that AWS requires in addition to the operations that are sent: for tags, passed
+#: roles, the parts of an aborted upload, and a HeadObject that distinguishes a missing object from
+#: a forbidden one.
 BESIDE = {
     "emr-user": {"elasticmapreduce:AddTags", "iam:PassRole", "iam:CreateServiceLinkedRole"},
     "emr-serverless-user": {
@@ -31,7 +31,7 @@ BESIDE = {
     "sagemaker-user": {"sagemaker:AddTags", "iam:PassRole"},
 }
 STORAGE = {"s3:AbortMultipartUpload", "s3:ListBucket"}
-#: What MLflow sends when an endpoint is stopped.
+#: Actions of the requests that MLflow sends to stop an endpoint.
 STOP = {
     "sagemaker:DescribeEndpoint",
     "sagemaker:DescribeEndpointConfig",
@@ -41,7 +41,7 @@ STOP = {
     "sagemaker:DeleteEndpoint",
     "s3:DeleteObject",
 }
-#: Actions that AWS gives no resource to.
+#: Actions that do not support resource-level permissions.
 WITHOUT_RESOURCE = {
     "elasticmapreduce:RunJobFlow",
     "elasticmapreduce:AddTags",
@@ -67,7 +67,7 @@ def actions_of(plans: list[Plan]) -> set[str]:
 
 @pytest.fixture
 def sent(tmp_path: Path) -> dict[str, set[str]]:
-    """Actions of everything that each command may send, by policy."""
+    """Actions of all requests that each command may send, by policy."""
     environment = tmp_path / "environment.tar.gz"
     environment.write_bytes(b"x")
     common: dict[str, Any] = {
@@ -140,7 +140,7 @@ def test_a_role_is_handed_over_by_name_to_one_service() -> None:
 
 
 def test_what_is_made_carries_the_tag_where_its_name_is_not_known_before() -> None:
-    """AWS gives these no resource, so that a condition on one would allow nothing."""
+    """These actions have no resource, so that a condition on one would allow nothing."""
     for policy, action in [
         ("emr-user", "elasticmapreduce:RunJobFlow"),
         ("emr-serverless-user", "emr-serverless:CreateApplication"),

@@ -1,4 +1,4 @@
-"""Every backend on a cluster of namespaces: a master, two worker hosts, the packed environment."""
+"""All backends on a cluster of namespaces: a master, two worker hosts, the packed environment."""
 
 import json
 import os
@@ -25,12 +25,12 @@ from deploy.errors import DeployError
 ROOT = Path(__file__).parents[2]
 PROBE = Path(__file__).with_name("probe.py")
 ELEPHAS_PORT, RESERVATION_PORT = 14_321, 14_322
-#: Of this machine and of somebody outside, on a wire between them.
+#: Addresses of this machine and of an outside host on the link between them.
 MACHINE, OUTSIDER = "198.18.0.1", "198.18.0.2"
 
 
 def obstacle() -> str:
-    """Return why this machine can have no cluster."""
+    """Return the reason why a cluster cannot run on this machine, or ""."""
     try:
         network.check_allowed()
     except DeployError as error:
@@ -53,7 +53,7 @@ def deploy(*arguments: str) -> subprocess.CompletedProcess:
 
 @contextmanager
 def running_cluster(archive: Path, folder: Path) -> Iterator[State]:
-    """Start a cluster; when it has ended, nothing is left of it."""
+    """Start a cluster; check that nothing remains of it after its end."""
     options = ["--folder", str(folder)]
     told = deploy("up", "--environment", str(archive), *options)
     assert told.returncode == 0, told.stderr
@@ -84,7 +84,7 @@ def known_state(folder: Path) -> State:
 
 
 def train(folder: Path, *arguments: str) -> list[dict[str, Any]]:
-    """Run the command that 'up' prints with ``arguments``; return the records."""
+    """Run the command that 'up' prints, with ``arguments``; return the records."""
     from deploy.local_cluster import run_command
 
     variables = f"TFOS_SERVER_PORT={RESERVATION_PORT}; export TFOS_SERVER_PORT; "
@@ -104,7 +104,7 @@ def train(folder: Path, *arguments: str) -> list[dict[str, Any]]:
 
 @contextmanager
 def outsider(cluster: State) -> Iterator[str]:
-    """Make a host that reaches this machine by another wire, which forwards what it sends."""
+    """Create a host on a separate link to this machine, which forwards its packets."""
     namespace, wire = f"{cluster.bridge}-outside", f"{cluster.bridge}-o"
     steps = [
         f"ip netns add {namespace}",
@@ -127,7 +127,7 @@ def outsider(cluster: State) -> Iterator[str]:
 
 @contextmanager
 def probing(namespace: str, targets: list[str]) -> Iterator[set[str]]:
-    """Try to connect from ``namespace`` meanwhile; the set has what accepted, in the end."""
+    """Try to connect from ``namespace`` in the background; fill the set with what accepted."""
     command = ["ip", "netns", "exec", namespace, sys.executable, str(PROBE), "3600", *targets]
     probe = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     accepted: set[str] = set()
@@ -156,7 +156,7 @@ def test_cluster_from_up_to_down(
 def check_that_every_service_answers(folder: Path) -> None:
     told = deploy("status", "--folder", str(folder))
     assert told.returncode == 0, told.stdout
-    assert told.stdout.count("answers") == 6
+    assert told.stdout.count("healthy") == 6
     assert "run_experiment.py --master spark://10." in told.stdout
     master = next(one for one in known_state(folder).members if one.name == "master")
     assert json.loads(processes.fetch(master.health))["aliveworkers"] == 2
@@ -204,7 +204,7 @@ def check_that_hosts_have_nothing_of_this_python(folder: Path) -> None:
 
 
 def check_that_every_backend_trains_and_is_closed_to_others(folder: Path, cells: Path) -> None:
-    """``image``: the hosts' own Python, unpacked from the archive, is what executors start."""
+    """With ``image``, executors start the Python of the hosts, unpacked from the archive."""
     cluster = known_state(folder)
     at = cluster.hosts[DRIVER]
     ports = (ELEPHAS_PORT, RESERVATION_PORT)
@@ -240,7 +240,7 @@ def check_that_spark_brings_the_archive(archive: Path, folder: Path, cells: Path
 
 
 def check_that_another_environment_is_told_before_training(folder: Path, cells: Path) -> None:
-    """The hosts' system Python is another version, or has no packages, or is not there."""
+    """The hosts' system Python has another version, lacks packages or does not exist."""
     options = ["--set", "spark.environment_python=/usr/bin/python3", "--workers", "1"]
     (record,) = train(
         folder, "--data", str(cells), "--backend", "spark_tensorflow_distributor", *options
@@ -287,7 +287,7 @@ def check_that_a_run_survives_a_host_that_is_cut_off(folder: Path, data: DataCon
 
 
 def test_cluster_that_ended_by_itself_is_cleared_away(tmp_path: Path) -> None:
-    """As after the machine was started anew: the file tells of what is not there."""
+    """As after a reboot: the state file describes a cluster that no longer exists."""
     gone = Member(
         name="master", host="master", pid=os.getpid(), started=1.0, address="", health="", log=""
     )
@@ -312,7 +312,7 @@ def test_start_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     before = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout
     told = CliRunner().invoke(app, ["cluster", "up", "--folder", str(tmp_path)])
     assert told.exit_code == 2
-    assert "master ended at once" in told.output
+    assert "master exited immediately" in told.output
     after = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout
     assert after == before
     assert state.read(tmp_path) is None

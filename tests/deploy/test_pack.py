@@ -51,7 +51,7 @@ def test_compiled_file_is_used_whatever_the_time_of_its_source(tmp_path: Path) -
     target = unpacked / bytecode.cache_name("made_here.py", str(sys.implementation.cache_tag))
     target.parent.mkdir(parents=True)
     target.write_bytes(code)
-    # Were the source compiled anew, it would show.
+    # If the source were recompiled, the printed value would differ.
     (unpacked / "made_here.py").write_text("x = 'compiled anew'\n")
     command = [sys.executable, "-c", "import made_here; print(made_here.x)"]
     told = subprocess.run(command, cwd=unpacked, capture_output=True, text=True, check=True)
@@ -100,7 +100,7 @@ def test_archive_says_how_new_a_c_library_it_needs(
 ) -> None:
     few = {"elephas": needed_distributions()["elephas"]}
     monkeypatch.setattr("experiments.spark.locked.needed_distributions", lambda: few)
-    monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "9.9"))  # not what decides
+    monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "9.9"))  # must not matter
     output = tmp_path / "environment.tar.gz"
     result = CliRunner().invoke(app, ["pack", str(output)])
     assert result.exit_code == 0, result.output

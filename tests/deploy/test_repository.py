@@ -1,4 +1,4 @@
-"""What is committed holds no secret and nothing that was installed."""
+"""Committed files contain no secrets and no installed programs."""
 
 import subprocess
 import sys

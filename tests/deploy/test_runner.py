@@ -1,4 +1,4 @@
-"""Carrying out a plan when the network, the credentials or the user interfere."""
+"""Execution of a plan despite network failures, expired credentials or interruptions."""
 
 import os
 import signal
@@ -52,7 +52,7 @@ def test_a_run_outlasts_a_gap_in_the_network_or_the_credentials(
     on_pause(monkeypatch, go_on, go_on, go_on, succeed)
     done = call(*asked, *RUN)
     assert done.exit_code == 0, done.output
-    assert done.stderr.count("the run goes on there") == 1
+    assert done.stderr.count("the run continues on AWS") == 1
     assert (tmp_path / "record" / "mlflow.db").read_text() == "mlflow.db"
 
 
@@ -89,7 +89,7 @@ def test_a_failure_is_told_when_its_reason_cannot_be_had(
     trouble(monkeypatch, "DescribeCluster", cut_off)
     on_pause(monkeypatch, fail)
     done = call(*asked, *RUN)
-    assert "error: the run ended FAILED: exit code 1" in done.stderr
+    assert "error: the run ended in state FAILED: exit code 1" in done.stderr
     assert (tmp_path / "record" / "console.log").read_text() == "what it said"
 
 
@@ -99,7 +99,7 @@ def test_a_network_without_its_tag_is_explained(
     why = "Service role sparkdl-bench-emr-service has insufficient EC2 permissions"
     on_pause(monkeypatch, lambda: steps("CANCELLED", why))
     done = call(*asked, *RUN)
-    assert "'python -m deploy iam emr-service-role' says what must carry which tag" in done.stderr
+    assert "'python -m deploy iam emr-service-role' prints the required tags" in done.stderr
 
 
 def test_an_interrupted_run_brings_back_what_there_is(
@@ -112,7 +112,7 @@ def test_an_interrupted_run_brings_back_what_there_is(
     on_pause(monkeypatch, recorded)
     done = call(*asked, *RUN)
     assert done.exit_code == 130
-    assert done.stderr.endswith("interrupted: what had been started was ended\n")
+    assert done.stderr.endswith("interrupted: everything started was stopped\n")
     assert (tmp_path / "record" / "console.log").read_text() == "what it said until then"
 
 
@@ -153,7 +153,7 @@ def test_a_cluster_that_may_be_running_is_said(
     on_pause(monkeypatch, *[lambda: None] * 4)
     done = call(*asked, *RUN)
     assert done.exit_code == 1
-    assert "'sparkdl-bench first' was not found, and may come to run all the same" in done.stderr
+    assert "'sparkdl-bench first' was not found but may still start" in done.stderr
     assert f"aws emr list-clusters --region {REGION} --active" in done.stderr
 
 
@@ -205,9 +205,9 @@ def test_ending_cannot_be_interrupted(
     on_pause(monkeypatch, interrupt)
     done = call(*asked, *RUN)
     assert done.exit_code == 130
-    assert done.stderr.count("still ending what was started") == 2
+    assert done.stderr.count("still stopping what was started") == 2
     assert cluster().state == "TERMINATED"
-    assert done.stderr.endswith("interrupted: what had been started was ended\n")
+    assert done.stderr.endswith("interrupted: everything started was stopped\n")
 
 
 def test_what_could_not_be_ended_is_the_last_word(
@@ -218,7 +218,7 @@ def test_what_could_not_be_ended_is_the_last_word(
     done = call(*asked, *RUN)
     assert done.exit_code == 130
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("interrupted: not everything could be ended")
+    assert last.startswith("interrupted: not everything could be stopped")
     assert f"terminate-clusters --region {REGION} --cluster-ids {cluster().id}" in last
 
 

@@ -1,4 +1,4 @@
-"""SageMaker: training jobs and endpoints against moto, and what the container does."""
+"""SageMaker: training jobs and endpoints against moto, and the program in the container."""
 
 import io
 import json
@@ -40,12 +40,12 @@ RUNS = (("keras_local", ""), ("elephas", "1"))
 
 @pytest.fixture
 def place() -> list[str]:
-    """Where, as whom and with what."""
+    """Options for bucket, region, role and image."""
     return ["--bucket", BUCKET, "--region", REGION, "--role", ROLE, "--image", IMAGE]
 
 
 def state(monkeypatch: pytest.MonkeyPatch, status: str, reason: str | None = None) -> None:
-    """Let training jobs of moto begin in a state."""
+    """Make moto's training jobs start in the state ``status``."""
     original = FakeTrainingJob.__init__
 
     def begun(self, *args, **kwargs) -> None:
@@ -111,7 +111,9 @@ class TestTraining:
         state(monkeypatch, "Failed", "AlgorithmError: it said why")
         done = call(*asked, *RUN)
         assert done.exit_code == 1
-        assert "error: the run ended Failed: AlgorithmError: it said why; read" in done.stderr
+        assert (
+            "error: the run ended in state Failed: AlgorithmError: it said why; see" in done.stderr
+        )
 
     def test_ctrl_c_stops_the_job_and_brings_back_what_it_leaves(
         self, sent: Sent, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -137,7 +139,7 @@ class TestTraining:
         ("options", "message"),
         [
             (["--max-cost", "0.1", *RUN], "above --max-cost 0.10"),
-            ([*RUN, "--workers", "8"], "8 workers of one core are more than the 4 of ml.m5.xlarge"),
+            ([*RUN, "--workers", "8"], "8 workers with one core each exceed the 4 cores"),
             (["--instance-type", "ml.x", *RUN], "no price is known for ml.x"),
         ],
     )
@@ -151,7 +153,7 @@ class TestTraining:
 
 
 class TestContainer:
-    """What the worker image does in SageMaker's folder."""
+    """The program of the worker image in SageMaker's folder."""
 
     def enter(self, root: Path, hyperparameters: dict[str, str]) -> subprocess.CompletedProcess:
         (root / "input" / "config").mkdir(parents=True)
@@ -192,7 +194,7 @@ class TestContainer:
     def test_an_image_that_may_not_write_there_is_said_before_it_trains(
         self, tmp_path: Path, folder: str
     ) -> None:
-        (tmp_path / folder).write_text("in its place")  # root may write everywhere else
+        (tmp_path / folder).write_text("in its place")  # a file, as root can write to any folder
         problem = sagemaker_entry.unwritable(tmp_path)
         assert problem is not None
         assert f"{tmp_path / folder} cannot be written" in problem
@@ -201,7 +203,7 @@ class TestContainer:
     def test_records_that_wait_for_their_server_are_kept(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("signal.signal", lambda *_: None)  # this process keeps its own
+        monkeypatch.setattr("signal.signal", lambda *_: None)  # keep this process's handlers
         code = "import os; os.makedirs('work/outbox/r1'); open('work/outbox/r1/parcel.json', 'w')"
         command = [sys.executable, "-c", code]
         assert sagemaker_entry._run(command, tmp_path / "r.jsonl", tmp_path / "c.log") == 0
@@ -321,7 +323,7 @@ class TestServing:
         self, sent: Sent, asked: list[str]
     ) -> None:
         assert call(*asked).exit_code == 0
-        # As by hand, which leaves the schedule.
+        # As when the user deletes the endpoint by hand, which does not delete the schedule.
         boto3.client("sagemaker", region_name=REGION).delete_endpoint(
             EndpointName="sparkdl-bench-cells"
         )
@@ -348,7 +350,7 @@ class TestServing:
 def test_network_of_a_record_that_waits_holds_up_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """MLflow knows no run without an id: its server was away from the beginning."""
+    """A run has no id in MLflow if its server was unreachable from the start."""
     known = {"status": "FINISHED", "seed": 0, "tags": {"initial_weights.checksum": "abc"}}
     known["tracking_uri"] = f"sqlite:///{tmp_path}/mlflow.db"
     records = tmp_path / "records.jsonl"
@@ -366,4 +368,4 @@ def test_network_of_a_record_that_waits_holds_up_no_other(
     monkeypatch.setattr("mlflow.artifacts.download_artifacts", download)
     sagemaker_entry.keep_models(records, tmp_path / "model")
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["elephas-seed0"]
-    assert "no network of keras_local-seed0 in model.tar.gz: no run id" in capsys.readouterr().err
+    assert "model.tar.gz lacks the model of keras_local-seed0: no run id" in capsys.readouterr().err

@@ -26,5 +26,5 @@ def test_env_is_random_and_private_and_is_never_overwritten(tmp_path: Path) -> N
     before = first.read_text()
     refused = CliRunner().invoke(app, ["env", "--file", str(first)])
     assert refused.exit_code == 2
-    assert "stays as it is" in refused.output
+    assert "was not overwritten" in refused.output
     assert first.read_text() == before

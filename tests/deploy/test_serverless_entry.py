@@ -1,4 +1,4 @@
-"""What the driver of a job on EMR Serverless keeps, whatever becomes of the run."""
+"""The driver of a job on EMR Serverless saves the record however the run ends."""
 
 import io
 import tarfile
@@ -14,7 +14,7 @@ ADDRESS = "s3://bucket/runs/first/record"
 
 @pytest.fixture
 def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """What was uploaded, by key; the working folder is the test's own."""
+    """Uploaded content by key; the test's folder is the working folder."""
     kept: dict[str, bytes] = {}
 
     class Client:
@@ -56,7 +56,7 @@ time.sleep(60)
 """
     assert run(program, 2) == 124
     assert content(bucket, "records.jsonl") == b"begun\nclosed\n"
-    assert b"ended at the limit of 2 s" in content(bucket, "console.log")
+    assert b"stopped at the limit of 2 s" in content(bucket, "console.log")
 
 
 def test_a_run_that_does_not_end_is_killed(
@@ -67,7 +67,7 @@ def test_a_run_that_does_not_end_is_killed(
     began = time.monotonic()
     assert run(program, 2) == 124
     assert time.monotonic() - began < 20
-    assert b"ended at the limit" in content(bucket, "console.log")
+    assert b"stopped at the limit" in content(bucket, "console.log")
 
 
 def test_the_record_is_brought_away_while_it_runs(
@@ -101,7 +101,7 @@ def test_records_that_wait_for_their_server_are_brought_away(bucket: dict[str, b
 
 
 def test_the_entry_needs_nothing_of_this_project() -> None:
-    """AWS copies this file alone to the driver."""
+    """AWS copies only this file to the driver."""
     text = Path(serverless_entry.__file__).read_text()
     assert "from deploy" not in text
     assert "import deploy" not in text

@@ -58,11 +58,11 @@ def test_services_start_train_record_and_keep_the_passwords_to_themselves(
 
 
 def start_all(services: Stack, secrets: dict[str, str]) -> None:
-    """Start every service but the runner, in the order that the file asks for."""
+    """Start every service except the runner, in the order that the file requires."""
     services.start_postgres(secrets["POSTGRES_PASSWORD"])
     services.start_store()
     services.prepare("bucket")
-    for _ in range(2):  # a container that is started again finds the bucket there
+    for _ in range(2):  # a restarted container finds an existing bucket
         made = services.run("bucket", services.command_of("bucket"))
         assert made.returncode == 0, made.stderr
     for name in ("master", "history", "mlflow", "worker", "worker"):
@@ -73,7 +73,7 @@ def start_all(services: Stack, secrets: dict[str, str]) -> None:
 
 
 def stranger_is_refused(services: Stack) -> None:
-    """A worker that does not know the secret stays outside."""
+    """A worker without the secret cannot register."""
     nothing = services.folder / "nothing"
     nothing.mkdir()
     before = alive_workers(services)
@@ -89,7 +89,7 @@ def stranger_is_refused(services: Stack) -> None:
 
 
 def page_of_another_name_is_refused(services: Stack) -> None:
-    """A browser that a foreign name has led to MLflow's address gets nothing."""
+    """A browser that reaches MLflow through a foreign host name is rejected."""
     path = "http://mlflow:5000/api/2.0/mlflow/experiments/get-by-name?experiment_name=cells"
     code = (
         "import sys, urllib.request as r; "
@@ -104,19 +104,19 @@ def page_of_another_name_is_refused(services: Stack) -> None:
 
 
 def alive_workers(services: Stack) -> int:
-    """Return how many workers the master counts."""
+    """Return the number of workers that the master reports as alive."""
     state = services.run("master", fetch("http://master:8080/json/"))
     return int(json.loads(state.stdout)["aliveworkers"])
 
 
 def fetch(url: str) -> list[str]:
-    """Return a command that prints what ``url`` answers."""
+    """Return a command that prints the response of ``url``."""
     code = f"import urllib.request; print(urllib.request.urlopen({url!r}).read().decode())"
     return ["python", "-c", code]
 
 
 def what_is_left(services: Stack, password: str) -> dict[str, bytes]:
-    """Return everything that the services have written, by the place where it is."""
+    """Return everything that the services have written: location -> content."""
     dump = ["env", f"PGPASSWORD={password}", "pg_dump", "--host=postgres", "--username=mlflow"]
     database = services.run("postgres", [*dump, "mlflow"])
     assert database.returncode == 0, database.stderr

@@ -72,7 +72,7 @@ def test_kubernetes_gets_the_image_a_way_to_the_driver_and_references_to_keys() 
 
 
 def test_data_must_be_where_executors_reach_it() -> None:
-    with pytest.raises(DeployError, match="name an address such as s3://"):
+    with pytest.raises(DeployError, match="use an address such as s3://"):
         command(Yarn("environment.tar.gz"), "work/prepared")
 
 

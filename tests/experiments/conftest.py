@@ -16,7 +16,7 @@ Run = Callable[..., list[RunRecord]]
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database without experiments, to be copied: creating its tables takes seconds."""
+    """An empty database to copy, because creating its tables takes seconds."""
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     make_ready(sqlite_uri(path))
     return path
@@ -29,7 +29,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def run(data_config: DataConfig, work: Path, tracking_uri: str) -> Run:
-    """Run the small data set through the whole harness."""
+    """Function that runs the whole harness with the small data set."""
 
     def run_small(
         *backends: str, resume: bool = False, observer: Observer | None = None, **values: Any

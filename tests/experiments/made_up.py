@@ -1,4 +1,4 @@
-"""Runs with given predictions, without MLflow."""
+"""Runs with specified predictions, without MLflow."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def made_up(
     started_ms: int = 0,
     unit: str | None = None,
 ) -> ComparedRun:
-    """Return a run that gives ``scores`` to the positive class; old records have no ``unit``."""
+    """Return a run with ``scores`` for the positive class; old records have no ``unit``."""
     record = RunRecord(
         experiment="x",
         backend="x",
@@ -41,7 +41,7 @@ def made_up(
 
 
 def made_up_groups() -> dict[str, list[ComparedRun]]:
-    """Return 30 patients of 20 images: two backends of the same skill, and one without any."""
+    """Return runs on 30 patients with 20 images each: two equal backends, one without skill."""
     skill = {"one": [0.85] * 3, "other": [0.85] * 3, "blind": [0.55] * 3}
     return groups_of_skill(skill, np.random.default_rng(3))
 
@@ -49,7 +49,7 @@ def made_up_groups() -> dict[str, list[ComparedRun]]:
 def groups_of_skill(
     skill: dict[str, list[float]], generator: np.random.Generator
 ) -> dict[str, list[ComparedRun]]:
-    """Return runs by name; ``skill`` is the share of right images for each seed."""
+    """Return runs by name; ``skill`` is the share of correct images for each seed."""
     patients = np.repeat([f"p{number:02}" for number in range(30)], 20)
     labels = np.repeat(generator.permutation(30) % 2, 20)
     return {

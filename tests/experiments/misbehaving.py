@@ -1,4 +1,4 @@
-"""Backends that do what frameworks are known to do to their host process."""
+"""Backends that misbehave as real frameworks do."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ from backends.search import Choices, Values
 
 
 class Sleeping(Majority):
-    """Hangs in fit, with a child of its own, and ignores a polite request to end."""
+    """Hangs in fit, with a child process, and ignores SIGTERM."""
 
     name = "sleeping"
 
@@ -42,7 +42,7 @@ class Raising(Majority):
 
 
 class Exiting(Majority):
-    """Ends the process without a word, as a crash in native code does."""
+    """Exits without a Python traceback, as after a crash in native code."""
 
     name = "exiting"
 
@@ -52,7 +52,7 @@ class Exiting(Majority):
 
 
 class Refusing(Majority):
-    """Cannot do the task and says so."""
+    """Rejects the task with an error."""
 
     name = "refusing"
 
@@ -61,7 +61,7 @@ class Refusing(Majority):
 
 
 class Diverging(Majority):
-    """Predicts no numbers."""
+    """Predicts values that are not numbers (NaN)."""
 
     name = "diverging"
 
@@ -90,7 +90,7 @@ class Burning(Majority):
             end = time.process_time() + seconds
             while time.process_time() < end:
                 pass
-            time.sleep(3)  # a heartbeat
+            time.sleep(3)  # one heartbeat interval
             yield int(block[0])
 
         numbers = context.spark.sparkContext.parallelize(range(task.workers), task.workers)
@@ -99,7 +99,7 @@ class Burning(Majority):
 
 
 class LosingOne(Majority):
-    """Loses one executor while all are asked at once, after another one has answered."""
+    """Loses one executor during a task on all executors, after another one has finished."""
 
     name = "losing_one"
     needs_spark = True
@@ -123,7 +123,7 @@ class LosingOne(Majority):
 
 
 class Tunable(Majority):
-    """Guesses labels the better, the nearer its learning rate is to 0.01; trains nothing."""
+    """Guesses labels without training; better the closer its learning rate is to 0.01."""
 
     name = "tunable"
     tunable: ClassVar[dict[str, Values]] = {"knob": Choices(("in", "out"))}

@@ -1,4 +1,4 @@
-"""A run whose process has died is closed; one of a living process, or elsewhere, is not."""
+"""A run is closed if its process is dead, but not if it is alive or on another machine."""
 
 import os
 import subprocess

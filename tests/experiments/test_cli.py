@@ -1,4 +1,4 @@
-"""The front door: quick answers, one-line errors, right exit statuses."""
+"""The command line: fast responses, one-line errors and correct exit statuses."""
 
 import json
 import shlex

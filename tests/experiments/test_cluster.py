@@ -104,7 +104,7 @@ def test_worker_whose_java_dies_at_the_start_is_noticed(
 
 @pytest.fixture
 def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Return a function that has workers run the lines of a shell script, and their folder."""
+    """Function that makes workers execute lines of shell script and returns their folder."""
 
     def make(lines: str) -> Path:
         script = tmp_path / "bin" / "spark-class"
@@ -122,7 +122,7 @@ def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
 
 
 def refusal(cluster: Cluster) -> str:
-    """Return the error of the first check that fails."""
+    """Return the error of the first failing check."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         try:

@@ -1,5 +1,5 @@
-"""Comparing records: the numbers are those of scikit-learn and SciPy, and nothing is compared
-that does not compare."""
+"""Comparison of records: results equal those of scikit-learn and SciPy, and incomparable runs are
+not compared."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -99,7 +99,7 @@ def test_what_is_not_comparable_is_left_out_with_its_reason(found: list[Compared
 
 
 def test_another_unit_of_the_split_is_not_comparable(found: list[ComparedRun]) -> None:
-    """Records without the tag are by patient, or by image where their split says so."""
+    """Records without the tag are by patient, or by image if their split contains it."""
     plain = next(run for run in found if run.record.backend == "majority")
     assert plain.record.tags["split.unit"] == "patient"
     old = {key: value for key, value in plain.record.tags.items() if key != "split.unit"}
@@ -127,7 +127,7 @@ def test_report_speaks_of_the_unit_of_the_split(
         if run.finished:
             tags = {**run.record.tags, "split.unit": unit, "synthetic": "false"}
             other = replace(run, record=run.record.model_copy(update={"tags": tags}))
-            # No two images are equal: each is its own group.
+            # All images are distinct, so each one is its own group.
             frame = run.predictions.assign(group=run.predictions["image_id"])
             other.__dict__["predictions"] = frame
             changed.append(other)
@@ -163,7 +163,7 @@ def test_network_that_predicts_one_class_is_named(found: list[ComparedRun]) -> N
 
 
 def test_seconds_of_a_part_are_no_seconds_of_a_run(found: list[ComparedRun]) -> None:
-    """A run that went on after an interruption keeps its scores and loses its total."""
+    """A resumed run keeps its scores but has no total time."""
     first = next(r for r in found if (r.record.backend, r.record.seed) == ("keras_local", 0))
     metrics = {**first.record.metrics, "time.total_s": 1e6}
     tags = {**first.record.tags, "resumed_after_epoch": "3"}
@@ -191,7 +191,7 @@ def test_seconds_of_other_cores_are_marked(found: list[ComparedRun]) -> None:
 
 
 def test_interval_is_that_of_drawing_patients(groups: dict[str, list[ComparedRun]]) -> None:
-    """Against a bootstrap that copies the drawn patients' images and asks scikit-learn."""
+    """Compared with a bootstrap that copies the drawn patients' images and uses scikit-learn."""
     interval, generator, means = f1_over_units(groups["one"]), np.random.default_rng(5), []
     tables = [
         [images for _, images in run.predictions.groupby("patient_id")] for run in groups["one"]
@@ -200,7 +200,7 @@ def test_interval_is_that_of_drawing_patients(groups: dict[str, list[ComparedRun
         drawn = generator.integers(0, 30, 30)
         samples = [pd.concat([images[number] for number in drawn]) for images in tables]
         means.append(np.mean([f1_score(s["label"], s["probability_sick"] > 0.5) for s in samples]))
-    # The ends of an interval of 300 resamples vary by about 0.006.
+    # The bounds of an interval from 300 resamples vary by about 0.006.
     np.testing.assert_allclose(
         [interval.low, interval.high], np.quantile(means, [0.025, 0.975]), atol=0.02
     )
@@ -213,7 +213,7 @@ def test_front_keeps_what_nothing_beats_in_both() -> None:
 def test_words_are_about_networks_and_means_where_no_more_is_known(
     found: list[ComparedRun], tmp_path: Path
 ) -> None:
-    """The small set has three test patients; with one seed nothing is said about backends."""
+    """The small set has three test patients; with one seed no claim is made about backends."""
     single = comparison.compare([run for run in found if run.record.seed == 0])
     assert single.groups < 8
     assert any("intervals and p values are not reliable with" in note for note in single.notes)

@@ -1,4 +1,4 @@
-"""Several runs below one run of their own, and going on after an interruption."""
+"""Several runs below one parent run, and resumption after an interruption."""
 
 from pathlib import Path
 from typing import Any

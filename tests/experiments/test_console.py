@@ -1,4 +1,4 @@
-"""The terminal has the right words, the time ahead, and tables of 80 columns."""
+"""The terminal shows the right terms, the remaining time, and tables of 80 columns."""
 
 import io
 import time
@@ -96,7 +96,7 @@ def test_challenge_is_ranked_by_weighted_f1_and_other_words_are_refused() -> Non
 
 
 def shown(prepared: PreparedData, unit: Unit, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """Return the lines on a data set whose split is by ``unit``."""
+    """Return the lines about a data set whose split is by ``unit``."""
     console = Console()
     console.experiment_starts(load("synthetic", {"seeds": [0, 1]}), [])
     summary = prepared.summary.model_copy(update={"unit": unit})

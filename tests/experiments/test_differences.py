@@ -1,4 +1,4 @@
-"""Sentences about two backends follow from seeds and patients, and claim nothing more."""
+"""Sentences about two backends follow from seeds and patients and do not overclaim."""
 
 from dataclasses import replace
 
@@ -36,13 +36,13 @@ def test_difference_is_shown_where_there_is_one_and_only_there(
     assert blind.shown
     assert blind.interval.high < 0
     assert "lower than that of one" in blind.sentence("blind", "one")
-    # Holm: the smallest of two p values is doubled, the largest stays.
+    # Holm: the smaller of two p values is doubled, the larger one is unchanged.
     assert blind.p_corrected == pytest.approx(min(1, 2 * blind.p))
     assert compared["other"].p_corrected == pytest.approx(compared["other"].p)
 
 
 def test_luck_of_a_seed_is_no_difference_of_backends() -> None:
-    """Two backends that are both lucky and unlucky: single networks differ, the backends do not."""
+    """Two backends with lucky and unlucky seeds: single models differ, the backends do not."""
     luck = {"one": [0.95, 0.75, 0.85], "other": [0.74, 0.94, 0.86]}
     groups = groups_of_skill(luck, np.random.default_rng(4))
     backends = differences(groups, "one")["other"]
@@ -128,7 +128,7 @@ def by_unit(unit: str) -> dict[str, list[ComparedRun]]:
 
 
 def test_sentences_name_the_unit_of_the_split() -> None:
-    """Images that are no longer taken together by patient are more, and the interval narrower."""
+    """Ungrouped images are more units than patients, and the interval is narrower."""
     lesions, images = (differences(by_unit(unit), "one")["blind"] for unit in ("lesion", "image"))
     assert "3 seeds, 30 lesions)." in lesions.sentence("blind", "one")
     assert "3 seeds, 600 distinct images)." in images.sentence("blind", "one")

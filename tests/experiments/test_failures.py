@@ -7,7 +7,7 @@ from experiments.runs.failures import plain_reason
 
 
 class GatewayError(Exception):
-    """Looks like py4j's: the text is all that is known of the error."""
+    """Resembles py4j's error, of which only the text is available."""
 
 
 GatewayError.__module__ = "py4j.protocol"
@@ -50,7 +50,7 @@ def test_full_disk_is_told_with_whose_it_is() -> None:
 
 
 def test_full_disk_of_this_machine_is_told_with_the_variable_that_counts() -> None:
-    """Executors of a run's own cluster keep their files among the temporary ones."""
+    """Executors of an embedded cluster store their files in the temporary folder."""
     lost = "Lost task 0.3 in stage 5.0 (TID 9) (127.0.0.1 executor 1): java.io.IOException"
     text = f"{STAGE_FAILED}{lost}\nCaused by: java.io.IOException: No space left on device\n"
     assert plain_reason(GatewayError(text)) == (

@@ -1,4 +1,4 @@
-"""Folders of --work and --output that cannot be are refused before any work."""
+"""Unusable folders for --work and --output are rejected before any work."""
 
 from pathlib import Path
 

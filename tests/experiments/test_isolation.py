@@ -1,4 +1,4 @@
-"""Another account of the machine gets nowhere, with a private network and without."""
+"""Another account on the machine has no access, with and without a private network."""
 
 import os
 import pwd
@@ -43,7 +43,7 @@ from tests.intruder import STRANGER, Intruder, as_stranger, command_of
 as_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="acts as another account, which root alone can do"
 )
-#: Makes a file and a server, says where, and waits for a caller.
+#: Creates a file and a server, prints its user and address, and waits for a connection.
 _SERVER = """
 import os, socket, sys
 open(sys.argv[1], "w").close()
@@ -55,7 +55,7 @@ _CALLER = "import socket, sys; socket.create_connection(('127.0.0.1', int(sys.ar
 
 
 def _broken_promises() -> Iterator[str]:
-    """Yield what a private network of this account does not keep."""
+    """Yield the guarantees that a private network of this account violates."""
     with tempfile.TemporaryDirectory() as name, private_network() as network:
         log, made = Path(name) / "log", Path(name) / "made"
         server = start([sys.executable, "-c", _SERVER, str(made)], log, os.environ, network)
@@ -91,7 +91,7 @@ def test_private_network_is_loopback_alone_under_the_same_account() -> None:
 
 @as_root
 def test_private_network_needs_no_rights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The account that tries it may not be able to read the environment of the tests."""
+    """The other account may not have permission to read the environment of the tests."""
     needed = [str(private_network_module._SCRIPT), str(children._LAUNCHER)]
     pythons = [sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"]
     usable = as_stranger(lambda: [one for one in pythons if os.access(one, os.X_OK)])
@@ -113,7 +113,7 @@ def _or_skip() -> Iterator[None]:
 
 
 class _Launching(Intruder):
-    """Also has the master start a program, as everybody could who knew its port."""
+    """Also makes the master start a program, as anyone with access to its port could."""
 
     answer = ""
 
@@ -130,7 +130,7 @@ class _Launching(Intruder):
         needed = [f"{environment['JAVA_HOME']}/bin/java", program[0]]
         account: dict[str, Any] = {"user": STRANGER, "group": STRANGER, "extra_groups": []}
         if as_stranger(lambda: [one for one in needed if not os.access(one, os.X_OK)]):
-            account = {}  # it would bring a Spark of its own
+            account = {}  # it would start its own Spark
         done = subprocess.run(
             [*program, "launch", master[0], "file:///tmp/stranger.jar", "Stranger"],
             env=environment,
@@ -149,9 +149,9 @@ class _Launching(Intruder):
 @pytest.mark.spark
 @pytest.mark.slow
 def test_secret_keeps_others_out_where_the_network_is_shared(run: Run, tmp_path: Path) -> None:
-    """Every server of Spark can be reached then; the result is that of a private network."""
+    """Every server of Spark is reachable then, but the result equals that of a private network."""
     intruder = _Launching()
-    values = {"epochs": 2}  # it is attacked after the first
+    values = {"epochs": 2}  # the attack follows the first
     (shared,) = run("elephas", spark={"network": "host"}, observer=intruder, **values)
     assert shared.status == "FINISHED", shared.reason
     assert shared.tags["network"] == "host"
@@ -206,7 +206,7 @@ def test_run_has_a_private_network_unless_it_needs_more(
 def test_run_without_a_private_network_names_who_else_is_there(
     prepared: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One line at once and in the record, where a framework opens servers without a password."""
+    """One line immediately and in the record, if a framework opens servers without a password."""
 
     @contextmanager
     def none() -> Iterator[PrivateNetwork]:
@@ -260,7 +260,7 @@ def test_other_people_are_those_who_can_log_in(monkeypatch: pytest.MonkeyPatch) 
 def test_spark_settings_that_would_let_others_in(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         SparkConfig.model_validate(values)
-    # On a cluster of the user's own, it is theirs to say.
+    # On an external cluster, the user is responsible.
     SparkConfig(master="spark://host:7077", conf={"spark.authenticate": "true"})
 
 

@@ -22,7 +22,7 @@ def table(labels: list[int], positive: list[float], patients: list[str]) -> pd.D
 
 
 def random_table(patients: int, images: int) -> pd.DataFrame:
-    """Patients whose images all share one difficulty, as real ones do."""
+    """Return predictions in which all images of a patient share one difficulty, as in real data."""
     generator = np.random.default_rng(0)
     labels = np.repeat(np.arange(patients) % 2, images)
     difficulty = np.repeat(generator.normal(0, 1.2, patients), images)
@@ -72,7 +72,7 @@ def test_interval_over_patients_is_wider_than_over_images() -> None:
 
 
 def test_interval_covers_the_truth_as_often_as_it_says() -> None:
-    """Of 95 % intervals from ten patients, most hold the population's F1."""
+    """Most 95 % intervals from ten patients contain the population's F1."""
     population = random_table(4000, 4)
     truth = population["label"].to_numpy()
     guess = (population["probability_malignant"] > 0.5).to_numpy().astype(int)
@@ -136,7 +136,7 @@ def test_lesions_are_called_so_and_keep_the_metrics_names() -> None:
 
 
 def test_images_are_their_own_groups_unless_they_are_equal() -> None:
-    """With the unit image nothing is judged by patient, and the interval is over images."""
+    """With the unit image there are no patient metrics, and the interval is over images."""
     predictions = random_table(24, 40)
     labels = predictions["label"].to_numpy()
     guess = (predictions["probability_malignant"] > 0.5).to_numpy().astype(int)

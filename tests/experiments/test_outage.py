@@ -1,4 +1,4 @@
-"""The MLflow server goes away in the middle of a run: the record is bridged or sent later."""
+"""The MLflow server fails during a run: requests are retried or the record is sent later."""
 
 import json
 import os
@@ -35,7 +35,7 @@ ARTIFACTS = {"predictions.parquet", "plan.json", "split.json", "confusion_matrix
 
 
 class Server:
-    """An MLflow server that can be ended and started again."""
+    """An MLflow server that can be stopped and restarted."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, free_port()
@@ -62,12 +62,12 @@ class Server:
                 return
 
     def end(self) -> None:
-        """End the server and the processes that it has started."""
+        """Stop the server and the processes that it has started."""
         if self.process is not None:
             os.killpg(self.process.pid, signal.SIGTERM)
             try:
                 self.process.wait(20)
-            except subprocess.TimeoutExpired:  # it waits for connections that nobody closes
+            except subprocess.TimeoutExpired:  # it waits for connections that stay open
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
             self.process = None
@@ -83,7 +83,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 class Ending(Observer):
-    """Ends the server when training begins, and starts it again after ``seconds``."""
+    """Stops the server when training starts, and restarts it after ``seconds``."""
 
     def __init__(self, server: Server, seconds: float) -> None:
         self.server = server
@@ -125,7 +125,7 @@ def test_server_that_comes_back_gets_the_record(server: Server, run: Run) -> Non
 
 
 class Absent(Observer):
-    """Ends the server before the run begins."""
+    """Stops the server before the run starts."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -205,7 +205,7 @@ def test_run_is_opened_once_however_often_it_is_tried(tracking_uri: str) -> None
 
 
 def test_error_of_the_server_is_waited_out_and_a_wrong_request_is_not(tracking_uri: str) -> None:
-    """The server answers, and the database behind it does not."""
+    """The server responds, but the database behind it does not."""
     tried: list[int] = []
     told: list[str] = []
 
@@ -231,7 +231,7 @@ def test_error_of_the_server_is_waited_out_and_a_wrong_request_is_not(tracking_u
 def test_a_record_that_is_refused_is_kept_with_the_reason(
     tmp_path: Path, tracking_uri: str
 ) -> None:
-    """The database answers and knows no such run: waiting for it would help nobody."""
+    """The database responds but does not contain the run, so waiting is useless."""
     (tmp_path / "artifacts").mkdir()
     (tmp_path / "artifacts" / "plan.json").write_text("{}")
     lost = PendingRun(
@@ -270,7 +270,7 @@ def test_sending_twice_leaves_the_record_of_once(tmp_path: Path, tracking_uri: s
 def unsent(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> tuple[str, Path]:
-    """Return the id of a run that waits in ``folder/work`` for ``folder/mlflow.db``, and that."""
+    """Return the id of a run pending in ``folder/work`` for ``folder/mlflow.db``, and the path."""
     here = tmp_path / folder
     here.mkdir()
     shutil.copy(store, here / "mlflow.db")
@@ -296,7 +296,7 @@ def status(folder: Path, run_id: str) -> str:
 def test_record_goes_to_the_store_that_it_was_made_for(
     empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
-    """Sent from another working folder, which has a store of its own."""
+    """The record is sent from another working folder, which has its own store."""
     run_id, first = unsent(empty_store, tmp_path, monkeypatch, "first")
     _, second = unsent(empty_store, tmp_path, monkeypatch, "second")
     if version == "0.1.0":

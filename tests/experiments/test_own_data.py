@@ -1,4 +1,4 @@
-"""An experiment on a folder of the user's own: its name, its settings, its early refusals."""
+"""An experiment on the user's own folder: its name, its settings and its early rejections."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ SHIPPED = ("malaria", "synthetic")
 
 @pytest.fixture(scope="module")
 def moles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten patients in two classes, photographs of 150 x 200 pixels that are grey or coloured."""
+    """Ten patients in two classes, with gray or color photographs of 150 x 200 pixels."""
     folder = tmp_path_factory.mktemp("own") / "moles"
     draw = np.random.default_rng(0)
     for name, patients in (("melanoma", range(4)), ("nevus", range(4, 10))):
@@ -68,7 +68,7 @@ def test_experiment_is_called_after_its_data(source: str, name: str, tmp_path: P
     (tmp_path / "folder.csv").mkdir()
     found = name_of(source.format(here=tmp_path), SHIPPED)
     assert found == name
-    load("malaria", {"name": found})  # MLflow and folders take it
+    load("malaria", {"name": found})  # accepted by MLflow and as a folder name
 
 
 def test_point_is_called_after_the_working_folder(

@@ -1,4 +1,4 @@
-"""A search begins with the experiment's own settings, and says what it has gained on them."""
+"""A search starts with the experiment's own settings and reports the gain over them."""
 
 from pathlib import Path
 from typing import Any

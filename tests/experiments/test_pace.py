@@ -1,4 +1,4 @@
-"""Estimates of what remains are of what was measured, and missing where nothing was."""
+"""Estimates of the remaining time are based on measurements, and omitted without any."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from experiments.cli.pace import Pace, about
 
 
 class Clock:
-    """A clock that is set by hand."""
+    """A clock that tests set by hand."""
 
     now = 0.0
 

@@ -1,4 +1,4 @@
-"""Files of a run and a comparison can be read by their user alone."""
+"""Files of a run and a comparison are readable only by their user."""
 
 import os
 import runpy
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def careless() -> Iterator[None]:
-    """A umask that lets everybody read, as most systems give it; commands change it."""
+    """The usual umask, which lets everyone read; commands change it."""
     umask = os.umask(0o022)
     handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
@@ -27,7 +27,7 @@ def careless() -> Iterator[None]:
 
 
 def ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Give a command as a shell would; return its exit status."""
+    """Run a command as from a shell; return its exit status."""
     monkeypatch.setattr(sys, "argv", list(arguments))
     start = runpy.run_path if arguments[0].endswith(".py") else runpy.run_module
     with pytest.raises(SystemExit) as end:

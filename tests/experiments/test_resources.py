@@ -1,4 +1,4 @@
-"""Figures are checked against processes whose use is known."""
+"""Measurements are checked against processes with known resource use."""
 
 import shutil
 import subprocess
@@ -19,7 +19,7 @@ from tests.experiments.conftest import Run
 from tests.experiments.misbehaving import Burning
 
 ROOT = Path(__file__).parents[2]
-#: A parent whose children burn CPU one after the other and end before they can be sampled well.
+#: A parent whose children use CPU one after the other and end before they can be sampled well.
 BURN = """
 import subprocess, sys, time
 code = "import time\\nend = time.process_time() + 0.4\\nwhile time.process_time() < end: pass"
@@ -78,7 +78,7 @@ def test_storage_writes_are_counted_once(tmp_path) -> None:
 
 
 def test_watching_costs_under_one_per_cent_of_a_core() -> None:
-    """A driver, two daemons, two executors and their Python workers are about a dozen."""
+    """A driver, two daemons, two executors and their Python workers: about a dozen processes."""
     sleep = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
     children = [subprocess.Popen(sleep) for _ in range(12)]
     began = time.monotonic()
@@ -93,7 +93,7 @@ def test_watching_costs_under_one_per_cent_of_a_core() -> None:
 
 
 class Nvml(ModuleType):
-    """Two devices, of which one is busy at every other look."""
+    """Two devices, of which one is busy at every other sample."""
 
     looks = 0
 
@@ -175,7 +175,7 @@ def test_executors_of_a_cluster_tell_what_they_have_used(
         for key, value in record.metrics.items()
         if key.startswith("resources.executors_")
     }
-    # Two Java processes start and compile; that is all there is beside what was asked for.
+    # In addition to the requested work, only two Java processes start and compile.
     assert 2 * Burning.cpu_s < used["cpu_s"] < 2 * Burning.cpu_s + 24
     assert 2 * Burning.memory_bytes < used["peak_memory_bytes"]
     assert used["peak_memory_bytes"] < 2 * (Burning.memory_bytes + 700 * 2**20)

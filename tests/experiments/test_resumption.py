@@ -1,4 +1,4 @@
-"""A run that was killed goes on after its last whole epoch, with the same result."""
+"""A killed run is resumed after its last complete epoch, with the same result."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Whatever a backend does, its run is closed with a reason and its processes are gone."""
+"""Whatever a backend does, its run is closed with a reason and no process remains."""
 
 import os
 import pty
@@ -24,7 +24,7 @@ from tests.experiments.conftest import Run
 
 ROOT = Path(__file__).parents[2]
 MISBEHAVING = "tests.experiments.misbehaving"
-#: Every process that a run starts inherits it, wherever in the process tree it ends up.
+#: Variable inherited by every process that a run starts, anywhere in the process tree.
 MARK = "SPARKDL_TEST_MARK"
 HIDE_CURSOR, SHOW_CURSOR = b"\x1b[?25l", b"\x1b[?25h"
 
@@ -69,7 +69,7 @@ def test_predictions_that_are_no_numbers_fail_the_run(run: Run) -> None:
 
 
 def test_time_limit_ends_a_hanging_run_with_all_its_children(run: Run) -> None:
-    run("majority")  # so that the data is prepared and the limit is the training's
+    run("majority")  # so that the data are prepared and the limit applies to training
     (record,) = run(f"{MISBEHAVING}:Sleeping", time_limit=15)
     assert record.status == FAILED
     assert "time limit of 15 s" in record.reason
@@ -86,7 +86,7 @@ def test_time_limit_of_the_preparation_is_told(run: Run, data_config: DataConfig
 def interrupt(process: subprocess.Popen, terminal: int) -> None:
     process.send_signal(signal.SIGINT)
     told = b""
-    with suppress(OSError):  # the terminal's other end is closed
+    with suppress(OSError):  # the other end of the terminal is closed
         while more := os.read(terminal, 1024):
             told += more
     assert b"interrupted: sleeping, seed 0: recorded as KILLED" in (told.replace(b"\r\n", b""))
@@ -94,7 +94,7 @@ def interrupt(process: subprocess.Popen, terminal: int) -> None:
 
 
 def close_terminal(_: subprocess.Popen, terminal: int) -> None:
-    """The kernel sends SIGHUP, and every further line is refused."""
+    """Close the terminal: the kernel sends SIGHUP, and further writes fail."""
     os.close(terminal)
 
 
@@ -108,7 +108,7 @@ def test_interrupt_closes_the_run_as_killed_and_leaves_no_process(
     run: Run,
     tmp_path: Path,
 ) -> None:
-    run("majority")  # so that the data is prepared and the interrupt meets the training
+    run("majority")  # so that the data are prepared and training is interrupted
     command = ["setsid", "--ctty", sys.executable, "run_experiment.py"]
     command += ["--backend", f"{MISBEHAVING}:Sleeping", "--set", f"name={number}"]
     command += ["--tracking-uri", tracking_uri, "--work", str(work)]
@@ -182,7 +182,7 @@ def test_record_of_a_spark_run_is_complete_and_repeats_from_its_predictions(
 
 
 def left_alive() -> list[str]:
-    """Return the commands of processes that the test started and that are still there."""
+    """Return the commands of processes that the test started and that are still running."""
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         left = [command for process in psutil.process_iter() if (command := marked(process))]
@@ -193,7 +193,7 @@ def left_alive() -> list[str]:
 
 
 def marked(process: psutil.Process) -> str | None:
-    """Return the command of a living process that inherited this test's environment."""
+    """Return the command of a running process that inherited this test's environment."""
     try:
         if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
             return None

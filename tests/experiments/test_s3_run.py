@@ -1,4 +1,4 @@
-"""A run whose images, prepared data and artifacts are all in an object store."""
+"""A run with its images, prepared data and artifacts in an object store."""
 
 from pathlib import Path
 

@@ -61,7 +61,7 @@ def test_speed_up_efficiency_and_cost(runs: list[tuple[Point, RunRecord]]) -> No
 
 
 def study(backend: str, size: str, times: dict[int, list[float]]) -> list[tuple[Point, RunRecord]]:
-    """Return runs whose fit takes ``times`` by size, one for each seed."""
+    """Return runs whose fit takes ``times`` seconds by size, one for each seed."""
     return [
         (Point(**{size: value}), record(backend, 2, seconds, seconds + 5, FINISHED))
         for value, all_seconds in times.items()

@@ -1,4 +1,4 @@
-"""The SQLite store is whole or absent, whoever is stopped while making it, or makes it too."""
+"""The SQLite store is complete or absent, despite interrupted or concurrent creation."""
 
 import multiprocessing
 import os
@@ -22,11 +22,11 @@ from experiments.tracking import sqlite_file
 from experiments.tracking.recorder import Recorder, check_reachable
 from experiments.tracking.store import make_ready
 
-#: A version of MLflow's schema from the middle of its history.
+#: An earlier version of MLflow's schema.
 EARLIER = "84291f40a231"  # pragma: allowlist secret
 
 
-#: Starts processes that have MLflow imported, and no threads, as a fork of the tests would have.
+#: Starts processes with MLflow imported but without the threads of the test process.
 CLEAN = multiprocessing.get_context("forkserver")
 CLEAN.set_forkserver_preload(
     ["experiments.tracking.recorder", "mlflow.store.tracking.sqlalchemy_store"]
@@ -43,7 +43,7 @@ def record(uri: str) -> None:
 
 
 def stop_in_place(made: Path, path: Path) -> None:
-    """Be killed when the copy is complete and has not its name yet."""
+    """Kill this process when the copy is complete but not yet renamed."""
     Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign, assignment]
     with sqlite_file.locked(path):
         sqlite_file.put_in_place(made, path)
@@ -108,7 +108,7 @@ def test_processes_that_make_the_same_store_at_once_both_record(tmp_path: Path) 
 def test_half_made_store_is_put_aside_with_a_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As version 0.1.0 left it: a column is there and the version does not say so."""
+    """As created by version 0.1.0: a column exists but the schema version does not include it."""
     path = tmp_path / "mlflow.db"
     engine = utils.create_sqlalchemy_engine(sqlite_uri(path))
     InitialBase.metadata.create_all(engine)
@@ -134,7 +134,7 @@ def test_store_of_an_earlier_mlflow_keeps_its_runs_and_its_file(tmp_path: Path) 
         )
         database.commit()
         make_ready(sqlite_uri(path))
-        # A process that has the file open sees the new content: the file stays the same.
+        # A process with the file open reads the new content, because the file is not replaced.
         (seen,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
     assert seen == utils._get_latest_schema_revision()
     assert MlflowClient(sqlite_uri(path)).get_run("r1").info.run_name == "kept"

@@ -1,4 +1,4 @@
-"""A run in the profile of a user of somebody else's cluster gives what it gives in a clean one."""
+"""A run in the profile of a user of another cluster has the same result as in a clean one."""
 
 import json
 import os
@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-#: Names without which the command does not start; the tests' own for Java's classes among them.
+#: Variables required to start the command, including the tests' own for Java's classes.
 _NEEDED = ("PATH", "HOME", "LD_LIBRARY_PATH", "JDK_JAVA_OPTIONS", "JAVA_HOME")
 
 
 def record_of(cells: Path, folder: Path, environment: dict[str, str]) -> dict[str, Any]:
-    """Make a run of Elephas in ``folder``; return its record."""
+    """Run Elephas in ``folder``; return its record."""
     command = [sys.executable, str(ROOT / "run_experiment.py"), "--json", "--backend=elephas"]
     command += [f"--data={cells}", "--epochs=1", "--workers=1", "--batch-size=16"]
     command += ["--set=data.image={height: 24, width: 24}"]

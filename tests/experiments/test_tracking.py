@@ -34,7 +34,7 @@ def test_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 def test_read_only_record_can_be_read_and_not_recorded_in(
     tmp_path: Path, locked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A superuser may write what is marked read-only, so the system's answer is given here."""
+    """A superuser can write read-only files, so the system's error is simulated."""
     (tmp_path / "mlflow.db").touch()
     place = (tmp_path / locked).resolve()
     monkeypatch.setattr(os, "access", lambda path, _: Path(path) != place)
@@ -56,16 +56,16 @@ def test_model_and_data_are_there_in_mlflows_own_terms(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The registered model, loaded by MLflow alone, gives the recorded predictions.
+    """The registered model, loaded only with MLflow, reproduces the recorded predictions.
 
-    Nothing of a project of the user's, where the command is given, comes into the record.
+    Nothing from a project in the user's working folder is added to the record.
     """
     import mlflow
 
     for name in ("uv.lock", "pyproject.toml"):
         (tmp_path / name).write_text('[project]\nname = "private"\nversion = "1"\n')
     monkeypatch.chdir(tmp_path)
-    # MLflow writes the address of the store that it is given into its variable.
+    # MLflow writes the address of its store to an environment variable.
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     (record,) = run("keras_local", name="registered")
     stored = MlflowClient(tracking_uri).get_run(record.run_id)

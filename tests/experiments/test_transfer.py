@@ -1,4 +1,4 @@
-"""Transfer learning through the front door, with every backend that trains a head."""
+"""Transfer learning with the command's entry point and every backend that trains a head."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from models import ModelConfig, build, checksum
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
-#: One of each way to read a shard and to build the network; TensorFlowOnSpark's is seen below.
+#: One backend for each way to read a shard and build the model; TensorFlowOnSpark follows below.
 HEAD_BACKENDS = ["keras_local", "elephas", "pandas_udf", "bigdl"]
 
 
@@ -92,8 +92,8 @@ def test_every_backend_trains_a_head_on_the_same_features(
         path = client.download_artifacts(record.run_id, "predictions.parquet", str(folder))
         predicted = pd.read_parquet(path).filter(like="probability_").to_numpy()
         expected = network.predict(prepared.shard("test").read().pixels, verbose=0)
-        # The engine may compute features in 16 bits (relative error below 1e-2); the model that is
-        # kept computes in 32. On borderline cells that moves a probability by some percent.
+        # The engine may compute features in 16 bits (relative error below 1e-2), but the stored
+        # model computes in 32. On borderline cells this changes a probability by a few percent.
         difference = np.abs(predicted - expected)
         assert difference.mean() < 0.005
         assert difference.max() < 0.1

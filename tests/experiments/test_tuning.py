@@ -1,4 +1,4 @@
-"""Searching for settings: what is varied, who decides, and going on after an interruption."""
+"""Hyperparameter search: the search space, the selection, and resumption after interruptions."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Intervals and tests keep what they promise, in simulated experiments whose truth is known."""
+"""Intervals and tests hold their nominal levels in simulations with known truth."""
 
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from experiments.scoring.uncertainty import (
     mean_interval,
 )
 
-#: With so many experiments a test whose true level is 5 % stays below 7 % in all but 3 of 100,000
-#: tries, and one whose level is 9 % does in less than 1 of 1,000.
+#: With this number of experiments, a test with a true level of 5 % stays below 7 % in all but 3 of
+#: 100,000 simulations, and one with a level of 9 % in less than 1 of 1,000.
 EXPERIMENTS = 2000
 MOST_FALSE = 0.07
 LEAST_COVERED = 0.92
@@ -38,7 +38,7 @@ def test_equal_backends_rarely_differ(seeds: int, seed_effect: float, own: float
 
 
 def test_luck_of_single_networks_is_a_difference_of_networks() -> None:
-    """With one seed each, the networks differ though the backends do not."""
+    """With one seed each, the trained models differ although the backends do not."""
     assert np.mean(p_values(Trial(1, 0.25)) < LEVEL) > 0.2
     assert np.mean(p_values(Trial(1, 0.0)) < LEVEL) <= MOST_FALSE
 
@@ -83,7 +83,7 @@ def test_smallest_detectable_difference_is_that_of_statsmodels() -> None:
 
 
 def test_no_error_leaves_room_for_errors() -> None:
-    """26 patients without an error do not show that there are none."""
+    """26 patients without an error do not prove that the error rate is zero."""
     counts = np.stack([np.full(26, 50.0), np.zeros(26)])[None]
     value, low, high = mean_interval(counts)
     assert value == high == 1

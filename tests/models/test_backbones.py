@@ -20,7 +20,7 @@ def pixels(shape: tuple[int, int, int], count: int = 3) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def backbone_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``small_cnn`` for 40 x 40 RGB as a file."""
+    """File with ``small_cnn`` for 40 x 40 pixels in RGB."""
     path = tmp_path_factory.mktemp("backbone") / "small.keras"
     build(ModelConfig(), SHAPE, 2, seed=3).save(path)
     return path

@@ -1,4 +1,4 @@
-"""The weighted loss is what Keras does with ``class_weight``."""
+"""The weighted loss equals that of Keras with ``class_weight``."""
 
 import numpy as np
 

@@ -20,7 +20,7 @@ def images(shape: tuple[int, int, int] = SHAPE, count: int = 4) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def backbone_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``small_cnn`` for 40 x 40 RGB with its first layer frozen."""
+    """File with ``small_cnn`` for 40 x 40 pixels in RGB and its first layer frozen."""
     path = tmp_path_factory.mktemp("backbone") / "small.keras"
     model = build(ModelConfig(), SHAPE, 2, seed=3)
     model.get_layer("convolution_1").trainable = False
