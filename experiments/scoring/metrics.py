@@ -36,7 +36,7 @@ def score(
     ----------
     predictions
         Columns ``image_id``, ``patient_id``, ``label`` (index into ``class_names``), one column
-        ``probability_<class>`` for each class and, for ``unit`` image, ``group`` where some images
+        ``probability_<class>`` for each class and, for ``unit`` image, ``group`` if some images
         are equal.
     class_names
         Classes in label order.
@@ -182,7 +182,7 @@ def _score_rows(
     if set(labels) == set(classes):
         values["balanced_accuracy"] = metrics.balanced_accuracy_score(labels, predicted)
     else:
-        notes.append("Not every class occurs, so there is no balanced accuracy.")
+        notes.append("Not every class occurs, so the balanced accuracy is undefined.")
     if truth.any() and not truth.all():
         values |= {
             "sensitivity": metrics.recall_score(truth, guess),

@@ -216,9 +216,9 @@ def _runs(counts: np.ndarray) -> _Runs:
     doubled, wrong = 2 * counts[..., 0, :], counts[..., 1, :]
     sums = doubled.sum(axis=-1), wrong.sum(axis=-1)
     values = np.log(sums[0] + _HALF) - np.log(sums[1] + _HALF)
-    left_out = np.log(sums[0][..., None] - doubled + _HALF)
-    left_out -= np.log(sums[1][..., None] - wrong + _HALF)
-    moves = left_out - left_out.mean(axis=-1, keepdims=True)
+    omitted = np.log(sums[0][..., None] - doubled + _HALF)
+    omitted -= np.log(sums[1][..., None] - wrong + _HALF)
+    moves = omitted - omitted.mean(axis=-1, keepdims=True)
     seeds = counts.shape[-3]
     mean = moves.mean(axis=-2)
     if seeds == 1:
