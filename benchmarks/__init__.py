@@ -1,6 +1,7 @@
-"""``python -m experiments benchmark``: what the project claims of itself, measured here.
+"""``python -m benchmarks``: measurements of the project's performance claims.
 
-Ratios are taken side by side in one call, alternating, because machines are shared and drift.
+The two sides of a ratio are measured alternately in the same call, because the speed of shared
+machines drifts.
 """
 
 import importlib
@@ -12,9 +13,9 @@ from benchmarks.figures import Figure, machine
 
 __all__ = ["PARTS", "USUAL", "Figure", "benchmark", "machine"]
 
-#: Module of each part; each has ``measure(folder, data, repeats)``.
+#: Parts measured by default. Each is a module with a function ``measure(folder, data, repeats)``.
 USUAL = ("harness", "ingest", "featurizer", "backends")
-#: With those that need packages beside the project's own, or measure no seconds.
+#: All parts, including those that need additional packages or measure no time.
 PARTS = (*USUAL, "decoders", "statistics")
 
 
@@ -24,12 +25,17 @@ def benchmark(data: str | None, *, repeats: int, parts: Sequence[str] = USUAL) -
     Parameters
     ----------
     data
-        Folder of malaria cells (``cell_images``), for the part ``ingest`` of any images;
-        without it, synthetic cells.
+        Folder of malaria cells (``cell_images``), or of any images for the part ``ingest``. If
+        None, synthetic cells are used.
     repeats
-        How often each figure is measured.
+        Number of measurements of each figure.
     parts
-        Some of ``PARTS``.
+        Names from ``PARTS``.
+
+    Yields
+    ------
+    Figure
+        Measured figure with its target.
     """
     for part in parts:
         with tempfile.TemporaryDirectory(prefix="sparkdl-benchmark-") as folder:

@@ -1,4 +1,4 @@
-"""Training images per second: all-reduce beside one process, BigDL beside a bare script."""
+"""Training throughput: all-reduce backends relative to one process, BigDL to a bare script."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -7,7 +7,7 @@ from statistics import median
 
 from benchmarks.figures import Figure, listed
 from benchmarks.harness import cells, epochs_beside_bare, run
-from benchmarks.side_by_side import ratio, turn_about
+from benchmarks.side_by_side import alternate, ratio
 from data.config import DataConfig, ImageConfig
 
 _REFERENCE = "keras_local"
@@ -16,7 +16,7 @@ _EPOCHS = 3
 
 
 def measure(folder: Path, data: str | None, repeats: int) -> Iterator[Figure]:
-    """Yield the ratio of each backend; the first epoch of a run warms up and is not counted."""
+    """Yield the ratio of each backend; the first epoch of a run is a warm-up and is ignored."""
     yield from _all_reduce(folder, data, repeats)
     inside, bare = epochs_beside_bare("bigdl", folder, cells(folder, 60), repeats)
     warm = [epochs[1:] for epochs in inside]
@@ -37,6 +37,6 @@ def _all_reduce(folder: Path, data: str | None, repeats: int) -> Iterator[Figure
         warm = record.epochs[1:]
         return sum(epoch["images"] for epoch in warm) / sum(epoch["seconds"] for epoch in warm)
 
-    rates = turn_about((_REFERENCE, *_COMPARED), repeats, rate)
+    rates = alternate((_REFERENCE, *_COMPARED), repeats, rate)
     for name in _COMPARED:
         yield ratio(f"{name} / {_REFERENCE}", rates, name, _REFERENCE, 0.7)

@@ -1,4 +1,4 @@
-"""What bare scripts have in common: the task of the synthetic experiment and a session for it."""
+"""Code shared by the bare scripts: the task of the synthetic experiment and its Spark session."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,26 @@ if TYPE_CHECKING:
 def begin(
     backend: str, master: str, data: str, epochs: int, folder: Path
 ) -> tuple["SparkSession", TrainingTask, RunContext]:
-    """Return a session with the settings of ``backend``, what to train, and a context for it."""
+    """Start a Spark session with the settings of ``backend``.
+
+    Parameters
+    ----------
+    backend
+        Name of the backend.
+    master
+        Spark URL.
+    data
+        Address of the prepared data.
+    epochs
+        Number of epochs of the task.
+    folder
+        Folder of the run.
+
+    Returns
+    -------
+    session, task, context
+        Session, training task and run context.
+    """
     experiment = load("synthetic")
     task: TrainingTask = TrainingTask(
         open_prepared(data),

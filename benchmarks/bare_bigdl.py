@@ -1,9 +1,10 @@
-"""What a careful user would write without the harness: the yardstick for what it costs.
+"""BigDL script without the harness, as a careful user would write it; reference for its overhead.
 
-``python -m benchmarks.bare_bigdl <master> <prepared data> <epochs> <file>``. The same
-network and images in an RDD of ``Sample``, all epochs in one call of BigDL's optimiser at full
-precision; no worker contract, no events, no validation, no record. BigDL's diary tells the images
-per second of its steps and not the time of an epoch, so that the steps' clock is read here.
+Usage: ``python -m benchmarks.bare_bigdl <master> <prepared data> <epochs> <file>``. The script
+trains the same network on the same images, in an RDD of ``Sample``, with all epochs in one call of
+BigDL's optimizer at full precision. It has no worker contract, events, validation or record.
+BigDL's training summary contains the images per second of each step but not the duration of an
+epoch, which is therefore computed from the timestamps of the steps.
 """
 
 import json

@@ -1,8 +1,9 @@
-"""What a careful user would write without the harness: the yardstick for what it costs.
+"""Elephas script without the harness, as a careful user would write it; reference for its overhead.
 
-``python -m benchmarks.bare_elephas <master> <prepared data> <epochs> <file>``. The
-same network, RDD and Elephas calls as in ``backends.elephas``; no worker contract, no events, no
-resource sampling, no record. Validation is left out, as the harness times it apart.
+Usage: ``python -m benchmarks.bare_elephas <master> <prepared data> <epochs> <file>``. The script
+uses the same network, RDD and Elephas calls as ``backends.elephas``. It has no worker contract,
+events, resource sampling or record. It does not validate either, because the harness times
+validation separately.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Options and output of the command ``benchmark``."""
+"""Options and output of ``python -m benchmarks``."""
 
 import sys
 from typing import Annotated
@@ -11,18 +11,19 @@ from data.exit_status import FAILED
 
 def benchmark(
     data: Annotated[
-        str | None, typer.Option(help="Folder of malaria cells; for part ingest, of any images.")
+        str | None,
+        typer.Option(help="Folder of malaria cells, or of any images for the part ingest."),
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Measurements of each figure.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="Number of measurements of each figure.")] = 3,
     part: Annotated[
         list[str] | None,
         typer.Option(
-            help="harness, ingest, featurizer, backends, decoders or statistics; repeat it for "
-            "several."
+            help="Part to run: harness, ingest, featurizer, backends, decoders or statistics; "
+            "repeat it for several."
         ),
     ] = None,
 ) -> None:
-    """Measure what the project claims of itself, as ratios side by side on this machine."""
+    """Measure the project's performance claims on this machine, as ratios where possible."""
     with plain_errors():
         from rich import box
         from rich.table import Table

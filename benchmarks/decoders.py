@@ -1,8 +1,8 @@
-"""Decoders of image files beside the one in use, image for image on one core.
+"""Image decoders compared with the one in use, image by image on one core.
 
-``uv run --extra decoders python -m experiments benchmark --part decoders``. Those that are not
-installed, or do not read a kind of file, are left out. Resizing belongs to it: a decoder that
-scales while it decodes has less to do.
+Usage: ``uv run --extra decoders python -m benchmarks --part decoders``. Decoders that are not
+installed, or cannot read a kind of file, are skipped. Resizing is included in the time, because a
+decoder that scales while decoding does less work.
 """
 
 import io
@@ -21,7 +21,7 @@ from data.images import decode
 Decoder = Callable[[bytes, int], np.ndarray]
 
 _IMAGES = 100
-#: Kind of file, its format, its height and width, and the side that it is brought to.
+#: Name of the kind of file, its format, its height and width, and the side after resizing (pixels).
 _KINDS = (
     ("BMP 450 x 450 to 96", "BMP", (450, 450), 96),
     ("PNG 50 x 50 to 48", "PNG", (50, 50), 48),
@@ -31,8 +31,8 @@ _KINDS = (
 
 
 def measure(folder: Path, data: str | None, repeats: int) -> Iterator[Figure]:
-    """Yield, for each kind of file and decoder, images per second over those of the one in use."""
-    del data  # four kinds of file are made of the same cells
+    """Yield the throughput of each decoder relative to the one in use, for each kind of file."""
+    del data  # The files of all kinds are made from synthetic cells.
     source = Path(cells(folder, 4, 450).source)
     pictures = [Image.open(path) for path in sorted(source.rglob("*.bmp"))[:_IMAGES]]
     for kind, file_format, (height, width), side in _KINDS:
@@ -40,7 +40,7 @@ def measure(folder: Path, data: str | None, repeats: int) -> Iterator[Figure]:
         decoders = {name: one for name, one in _decoders().items() if _reads(one, contents[0])}
         rates: dict[str, list[float]] = {name: [] for name in decoders}
         for _ in range(repeats):
-            for name, decoder in decoders.items():  # turn about
+            for name, decoder in decoders.items():
                 rates[name].append(_rate(decoder, contents, side))
         own = rates.pop("in use")
         exact = [_exact(content, side) for content in contents]
@@ -49,7 +49,7 @@ def measure(folder: Path, data: str | None, repeats: int) -> Iterator[Figure]:
             error = _difference(decoders[name], contents, exact, side)
             single = (
                 f"{listed(found)} over {listed(own)} images/s, "
-                f"{error:.2f} grey levels from an exact resize "
+                f"{error:.2f} gray levels from an exact resize "
                 f"(in use {_difference(decoders['in use'], contents, exact, side):.2f})"
             )
             yield Figure(f"{name} / in use, {kind}", median(ratios), "x", None, True, single)
@@ -114,13 +114,13 @@ def _encoded(picture: Image.Image, file_format: str, height: int, width: int) ->
 def _reads(decoder: Decoder, content: bytes) -> bool:
     try:
         decoder(content, 16)
-    except Exception:  # each library has errors of its own
+    except Exception:  # Each library raises different exceptions.
         return False
     return True
 
 
 def _rate(decoder: Decoder, contents: list[bytes], side: int) -> float:
-    """Return images per second of processor time: other work on the machine counts less."""
+    """Return images per second of CPU time, which other processes affect less than wall time."""
     began = time.process_time()
     for content in contents:
         decoder(content, side)

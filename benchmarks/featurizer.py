@@ -1,6 +1,6 @@
-"""The featurizer beside a bare loop of its engine, and beside how it used to be written.
+"""Featurizer compared with a bare loop over its engine and with Keras ``predict`` in a pandas UDF.
 
-ResNet50 at 224 x 224 with random weights, which compute as long as trained ones do.
+The network is ResNet50 at 224 x 224 with random weights, which take the same time as trained ones.
 """
 
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, listed
 from benchmarks.harness import cells
-from benchmarks.side_by_side import in_own_process, ratio, turn_about
+from benchmarks.side_by_side import alternate, in_own_process, ratio
 from data.ingest import prepare
 
 WORKERS = 2
@@ -16,11 +16,11 @@ _PATIENTS, _SIZE = 60, 224
 
 
 def measure(folder: Path, data: str | None, repeats: int) -> Iterator[Figure]:
-    """Yield images per second as ratios, and the memory of a Python worker."""
-    del data  # any images of this size take the same time
+    """Yield ratios of images per second, and the peak memory of a Python worker."""
+    del data  # All images of this size take the same time.
     prepared = prepare(cells(folder, _PATIENTS, _SIZE), str(folder / "prepared"))
     ways = ("spark", "bare", "predict")
-    found = turn_about(ways, repeats, lambda way, _: _run(way, prepared.uri))
+    found = alternate(ways, repeats, lambda way, _: _run(way, prepared.uri))
     rates = {way: [one["images_per_s"] for one in measured] for way, measured in found.items()}
     for way, name, target in (
         ("bare", "featurizer / bare engine loop", 0.85),

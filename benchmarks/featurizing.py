@@ -1,9 +1,15 @@
-"""Three ways to the same features: ``python -m benchmarks.featurizing WAY DATA``.
+"""Three ways to compute the same features: ``python -m benchmarks.featurizing WAY DATA``.
 
-``spark``: this project's featurizer. ``bare``: its engine in a loop over arrays in memory, one
-process for each core, no Spark. ``predict``: a pandas UDF around Keras's ``predict``, the model
-loaded once for each Python worker, as the first reports on the method wrote it. The last line
-printed is JSON: images per second with everything loaded, and bytes of the largest Python worker.
+``spark``
+    This project's featurizer.
+``bare``
+    Its engine in a loop over arrays in memory, with one process per core and without Spark.
+``predict``
+    A pandas UDF around Keras's ``predict``, with the model loaded once per Python worker, as in the
+    first reports on the method.
+
+The last line printed is JSON: images per second with everything loaded, and the peak memory of the
+largest Python worker in bytes.
 """
 
 import json
@@ -32,7 +38,7 @@ from models.config import BackboneConfig
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-#: Compared as a whole: training images of the data set.
+#: Split whose images are timed.
 SPLIT = "train"
 
 
@@ -47,7 +53,7 @@ def by_spark(data: PreparedData, backbone: Backbone) -> dict[str, float]:
 
 
 def by_bare_loop(data: PreparedData, backbone: Backbone) -> dict[str, float]:
-    """Measure the engine alone, one process for each core, started together."""
+    """Measure the engine alone, in one process per core, started simultaneously."""
     program = choice_of(backbone, "auto").program
     spawn = multiprocessing.get_context("spawn")
     ready, results = spawn.Barrier(WORKERS), spawn.Queue()
@@ -96,7 +102,7 @@ _models: dict[str, Any] = {}
 
 
 def _keras_model(program: Program) -> Any:
-    """Return the model, kept by a Python worker from the warm-up on."""
+    """Return the model, which a Python worker loads during warm-up and keeps."""
     import tempfile
     from pathlib import Path
 
@@ -141,14 +147,14 @@ def _session(context: Any, data: PreparedData) -> "SparkSession":
 
 
 def _drain(frame: "DataFrame") -> float:
-    """Compute all rows, keep none; return the seconds."""
+    """Compute all rows without storing them; return the seconds taken."""
     started = time.perf_counter()
     frame.write.format("noop").mode("overwrite").save()
     return time.perf_counter() - started
 
 
 def _worker_bytes(context: Any) -> int:
-    """Return the largest peak memory of the Python workers that stand ready."""
+    """Return the largest peak memory of the Python workers, in bytes."""
 
     def peak(_: int) -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -160,7 +166,7 @@ WAYS = {"spark": by_spark, "bare": by_bare_loop, "predict": by_predict}
 
 
 def main(way: str, uri: str) -> None:
-    """Print the figures of one way."""
+    """Measure one way and print its figures as JSON."""
     data = open_prepared(uri)
     config = BackboneConfig(name="ResNet50", weights="none")
     backbone = backbone_of(config, data.image_shape, seed=0)

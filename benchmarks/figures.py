@@ -1,4 +1,4 @@
-"""A measured figure, its target and the machine that it was measured on."""
+"""Measured figures, their targets and the machine on which they were measured."""
 
 import os
 import platform
@@ -10,27 +10,28 @@ import psutil
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured figure beside what it should be."""
+    """A measured figure and its target."""
 
     name: str
     value: float
     unit: str
-    #: Largest value allowed, or smallest with ``at_least``; None where nothing is asked.
+    #: Largest allowed value, or smallest if ``at_least``; None if there is no target.
     target: float | None
+    #: True if ``value`` must be at least ``target``, False if at most.
     at_least: bool
-    #: Single measurements that ``value`` is the median or ratio of.
+    #: Description of the individual measurements from which ``value`` was computed.
     measured: str
 
     @property
     def reached(self) -> bool:
-        """Whether the target holds."""
+        """True if the target is reached or there is none."""
         if self.target is None:
             return True
         return self.value >= self.target if self.at_least else self.value <= self.target
 
 
 def machine() -> str:
-    """Return cores, memory and software of this machine in a line."""
+    """Return a line with the cores, memory, software and load of this machine."""
     memory = psutil.virtual_memory().total / 2**30
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     return (
@@ -40,5 +41,5 @@ def machine() -> str:
 
 
 def listed(values: Sequence[float]) -> str:
-    """Return single measurements for the table."""
+    """Return individual measurements as text for the table."""
     return ", ".join(f"{value:,.2f}" for value in values)

@@ -1,4 +1,4 @@
-"""What the harness itself costs: start, ingest, memory, and the fit beside a bare script."""
+"""Overhead of the harness: start, ingest, memory, and fit time relative to a bare script."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ from typing import Any
 
 import experiments
 from benchmarks.figures import Figure, listed
-from benchmarks.side_by_side import turn_about
+from benchmarks.side_by_side import alternate
 from data.config import DataConfig, ImageConfig
 from data.process_environment import for_spark
 from data.project import ROOT
@@ -22,12 +22,12 @@ from experiments.processes.children import start, stop
 from experiments.records import FINISHED, RunRecord
 from experiments.spark.cluster import embedded_cluster
 
-#: Of a fit whose seconds are compared.
+#: Epochs of a fit whose seconds are compared.
 _EPOCHS_COMPARED = 12
-#: Of each worker of a bare script's cluster: no executor asks for more.
+#: Memory of each worker of a bare script's cluster, in MiB; no executor requests more.
 _BARE_MEMORY_MB = 3072
 
-#: Prints images and seconds of an ingest in a process of its own, with Spark up before.
+#: Program that prints the images and seconds of an ingest; Spark is started before the clock.
 _INGEST = """
 import json, sys, time
 from data.config import DataConfig
@@ -45,7 +45,7 @@ print(json.dumps([rows, seconds]))
 
 
 def first_command(folder: Path, repeats: int) -> Figure:
-    """Time the README's first command in an empty folder, environment installed."""
+    """Time the README's first command in an empty folder, with the environment installed."""
     times = []
     for number in range(repeats):
         empty = folder / f"first-{number}"
@@ -58,7 +58,7 @@ def first_command(folder: Path, repeats: int) -> Figure:
 
 
 def ingest_rate(folder: Path, data: DataConfig, repeats: int) -> Figure:
-    """Images per second from the first image to the last, Spark being up."""
+    """Return the images per second of an ingest, not including the start of Spark."""
     rates = []
     for number in range(repeats):
         command = [sys.executable, "-c", _INGEST, data.model_dump_json()]
@@ -75,7 +75,7 @@ def ingest_rate(folder: Path, data: DataConfig, repeats: int) -> Figure:
 
 
 def harness_cost(folder: Path, data: DataConfig, repeats: int) -> Figure:
-    """Fit time of Elephas inside the harness over the same calls in a bare script."""
+    """Return the epoch time of Elephas in the harness relative to that in a bare script."""
     inside, bare = epochs_beside_bare("elephas", folder, data, repeats)
     ratios = [median(one) / median(other) for one, other in zip(inside, bare, strict=True)]
     whole = median(chain(*inside)) / median(chain(*bare))
@@ -84,7 +84,7 @@ def harness_cost(folder: Path, data: DataConfig, repeats: int) -> Figure:
 
 
 def driver_memory(folder: Path, cells: Callable[[int], DataConfig]) -> Iterator[Figure]:
-    """Peak memory of the driver's processes at ten times the images."""
+    """Yield the growth of the driver's peak memory with ten times the images, by backend."""
     for backend in ("elephas", "keras_local"):
         small, large = (
             run(backend, folder, cells(patients), epochs=1).metrics[
@@ -110,7 +110,17 @@ def measure(folder: Path, data: str | None, repeats: int) -> Iterator[Figure]:
 
 
 def cells(folder: Path, patients: int, size: int = 64) -> DataConfig:
-    """Return synthetic cells of a size, 50 of each patient, drawn the first time."""
+    """Return the configuration of a set of synthetic cells, generated on first use.
+
+    Parameters
+    ----------
+    folder
+        Folder of the benchmark.
+    patients
+        Number of patients, with 50 cells each.
+    size
+        Side of a cell in pixels.
+    """
     from data.synthetic import synthesize
 
     source = folder / f"cells-{patients}-{size}"
@@ -121,12 +131,12 @@ def cells(folder: Path, patients: int, size: int = 64) -> DataConfig:
 
 
 def run(backend: str, folder: Path, data: DataConfig, **values: Any) -> RunRecord:
-    """Run one backend of the synthetic experiment on ``data``.
+    """Run the synthetic experiment on ``data`` with one backend.
 
     Raises
     ------
     ExperimentError
-        When it fails.
+        If the run fails.
     """
     overrides = {
         "name": "benchmark",
@@ -145,10 +155,10 @@ def run(backend: str, folder: Path, data: DataConfig, **values: Any) -> RunRecor
 def epochs_beside_bare(
     backend: str, folder: Path, data: DataConfig, repeats: int
 ) -> tuple[list[list[float]], list[list[float]]]:
-    """Return seconds of the epochs of each run inside the harness, and of each bare script.
+    """Return the seconds of all epochs, by run in the harness and by bare script.
 
-    Medians of epochs are to be compared: one takes two seconds, and whatever else a machine does
-    in some of them is not the harness's.
+    Compare the medians over epochs: an epoch takes two seconds, and other work on the machine slows
+    down some of them.
     """
 
     def epochs(way: str, number: int) -> list[float]:
@@ -157,13 +167,13 @@ def epochs_beside_bare(
         record = run(backend, folder, data, epochs=_EPOCHS_COMPARED)
         return [epoch["seconds"] for epoch in record.epochs]
 
-    run(backend, folder, data, epochs=1)  # prepares the data, fills the page cache
-    seconds = turn_about(("inside", "bare"), repeats, epochs)
+    run(backend, folder, data, epochs=1)  # Prepare the data and fill the page cache.
+    seconds = alternate(("inside", "bare"), repeats, epochs)
     return seconds["inside"], seconds["bare"]
 
 
 def _bare(backend: str, folder: Path, shared: Path, data: DataConfig) -> list[float]:
-    """Return the seconds of each epoch of a bare script on a cluster like the harness's."""
+    """Run a bare script on a cluster like that of the harness; return the seconds of each epoch."""
     from experiments.runs.preparation import prepared_folder
 
     folder.mkdir()

@@ -1,7 +1,7 @@
-"""Ingest and feeding: beside a bare loop of the decoder, beside Spark's own image source.
+"""Ingest and feeding, compared with a bare loop of the decoder and with Spark's image source.
 
-With ``data``, a folder of images in any layout, at best C-NMC's 15,114 of 450 x 450; without it,
-6,000 synthetic cells of that size.
+With ``data``, any folder of images is measured, ideally the 15,114 images of 450 x 450 of C-NMC;
+without it, 6,000 synthetic cells of that size.
 """
 
 from collections.abc import Iterator
@@ -10,22 +10,22 @@ from statistics import median
 
 from benchmarks.figures import Figure, listed
 from benchmarks.harness import cells
-from benchmarks.side_by_side import in_own_process, ratio, turn_about
+from benchmarks.side_by_side import alternate, in_own_process, ratio
 from data.config import DataConfig, ImageConfig
 from data.layouts import read_index
 
 _PATIENTS, _SIZE, _PREPARED_SIZE = 120, 450, 96
-#: Every so manyth image makes the smaller of two sets.
+#: Ratio of the sizes of the two data sets whose memory is compared.
 _PART = 10
 
 
 def measure(folder: Path, data: str | None, repeats: int) -> Iterator[Figure]:
-    """Yield rates as ratios, peak memory, and how long training waits for images."""
+    """Yield ratios of rates, peak memory, and the share of time that training waits for images."""
     source = DataConfig(source=data) if data else cells(folder, _PATIENTS, _SIZE)
     image = ImageConfig(height=_PREPARED_SIZE, width=_PREPARED_SIZE)
     config = source.model_copy(update={"image": image})
     ways = ("prepare", "bare", "image_source")
-    found = turn_about(
+    found = alternate(
         ways, repeats, lambda way, number: _run(way, config, folder / f"{way}-{number}")
     )
     rates = {way: [one["images_per_s"] for one in measured] for way, measured in found.items()}
@@ -45,7 +45,7 @@ def measure(folder: Path, data: str | None, repeats: int) -> Iterator[Figure]:
 
 
 def _memory(folder: Path, config: DataConfig, whole: list[dict[str, float]]) -> Iterator[Figure]:
-    """Yield the driver's peak beside that of a tenth of the images, and the executor's."""
+    """Yield the driver's peak memory relative to a tenth of the images, and the executor's."""
     tenth = config.model_copy(update={"source": str(_thinned(config, folder / "tenth"))})
     small = _run("prepare", tenth, folder / "prepared-tenth")["driver_bytes"]
     large = max(one["driver_bytes"] for one in whole)
@@ -56,7 +56,7 @@ def _memory(folder: Path, config: DataConfig, whole: list[dict[str, float]]) -> 
 
 
 def _thinned(config: DataConfig, folder: Path) -> Path:
-    """Return a folder of links to every tenth image, under the same names."""
+    """Return a folder of symbolic links to every tenth image, with the same relative paths."""
     index = read_index(config)
     for path in sorted(index.table.column("path").to_pylist())[::_PART]:
         link = folder / path
@@ -66,7 +66,7 @@ def _thinned(config: DataConfig, folder: Path) -> Path:
 
 
 def _run(way: str, config: DataConfig, output: Path) -> dict[str, float]:
-    """Measure one way in a process of its own."""
+    """Measure one way in a separate process."""
     return in_own_process(
         "benchmarks.ingesting",
         way,

@@ -1,9 +1,15 @@
 """Ways to read images: ``python -m benchmarks.ingesting WAY CONFIG OUTPUT``.
 
-``prepare``: this project's ingest, and of it the Spark job alone: reading, decoding, resizing,
-digests, Parquet. ``bare``: its decoder in a loop over files, one process for each core, no Spark,
-nothing written. ``image_source``: Spark's own ``image`` data source and a resize in Python, nothing
-written. ``feed``: training on what ``prepare`` wrote, with a shuffle buffer smaller than the data.
+``prepare``
+    This project's ingest. Its Spark job (reading, decoding, resizing, digests, Parquet) is also
+    timed separately.
+``bare``
+    Its decoder in a loop over files, with one process per core; without Spark or output.
+``image_source``
+    Spark's ``image`` data source and a resize in Python; without output.
+``feed``
+    Training on the output of ``prepare``, with a shuffle buffer smaller than the data.
+
 The last line printed is JSON.
 """
 
@@ -33,20 +39,21 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 WORKERS = 2
-#: Of the feed: small enough that an epoch of a few hundred images goes through it many times.
+#: Shuffle buffer of ``feed``, small enough to be refilled many times in an epoch of a few hundred
+#: images.
 _BUFFER_BYTES = 16 * 2**20
 _BATCH_SIZE = 64
 
 
 class Stopwatch:
-    """A function that knows how many seconds it has taken."""
+    """Callable that wraps a function and accumulates the seconds spent in it."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
         self.seconds = 0.0
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        """Call it."""
+        """Call the function and add the seconds taken."""
         began = time.perf_counter()
         result = self._function(*arguments, **options)
         self.seconds += time.perf_counter() - began
@@ -54,7 +61,7 @@ class Stopwatch:
 
 
 def by_prepare(config: DataConfig, output: str) -> dict[str, float]:
-    """Measure the ingest, Spark and its Python workers being up."""
+    """Measure the ingest, with Spark and its Python workers already started."""
     with local_context(WORKERS, "ingest benchmark") as context:
         context.parallelize(range(WORKERS), WORKERS).map(_ready).collect()
         decoding = Stopwatch(run_tasks)
@@ -63,7 +70,7 @@ def by_prepare(config: DataConfig, output: str) -> dict[str, float]:
             prepared = ingest.prepare(config, output)
         seconds = time.perf_counter() - began
         driver = _peak(psutil.Process())
-        # Spark on one machine keeps executors in the JVM of the driver.
+        # In local mode, the executors run in the JVM of the driver.
         jvm = max(_peak(child) for child in psutil.Process().children() if child.name() == "java")
         python = max(context.parallelize(range(WORKERS), WORKERS).map(_own_peak).collect())
     rows = sum(prepared.rows(split) for split in SPLITS)
@@ -76,7 +83,7 @@ def by_prepare(config: DataConfig, output: str) -> dict[str, float]:
 
 
 def by_bare_loop(config: DataConfig, _: str) -> dict[str, float]:
-    """Measure the decoder alone, one process for each core, started together."""
+    """Measure the decoder alone, in one process per core, started simultaneously."""
     index = read_index(config)
     paths = [f"{index.root}/{path}" for path in index.table.column("path").to_pylist()]
     ready = multiprocessing.Barrier(WORKERS)
@@ -106,7 +113,7 @@ def _loop(paths: list[str], config: DataConfig, ready: Any, results: Any) -> Non
 
 
 def by_image_source(config: DataConfig, _: str) -> dict[str, float]:
-    """Measure Spark's image source, which decodes in the JVM, and Pillow's resize in Python."""
+    """Measure Spark's image source, which decodes in the JVM, with Pillow's resize in Python."""
     from pyspark.sql import SparkSession
 
     height, width = config.image.height, config.image.width
@@ -138,7 +145,7 @@ def by_image_source(config: DataConfig, _: str) -> dict[str, float]:
 
 
 def by_feed(_: DataConfig, output: str) -> dict[str, float]:
-    """Measure which share of the second epoch training waits for its batches."""
+    """Measure the share of the second epoch during which training waits for its batches."""
     from backends import TrainingTask
     from backends.keras_local import batches
     from data.shards import ShardReader
@@ -148,13 +155,13 @@ def by_feed(_: DataConfig, output: str) -> dict[str, float]:
     task: TrainingTask = TrainingTask(data, ModelConfig(), OptimizerConfig(), 2, _BATCH_SIZE, 1, 0)
     model = task.compiled_model()
     reader = ShardReader(data.shard("train"), _BUFFER_BYTES)
-    for epoch in (1, 2):  # the first one traces and warms up
+    for epoch in (1, 2):  # The first epoch traces the model and warms up.
         waiting, began = 0.0, time.perf_counter()
         iterator = iter(batches(reader, task, epoch))
         while True:
-            asked = time.perf_counter()
+            requested = time.perf_counter()
             batch = next(iterator, None)
-            waiting += time.perf_counter() - asked
+            waiting += time.perf_counter() - requested
             if batch is None:
                 break
             model.train_on_batch(*batch)
@@ -163,12 +170,12 @@ def by_feed(_: DataConfig, output: str) -> dict[str, float]:
 
 
 def _ready(number: int) -> int:
-    """Import in a Python worker what the bare loop's processes have imported before they begin."""
+    """Import in a Python worker the modules that the bare loop imports before its clock starts."""
     from PIL import Image
 
     importlib.import_module("data.chunks")
     Image.preinit()
-    time.sleep(0.5)  # so that each of the workers gets one task
+    time.sleep(0.5)  # Ensure that each worker gets one task.
     return number
 
 
@@ -177,9 +184,10 @@ def _own_peak(_: int) -> int:
 
 
 def _peak(process: psutil.Process) -> int:
-    """Return the largest resident memory of a process since its program began, in bytes.
+    """Return the peak resident memory of a process since its program started, in bytes.
 
-    ``getrusage`` counts what the process was before, as a child of whoever started it.
+    ``getrusage`` is not used because it includes the memory that the process had before ``exec``,
+    as a fork of its parent.
     """
     for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
@@ -196,7 +204,7 @@ WAYS = {
 
 
 def main(way: str, config: str, output: str) -> None:
-    """Print the figures of one way."""
+    """Measure one way and print its figures as JSON."""
     print(json.dumps(WAYS[way](DataConfig.model_validate_json(config), output)))
 
 

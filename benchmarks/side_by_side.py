@@ -1,4 +1,4 @@
-"""Ways to do the same, measured turn about so that a machine which slows down favours none."""
+"""Alternating measurement of several ways to do the same, so that drift affects them equally."""
 
 import json
 import subprocess
@@ -15,10 +15,25 @@ from experiments.errors import ExperimentError
 Measured = TypeVar("Measured")
 
 
-def turn_about(
+def alternate(
     ways: Sequence[str], repeats: int, measure: Callable[[str, int], Measured]
 ) -> dict[str, list[Measured]]:
-    """Return what ``measure`` says of each way and repetition, each round in the other order."""
+    """Measure all ways in each of several rounds, reversing their order from round to round.
+
+    Parameters
+    ----------
+    ways
+        Names of the ways.
+    repeats
+        Number of rounds.
+    measure
+        Function of a way and the number of the round.
+
+    Returns
+    -------
+    dict
+        Results of ``measure`` by way, one per round.
+    """
     found: dict[str, list[Measured]] = {way: [] for way in ways}
     for number in range(repeats):
         for way in ways if number % 2 == 0 else reversed(ways):
@@ -29,7 +44,19 @@ def turn_about(
 def ratio(
     name: str, rates: Mapping[str, Sequence[float]], one: str, other: str, target: float | None
 ) -> Figure:
-    """Return the median over pairs of images per second of ``one`` over those of ``other``."""
+    """Return the median over rounds of the ratio of two rates.
+
+    Parameters
+    ----------
+    name
+        Name of the figure.
+    rates
+        Images per second by way, one per round.
+    one, other
+        Ways in the numerator and in the denominator.
+    target
+        Smallest acceptable ratio; None if there is no target.
+    """
     ratios = [own / others for own, others in zip(rates[one], rates[other], strict=True)]
     single = f"{listed(rates[one])} over {listed(rates[other])} images/s"
     return Figure(name, median(ratios), "x", target, True, single)
@@ -38,12 +65,12 @@ def ratio(
 def in_own_process(
     module: str, *arguments: str, environment: Mapping[str, str]
 ) -> dict[str, float]:
-    """Run ``python -m module arguments``, which prints its figures as the last line, in JSON.
+    """Run ``python -m module arguments`` and return the figures of its last line, parsed as JSON.
 
     Raises
     ------
     ExperimentError
-        When it fails.
+        If the process fails.
     """
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
@@ -54,7 +81,7 @@ def in_own_process(
         check=False,
     )
     if done.returncode:
-        told = done.stderr[-2000:]
-        raise ExperimentError(f"python -m {module} {arguments[0]} failed:\n{told}")
+        output = done.stderr[-2000:]
+        raise ExperimentError(f"python -m {module} {arguments[0]} failed:\n{output}")
     measured: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
     return measured

@@ -1,13 +1,13 @@
-"""Simulated experiments whose truth is known: how often intervals and tests are right.
+"""Simulated experiments with known ground truth, to check intervals and tests.
 
-The model is that of malaria cells (130 patients, small_cnn, twelve seeds). A patient has 68
-uninfected cells; a quarter of the patients have no infected ones, the others a log-normal number
-(median 37, at most 650). The log error rate of a cell is
+The model follows the malaria cells (130 patients, small_cnn, twelve seeds). A patient has 68
+uninfected cells. A quarter of the patients have no infected cells; the others have a log-normal
+number (median 37, at most 650). The log error rate of a cell is
 
     ``base + difficulty(patient) + effect(backend) + seed(backend, seed) + own(run, patient)``
 
-with normal terms: the difficulty of a patient (standard deviation 0.9), the luck of a seed, drawn
-for every backend and seed independently, and what a run makes of single patients.
+with normally distributed terms: the difficulty of a patient (standard deviation 0.9), the effect of
+a seed, drawn independently for every backend and seed, and the effect of a run on single patients.
 """
 
 from collections.abc import Callable
@@ -18,26 +18,31 @@ import numpy as np
 
 Cells = Callable[[tuple[int, ...], np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
-#: Standard deviations of the log error rate, as measured between patients and between runs.
+#: Measured standard deviations of the log error rate between patients and between runs.
 DIFFICULTY, OWN = 0.9, 0.4
+#: Uninfected cells of a patient, and maximum number of infected cells.
 _UNINFECTED, _MOST_INFECTED = 68, 650
-_MEDIAN_INFECTED, _SPREAD_INFECTED = 3.6, 1.6  # of the logarithm
+#: Median and standard deviation of the logarithm of the number of infected cells.
+_MEDIAN_INFECTED, _SPREAD_INFECTED = 3.6, 1.6
+#: Share of patients without infected cells.
 _WITHOUT_INFECTED = 0.25
-#: No error rate is higher.
+#: Upper limit of the error rate.
 _HIGHEST = 0.95
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One kind of experiment: two backends over the same patients."""
+    """Parameters of a simulated experiment: two backends on the same patients."""
 
     seeds: int
     #: Standard deviation of the log error rate between seeds.
     seed_effect: float
     patients: int = 26
-    #: Log error rate of the second backend less that of the first.
+    #: Log error rate of the second backend minus that of the first.
     effect: float = 0.0
+    #: Standard deviation of the effect of a run on single patients.
     own: float = OWN
+    #: Log error rate before all effects.
     base: float = -2.4
 
     def __str__(self) -> str:
@@ -50,7 +55,22 @@ class Trial:
 def draw(
     trial: Trial, experiments: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return counts of both backends, each of shape (experiments, seeds, 2, patients)."""
+    """Simulate experiments; return the counts of each backend.
+
+    Parameters
+    ----------
+    trial
+        Parameters of the experiments.
+    experiments
+        Number of experiments to simulate.
+    generator
+        Random number generator.
+
+    Returns
+    -------
+    tuple of two ndarrays
+        True positives and errors by patient, shape (experiments, seeds, 2, patients).
+    """
     infected, uninfected = malaria_cells((experiments, 1, trial.patients), generator)
     difficulty = generator.normal(0, DIFFICULTY, infected.shape)
     shape = (experiments, trial.seeds)
@@ -66,7 +86,7 @@ def draw(
 def malaria_cells(
     shape: tuple[int, ...], generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return infected and uninfected cells of patients; integers of ``shape``."""
+    """Return the numbers of infected and uninfected cells of patients, integers of ``shape``."""
     infected = np.exp(generator.normal(_MEDIAN_INFECTED, _SPREAD_INFECTED, shape)).round()
     infected[generator.random(shape) < _WITHOUT_INFECTED] = 0
     return np.minimum(infected, _MOST_INFECTED).astype(int), np.full(shape, _UNINFECTED)
@@ -75,9 +95,10 @@ def malaria_cells(
 def one_class_cells(
     share: float, shape: tuple[int, ...], generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return positive and negative cells of patients who have one class each, as in C-NMC.
+    """Return the numbers of positive and negative cells of patients with one class each.
 
-    ``share`` of the patients are positive; a patient has 60 to 140 cells.
+    As in C-NMC, a patient has either positive or negative cells, 60 to 140 of them. The share of
+    positive patients is ``share``.
     """
     cells = generator.integers(60, 141, shape)
     positive = np.arange(shape[-1]) < max(1, round(share * shape[-1]))
@@ -87,16 +108,16 @@ def one_class_cells(
 def mixed_cells(
     share: float, shape: tuple[int, ...], generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return positive and negative cells of patients who have both classes.
+    """Return the numbers of positive and negative cells of patients with both classes.
 
-    ``share`` of the cells are positive; a patient has 60 to 140 cells.
+    A patient has 60 to 140 cells. The expected share of positive cells is ``share``.
     """
     cells = generator.integers(60, 141, shape)
     positive = generator.binomial(cells, share)
     return positive, cells - positive
 
 
-#: Data sets for which intervals are checked: cells by patient and the log error rate.
+#: Data sets for which intervals are checked: function that draws the cells, and log error rate.
 KINDS: dict[str, tuple[Cells, float]] = {
     "malaria": (malaria_cells, -2.2),
     "malaria, rare errors": (malaria_cells, -3.0),
@@ -111,7 +132,13 @@ KINDS: dict[str, tuple[Cells, float]] = {
 def sample(
     kind: str, experiments: int, patients: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """Return counts of one trained network on a data set of ``KINDS``, for each experiment."""
+    """Simulate one trained network on a data set of ``KINDS``.
+
+    Returns
+    -------
+    ndarray of shape (experiments, 2, patients)
+        True positives and errors by patient.
+    """
     cells, base = KINDS[kind]
     positive, negative = cells((experiments, patients), generator)
     log_rate = base + generator.normal(0, DIFFICULTY, positive.shape)
@@ -124,7 +151,7 @@ def errors(
     log_rate: np.ndarray,
     generator: np.random.Generator,
 ) -> np.ndarray:
-    """Return counts as ``uncertainty.f1_of`` takes them, shape (..., 2, patients)."""
+    """Draw errors; return counts in the form of ``uncertainty.f1_of``, shape (..., 2, patients)."""
     rate = np.minimum(np.exp(log_rate), _HIGHEST)
     missed = generator.binomial(positive, rate)
     return np.stack([positive - missed, missed + generator.binomial(negative, rate)], axis=-2)

@@ -1,8 +1,9 @@
-"""How often intervals and tests are right: in simulations, and for a backend against itself.
+"""Error rates of intervals and tests, in simulations and for a backend compared with itself.
 
 With ``data``, the malaria cells, ``keras_local`` is trained with twelve seeds on 3,000 images, and
-three seeds are compared with three others in every possible way. The comparisons depend on each
-other, so their share is a figure beside the simulated ones and no test of its own.
+three seeds are compared with three others in every possible way. These comparisons are not
+independent, so the share of differences found complements the simulations and is not a test in
+itself.
 """
 
 import itertools
@@ -18,21 +19,25 @@ from experiments.comparison.runs import find_runs
 from experiments.comparison.statistics import counts_of
 from experiments.scoring.uncertainty import LEVEL, estimate_difference, f1_of, mean_interval
 
-#: Simulated experiments of each kind, for every repeat that is asked for.
+#: Simulated experiments of each kind per requested repeat.
 _EXPERIMENTS = 4000
 _EFFECTS = (0.0, 0.1, 0.25, 0.4)
 _SEEDS = (3, 5)
 _MOST_FALSE, _LEAST_COVERED = 100 * 0.07, 100 * 0.92
 _PATIENTS = (8, 10, 12, 16, 26)
-#: Patients whose F1 is taken for the truth.
+#: Number of patients whose F1 is considered the true value.
 _POPULATION = 300_000
-#: Log error rate of the worse backend less that of the other: 0.065 of F1.
+#: Log error rate of the worse backend minus that of the other; corresponds to 0.065 of F1.
 _WORSE = 0.4
+#: Seeds trained, seeds on each side of a comparison, and training images.
 _OF_ITSELF, _TOGETHER, _IMAGES = 12, 3, 3000
 
 
 def measure(folder: Path, data: str | None, repeats: int) -> Iterator[Figure]:
-    """Yield false differences, power and coverage in per cent, each at its worst."""
+    """Yield the rate of false differences, the power and the coverage, in percent.
+
+    The rate of false differences and the coverage are the worst over the simulated settings.
+    """
     generator = np.random.default_rng(0)
     for seeds in _SEEDS:
         yield _false_differences(seeds, repeats * _EXPERIMENTS, generator)
@@ -44,7 +49,7 @@ def measure(folder: Path, data: str | None, repeats: int) -> Iterator[Figure]:
 
 
 def _rejected(trial: Trial, count: int, generator: np.random.Generator) -> float:
-    """Return the share of experiments, in per cent, in which a difference is shown."""
+    """Return the percentage of experiments in which a difference is found."""
     p = estimate_difference(*draw(trial, count, generator)).p()
     return float(100 * np.mean(p < LEVEL))
 
@@ -86,7 +91,7 @@ def _coverage(patients: int, count: int, generator: np.random.Generator) -> Figu
         _, low, high = mean_interval(sample(kind, count, patients, generator)[:, None])
         covered[kind] = float(100 * np.mean((low <= truth) & (truth <= high)))
     return Figure(
-        f"95 % intervals that hold the truth, {patients} patients",
+        f"95 % intervals that contain the true value, {patients} patients",
         min(covered.values()),
         "%",
         _LEAST_COVERED,
@@ -114,7 +119,7 @@ def _against_itself(folder: Path, data: str) -> Figure:
     different = estimate_difference(one, other).p() < LEVEL
     scores = f1_of(counts)
     return Figure(
-        f"keras_local different from itself, {_TOGETHER} seeds beside {_TOGETHER} others",
+        f"keras_local different from itself, {_TOGETHER} seeds against {_TOGETHER} others",
         float(100 * different.mean()),
         "%",
         _MOST_FALSE,
@@ -125,7 +130,7 @@ def _against_itself(folder: Path, data: str) -> Figure:
 
 
 def _pairs(seeds: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Yield all two sets of seeds that share none, each pair once."""
+    """Yield all pairs of disjoint sets of seeds, each pair once."""
     for one in itertools.combinations(range(seeds), _TOGETHER):
         rest = [seed for seed in range(one[0] + 1, seeds) if seed not in one]
         yield from ((one, other) for other in itertools.combinations(rest, _TOGETHER))

@@ -1,1 +1,1 @@
-"""The commands: options, help texts, console output and exit status."""
+"""Command-line interface: options, help texts, console output and exit status."""

@@ -1,4 +1,4 @@
-"""The commands on experiments, for ``python -m experiments`` and ``sparkdl-bench``."""
+"""Commands on experiments, for ``python -m experiments`` and ``sparkdl-bench``."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from experiments.cli.scale import scale
 from experiments.cli.sync import sync
 from experiments.cli.tune import tune
 
-#: Commands that moved to packages of their own, by their former names.
+#: Packages to which commands have moved, by the former name of the command.
 _MOVED = {"chaos": "chaos", "benchmark": "benchmarks"}
 
 
@@ -28,7 +28,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def former_commands(app: typer.Typer) -> None:
-    """Add the names of version 0.1, which the help does not list, to ``app``."""
+    """Add the command names of version 0.1 to ``app``; the help does not list them."""
     app.command("send", hidden=True)(sync)
     for name, package in _MOVED.items():
         app.command(
@@ -40,7 +40,7 @@ def former_commands(app: typer.Typer) -> None:
 
 
 def _forward(package: str) -> Callable[[typer.Context], None]:
-    """Return a command that runs ``python -m package`` in place of this process."""
+    """Return a command that replaces this process with ``python -m package``."""
 
     def forward(context: typer.Context) -> None:
         sys.stdout.flush()

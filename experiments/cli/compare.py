@@ -1,4 +1,4 @@
-"""``python -m experiments compare`` and ``dashboard``: looking at what was recorded."""
+"""``python -m experiments compare`` and ``dashboard``: views of recorded runs."""
 
 import sys
 from pathlib import Path
@@ -21,22 +21,22 @@ def compare(
     ] = None,
     run: Annotated[
         list[str] | None,
-        typer.Option(help="Id of a run, or of a comparison with all its runs; repeatable."),
+        typer.Option(help="ID of a run, or of a comparison with all its runs; repeatable."),
     ] = None,
     tracking_uri: Annotated[
         list[str] | None,
         typer.Option(help="MLflow database or server; repeat it for records of other machines."),
     ] = None,
     baseline: Annotated[
-        str, typer.Option(help="Backend that the others are set against.")
+        str, typer.Option(help="Backend that the others are compared with.")
     ] = "keras_local",
     output: Annotated[
-        Path, typer.Option(help="Folder for report.html, pictures, table.md, table.tex, runs.csv.")
+        Path, typer.Option(help="Folder for report.html, figures, table.md, table.tex, runs.csv.")
     ] = Path("comparison"),
 ) -> None:
-    """Compare recorded runs: a table here, a report and files for a paper in a folder.
+    """Compare recorded runs: print a table, and write a report and files for a paper to a folder.
 
-    Without --experiment and --run, the newest comparison is taken.
+    Without --experiment and --run, the newest comparison is used.
     """
     with plain_errors(), temporary_folder("compare") as folder:
         output = local_path(output)
@@ -61,8 +61,8 @@ def compare(
         for text in [*findings.sentences, *findings.notes]:
             console.print(f"- {text}", soft_wrap=True)
         for one in findings.excluded:
-            left_out = f"{one.run.label}, seed {one.run.record.seed}: {one.reason}"
-            console.print(f"- left out: {left_out}", soft_wrap=True)
+            excluded = f"{one.run.label}, seed {one.run.record.seed}: {one.reason}"
+            console.print(f"- excluded: {excluded}", soft_wrap=True)
         with Activity(console) as activity:
             activity.begin("drawing the report")
             path = comparison.write_report(findings, output)
@@ -71,9 +71,11 @@ def compare(
 
 def dashboard(
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow database.")] = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on loopback.")] = 5000,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port on the loopback interface.")
+    ] = 5000,
 ) -> None:
-    """Start MLflow's user interface on loopback and print where it is; Ctrl-C ends it."""
+    """Start MLflow's user interface on loopback and print its addresses; Ctrl-C stops it."""
     from data.activity import Activity
     from experiments.cli.console import plain_console
     from experiments.tracking.dashboard import Dashboard
@@ -93,12 +95,12 @@ def dashboard(
             activity.end()
             for name, address in pages.items():
                 typer.echo(f"{name}: {address}")
-            typer.echo("Ctrl-C ends it.")
+            typer.echo("Press Ctrl-C to stop.")
             _wait(board)
 
 
 def _wait(board: "Dashboard") -> None:
-    """Return when the server ends, or at Ctrl-C."""
+    """Block until the server exits or Ctrl-C is pressed."""
     try:
         board.wait()
     except KeyboardInterrupt:

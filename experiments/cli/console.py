@@ -1,4 +1,4 @@
-"""What a person sees of an experiment in a terminal."""
+"""Terminal output of an experiment."""
 
 import os
 import sys
@@ -35,13 +35,13 @@ _PHASES = {
 
 
 def plain_console(file: IO[str]) -> RichConsole:
-    """Return a console that prints texts as they are: names may hold what rich takes for markup."""
+    """Return a console that prints text verbatim, since names may contain Rich markup."""
     return _PlainConsole(file=file, highlight=False, markup=False, emoji=False)
 
 
 class _PlainConsole(RichConsole):
     def on_broken_pipe(self) -> None:
-        """Go on without a reader: files are still to be written."""
+        """Discard further output instead of exiting: files remain to be written."""
         self.quiet = True
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, self.file.fileno())
@@ -49,16 +49,18 @@ class _PlainConsole(RichConsole):
 
 
 class Console(Observer):
-    """Prints steps, the work under way, and a table at the end.
+    """Prints steps, the current activity, and a table of results at the end.
 
     Parameters
     ----------
     quiet_stdout
-        Whether all of it goes to stderr.
+        If True, print everything to stderr.
     plans_runs
-        Whether the experiment's backends and seeds are what is run; a search has its own plan.
+        True if the runs are the experiment's backends times its seeds; False for a
+        hyperparameter search, which prints a plan of its own.
     silence
-        Seconds without a line after which output that is no terminal gets one.
+        Seconds without output after which a status line is printed if the output is not a
+        terminal.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class Console(Observer):
         self._experiment: Experiment | None = None
         self._images = 0
         self._several = False
-        #: Runs in all, where there are several, and those that have begun or are kept.
+        #: Total number of runs if there are several, and number of runs started or kept.
         self._total, self._begun = 0, 0
         self._began: float | None = None
         self._is_study = False
@@ -80,7 +82,7 @@ class Console(Observer):
         self._unit: Unit = "patient"
         self._test_groups: int | None = None
         self._noted: set[str] = set()
-        #: Notes on the data, which every run of an experiment repeats.
+        #: Notes on the data. Every run of an experiment records them; they are printed once.
         self._of_data: set[str] = set()
 
     def study_starts(self, runs: Sequence[tuple[str, int | None]]) -> None:
@@ -89,7 +91,7 @@ class Console(Observer):
         self._pace.expect(runs)
 
     def experiment_starts(self, experiment: Experiment, notes: list[str]) -> None:
-        """Say what will be done."""
+        """Print the experiment's name, main settings and notes."""
         self._experiment, self._several = experiment, False
         if not self._is_study:
             self._total = self._begun = 0
@@ -97,50 +99,50 @@ class Console(Observer):
         if self._plans_runs:
             count = len(experiment.backends) * len(experiment.seeds)
             runs = f"{_count(count, 'run')} ({runs})"
-        self._say(
+        self._print(
             (experiment.name, "bold"),
             f": {experiment.model.name}, "
             f"{_count(experiment.epochs, 'epoch')}, global batch {experiment.batch_size}, "
             f"{_count(experiment.workers, 'worker')}, {runs}",
         )
         for note in notes:
-            self._say(f"note: {note}")
+            self._print(f"note: {note}")
         self._activity.begin("preparing the data")
 
     def data_read(self, lines: Sequence[str]) -> None:
-        """Say what the source was taken to be, and what was decided from it."""
+        """Print how the source was interpreted and which settings were derived from it."""
         for line in lines:
-            self._say(line)
+            self._print(line)
 
     def data_progress(self, done: int, total: int) -> None:
-        """Move the bar of the ingest."""
+        """Advance the progress bar of the ingest."""
         self._activity.progress(done, total, f"{done:,} of {total:,} images")
 
     def data_ready(self, prepared: PreparedData) -> None:
-        """Say what there is to learn from, and how much of it there will be."""
+        """Print the size and classes of the prepared data, notes on them, and the plan of runs."""
         summary = prepared.summary
         self._synthetic, self._unit = summary.synthetic, summary.unit
         height, width, channels = prepared.image_shape
         content = f"{height} x {width} x {channels}"
         if prepared.dtype == "float32":
             content = f"features of length {channels}"
-        self._say(
+        self._print(
             f"data: {self._parts(prepared)}; {content}; "
             f"classes {', '.join(map(visible, prepared.class_names))}",
             *(("; ", ("SYNTHETIC", "bold"), " cells, not patients") if summary.synthetic else ()),
         )
         if summary.left_out:
-            self._say(f"{summary.left_out}: {prepared.uri}/rejects.parquet")
+            self._print(f"{summary.left_out}: {prepared.uri}/rejects.parquet")
         unwritten = font_note(prepared.class_names)
         few = self._few_examples(prepared) if self._plans_runs else []
         for note in (*summary.notes, *([unwritten] if unwritten else []), *few):
-            self._say(f"note: {note}")
+            self._print(f"note: {note}")
         if self._plans_runs and self._experiment:
-            self._say(plan_line(self._experiment, prepared.rows("train")))
+            self._print(plan_line(self._experiment, prepared.rows("train")))
         self._activity.begin("opening the record")
 
     def comparison_starts(self, plans: Sequence[RunPlan], kept: Sequence[RunRecord]) -> None:
-        """Say in which order, and what is there already."""
+        """Print the order of the runs and the number of finished runs that are kept."""
         self._several = True
         if not self._is_study:
             self._total = len(plans)
@@ -149,42 +151,42 @@ class Console(Observer):
         for record in kept:
             self._pace.drop(record.backend)
         names = [f"{plan.backend} {plan.seed}" for plan in plans]
-        self._say(f"order drawn from the seeds: {', '.join(names)}")
+        self._print(f"order of the runs, drawn from the seeds: {', '.join(names)}")
         if kept:
-            self._say(f"kept from before: {_count(len(kept), 'finished run')}")
+            self._print(f"keeping {_count(len(kept), 'finished run')}")
 
     def comparison_ends(self, records: Sequence[RunRecord]) -> None:
-        """Show the table."""
+        """Print the table of results and the command that makes a report."""
         self._activity.end()
         self._show(list(records))
         if self._experiment:
             uri = self._experiment.tracking_uri
             store = "" if uri == DEFAULT_URI else f" --tracking-uri {uri}"
-            self._say(f"report: uv run python -m experiments compare{store}")
+            self._print(f"report: uv run python -m experiments compare{store}")
 
     def warm_up_starts(self, backend: str, number: int, total: int) -> None:
-        """Say which backend is started, and what for."""
+        """Print which backend is started for warm-up."""
         if number == 1:
-            self._say("warming up: every backend starts once, which is not counted")
-        self._say(f"warming up: {backend} ({number} of {total})")
+            self._print("warming up: every backend starts once; these starts are not measured")
+        self._print(f"warming up: {backend} ({number} of {total})")
         self._pace.warms_up(backend)
         self._activity.begin("starting Spark and importing the framework", f"warming up {backend}")
 
     def run_starts(self, backend: str, seed: int, synchronisation: str, images: int) -> None:
-        """Name the run, which of how many it is, and how long the others have taken."""
+        """Print the run's backend, seed and number, and the time elapsed and remaining."""
         described = synchronisation.removeprefix("none: ")
         self._images = images
         self._begun += 1
         self._pace.begins(backend, images)
         if self._total > 1:
-            self._say(
+            self._print(
                 f"run {self._begun} of {self._total}: ",
                 (backend, "bold"),
                 f", seed {seed}{self._so_far()}",
             )
-            self._say(f"  {described}")
+            self._print(f"  {described}")
         else:
-            self._say((backend, "bold"), f", seed {seed}: {described}")
+            self._print((backend, "bold"), f", seed {seed}: {described}")
         self._activity.begin("starting", backend)
 
     def event(self, event: dict[str, Any]) -> None:
@@ -211,31 +213,31 @@ class Console(Observer):
                 if event[key] is not None
             ]
             text = ", ".join([*texts, f"{rate:,.0f} images/s"])
-            self._say(f"  epoch {event['number']}/{epochs}: {text}")
+            self._print(f"  epoch {event['number']}/{epochs}: {text}")
             self._pace.epoch(event["number"], epochs, event["seconds"] or 0.0)
             self._activity.update("training", f"epoch {min(event['number'] + 1, epochs)}/{epochs}")
             self._activity.progress(event["number"], epochs, text)
 
     def waits(self, what: str) -> None:
-        """Show what is done beside training."""
+        """Show an activity other than training."""
         self._activity.update(what)
         self._activity.progress(0, 0, "")
 
     def record_waits(self, text: str) -> None:
-        """Say that the record's server is away."""
-        self._say(f"note: {text}")
+        """Print that the record's server is unreachable."""
+        self._print(f"note: {text}")
 
     def note(self, text: str) -> None:
-        """Show a note of the record at once."""
+        """Print a note of the record immediately."""
         self._noted.add(text)
-        self._say(f"  note: {text}")
+        self._print(f"  note: {text}")
 
     def ends(self) -> None:
-        """Give the terminal back as it was."""
+        """Stop showing activity and restore the terminal."""
         self._activity.end()
 
     def run_ends(self, record: RunRecord) -> None:
-        """Say how it ended; show the table after the last run."""
+        """Print the reason if the run did not finish, and its notes; print the table at the end."""
         if record.refused:
             self._begun += 1
             self._pace.refused(record.backend)
@@ -243,10 +245,10 @@ class Console(Observer):
             self._pace.ends(record.metrics, finished=record.status == FINISHED)
         if record.status != FINISHED:
             style = "yellow" if record.refused else "red"
-            self._say((f"{record.backend}: {record.status}", style), f": {record.reason}")
+            self._print((f"{record.backend}: {record.status}", style), f": {record.reason}")
         for note in record.notes:
             if note not in self._noted | self._of_data:
-                self._say(f"  note: {note}")
+                self._print(f"  note: {note}")
         self._noted.clear()
         if self._several:
             self._activity.begin("preparing the next run")
@@ -254,13 +256,13 @@ class Console(Observer):
             self._activity.end()
             self._show([record])
 
-    def _say(self, *parts: str | tuple[str, str]) -> None:
-        """Print parts as a line that a terminal wraps, so that paths can be copied from it."""
+    def _print(self, *parts: str | tuple[str, str]) -> None:
+        """Print the parts as one line; the terminal wraps it, so that paths can be copied."""
         self._out.print(Text.assemble(*parts), soft_wrap=True)
         self._activity.printed()
 
     def _parts(self, prepared: PreparedData) -> str:
-        """Return the images of each part of the split, with their patients or lesions."""
+        """Return the number of images, and of patients or lesions, of each part of the split."""
         if self._unit == "image":
             parts = [f"{prepared.rows(split):,} {split}" for split in SPLITS]
             index = prepared.index("test").select(["image_id", "patient_id", "group"])
@@ -275,13 +277,13 @@ class Console(Observer):
         return ", ".join(parts)
 
     def _few_examples(self, prepared: PreparedData) -> list[str]:
-        """Return what is known of the test set before any run; each run has it in its record."""
+        """Return notes on classes with few test images; each run repeats them in its record."""
         index = prepared.index("test").select(["image_id", "patient_id", "group", "label"])
         frame = index.to_pandas()
         units = names_of_units(frame, self._unit).to_numpy()
         found = few_examples(frame["label"].to_numpy(), units, prepared.class_names, self._unit)
         new = [note for note in found if note not in self._of_data]
-        # A line below the table says the same as the second one.
+        # The caption of the table repeats the note on the interval.
         self._of_data = {*found, *unreliable_interval(self._test_groups or 0, self._unit)}
         return new
 
@@ -297,10 +299,10 @@ class Console(Observer):
         )
         self._out.print(table)
         if self._experiment:
-            self._say(how_to_open(self._experiment.tracking_uri))
+            self._print(how_to_open(self._experiment.tracking_uri))
 
     def _so_far(self) -> str:
-        """Return how long earlier runs have taken and what remains, from the second run on."""
+        """Return the time elapsed and remaining, or an empty string for the first run."""
         now = time.monotonic()
         if self._began is None:
             self._began = now
@@ -309,15 +311,15 @@ class Console(Observer):
         return f"; {', '.join(filter(None, words))}"
 
     def _outlook(self) -> str:
-        """Return what remains, of this run alone where no more is known."""
+        """Return the time remaining, of the current run if that of all runs is unknown."""
         if words := about(self._pace.remaining()):
             return words
         words = about(self._pace.of_this_run())
-        return f"{words} of this run" if words and self._total > 1 else words
+        return f"{words} in this run" if words and self._total > 1 else words
 
 
 def plan_line(experiment: Experiment, images: int) -> str:
-    """Return the runs that an experiment makes: backends, seeds, epochs, training images."""
+    """Return a line with the planned runs: backends, seeds, epochs and training images."""
     backends, seeds = len(experiment.backends), len(experiment.seeds)
     epochs = f"{_count(experiment.epochs, 'epoch')} of {images:,} training images"
     if backends * seeds == 1:
@@ -333,7 +335,7 @@ def _count(number: int, what: str) -> str:
 
 
 def how_to_open(tracking_uri: str) -> str:
-    """Return the line that tells where the record can be looked at."""
+    """Return the address of the record, or the command that opens it in a browser."""
     if is_server(tracking_uri):
         return f"record: {tracking_uri}"
     return (

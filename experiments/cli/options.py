@@ -1,4 +1,4 @@
-"""Options and help that the commands around experiments share."""
+"""Options and help texts shared by the commands on experiments."""
 
 import tomllib
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ _PROJECT = "sparkdl-bench"
 
 
 def application(help_text: str) -> typer.Typer:
-    """Return a typer application with the settings that all of the project's have."""
+    """Return a Typer application with the settings shared by all of the project's commands."""
     return typer.Typer(
         help=help_text,
         no_args_is_help=True,
@@ -25,13 +25,13 @@ def application(help_text: str) -> typer.Typer:
 
 
 class Naming:
-    """Name of the record of an experiment, and positive class of its scores."""
+    """Options for the name of an experiment's record and the positive class of its scores."""
 
     name: Annotated[
         str | None,
         typer.Option(
             "--name",
-            help="Name of the experiment in MLflow; by default that of the folder or the file.",
+            help="Name of the experiment in MLflow; by default, that of the folder or file.",
             metavar="NAME",
         ),
     ]
@@ -39,17 +39,17 @@ class Naming:
         str | None,
         typer.Option(
             "--positive-class",
-            help="Class that F1, sensitivity and ROC AUC are about.",
+            help="Class for which F1, sensitivity and ROC AUC are computed.",
             metavar="NAME",
         ),
     ]
 
 
 class RunCommand(TyperCommand):
-    """The command that runs an experiment: its help ends with what can be run."""
+    """Command that runs an experiment; its help ends with the backends and experiments."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help, the backends and the experiments."""
+        """Write the help, followed by the backends and the experiments."""
         super().format_help(ctx, formatter)
         from backends.registry import entries
         from experiments.loading import described
@@ -59,7 +59,7 @@ class RunCommand(TyperCommand):
 
 
 def show_version(wanted: bool) -> None:
-    """Write name and version of the project and end the command, where that is asked for."""
+    """Print the name and version of the project and exit if ``wanted``."""
     if not wanted:
         return
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]

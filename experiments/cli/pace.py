@@ -1,20 +1,20 @@
-"""Estimates of the time that runs still take, from what earlier runs and finished epochs took."""
+"""Estimates of the remaining time of runs, from earlier runs and completed epochs."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-#: Backend that trains nothing: its seconds say nothing about the others.
+#: Backend that trains nothing; its seconds are not used to estimate those of other backends.
 _FLOOR = "majority"
-#: Part of the training of a run that must be over before its rest is estimated, and seconds.
+#: Least share of a run's training, and least seconds of it, from which the rest is estimated.
 _LEAST_SHARE, _LEAST_SECONDS = 0.05, 3.0
 #: Seconds below which no estimate is shown.
 _SHORTEST = 5.0
 
 
 def about(seconds: float | None) -> str:
-    """Return ``about 4 min remain``, or an empty text where nothing is known or little remains."""
+    """Return ``about 4 min remain``, or an empty string if unknown or less than 5 seconds."""
     if seconds is None or seconds < _SHORTEST:
         return ""
     if seconds < 55:
@@ -30,10 +30,10 @@ def about(seconds: float | None) -> str:
 
 @dataclass(frozen=True)
 class _Past:
-    """A run that has ended."""
+    """Durations of a run that has ended."""
 
     backend: str
-    #: Seconds apart from training, and those of training.
+    #: Seconds outside training, and seconds of training.
     fixed: float
     fit: float
     images: int
@@ -41,26 +41,32 @@ class _Past:
 
 @dataclass
 class _Current:
-    """The run under way."""
+    """State of the current run."""
 
     backend: str
     images: int
     began: float
     trains: bool = False
-    #: Part of its training that is over, and when that was known.
+    #: Share of training completed (0 to 1), and the time at which it was reported.
     share: float = 0.0
     at: float = 0.0
-    #: The same at the first sign of training.
+    #: The same at the first report during training.
     first_share: float = 0.0
     first_at: float | None = None
 
 
 class Pace:
-    """Estimates the seconds of the runs that are still to be made."""
+    """Estimates the remaining seconds of the current and the pending runs.
+
+    Parameters
+    ----------
+    clock
+        Returns monotonic seconds.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        #: Backend and training images of each run that has not begun; None for all images.
+        #: Backend and training images of each pending run; None for all images.
         self._waiting: list[tuple[str, int | None]] = []
         self._past: list[_Past] = []
         self._starts: dict[str, float] = {}
@@ -68,41 +74,45 @@ class Pace:
         self._current: _Current | None = None
 
     def expect(self, runs: Sequence[tuple[str, int | None]]) -> None:
-        """Take note of the runs to make: backend and training images, None for all of them."""
+        """Register the planned runs: backend and number of training images, None for all."""
         self._waiting = list(runs)
 
     def drop(self, backend: str) -> None:
-        """Take note that the next run of ``backend`` is not to be made."""
+        """Remove the next pending run of ``backend``."""
         for place, (name, _) in enumerate(self._waiting):
             if name == backend:
                 del self._waiting[place]
                 return
 
     def warms_up(self, backend: str) -> None:
-        """Take note that a start of ``backend`` begins that trains nothing."""
+        """Register the beginning of a warm-up start of ``backend``."""
         self._end_warm_up()
         self._warming = backend, self._clock()
 
     def begins(self, backend: str, images: int) -> None:
-        """Take note that a run with so many training images begins."""
+        """Register the beginning of a run on ``images`` training images."""
         self._end_warm_up()
         self.drop(backend)
         self._current = _Current(backend, images, self._clock())
 
     def trains(self) -> None:
-        """Take note that the training of the run under way begins."""
+        """Register the beginning of training in the current run."""
         if self._current is not None:
             self._current.trains = True
 
     def epoch(self, done: float, epochs: int, seconds: float = 0.0) -> None:
-        """Take note that ``done`` of ``epochs`` are over.
+        """Register that ``done`` of ``epochs`` are completed.
 
-        Epochs of an earlier process are reported before training begins, and do not count.
+        Epochs of an earlier process are reported before training begins and are ignored.
 
         Parameters
         ----------
+        done
+            Number of completed epochs, including the completed fraction of the current one.
+        epochs
+            Number of epochs of the run.
         seconds
-            That the last epoch took, where it is over.
+            Duration of the last epoch if it is completed, else 0.
         """
         current = self._current
         if current is None or not current.trains:
@@ -114,7 +124,7 @@ class Pace:
         current.share, current.at = done / epochs, now
 
     def ends(self, metrics: Mapping[str, float], *, finished: bool) -> None:
-        """Take note that the run under way is over, with the metrics of its record."""
+        """Register the end of the current run, with the metrics of its record."""
         current, self._current = self._current, None
         if current is not None and finished:
             total = self._clock() - current.began
@@ -122,12 +132,12 @@ class Pace:
             self._past.append(_Past(current.backend, total - fit, fit, current.images))
 
     def refused(self, backend: str) -> None:
-        """Take note of a run that takes no time, as its repetitions will not."""
+        """Register a refused run; it took no time, and its repetitions will take none."""
         self.drop(backend)
         self._past.append(_Past(backend, 0.0, 0.0, 0))
 
     def remaining(self) -> float | None:
-        """Return the estimated seconds of all runs that are not over, or None where unknown."""
+        """Return the estimated seconds until all runs are completed, or None if unknown."""
         now = self.of_this_run()
         if self._current is not None and now is None:
             return None
@@ -137,7 +147,7 @@ class Pace:
         return (now or 0.0) + sum(seconds or 0.0 for seconds in later)
 
     def of_this_run(self) -> float | None:
-        """Return the estimated seconds of the run under way, or None where unknown."""
+        """Return the estimated remaining seconds of the current run, or None if unknown."""
         if self._current is None:
             return None
         if (rest := self._rest_of_training()) is not None:
@@ -147,7 +157,7 @@ class Pace:
         return rest if rest > 0 else None
 
     def _rest_of_training(self) -> float | None:
-        """Return what the epochs of the run under way still take, from those that are over."""
+        """Return the remaining seconds of training, extrapolated from completed epochs."""
         current = self._current
         if current is None or current.first_at is None:
             return None
@@ -158,7 +168,10 @@ class Pace:
         return rest if rest > 0 else None
 
     def _expected(self, backend: str, images: int | None) -> float | None:
-        """Return the seconds that a run of ``backend`` takes, by runs of it or of the others."""
+        """Return the expected seconds of a run of ``backend``, from earlier runs of any backend.
+
+        Runs of the same backend are preferred.
+        """
         if own := [past for past in self._past if past.backend == backend]:
             return mean(past.fixed + past.fit * _ratio(images, past.images) for past in own)
         others = [past for past in self._past if past.backend != _FLOOR and past.images]

@@ -1,4 +1,4 @@
-"""Figures of runs as a table for a terminal of 80 columns."""
+"""Results of runs as a table for a terminal of 80 columns."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -13,15 +13,15 @@ from experiments.records import FINISHED, RunRecord
 from experiments.scoring.uncertainty import RELIABLE_PATIENTS, Interval
 from experiments.units import plural
 
-#: More runs than this stand below each other.
+#: Largest number of runs shown as columns; more runs are shown as rows.
 _SIDE_BY_SIDE = 3
-#: Characters of a heading of a run; a longer name stands in several lines.
+#: Width of a run's heading in characters; longer names are wrapped.
 _HEADING = 20
-#: Columns beside the names of backends that are never left out: seed and first scores.
+#: Columns after the names of backends that are never omitted: seed and first scores.
 _LEAST_COLUMNS = 3
-#: Seconds below which a decimal is shown.
+#: Seconds below which one decimal is shown.
 _FEW_SECONDS = 100
-#: Row of the patient-level score, by the unit of the split.
+#: Row of the patient-level score; renamed if the unit of the split is not the patient.
 _BY_UNIT = "F1 by patient"
 
 _Figures = Mapping[str, Callable[[RunRecord], str]]
@@ -36,19 +36,23 @@ def result_table(
     groups: int | None = None,
     width: int = WIDTH,
 ) -> Table:
-    """Return the figures of each run: side by side for a few runs, else one row for each.
+    """Return the results of all runs: one column per run for up to three runs, else one row.
 
     Parameters
     ----------
+    records
+        Records of the runs, in the order of the table.
+    synthetic
+        True if the images are synthetic, which the title states.
     headline
-        Score that comes first; another than F1 takes ROC AUC's place in a narrow table.
+        Score that comes first; a score other than F1 replaces ROC AUC in a narrow table.
     unit
         Unit of the split.
     groups
-        Number of test patients, lesions or images: with few of them, a line below the table says
-        that the intervals are not reliable.
+        Number of test patients, lesions or images. If there are few, a caption states that the
+        intervals are not reliable.
     width
-        Columns that the table may have.
+        Maximum width of the table in characters.
     """
     figures, compact = _by_unit(unit), _COMPACT
     if headline in _HEADLINES:
@@ -72,7 +76,7 @@ def result_table(
 
 
 def _by_unit(unit: Unit) -> _Figures:
-    """Return the rows, with that of the patient-level score named after ``unit``."""
+    """Return the rows, with the row of the patient-level score named after ``unit``."""
     if unit == "image":
         return {name: show for name, show in _FIGURES.items() if name != _BY_UNIT}
     return {
@@ -93,7 +97,7 @@ def _empty(title: str, caption: str | None) -> Table:
 
 
 def _width(table: Table) -> int:
-    """Return the columns that ``table`` takes when nothing is cut."""
+    """Return the width of ``table`` in characters when nothing is truncated."""
     console = Console(width=1000)
     return Measurement.get(console, console.options, table).maximum
 
@@ -131,7 +135,7 @@ def _f1(record: RunRecord) -> str:
 
 
 def _figure(name: str, form: str, unit: float = 1.0) -> Callable[[RunRecord], str]:
-    """Return a function that shows one metric, or a dash where it is not known."""
+    """Return a function that formats a metric, or returns a dash if the record lacks it."""
 
     def show(record: RunRecord) -> str:
         value = record.metrics.get(name)
@@ -141,7 +145,7 @@ def _figure(name: str, form: str, unit: float = 1.0) -> Callable[[RunRecord], st
 
 
 def _seconds(name: str) -> Callable[[RunRecord], str]:
-    """Return a function that shows seconds with a decimal where they are few."""
+    """Return a function that formats seconds, with one decimal below 100 s."""
 
     def show(record: RunRecord) -> str:
         value = record.metrics.get(name)
@@ -154,9 +158,9 @@ def _headline(score: str) -> Callable[[RunRecord], str]:
     return _figure(f"test.{score}", "{:.3f}")
 
 
-#: Scores that an experiment may put first, beside F1.
+#: Scores other than F1 that an experiment may list first.
 _HEADLINES = {"weighted_f1": "weighted F1", "macro_f1": "macro F1"}
-#: Figures of the table, in its order.
+#: Rows of the table, in order.
 _FIGURES: dict[str, Callable[[RunRecord], str]] = {
     "F1 (95 % interval)": _f1,
     "ROC AUC": _figure("test.roc_auc", "{:.3f}"),
@@ -171,7 +175,7 @@ _FIGURES: dict[str, Callable[[RunRecord], str]] = {
     "peak memory": _figure("resources.peak_memory_bytes", "{:.1f} GiB", 2**30),
     "CPU": _figure("resources.cpu_s", "{:.0f} s"),
 }
-#: Figures of a table with one row for each run; the last ones are left out first.
+#: Columns of the table with one row per run; the last columns are omitted first.
 _COMPACT: dict[str, Callable[[RunRecord], str]] = {
     "F1 (95 %)": _f1,
     "AUC": _figure("test.roc_auc", "{:.3f}"),

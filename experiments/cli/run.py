@@ -85,8 +85,8 @@ def run(
     environment: Annotated[
         str | None,
         typer.Option(
-            help="Python of the executors: path (as here), archive (sent to them) or image (their "
-            "own).",
+            help="Python of the executors: path (same path as here), archive (sent to them) or "
+            "image (installed there).",
             metavar="KIND",
             rich_help_panel=_MACHINE,
         ),
@@ -94,7 +94,7 @@ def run(
     environment_archive: Annotated[
         str | None,
         typer.Option(
-            help="File or address of what 'python -m deploy pack' has made.",
+            help="Path or address of the archive made by 'python -m deploy pack'.",
             metavar="PLACE",
             rich_help_panel=_MACHINE,
         ),
@@ -102,7 +102,7 @@ def run(
     tracking_uri: Annotated[
         str | None,
         typer.Option(
-            help="MLflow database or server that keeps the record.",
+            help="MLflow database or server that stores the record.",
             metavar="URI",
             rich_help_panel=_MACHINE,
         ),
@@ -122,7 +122,8 @@ def run(
     work: Annotated[
         Path,
         typer.Option(
-            help="Folder for prepared data and waiting records.", rich_help_panel=_MACHINE
+            help="Folder for prepared data and for records that wait to be sent.",
+            rich_help_panel=_MACHINE,
         ),
     ] = Path("work"),
     resume: Annotated[
@@ -137,7 +138,7 @@ def run(
     prepared: Annotated[
         str | None,
         typer.Option(
-            help="Folder or s3:// prefix for prepared data that executors elsewhere reach.",
+            help="Folder or s3:// prefix for prepared data that remote executors can read.",
             metavar="PLACE",
             rich_help_panel=_MACHINE,
         ),
@@ -153,7 +154,7 @@ def run(
     s3_endpoint: Annotated[
         str | None,
         typer.Option(
-            help="Server of s3:// addresses when it is not AWS, for example MinIO.",
+            help="S3 server other than AWS for s3:// addresses, for example MinIO.",
             metavar="URL",
             rich_help_panel=_MACHINE,
         ),
@@ -182,11 +183,11 @@ def run(
     ] = False,
     debug: Annotated[
         bool,
-        typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=_MACHINE),
+        typer.Option("--debug", help="Print the traceback of an error.", rich_help_panel=_MACHINE),
     ] = False,
     version: Annotated[
         bool,
-        typer.Option("--version", help="Show the version.", is_eager=True, callback=show_version),
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=show_version),
     ] = False,
 ) -> None:
     """Train one CNN on the same split of the same images with one or several Spark backends."""
@@ -240,13 +241,13 @@ def run(
 
 
 def main() -> None:
-    """Entry point."""
+    """Run the command line."""
     begin()
     end_with(app)
 
 
 def _status(runs: list[tuple[str, bool]]) -> int:
-    """Return 1 when a run failed, 2 when all were refused, else 0."""
+    """Return the exit status: 2 if all runs were refused, 1 if any failed, else 0."""
     if all(refused for _, refused in runs):
         return WRONG_REQUEST
     failed = any(status != "FINISHED" and not refused for status, refused in runs)

@@ -16,23 +16,30 @@ from experiments.cli.options import Naming
 @cli_options.takes(Naming, *cli_options.ALL)
 def scale(
     backend: Annotated[
-        list[str] | None, typer.Option(help="Framework; repeat it for several, or 'all'.")
+        list[str] | None,
+        typer.Option(help="Framework to train with; repeat it for several, 'all' for every one."),
     ] = None,
     workers: Annotated[
         list[int] | None, typer.Option(min=1, help="Number of workers; repeat it for a curve.")
     ] = None,
     images: Annotated[
-        list[int] | None, typer.Option(min=1, help="Training images; repeat it for a curve.")
+        list[int] | None,
+        typer.Option(min=1, help="Number of training images; repeat it for a curve."),
     ] = None,
     experiment: Annotated[
         str | None, typer.Option(help="Experiment file, or the name of a shipped experiment.")
     ] = None,
     data: Annotated[str | None, typer.Option(help="Folder or s3:// prefix.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the images.")] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Images per step over all workers; the same at all.")
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Number of passes over the training images.")
     ] = None,
-    seed: Annotated[list[int] | None, typer.Option(help="Repeat it for several runs.")] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Images per step over all workers; the same at every size."),
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(help="Seed of a run; repeat it for several runs.")
+    ] = None,
     master: Annotated[str | None, typer.Option(help="Spark URL.")] = None,
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow database or server.")] = None,
     set_: Annotated[
@@ -40,14 +47,14 @@ def scale(
         typer.Option("--set", metavar="KEY=VALUE", help="Any key of the experiment, with dots."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Repeat nothing that has finished.")
+        bool, typer.Option("--resume", help="Do not repeat runs that have finished.")
     ] = False,
     work: Annotated[Path, typer.Option(help="Folder for prepared data.")] = Path("work"),
     output: Annotated[Path, typer.Option(help="Folder for tables and curves.")] = Path("scaling"),
     *,
     data_options: Mapping[str, Any],
 ) -> None:
-    """Run backends with more and more workers and images; say where more workers stop helping."""
+    """Run backends at several numbers of workers and images; report where workers stop helping."""
     with plain_errors():
         work, output = local_path(work), local_path(output)
         from data.activity import Activity

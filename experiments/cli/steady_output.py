@@ -1,27 +1,27 @@
-"""Output whose loss ends nothing."""
+"""Output stream that ignores write errors."""
 
 from contextlib import suppress
 from typing import IO, Any
 
 
 class SteadyOutput:
-    """A stream that drops what it can no longer write.
+    """Stream that discards text which can no longer be written.
 
-    A terminal that was closed refuses every further line. A run under way is closed in its record
-    all the same, and one that ``disown`` has kept goes on.
+    Writing to a closed terminal fails. The current run must still be closed in its record, and a
+    process that was detached with ``disown`` must continue.
     """
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write ``text`` if that is possible."""
+        """Write ``text`` if the stream accepts it; return the number of characters of ``text``."""
         with suppress(OSError):
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Pass on what was written if that is possible."""
+        """Flush the stream if possible."""
         with suppress(OSError):
             self._stream.flush()
 

@@ -1,4 +1,4 @@
-"""The command ``sync``: sends the records that wait for their MLflow server."""
+"""The command ``sync``: sends the records that are waiting for their MLflow server."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,11 +11,11 @@ from experiments.errors import ExperimentError
 
 
 def sync(
-    work: Annotated[Path, typer.Option(help="Folder of --work, where records wait.")] = Path(
-        "work"
-    ),
+    work: Annotated[
+        Path, typer.Option(help="The --work folder of the runs, which holds waiting records.")
+    ] = Path("work"),
 ) -> None:
-    """Send the records that wait because their MLflow server was away."""
+    """Send the records that are waiting because their MLflow server was unreachable."""
     with plain_errors():
         from data.addresses import local_path
         from data.own_folders import remove_abandoned, remove_abandoned_temporary
@@ -23,7 +23,9 @@ def sync(
 
         work = local_path(work)
         if not work.is_dir():
-            raise ExperimentError(f"--work {work}: there is no such folder, so no record waits")
+            raise ExperimentError(
+                f"--work {work}: there is no such folder, so no records are waiting"
+            )
         remove_abandoned_temporary()
         remove_abandoned(work / OUTBOX)
         sent = send_waiting(work / OUTBOX)

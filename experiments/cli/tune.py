@@ -20,38 +20,47 @@ _WORK = Path("work")
 
 @cli_options.takes(Naming, *cli_options.ALL)
 def tune(
-    backend: Annotated[str, typer.Option(help="Framework whose settings are searched.")],
+    backend: Annotated[str, typer.Option(help="Framework whose settings are tuned.")],
     search: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUES",
-            help="What to vary: optimizer.learning_rate=log:1e-4..1e-1, batch_size=[32, 64]; "
-            "repeatable. Without it, what is worth varying for the backend.",
+            help="Setting to vary: optimizer.learning_rate=log:1e-4..1e-1, batch_size=[32, 64]; "
+            "repeatable. By default, the settings that are worth varying for the backend.",
         ),
     ] = None,
-    trials: Annotated[int, typer.Option(min=1, help="Trials to make, earlier ones included.")] = 20,
+    trials: Annotated[
+        int, typer.Option(min=1, help="Number of trials, including those already run.")
+    ] = 20,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Trials at a time, each with all its workers.")
+        int, typer.Option(min=1, help="Trials to run at a time, each with all its workers.")
     ] = 1,
     objective: Annotated[
         str,
         typer.Option(
-            help="Of the validation images: f1, macro_f1, balanced_accuracy, roc_auc, "
-            "average_precision, mcc or brier."
+            help="Score on the validation images to optimize: f1, macro_f1, balanced_accuracy, "
+            "roc_auc, average_precision, mcc or brier."
         ),
     ] = "f1",
     prune: Annotated[
-        bool, typer.Option(help="End trials that fall behind the median of earlier ones.")
+        bool, typer.Option(help="Stop trials that fall behind the median of earlier ones.")
     ] = True,
-    study: Annotated[str, typer.Option(help="Name of the study; experiment and backend.")] = "",
+    study: Annotated[
+        str, typer.Option(help="Name of the study; by default, experiment and backend.")
+    ] = "",
     experiment: Annotated[
         str | None, typer.Option(help="Experiment file, or the name of a shipped experiment.")
     ] = None,
     data: Annotated[str | None, typer.Option(help="Folder or s3:// prefix.")] = None,
-    model: Annotated[str | None, typer.Option(help="Network.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Executors of one core.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the images.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, order and proposals.")] = None,
+    model: Annotated[str | None, typer.Option(help="Network to train.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Number of one-core executors.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Number of passes over the training images.")
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Seed of the weights, the order of the images and the proposals."),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any key of the experiment."),
@@ -59,18 +68,18 @@ def tune(
     master: Annotated[str | None, typer.Option(help="Spark URL.")] = None,
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow database or server.")] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the study of the same name.")
+        bool, typer.Option("--resume", help="Resume the study of the same name.")
     ] = False,
     work: Annotated[Path, typer.Option(help="Folder for prepared data and tuning.db.")] = _WORK,
-    output: Annotated[Path, typer.Option(help="Folder for best.yaml and pictures.")] = Path(
+    output: Annotated[Path, typer.Option(help="Folder for best.yaml and figures.")] = Path(
         "tuning"
     ),
     *,
     data_options: Mapping[str, Any],
 ) -> None:
-    """Search for good settings of one backend on validation images; no test image is read.
+    """Tune the settings of one backend on the validation images; no test image is read.
 
-    The first trial has the experiment's own settings, which the others are compared with.
+    The first trial uses the experiment's own settings, with which the others are compared.
     """
     with plain_errors():
         folder = work
@@ -132,12 +141,12 @@ def tune(
         console.print(gain(found.study, objective), soft_wrap=True)
         console.print(f"written: {', '.join(str(path) for path in written)}", soft_wrap=True)
         unit = plural(found.prepared.data.summary.unit)
-        console.print(f"judge it on the test {unit}, which no trial has read:", soft_wrap=True)
+        console.print(f"evaluate it on the test {unit}, which no trial has read:", soft_wrap=True)
         console.print(f"  {_command(backend, written[0], folder)}", soft_wrap=True)
 
 
 def _command(backend: str, best: Path, work: Path) -> str:
-    """Return the command that trains with the best settings and is judged on the test images."""
+    """Return the command that trains with the best settings and evaluates on the test images."""
     words = ["--backend", backend, "--experiment", str(best.absolute())]
     if work != _WORK:
         words += ["--work", str(local_path(work).absolute())]

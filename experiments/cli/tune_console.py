@@ -1,4 +1,4 @@
-"""Terminal output of a search for settings."""
+"""Terminal output of a hyperparameter search."""
 
 import threading
 import time
@@ -23,7 +23,7 @@ _PHASES = {
 
 
 class SearchConsole(SearchObserver):
-    """Prints the plan and each trial that is over; shows those under way."""
+    """Prints the plan and each completed trial; shows the trials in progress."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class SearchConsole(SearchObserver):
         self._backend, self._trials, self._jobs = backend, trials, jobs
         self._objective, self._epochs = objective, epochs
         self._activity = Activity(out, silence=silence, outlook=self._outlook)
-        #: Current activity of each trial under way.
+        #: Current activity of each trial in progress, by trial number.
         self._under_way: dict[int, str] = {}
         self._missing = self._ended = 0
         self._began = self._last_end = time.monotonic()
@@ -50,10 +50,10 @@ class SearchConsole(SearchObserver):
         """Print the plan."""
         self._missing, self._began = trials, time.monotonic()
         before = self._trials - trials
-        left = f", {before} of them made before" if before else ""
+        left = f", {before} of them already run" if before else ""
         at_once = f", {self._jobs} at a time" if self._jobs > 1 else ""
         epochs = f"{self._epochs} epoch{'' if self._epochs == 1 else 's'}"
-        self.say(
+        self._print(
             f"plan: {self._trials} trials with {self._backend}{left}{at_once}, each at most "
             f"{epochs} of {images:,} training images, scored by {self._objective} on "
             f"{validation:,} validation images"
@@ -61,31 +61,31 @@ class SearchConsole(SearchObserver):
         self._activity.begin("starting the first trial")
 
     def trial_starts(self, number: int, *, own: bool) -> None:
-        """Show the trial."""
+        """Show that the trial has started."""
         with self._lock:
             self._under_way[number] = "starting"
             first = len(self._under_way) == 1
         if own:
-            self.say(f"trial {number} has the experiment's own settings")
+            self._print(f"trial {number} uses the experiment's own settings")
         if first:
-            self._activity.begin(self._words())
+            self._activity.begin(self._trials_line())
         else:
-            self._activity.update(self._words())
+            self._activity.update(self._trials_line())
 
     def trial_event(self, number: int, event: dict[str, Any]) -> None:
         """Show the trial's phase or epoch."""
         words = {
             "phase": _PHASES.get(event.get("name", ""), ""),
             "batch": f"epoch {event.get('number')}",
-            "epoch": f"epoch {event.get('number')} is over",
+            "epoch": f"epoch {event.get('number')} finished",
         }.get(event["event"])
         if words:
             with self._lock:
                 self._under_way[number] = words
-            self._activity.update(self._words())
+            self._activity.update(self._trials_line())
 
     def trial_ends(self, trial: "FrozenTrial") -> None:
-        """Print the trial's score, and how many remain."""
+        """Print the trial's score and the progress of the search."""
         with self._lock:
             self._under_way.pop(trial.number, None)
             if not trial.user_attrs.get("refused"):
@@ -94,26 +94,26 @@ class SearchConsole(SearchObserver):
             done = self._trials - self._missing + self._ended
             remains = self._outlook()
         progress = f"{done} of {self._trials}" + (f", {remains}" if remains else "")
-        self.say(f"{trial_line(trial, self._objective)} [{progress}]")
-        self._activity.begin(self._words() or "choosing the next settings")
+        self._print(f"{trial_line(trial, self._objective)} [{progress}]")
+        self._activity.begin(self._trials_line() or "choosing the next settings")
 
     def waits(self, what: str) -> None:
-        """Show what is done beside the trials."""
+        """Show an activity other than a trial."""
         self._activity.begin(what)
 
     def __enter__(self) -> "SearchConsole":
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give the terminal back as it was."""
+        """Stop showing activity and restore the terminal."""
         self._activity.end()
 
-    def say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         """Print a line."""
         self._out.print(text, soft_wrap=True)
         self._activity.printed()
 
-    def _words(self) -> str:
+    def _trials_line(self) -> str:
         with self._lock:
             done = self._trials - self._missing + self._ended
             parts = [
@@ -123,7 +123,7 @@ class SearchConsole(SearchObserver):
         return "; ".join(parts)
 
     def _outlook(self) -> str:
-        """Return what remains, by the trials that this process has made."""
+        """Return the estimated time remaining, based on the trials run by this process."""
         if not self._ended:
             return ""
         each = (self._last_end - self._began) / self._ended
@@ -132,13 +132,13 @@ class SearchConsole(SearchObserver):
 
 
 def trial_line(trial: "FrozenTrial", objective: str) -> str:
-    """Return number, score, seconds and settings of a trial that is over."""
+    """Return the number, score, seconds and settings of a completed trial."""
     settings = ", ".join(f"{key} {_short(value)}" for key, value in trial.params.items())
     if is_own(trial):
         settings = f"the experiment's own settings{': ' if settings else ''}{settings}"
     state = trial.state.name.lower()
     if trial.user_attrs.get("refused"):
-        # The reason begins with the word.
+        # The reason starts with "refused".
         return f"trial {trial.number}: {trial.user_attrs['reason']}: {settings}"
     score = f"{objective} {trial.value:.4f}" if state == "complete" else state
     took = f" in {trial.duration.total_seconds():.0f} s" if trial.duration else ""

@@ -1,4 +1,4 @@
-"""Comparing runs, from their records in MLflow alone."""
+"""Comparison of runs from their records in MLflow."""
 
 from experiments.comparison.findings import BASELINE, Findings, compare
 from experiments.comparison.report import write_report

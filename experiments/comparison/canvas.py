@@ -1,4 +1,4 @@
-"""What all pictures of a comparison share: size, colours, markers."""
+"""Size, colors and markers shared by all figures of a comparison."""
 
 import base64
 from collections.abc import Sequence
@@ -16,9 +16,15 @@ RESOLUTION = 110  # dots per inch
 
 
 class Style:
-    """A colour, a marker and a line for each backend, the same in every picture.
+    """Color, marker and line style of each backend, the same in every figure.
 
-    Seaborn's palette for colour-blind readers; markers and dashes tell them apart in grey.
+    The colors are those of seaborn's palette for color-blind readers. Markers and dashes
+    distinguish the backends in grayscale.
+
+    Parameters
+    ----------
+    labels
+        Labels of the backends.
     """
 
     def __init__(self, labels: Sequence[str]) -> None:
@@ -28,7 +34,7 @@ class Style:
         self._palette = sns.color_palette("colorblind", max(len(labels), 1))
 
     def color(self, label: str) -> Any:
-        """Return the colour of a backend."""
+        """Return the color of a backend."""
         return self._palette[self._places[label]]
 
     def marker(self, label: str) -> str:
@@ -36,12 +42,20 @@ class Style:
         return _MARKERS[self._places[label] % len(_MARKERS)]
 
     def line(self, label: str) -> str:
-        """Return the dashes of a backend."""
+        """Return the line style of a backend."""
         return _DASHES[self._places[label] % len(_DASHES)]
 
 
 def canvas(rows: int = 1, columns: int = 1, height: float = 3.2) -> "tuple[Figure, list[Axes]]":
-    """Return a figure of the report's width and its axes, row by row."""
+    """Return a figure of the report's width and its axes, row by row.
+
+    Parameters
+    ----------
+    rows, columns
+        Shape of the grid of axes.
+    height
+        Height of a row in inches.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, height * rows), layout="constrained")
@@ -52,7 +66,7 @@ def canvas(rows: int = 1, columns: int = 1, height: float = 3.2) -> "tuple[Figur
 
 
 def legend(figure: "Figure", axes: "Axes") -> None:
-    """Put the legend of ``axes`` above the whole figure, where it hides no line."""
+    """Place the legend of ``axes`` above the figure, where it covers no line."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         figure.legend(
@@ -61,5 +75,5 @@ def legend(figure: "Figure", axes: "Axes") -> None:
 
 
 def embedded(content: bytes) -> str:
-    """Return PNG as a ``data:`` address for a page that needs no other file."""
+    """Return a PNG image as a ``data:`` URL, so that a page needs no other file."""
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"

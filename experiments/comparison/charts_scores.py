@@ -1,4 +1,4 @@
-"""Pictures of how well backends tell classes apart."""
+"""Figures of the scores of backends: F1, ROC and precision-recall curves, confusion matrices."""
 
 from math import ceil
 from typing import TYPE_CHECKING
@@ -14,13 +14,13 @@ from experiments.units import plural
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Classes whose names stand side by side.
+#: Largest number of classes whose names fit on horizontal labels.
 _FEW = 3
 _LONGEST_NAME = 12  # characters
 
 
 def f1_intervals(findings: Findings, style: Style) -> "Figure":
-    """Draw F1 of each backend with its interval, and its seeds as small dots."""
+    """Draw the F1 of each backend with its interval, and its seeds as ticks."""
     rows = list(reversed(findings.rows))
     figure, (axes,) = canvas(height=0.8 + 0.42 * len(rows))
     for place, row in enumerate(rows):
@@ -31,24 +31,24 @@ def f1_intervals(findings: Findings, style: Style) -> "Figure":
         axes.plot(seeds, np.full(len(seeds), place - 0.22), "|", color="0.35", markersize=7)
     axes.set_yticks(range(len(rows)), [row.label for row in rows])
     what = f"F1 over unseen {plural(findings.unit)}"
-    axes.set(xlabel=f"{what}: mean over seeds, 95 % interval; ticks: single seeds")
+    axes.set(xlabel=f"{what}: mean over seeds, 95 % interval; ticks: individual seeds")
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.grid(axis="x", color="0.9")
     return figure
 
 
 def curves(findings: Findings, style: Style) -> "Figure":
-    """Draw ROC and precision-recall curves of all seeds of a backend taken together."""
+    """Draw the ROC and precision-recall curves of each backend, pooled over seeds."""
     from sklearn.metrics import precision_recall_curve, roc_curve
 
     figure, (roc, recall) = canvas(columns=2, height=3.8)
     for row in findings.rows:
         labels, scores = _scored(row)
-        look = {"color": style.color(row.label), "linestyle": style.line(row.label)}
+        line = {"color": style.color(row.label), "linestyle": style.line(row.label)}
         false, true, _ = roc_curve(labels, scores)
-        roc.plot(false, true, label=row.label, **look)
+        roc.plot(false, true, label=row.label, **line)
         precision, found, _ = precision_recall_curve(labels, scores)
-        recall.plot(found, precision, **look)
+        recall.plot(found, precision, **line)
     roc.plot([0, 1], [0, 1], color="0.8", linewidth=1)
     roc.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC")
     recall.set(xlabel="recall", ylabel="precision", title="precision and recall")
@@ -58,7 +58,7 @@ def curves(findings: Findings, style: Style) -> "Figure":
 
 
 def confusion_matrices(findings: Findings) -> "Figure":
-    """Draw the confusion matrix of each backend, all seeds taken together, by share of row."""
+    """Draw the confusion matrix of each backend, pooled over seeds and normalized by row."""
     names = findings.rows[0].runs[0].class_names
     crowded = len(names) > _FEW
     columns, side = (2, 1.4 + 0.4 * len(names)) if crowded else (3, 2.7)

@@ -1,4 +1,4 @@
-"""Pictures of what training takes: seconds, CPU, memory."""
+"""Figures of the cost of training: seconds, CPU time and memory."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ _GIB = 2**30
 
 
 def phases(findings: Findings) -> "Figure":
-    """Draw mean seconds by phase, one bar for each backend, what is in no phase at its end."""
+    """Draw the mean seconds per phase as one bar per backend; time outside phases comes last."""
     import seaborn as sns
 
     rows = list(reversed(findings.rows))
@@ -34,17 +34,17 @@ def phases(findings: Findings) -> "Figure":
         )
         left += seconds
     axes.set_yticks(places, [row.label for row in rows])
-    axes.set(xlabel="seconds of a run, mean over seeds")
+    axes.set(xlabel="seconds per run, mean over seeds")
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
     return figure
 
 
 def fronts(findings: Findings, style: Style) -> "Figure":
-    """Draw F1 against seconds and against CPU seconds; a line joins the Pareto-optimal."""
+    """Draw F1 against seconds and CPU seconds; a line joins the Pareto-optimal backends."""
     figure, axes = canvas(columns=2, height=3.6)
     for one, metric, title in (
-        (axes[0], "time.total_s", "seconds of a run"),
-        (axes[1], "resources.cpu_s", "CPU seconds of a run"),
+        (axes[0], "time.total_s", "seconds per run"),
+        (axes[1], "resources.cpu_s", "CPU seconds per run"),
     ):
         known = [row for row in findings.rows if not np.isnan(row.mean(metric))]
         for row in known:
@@ -67,7 +67,7 @@ def fronts(findings: Findings, style: Style) -> "Figure":
 
 
 def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the Pareto-optimal points of (cost, score), by rising cost."""
+    """Return the Pareto-optimal points of (cost, score), in order of increasing cost."""
     kept: list[tuple[float, float]] = []
     for cost, score in sorted(points, key=lambda point: (point[0], -point[1])):
         if not kept or score > kept[-1][1]:
@@ -76,7 +76,7 @@ def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def learning(findings: Findings, style: Style) -> "Figure":
-    """Draw validation loss by epoch and by seconds of training, mean over seeds."""
+    """Draw the validation loss by epoch and by seconds of training, mean over seeds."""
     from matplotlib.ticker import MaxNLocator
 
     figure, (by_epoch, by_time) = canvas(columns=2)
@@ -86,53 +86,53 @@ def learning(findings: Findings, style: Style) -> "Figure":
             continue
         shortest = min(len(frame) for frame in frames)
         loss = np.mean([frame["validation.loss"].to_numpy()[:shortest] for frame in frames], axis=0)
-        look = {
+        line = {
             "color": style.color(row.label),
             "linestyle": style.line(row.label),
             "marker": style.marker(row.label),
             "markersize": 4,
         }
-        by_epoch.plot(frames[0].index[:shortest], loss, label=row.label, **look)
+        by_epoch.plot(frames[0].index[:shortest], loss, label=row.label, **line)
         if all("train.epoch_s" in frame for frame in frames):
             seconds = np.mean(
                 [frame["train.epoch_s"].to_numpy()[:shortest] for frame in frames], axis=0
             )
-            by_time.plot(seconds.cumsum(), loss, **look)
+            by_time.plot(seconds.cumsum(), loss, **line)
     by_epoch.xaxis.set_major_locator(MaxNLocator(integer=True))
     by_epoch.set(xlabel="epoch", ylabel="validation cross-entropy (nats)")
     by_time.set(xlabel="seconds of training")
-    _or_say(by_epoch, "no validation loss in these records")
-    _or_say(by_time, "no seconds by epoch in these records")
+    _note_if_empty(by_epoch, "no validation loss in these records")
+    _note_if_empty(by_time, "no seconds per epoch in these records")
     legend(figure, by_epoch)
     return figure
 
 
 def resources(findings: Findings, style: Style) -> "Figure":
-    """Draw memory and busy cores over time, of the first seed of each backend."""
+    """Draw memory and busy cores over time for the first seed of each backend."""
     figure, (memory, cores) = canvas(columns=2)
     for row in findings.rows:
         series = row.runs[0].series
         if series is None or len(series) < 3:
             continue
-        look = {"color": style.color(row.label), "linestyle": style.line(row.label)}
-        memory.plot(series["at_s"], series["memory_bytes"] / _GIB, label=row.label, **look)
+        line = {"color": style.color(row.label), "linestyle": style.line(row.label)}
+        memory.plot(series["at_s"], series["memory_bytes"] / _GIB, label=row.label, **line)
         window = max(1, len(series) // 60)
         busy = (series["cpu_s"].diff(window) / series["at_s"].diff(window)).clip(lower=0)
-        cores.plot(series["at_s"], busy, **look)
+        cores.plot(series["at_s"], busy, **line)
     memory.set(xlabel="seconds", ylabel="memory (GiB)")
     cores.set(xlabel="seconds", ylabel="busy cores")
-    _or_say(memory, "no samples over time in these records")
+    _note_if_empty(memory, "no resource samples in these records")
     legend(figure, memory)
     return figure
 
 
-def _or_say(axes: "Axes", text: str) -> None:
+def _note_if_empty(axes: "Axes", text: str) -> None:
     if not axes.lines:
         axes.text(0.5, 0.5, text, ha="center", transform=axes.transAxes, color="0.4")
 
 
 def on_front(findings: Findings, metric: str) -> list[str]:
-    """Return the backends whose means are Pareto-optimal in F1 and ``metric``."""
+    """Return the labels of the backends whose means are Pareto-optimal in F1 and ``metric``."""
     points: dict[tuple[float, float], Row] = {
         (row.mean(metric), row.f1.value): row for row in findings.rows if row.trained
     }

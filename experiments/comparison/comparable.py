@@ -1,22 +1,22 @@
-"""Which runs may stand side by side, and why others may not."""
+"""Checks of whether the scores and the seconds of two runs are comparable."""
 
 from collections.abc import Sequence
 
 from experiments.comparison.runs import ComparedRun
 from experiments.units import plural
 
-#: Parameters that decide what is learned; those of one backend only are not among them.
+#: Prefixes of the parameters that determine what is learned, except those of a single backend.
 _SETTINGS = ("model.", "optimizer.", "positive_class", "epochs", "batch_size", "imbalance")
-#: What older records, which do not have the parameter, were made with.
+#: Values of parameters that older records lack.
 _BEFORE = {"imbalance": "none"}
 _NO_WEIGHTS = "none"
 
 
 def reference_of(runs: Sequence[ComparedRun], baseline: str) -> ComparedRun:
-    """Return the run that the others are measured by.
+    """Return the run with which the others must be comparable.
 
-    The newest finished one of ``baseline``; one that was split by patient or lesion before one that
-    was split by image.
+    It is the newest finished run of ``baseline``. Runs split by patient or lesion take precedence
+    over runs split by image.
     """
     finished = [run for run in runs if run.finished] or list(runs)
     return max(
@@ -36,9 +36,10 @@ def obstacles(run: ComparedRun, reference: ComparedRun, runs: Sequence[ComparedR
     if run.unit != reference.unit:
         found.append(f"split by {run.unit} instead of by {reference.unit}")
     elif own.get("split.checksum") != other.get("split.checksum"):
-        found.append(f"other split of the {plural(run.unit)}")
+        found.append(f"different split of the {plural(run.unit)}")
     elif own.get("data.fingerprint") != other.get("data.fingerprint"):
-        found.append("other images")  # with another split, prepared data differ anyway
+        # Only checked for equal splits: with another split, the prepared data differ anyway.
+        found.append("different images")
     names = {name for name in {*run.params, *reference.params} if name.startswith(_SETTINGS)}
     pairs = {name: (_value(run, name), _value(reference, name)) for name in sorted(names)}
     found += [
@@ -46,8 +47,8 @@ def obstacles(run: ComparedRun, reference: ComparedRun, runs: Sequence[ComparedR
         for name, (value, wanted) in pairs.items()
         if value != wanted
     ]
-    if not found and (stranger := _other_weights(run, reference, runs)):
-        found.append(f"other initial weights than {stranger} of the same seed")
+    if not found and (backend := _other_weights(run, reference, runs)):
+        found.append(f"initial weights differ from those of {backend} with the same seed")
     return found
 
 
@@ -68,7 +69,7 @@ def _value(run: ComparedRun, name: str) -> str:
 def _other_weights(
     run: ComparedRun, reference: ComparedRun, runs: Sequence[ComparedRun]
 ) -> str | None:
-    """Return the backend from whose initial weights those of ``run`` differ."""
+    """Return the reference's backend if its initial weights differ from those of ``run``."""
     known = {
         other.record.backend: _weights(other)
         for other in runs

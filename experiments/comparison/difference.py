@@ -1,4 +1,4 @@
-"""The difference between two backends, as figures and as a sentence."""
+"""Difference between two backends, as numbers and as a sentence."""
 
 import math
 from dataclasses import dataclass
@@ -10,45 +10,55 @@ from experiments.units import counted_groups
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean F1 of one backend less that of the baseline, over the same test images."""
+    """Mean F1 of one backend minus that of the baseline, over the same test images."""
 
     interval: Interval
-    #: How often chance alone gives a difference at least as large.
+    #: Two-sided p value: probability of a difference at least as large by chance alone.
     p: float
-    #: The same with all comparisons of the table taken into account: S. Holm, "A simple
+    #: p value corrected for all comparisons of the table: S. Holm, "A simple
     #: sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
     p_corrected: float
-    #: Smallest true difference that is shown with a chance of 80 %, when it has the smallest p
-    #: value of the table; not a number where nothing varies.
+    #: Smallest true difference that is detected with a probability of 80 % if it has the smallest p
+    #: value of the table; NaN if nothing varies.
     detectable: float
-    #: Number of test patients, lesions or groups of equal images, whichever ``unit`` says.
+    #: Number of test patients, lesions or groups of equal images, depending on ``unit``.
     groups: int
     #: Number of seeds of the backend and of the baseline.
     seeds: tuple[int, int]
     #: Number of backends that are compared with the baseline.
     comparisons: int = 1
-    #: Whether every patient has the same errors in both, with every seed.
+    #: True if every patient has the same errors with both backends, for every seed.
     identical: bool = False
+    #: Unit of the split.
     unit: Unit = "patient"
 
     @property
     def about_backends(self) -> bool:
-        """Whether seeds count as chance; with one seed the finding is about trained networks."""
+        """True if seeds are treated as random; with one seed, two trained networks are compared."""
         return min(self.seeds) > 1
 
     @property
     def shown(self) -> bool:
-        """Whether the data show a difference after the correction."""
+        """True if the difference is significant after the correction."""
         return self.p_corrected < LEVEL
 
     def sentence(self, name: str, baseline: str) -> str:
-        """Return the finding in words."""
+        """Return the finding as a sentence.
+
+        Parameters
+        ----------
+        name, baseline
+            Labels of the backend and of the baseline.
+        """
         if self.identical:
             if self.unit == "image":
-                return f"{name}: the same images are right as with {baseline}, with every seed."
+                return (
+                    f"{name}: the same images are classified correctly as with {baseline}, for "
+                    "every seed."
+                )
             return (
-                f"{name}: every {self.unit} has as many right and wrong images as with "
-                f"{baseline}, with every seed."
+                f"{name}: every {self.unit} has the same numbers of right and wrong predictions as "
+                f"with {baseline}, for every seed."
             )
         subject = f"{name}: "
         if not self.about_backends:
@@ -64,9 +74,9 @@ class Difference:
         direction = f"F1 {abs(value):.3f} {'higher' if value > 0 else 'lower'} than"
         if self.about_backends:
             direction += f" that of {baseline}"
-            none = f"no difference to {baseline} is shown"
+            none = f"no difference from {baseline} is shown"
         else:
-            direction = f"{name} has {direction} {baseline}"
+            direction = f"{name} has an {direction} {baseline}"
             none = "no difference is shown"
         if self.shown and self.interval.excludes_zero:
             return f"{direction} ({figures}, {self._p()}; {self._sample()})."
@@ -98,6 +108,6 @@ class Difference:
         if self.shown or math.isnan(self.detectable):
             return ""
         return (
-            f" A difference of {self.detectable:.3f} or more would be shown with a chance of "
-            f"{100 * POWER:.0f} %."
+            f" A difference of {self.detectable:.3f} or more would be detected with a probability "
+            f"of {100 * POWER:.0f} %."
         )

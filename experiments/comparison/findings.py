@@ -1,4 +1,4 @@
-"""What a set of runs shows: a row for each backend, and what does not fit in."""
+"""Findings of a comparison: one row per backend, excluded runs, and notes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from experiments.scoring.uncertainty import RELIABLE_PATIENTS, Interval
 from experiments.units import counted, names_of_units, plural
 
 BASELINE = "keras_local"
-#: Looks at no image: neither a choice nor a witness of what is hard.
+#: Backend that reads no image; Pareto fronts and hard cases exclude it.
 FLOOR = "majority"
-#: Phases of a run, in their order, by the name of their metric.
+#: Names of the phases of a run, in order, by metric.
 PHASES = {
     "time.spark_start_s": "Spark and imports",
     "time.load_s": "open data",
@@ -28,23 +28,25 @@ PHASES = {
 }
 
 
-#: Metrics that, for a run that went on after an interruption, are of its last part alone.
+#: Metrics that, for a resumed run, cover only the part after the interruption.
 _OF_A_PART = ("time.total_s", "time.spark_start_s", "time.fit_other_s", "resources.")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One backend on one platform, over its seeds."""
+    """Runs of one backend on one platform, over all seeds."""
 
     label: str
     runs: tuple[ComparedRun, ...]
+    #: Mean F1 over seeds with its 95 % interval.
     f1: Interval
+    #: Difference from the baseline; None for the baseline itself.
     difference: Difference | None
-    #: Why its seconds do not compare with those of the baseline; empty when they do.
+    #: Reasons why its seconds are not comparable with those of the baseline; empty if they are.
     speed_obstacles: tuple[str, ...]
 
     def values(self, metric: str) -> np.ndarray:
-        """Return a metric of each run that has it, shape (runs,)."""
+        """Return the values of a metric over the runs that have it, shape (runs,)."""
         found = [
             run.record.metrics[metric]
             for run in self.runs
@@ -54,33 +56,33 @@ class Row:
         return np.array(found, float)
 
     def mean(self, metric: str) -> float:
-        """Return the mean over seeds; not a number when no run has the metric."""
+        """Return the mean of a metric over seeds; NaN if no run has the metric."""
         values = self.values(metric)
         return float(values.mean()) if len(values) else float("nan")
 
     def spread(self, metric: str) -> float:
-        """Return the standard deviation over seeds (n - 1); not a number for one run."""
+        """Return the standard deviation of a metric over seeds (n - 1); NaN for one run."""
         values = self.values(metric)
         return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
 
     @property
     def seeds(self) -> int:
-        """Number of seeds."""
+        """Number of distinct seeds."""
         return len({run.record.seed for run in self.runs})
 
     @property
     def trained(self) -> bool:
-        """Whether the backend learns anything."""
+        """True if the backend trains a model."""
         return self.runs[0].record.backend != FLOOR
 
     @property
     def core_seconds(self) -> float:
-        """Mean over runs of the cores that were kept, times the seconds."""
+        """Number of reserved cores times the mean total seconds of a run."""
         return self.mean("time.total_s") * float(self.runs[0].params.get("workers", "1"))
 
     @property
     def cost(self) -> float:
-        """Mean price of a run: cores kept and peak memory, each by the hour; 0 without prices."""
+        """Mean price of a run, from reserved cores and peak memory per hour; 0 without prices."""
         params = self.runs[0].params
         hours = self.mean("time.total_s") / 3600
         core, gb = (float(params.get(f"price.{key}", 0)) for key in ("core_hour", "gb_hour"))
@@ -90,7 +92,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Excluded:
-    """A run that is in no row, and why."""
+    """A run that is not in any row, and the reason."""
 
     run: ComparedRun
     reason: str
@@ -98,33 +100,34 @@ class Excluded:
 
 @dataclass(frozen=True)
 class Findings:
-    """All of a comparison."""
+    """Result of a comparison."""
 
     title: str
     baseline: str
     rows: tuple[Row, ...]
     excluded: tuple[Excluded, ...]
     notes: tuple[str, ...]
-    #: Unit of the split, and number of units in the test set.
+    #: Unit of the split.
     unit: Unit
+    #: Number of units in the test set.
     groups: int
     synthetic: bool
 
     @property
     def reliable(self) -> bool:
-        """True when there are enough test patients, lesions or images for an interval."""
+        """True if there are enough test patients, lesions or images for a reliable interval."""
         return self.groups >= RELIABLE_PATIENTS
 
     @property
     def sample(self) -> str:
-        """The test set in words: ``16 unseen test patients``."""
+        """Description of the test set: ``16 unseen test patients``."""
         number, _, noun = counted(self.groups, self.unit).partition(" ")
         distinct = " distinct" if self.unit == "image" else ""
         return f"{number} unseen{distinct} test {noun}"
 
     @property
     def sentences(self) -> list[str]:
-        """What was found about differences, in words."""
+        """Differences from the baseline, one sentence per backend."""
         return [
             row.difference.sentence(row.label, self.baseline)
             for row in self.rows
@@ -133,19 +136,19 @@ class Findings:
 
 
 def compare(runs: Sequence[ComparedRun], baseline: str = BASELINE) -> Findings:
-    """Put comparable runs into rows.
+    """Group comparable runs into one row per backend.
 
     Parameters
     ----------
     runs
-        As ``find_runs`` returns them.
+        Runs returned by ``find_runs``.
     baseline
-        The backend that the others are set against; the first row where it has not run.
+        Backend with which the others are compared. If it has not finished, another one is used.
 
     Raises
     ------
     ExperimentError
-        When no run has finished.
+        If no run has finished.
     """
     if not any(run.finished for run in runs):
         reasons = "; ".join(f"{run.record.backend}: {run.record.reason}" for run in runs)
@@ -154,7 +157,7 @@ def compare(runs: Sequence[ComparedRun], baseline: str = BASELINE) -> Findings:
     groups: dict[str, list[ComparedRun]] = {}
     excluded = []
     for run in runs:
-        if reason := _reason_to_leave_out(run, reference, runs):
+        if reason := _reason_to_exclude(run, reference, runs):
             excluded.append(Excluded(run, reason))
         else:
             groups.setdefault(run.label, []).append(run)
@@ -189,13 +192,13 @@ def compare(runs: Sequence[ComparedRun], baseline: str = BASELINE) -> Findings:
     )
 
 
-def _reason_to_leave_out(
+def _reason_to_exclude(
     run: ComparedRun, reference: ComparedRun, runs: Sequence[ComparedRun]
 ) -> str:
     if run.record.refused:
         return run.record.reason
     if not run.finished:
-        return f"{run.record.status}: {run.record.reason or 'still under way'}"
+        return f"{run.record.status}: {run.record.reason or 'still in progress'}"
     if missing := {"test.f1", "time.total_s"} - set(run.record.metrics):
         return f"its record lacks {', '.join(sorted(missing))}"
     if found := obstacles(run, reference, runs):
@@ -204,7 +207,7 @@ def _reason_to_leave_out(
 
 
 def _one_class_notes(rows: Sequence[Row]) -> list[str]:
-    """Return which trained networks call every test image the same class."""
+    """Return a note for each backend that predicts the same class for every test image."""
     notes = []
     for row in rows:
         if not row.trained:
@@ -220,18 +223,18 @@ def _one_class_notes(rows: Sequence[Row]) -> list[str]:
             seeds = ", ".join(map(str, single))
             notes.append(
                 f"{row.label} predicts one class for all test images with seed {seeds}; that F1 "
-                "says nothing about what it has learned."
+                "does not reflect what it has learned."
             )
     return notes
 
 
 def _sample_notes(rows: Sequence[Row], groups: int, unit: Unit) -> list[str]:
-    """Return what too few patients or seeds do to the figures."""
+    """Return notes on results that rest on too few patients, images or seeds."""
     notes = []
     if groups < RELIABLE_PATIENTS:
         notes.append(
             f"The 95 % intervals and p values are not reliable with {groups} test {plural(unit)}: "
-            f"it takes {RELIABLE_PATIENTS} or more."
+            f"at least {RELIABLE_PATIENTS} are needed."
         )
     predictions = rows[0].runs[0].predictions
     notes += few_examples(
@@ -243,8 +246,8 @@ def _sample_notes(rows: Sequence[Row], groups: int, unit: Unit) -> list[str]:
     counts = [row.seeds for row in rows]
     if max(counts) == 1:
         notes.append(
-            "One seed only: the figures are those of these trained networks and say nothing about "
-            "the backends. With --seed 0 --seed 1 --seed 2, chance in training is counted too."
+            "One seed only: the results describe these trained networks, not the backends. With "
+            "--seed 0 --seed 1 --seed 2, the randomness of training is taken into account."
         )
     elif min(counts) != max(counts):
         listed = ", ".join(f"{row.label} {row.seeds}" for row in rows)
@@ -259,10 +262,10 @@ def _notes(
     if reference.record.backend != baseline:
         notes.append(f"{baseline} has not finished here; {reference.label} is the baseline.")
     if len(rows) == 1:
-        notes.append("One backend only: there is nothing to set it against.")
+        notes.append("One backend only: there is nothing to compare it with.")
     notes += [
-        f"{run.label}, seed {run.record.seed}, went on after epoch {run.resumed_after} of an "
-        "interrupted run: its total seconds and resources are left out."
+        f"{run.label}, seed {run.record.seed}, was resumed after epoch {run.resumed_after} of an "
+        "interrupted run: its total seconds and resources are omitted."
         for row in rows
         for run in row.runs
         if run.resumed_after

@@ -1,4 +1,4 @@
-"""Patients, lesions or single images that every backend gets wrong, with the images."""
+"""Patients, lesions or single images that every trained backend misclassifies."""
 
 from dataclasses import dataclass
 
@@ -8,30 +8,34 @@ from data.config import Unit
 from experiments.comparison.findings import Findings
 from experiments.units import names_of_units
 
-#: Cases that a report shows, each with so many pictures at most.
+#: Maximum number of cases in a report, by unit of the split.
 _CASES: dict[Unit, int] = {"patient": 8, "lesion": 12, "image": 24}
+#: Maximum number of pictures of a case.
 _PICTURES = 6
 
 
 @dataclass(frozen=True)
 class HardCase:
-    """A patient, and images that every run of every trained backend has put in a wrong class.
+    """A patient with images that every run of every trained backend misclassifies.
 
-    It is a lesion, or one image and its copies, where the split is by these.
+    If the split is by lesion or by image, the case is a lesion, or an image and its copies.
     """
 
     name: str
-    #: True class of the images.
+    #: True classes of the misclassified images.
     classes: tuple[str, ...]
+    #: Number of misclassified images.
     wrong: int
+    #: Number of test images of the case.
     images: int
+    #: Misclassified images as PNG.
     pictures: tuple[bytes, ...]
 
 
 def hard_cases(findings: Findings) -> list[HardCase]:
-    """Return the patients, lesions or images with most such images, as many as a report shows.
+    """Return the cases of a report, those with the largest share of misclassified images first.
 
-    ``majority``, which is given no image, does not count.
+    The backend ``majority``, which reads no image, is ignored.
     """
     runs = [run for row in findings.rows if row.trained for run in row.runs]
     if not runs:

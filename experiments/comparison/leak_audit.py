@@ -1,4 +1,4 @@
-"""Cost of an honest split: the same backends with images of one patient on both sides."""
+"""Audit of leakage: the same backends with images of one patient on both sides of the split."""
 
 from dataclasses import dataclass
 
@@ -8,29 +8,31 @@ from experiments.comparison.statistics import f1_over_units
 from experiments.scoring.uncertainty import Interval
 
 _SPLIT_BY = "data.split.by"
-#: What the two splits may differ in.
+#: Prefixes of the parameters in which runs under the two splits may differ.
 _OF_SPLIT = ("data.split.", "price", "tracking_uri", "time_limit", "seed", "warm_up", "platform")
 
 
 @dataclass(frozen=True)
 class Leak:
-    """One backend under both splits."""
+    """F1 of one backend under both splits."""
 
     label: str
-    #: With the split by patient, or by lesion.
+    #: F1 under the split by patient or by lesion.
     by_unit: Interval
+    #: F1 under the split by image.
     by_image: Interval
 
     @property
     def gained(self) -> float:
-        """F1 of the split by image less that of the honest split, over other test images."""
+        """F1 under the split by image minus F1 under the other split, on different test images."""
         return self.by_image.value - self.by_unit.value
 
 
 def leak_audit(findings: Findings) -> list[Leak]:
-    """Return the backends that have run with a split by patient and with one by image.
+    """Return the backends that have run under a split by patient and under one by image.
 
-    Where the source names neither patients nor lesions there is only the split by image.
+    The list is empty if the source identifies neither patients nor lesions, because then there is
+    only the split by image.
     """
     if findings.unit == "image":
         return []

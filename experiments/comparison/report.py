@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs no network and no other file."""
+"""Report of a comparison: one HTML file that needs no network and no other file."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,23 +14,23 @@ from experiments.comparison.leak_audit import leak_audit
 from experiments.units import plural
 
 TEMPLATE = "report.html.j2"
-#: Names of the pictures' files, and what is said about each in the report.
+#: Captions of the figures, by the name of the figure's file.
 _CAPTIONS = {
-    "f1": "F1 over unseen {units}. The interval counts {units} and seeds as chance{not_images}; a "
-    "tick is a seed.",
-    "phases": "Where the seconds of a run go.",
+    "f1": "F1 over unseen {units}. The interval accounts for variation among {units} and "
+    "seeds{not_images}; each tick is one seed.",
+    "phases": "Seconds of a run by phase.",
     "fronts": "F1 against seconds and CPU seconds; the line joins the Pareto-optimal means.",
     "learning": "Validation loss by epoch and by seconds of training, mean over seeds.",
-    "resources": "Memory and busy cores over time, first seed. Pages that processes share count in "
-    "each.",
-    "curves": "ROC and precision-recall, all seeds of a backend taken together.",
-    "confusion": "Confusion matrices, shares of each true class, all seeds taken together.",
+    "resources": "Memory and busy cores over time, first seed. Memory pages shared by several "
+    "processes are counted once per process.",
+    "curves": "ROC and precision-recall curves, pooled over the seeds of a backend.",
+    "confusion": "Confusion matrices as shares of each true class, pooled over seeds.",
 }
 
 
 @private_files()
 def write_report(findings: Findings, folder: Path) -> Path:
-    """Write report, pictures and tables; return the path of ``report.html``."""
+    """Write the report, its figures and tables to ``folder``; return the path of the report."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures = draw(findings)
     for name, content in pictures.items():
@@ -45,7 +45,7 @@ def write_report(findings: Findings, folder: Path) -> Path:
 
 @drawing()
 def draw(findings: Findings) -> dict[str, bytes]:
-    """Return all pictures as PNG, by name."""
+    """Return all figures as PNG, by name."""
     style = Style([row.label for row in findings.rows])
     figures = {
         "f1": charts_scores.f1_intervals(findings, style),
@@ -60,13 +60,21 @@ def draw(findings: Findings) -> dict[str, bytes]:
 
 
 def _captions(unit: Unit) -> dict[str, str]:
-    not_images = "" if unit == "image" else ", not images"
+    not_images = "" if unit == "image" else ", not among images"
     f1 = _CAPTIONS["f1"].format(units=plural(unit), not_images=not_images)
     return {**_CAPTIONS, "f1": f1}
 
 
 def page(findings: Findings, pictures: dict[str, bytes]) -> str:
-    """Return the report."""
+    """Return the report as HTML.
+
+    Parameters
+    ----------
+    findings
+        Result of the comparison.
+    pictures
+        Figures as PNG, by name, as returned by ``draw``.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     environment = Environment(

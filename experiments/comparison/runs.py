@@ -1,4 +1,4 @@
-"""Runs as MLflow holds them: all that a comparison knows of them."""
+"""Runs to compare, read from their records in MLflow."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 _PREFIX = "probability_"
-#: Runs that one search returns; MLflow gives no more at a time.
+#: Runs requested per page of a search in MLflow.
 _PAGE = 1000
 #: Metrics with a value for each epoch.
 _BY_EPOCH = ("train.loss", "validation.loss", "train.epoch_s")
@@ -30,7 +30,7 @@ _BY_EPOCH = ("train.loss", "validation.loss", "train.epoch_s")
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """One run and its artifacts, read when they are asked for."""
+    """One run; its artifacts are read on first access."""
 
     record: RunRecord
     params: dict[str, str]
@@ -40,30 +40,36 @@ class ComparedRun:
 
     @property
     def label(self) -> str:
-        """Backend and, where it is named, the platform."""
+        """Name of the backend, followed by the platform if one is named."""
         platform = self.params.get("platform", "here")
         return self.record.backend if platform == "here" else f"{self.record.backend} ({platform})"
 
     @property
     def finished(self) -> bool:
-        """Whether it came to an end."""
+        """True if the run has finished successfully."""
         return self.record.status == FINISHED
 
     @property
     def resumed_after(self) -> int:
-        """The epoch of an interrupted run after which it went on, or 0."""
+        """Epoch of an interrupted run after which this run was resumed, or 0."""
         return int(self.record.tags.get("resumed_after_epoch", 0))
 
     @property
     def positive_class(self) -> str:
-        """The class that F1 is about."""
+        """Class for which F1 is computed."""
         return self.params.get("positive_class", "")
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        """``image_id``, ``patient_id``, ``label`` and a probability for each class.
+        """Predictions of the test images, with one row per image.
 
-        Records of earlier versions have no column ``group``.
+        The columns are ``image_id``, ``patient_id``, ``label`` and one ``probability_<class>`` for
+        each class. The column ``group`` is missing in records of earlier versions.
+
+        Raises
+        ------
+        ExperimentError
+            If the run has no predictions.
         """
         frame = self._table("predictions.parquet")
         if frame is None:
@@ -77,13 +83,13 @@ class ComparedRun:
 
     @property
     def class_names(self) -> list[str]:
-        """Classes in label order."""
+        """Names of the classes in label order."""
         names = [name for name in self.predictions.columns if name.startswith(_PREFIX)]
         return [name.removeprefix(_PREFIX) for name in names]
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
-        """One row for each epoch, with the metrics that the backend told."""
+        """Metrics reported by the backend, with one row per epoch."""
         columns = {
             name: {
                 point.step: point.value
@@ -96,12 +102,12 @@ class ComparedRun:
 
     @cached_property
     def series(self) -> pd.DataFrame | None:
-        """Samples of memory and CPU time, or None in records without."""
+        """Samples of memory and CPU time, or None if the record has none."""
         return self._table(SERIES)
 
     @cached_property
     def thumbnails(self) -> pd.DataFrame | None:
-        """Small pictures of wrongly classified images, or None in records without."""
+        """Thumbnails of misclassified images, or None if the record has none."""
         return self._table(THUMBNAILS)
 
     def _table(self, name: str) -> pd.DataFrame | None:
@@ -118,23 +124,26 @@ class ComparedRun:
 def find_runs(
     uris: Sequence[str], folder: Path, experiments: Sequence[str] = (), ids: Sequence[str] = ()
 ) -> list[ComparedRun]:
-    """Return the runs that are asked for, oldest first.
+    """Return the requested runs, oldest first.
+
+    Without ``experiments`` and ``ids``, the runs of the newest comparison are returned.
 
     Parameters
     ----------
     uris
-        MLflow databases or servers.
+        URIs of MLflow databases or servers.
     folder
-        Where artifacts are put that are not on this machine.
+        Folder to which artifacts are downloaded that are not on this machine.
     experiments
-        Names; of each backend and seed the newest run with the same settings, data and platform.
+        Names of experiments. Among runs with the same backend, seed, settings, data and platform,
+        only the newest is returned.
     ids
-        Runs, or comparisons with all their runs. Without names and ids, the newest comparison.
+        IDs of runs, or of comparisons with all their runs.
 
     Raises
     ------
     ExperimentError
-        When a store cannot be read, or nothing is found.
+        If a store cannot be read, or no run is found.
     """
     found: list[ComparedRun] = []
     for uri in uris:
@@ -167,7 +176,7 @@ def _found_in(
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ExperimentError(f"{uri} cannot be read: {first}") from error
     names = {run.info.run_id: places[run.info.experiment_id] for run in runs}
-    # Trials of a search for settings were judged on validation images.
+    # Trials of a hyperparameter search are evaluated on validation images.
     leaves = [
         run
         for run in runs
@@ -193,7 +202,7 @@ def _found_in(
 
 
 def _all_runs(client: "MlflowClient", experiments: list[str]) -> "Iterable[Run]":
-    """Yield all runs, the newest first."""
+    """Yield all runs, newest first."""
     token: str | None = None
     while True:
         page = client.search_runs(
@@ -210,7 +219,7 @@ def _identities(run: ComparedRun) -> tuple[str, str]:
 
 
 def _identity(run: ComparedRun) -> str:
-    """Return what two runs share of which the newer one takes the older one's place."""
+    """Return a key that is equal for two runs if the newer one replaces the older one."""
     tags = run.record.tags
     return json.dumps(
         [

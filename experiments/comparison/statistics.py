@@ -1,4 +1,4 @@
-"""F1 of backends over the same test images, and how far backends differ."""
+"""F1 of backends on the same test images, and differences between backends."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,8 +22,13 @@ from experiments.units import names_of_units
 def f1_over_units(runs: Sequence[ComparedRun]) -> Interval:
     """Return the mean F1 over seeds, with its interval over patients and seeds.
 
-    The interval is over lesions or images where the split is by these. The runs have the same test
-    images. With one seed, patients alone are chance.
+    If the split is by lesion or by image, the interval is over lesions or images instead of
+    patients. With one seed, only patients are treated as random.
+
+    Parameters
+    ----------
+    runs
+        Runs of one backend on the same test images.
     """
     return Interval(*map(float, mean_interval(counts_of(runs))))
 
@@ -31,7 +36,7 @@ def f1_over_units(runs: Sequence[ComparedRun]) -> Interval:
 def differences(
     groups: Mapping[str, Sequence[ComparedRun]], baseline: str
 ) -> dict[str, Difference]:
-    """Return the difference of each group to ``baseline``, with all seeds of both."""
+    """Return the difference of each group from ``baseline``, over all seeds of both."""
     from statsmodels.stats.multitest import multipletests
 
     counts = {name: counts_of(runs) for name, runs in groups.items()}
@@ -62,9 +67,10 @@ def differences(
 
 
 def counts_of(runs: Sequence[ComparedRun]) -> np.ndarray:
-    """Return right positives and all errors by patient, lesion or image: (seeds, 2, patients).
+    """Return true positives and errors by patient, lesion or image, shape (seeds, 2, patients).
 
-    Of runs with the same seed the newest counts alone: its luck is not drawn twice.
+    Of several runs with the same seed only the newest is counted, because repetitions of a seed are
+    not independent.
     """
     newest = {run.record.seed: run for run in sorted(runs, key=lambda run: run.started_ms)}
     return np.stack([_of_run(run) for _, run in sorted(newest.items())])

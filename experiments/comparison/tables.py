@@ -1,4 +1,4 @@
-"""The comparison as a table: for a terminal, a paper, a spreadsheet."""
+"""Tables of a comparison, for a terminal, a paper or a spreadsheet."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ _GIB = 2**30
 
 
 def _plus_minus(metric: str, form: str, unit: float = 1.0) -> Callable[[Row], str]:
-    """Return a function that shows the mean of a metric and, over several seeds, its spread."""
+    """Return a function that formats the mean of a metric and, over several seeds, its spread."""
 
     def show(row: Row) -> str:
         mean, spread = row.mean(metric) / unit, row.spread(metric) / unit
@@ -49,7 +49,7 @@ def _detectable(row: Row) -> str:
     return f"{row.difference.detectable:.3f}"
 
 
-#: Headings and what stands below them.
+#: Headings of the columns and functions that return their cells.
 _COLUMNS: dict[str, Callable[[Row], str]] = {
     "backend": lambda row: row.label,
     "seeds": lambda row: str(row.seeds),
@@ -68,7 +68,7 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
 
 
 def texts(findings: Findings) -> pd.DataFrame:
-    """Return the table as texts, a row for each backend."""
+    """Return the table as strings, with one row per backend."""
     rows = [{name: show(row) for name, show in _COLUMNS.items()} for row in findings.rows]
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     if not findings.reliable:
@@ -80,7 +80,7 @@ def texts(findings: Findings) -> pd.DataFrame:
 
 
 def terminal(findings: Findings) -> Table:
-    """Return means that fit a terminal of 80 characters; differences are in the sentences."""
+    """Return a table of means that fits a terminal of 80 characters, without differences."""
     stamp = " (SYNTHETIC cells)" if findings.synthetic else ""
     few = plural(findings.unit)
     table = Table(
@@ -112,7 +112,7 @@ def latex(findings: Findings) -> str:
 
 
 def raw(findings: Findings) -> pd.DataFrame:
-    """Return every run with its numbers, those that are in no row included with the reason."""
+    """Return the metrics of every run; excluded runs are listed with the reason."""
     reasons = {one.run.record.run_id: one.reason for one in findings.excluded}
     runs = [run for row in findings.rows for run in row.runs]
     runs += [one.run for one in findings.excluded]
@@ -136,7 +136,7 @@ def raw(findings: Findings) -> pd.DataFrame:
 
 
 def platforms(findings: Findings) -> pd.DataFrame:
-    """Return seconds for each epoch, core-seconds and cost, by backend and platform."""
+    """Return the seconds per epoch, core-seconds and cost, by backend and platform."""
     rows = [
         {
             "backend": row.runs[0].record.backend,

@@ -1,1 +1,1 @@
-"""Settings that follow a user's own images: name, image size, positive class."""
+"""Settings derived from a user's own images: name, image size and positive class."""

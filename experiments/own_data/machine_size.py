@@ -1,4 +1,4 @@
-"""Refusal of more workers than this machine can hold."""
+"""Check that the requested workers fit on this machine."""
 
 import os
 from collections.abc import Sequence
@@ -8,23 +8,25 @@ import psutil
 from experiments.config import EMBEDDED, Experiment
 from experiments.errors import ExperimentError
 
-#: Threads for each core above which a backend without Spark would start more than a machine runs.
+#: Maximum number of threads per core of a backend without Spark.
 _THREADS = 64
 
 
 def check_machine(experiment: Experiment, needs_spark: Sequence[bool]) -> None:
-    """Refuse more workers than this machine holds, before the data are prepared.
+    """Reject more workers than fit on this machine, before the data are prepared.
 
     Parameters
     ----------
+    experiment
+        Experiment to check.
     needs_spark
-        For each backend, whether its workers are executors.
+        For each backend, True if its workers are Spark executors.
 
     Raises
     ------
     ExperimentError
-        When executors of a cluster that is started for the run, or threads of a backend without
-        Spark, are too many.
+        If there are too many executors in a cluster that is started for the run, or too many
+        threads in a backend without Spark.
     """
     spark, workers = experiment.spark, experiment.workers
     if any(needs_spark) and spark.master == EMBEDDED:
@@ -39,12 +41,19 @@ def check_machine(experiment: Experiment, needs_spark: Sequence[bool]) -> None:
 
 
 def check_memory(workers: int, executor_mb: int) -> None:
-    """Refuse executors that together are larger than the machine: it would kill one of them.
+    """Reject executors that together exceed this machine's memory; the kernel would kill one.
+
+    Parameters
+    ----------
+    workers
+        Number of executors.
+    executor_mb
+        Memory of each executor in MiB.
 
     Raises
     ------
     ExperimentError
-        With the memory that there is.
+        If the executors exceed the memory; the message states both sizes.
     """
     asked, there = workers * executor_mb / 1024, psutil.virtual_memory().total / 2**30
     if asked > there:
@@ -56,5 +65,5 @@ def check_memory(workers: int, executor_mb: int) -> None:
 
 
 def megabytes(memory: str) -> int:
-    """Return the mebibytes of ``512m`` or ``2g``."""
+    """Return a memory size such as ``512m`` or ``2g`` in MiB."""
     return int(memory[:-1]) * (1024 if memory.endswith("g") else 1)

@@ -1,10 +1,10 @@
-"""A guess at the positive class from the names of the classes."""
+"""Guess of the positive class from the names of the classes."""
 
 import re
 from collections.abc import Iterable, Mapping
 
-#: Beginnings and parts of English words for illness, the gravest first. Names of one line are
-#: equally grave.
+#: Stems of English words for illnesses, the most severe first. Stems in the same tuple have the
+#: same rank.
 _STEMS = (
     ("melanom",),
     ("malign", "carcinom", "cancer", "leukem", "leukaem", "lymphom", "sarcom", "gliom", "metasta"),
@@ -14,7 +14,7 @@ _STEMS = (
      "anemi", "anaemi", "malaria", "hepatit", "cirrho", "fibros", "dement", "alzheim"),
     ("abnormal", "illness", "affected"),
 )  # fmt: skip
-#: Whole words and common abbreviations for illness, in the same ranks.
+#: Whole words and common abbreviations for illnesses, in the same ranks.
 _WORDS = (
     ("mel",),
     ("bcc", "scc", "all", "aml", "cll", "cml", "blast", "blasts"),
@@ -22,29 +22,31 @@ _WORDS = (
     ("sick", "ill", "tb", "dr"),
     ("positive", "pos", "yes", "true", "case", "cases", "patient", "patients"),
 )
-#: Names of classes that are figures.
+#: Rank of the class name ``1``.
 _FIGURE_RANK = len(_STEMS)
 _HEALTHY_STEMS = ("normal", "health", "benign", "negativ")
 _HEALTHY_WORDS = frozenset(
     ("neg", "control", "controls", "no", "non", "not", "none", "without", "free", "hem", "false",
      "nevus", "naevus", "nv")
 )  # fmt: skip
-#: Words that mean an illness only beside a healthy class: "all" is leukemia, or everything.
+#: Words that denote an illness only if there is also a healthy class: "all" is either acute
+#: lymphoblastic leukemia or the English word.
 _AMBIGUOUS = frozenset(("all",))
 _NEGATION = re.compile(r"^(un|non?|not|anti)(?=[a-z]{4})")
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
 def positive_class(counts: Mapping[str, int]) -> str:
-    """Return the class that a score such as the sensitivity is probably about.
+    """Return the class that is probably the positive one.
 
-    It is the class whose name says illness, the gravest of several; else the class with the fewest
-    images among those whose name does not say that something is absent.
+    It is the class whose name denotes an illness, the most severe one if there are several.
+    Otherwise it is the class with the fewest images among those whose name does not denote the
+    absence of an illness.
 
     Parameters
     ----------
     counts
-        Number of images by class, of two classes or more.
+        Number of images by class, for at least two classes.
     """
     has_healthy = any(map(is_healthy, counts))
     ranks = {name: _rank(name, has_healthy=has_healthy) for name in counts}
@@ -56,19 +58,19 @@ def positive_class(counts: Mapping[str, int]) -> str:
 
 
 def is_healthy(name: str) -> bool:
-    """Tell whether the name of a class says that an illness is absent."""
+    """Return whether the name of a class denotes the absence of an illness."""
     if name.strip() == "0":
         return True
     return any(
         word in _HEALTHY_WORDS
         or (word.startswith(_HEALTHY_STEMS))
-        or (_NEGATION.match(word) is not None and _says_illness(_NEGATION.sub("", word)))
+        or (_NEGATION.match(word) is not None and _is_illness(_NEGATION.sub("", word)))
         for word in _words(name)
     )
 
 
 def _rank(name: str, *, has_healthy: bool) -> int | None:
-    """Return how grave the illness is that a name says, 0 for the gravest; None for none."""
+    """Return the severity rank of the illness in a name, 0 for the most severe, None for none."""
     if is_healthy(name):
         return None
     if name.strip() == "1":
@@ -82,7 +84,7 @@ def _rank(name: str, *, has_healthy: bool) -> int | None:
     return min(ranks, default=None)
 
 
-def _says_illness(word: str) -> bool:
+def _is_illness(word: str) -> bool:
     return any(
         word in whole or _has_stem(word, stems) for stems, whole in zip(_STEMS, _WORDS, strict=True)
     )
@@ -93,7 +95,7 @@ def _has_stem(word: str, stems: Iterable[str]) -> bool:
 
 
 def _words(name: str) -> list[str]:
-    """Return the words of a name in small letters: those between other characters and capitals."""
+    """Return the words of a name in lower case, separated by punctuation and capitalization."""
     parts = re.split(r"[\W_]+", name)
     return list(
         dict.fromkeys(

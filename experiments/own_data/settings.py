@@ -1,4 +1,4 @@
-"""The settings of an experiment that follow the user's data, decided before Spark starts."""
+"""Settings of an experiment that are derived from the user's data before Spark starts."""
 
 from collections import Counter
 from typing import Any
@@ -16,27 +16,33 @@ from experiments.own_data.description import SYNTHETIC, OwnData
 from experiments.own_data.positive_class import positive_class
 from models.input_size import longest_side
 
-#: Images are scaled down to sides of a multiple of so many pixels.
+#: Sides of downscaled images are a multiple of this number of pixels.
 _STEP = 8
+#: Limits of the side of an image, in pixels.
 _SMALLEST, _LARGEST = 8, 2048
 
 
 def read_data(experiment: Experiment) -> tuple[Experiment, tuple[str, ...]]:
-    """Read what names and tables say of the data, and decide what the data decide.
+    """Read file names and tables of the data, and derive the settings that were not given.
 
-    No image is decoded but those of a sample, and Spark is not started.
+    Only a sample of the images is decoded, and Spark is not started.
+
+    Parameters
+    ----------
+    experiment
+        Experiment; settings are derived only if it is an ``OwnData``.
 
     Returns
     -------
     experiment
-        With all its settings; ``experiment`` itself where nothing was left to decide.
+        The experiment with all settings; the argument itself if no setting was missing.
     lines
-        How the source was read, and which settings were decided, for the terminal.
+        Lines for the terminal: how the source was read, and which settings were derived.
 
     Raises
     ------
     DataError, ExperimentError
-        When the source cannot be read, classes are unknown, the positive class is none of them, or
+        If the source cannot be read, classes are unknown, the positive class is not one of them, or
         there are too few groups for a split.
     """
     config = experiment.data
@@ -54,22 +60,22 @@ def read_data(experiment: Experiment) -> tuple[Experiment, tuple[str, ...]]:
 
 
 def check_positive_class(experiment: Experiment, class_names: tuple[str, ...]) -> None:
-    """Refuse a positive class that the data do not have.
+    """Reject a positive class that does not occur in the data.
 
     Raises
     ------
     ExperimentError
-        With the classes that there are.
+        If the class does not occur; the message lists the classes of the data.
     """
     if experiment.positive_class not in class_names:
         raise ExperimentError(
-            f"--positive-class: '{experiment.positive_class}' is none of the data's classes: "
+            f"--positive-class: '{experiment.positive_class}' is not one of the data's classes: "
             f"{', '.join(map(visible, class_names))}"
         )
 
 
 def _settled(experiment: OwnData, table: pa.Table, seen: Appearance | None) -> Experiment:
-    """Return the experiment with what was not given."""
+    """Return the experiment completed with the settings that were not given."""
     content: dict[str, Any] = experiment.model_dump()
     if "positive_class" not in experiment.model_fields_set:
         content["positive_class"] = positive_class(Counter(table["class_name"].to_pylist()))
@@ -79,22 +85,23 @@ def _settled(experiment: OwnData, table: pa.Table, seen: Appearance | None) -> E
 
 
 def _image(experiment: OwnData, seen: Appearance) -> ImageConfig:
-    """Return size and colour of the images: as given, else as they are, up to the model's size."""
+    """Return the size and color of the images: as given, else their own, up to the model's size."""
     height, width = fitting(seen.height, seen.width, longest_side(experiment.model))
     decided = {"height": height, "width": width, "color": "grey" if seen.is_grey else "rgb"}
     return ImageConfig.model_validate({**decided, **_given_image(experiment.data)})
 
 
 def _given_image(config: DataConfig) -> dict[str, Any]:
-    """Return what was given of the images' size and colour."""
+    """Return the given settings of the images' size and color."""
     return {name: getattr(config.image, name) for name in config.image.model_fields_set}
 
 
 def fitting(height: int, width: int, longest: int) -> tuple[int, int]:
-    """Return the size to which images of ``height`` x ``width`` pixels are brought.
+    """Return the height and width to which images of ``height`` x ``width`` pixels are resized.
 
-    It is their own, or where the longer side has more than ``longest`` pixels, the size scaled down
-    to that, with the proportions kept and both sides a multiple of 8.
+    Images keep their size if the longer side has at most ``longest`` pixels. Otherwise they are
+    scaled down to that, with the proportions kept and both sides rounded to a multiple of 8. Sides
+    are limited to 8 to 2048 pixels.
     """
     scale = longest / max(height, width)
     if scale < 1:
@@ -106,7 +113,7 @@ def fitting(height: int, width: int, longest: int) -> tuple[int, int]:
 
 
 def _decided(experiment: OwnData, settled: Experiment, seen: Appearance | None) -> str:
-    """Return the line that says size, colour and positive class, and how to say otherwise."""
+    """Return a line with size, color and positive class, and the options that change them."""
     image, given = settled.data.image, _given_image(experiment.data)
     origin = f"median {seen.height} x {seen.width}; " if seen is not None else ""
     open_size = not {"height", "width"} <= given.keys()

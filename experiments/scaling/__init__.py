@@ -1,4 +1,4 @@
-"""How seconds and scores change with workers and with training images."""
+"""Scaling studies: seconds and scores by number of workers and of training images."""
 
 from experiments.scaling.figures import draw_scaling
 from experiments.scaling.results import Scaling, results

@@ -1,4 +1,4 @@
-"""Conclusions of a scaling study, in sentences that count the spread over seeds."""
+"""Conclusions of a scaling study, in sentences that account for the spread over seeds."""
 
 import itertools
 import math
@@ -9,21 +9,21 @@ import pandas as pd
 
 from experiments.scoring.uncertainty import LEVEL, Interval
 
-#: Seeds and seconds at every size below which nothing is concluded: one run does not show how much
-#: runs vary, and in a short one first-use costs decide.
+#: Minimum seeds and seconds at every size for a conclusion: a single run does not show how much
+#: runs vary, and first-use costs dominate short runs.
 SEEDS, SECONDS = 3, 10.0
-#: Part of the ideal gain of a step below which more workers count as no help.
+#: Share of the ideal gain of a step below which additional workers are considered not to help.
 HELPS = 0.5
 _LOCAL = "keras_local"
 
 
 def about_workers(runs: pd.DataFrame) -> list[str]:
-    """Return from which number of workers on each backend gains little.
+    """Return a sentence for each backend on the number of workers beyond which it gains little.
 
     Parameters
     ----------
     runs
-        ``backend``, ``workers``, ``fit_s``; one row for each run.
+        Columns ``backend``, ``workers`` and ``fit_s``, with one row per run.
     """
     found = []
     for name, own in runs.groupby("backend", sort=False):
@@ -38,12 +38,12 @@ def about_workers(runs: pd.DataFrame) -> list[str]:
 
 
 def about_images(runs: pd.DataFrame) -> list[str]:
-    """Return where each backend takes less time than one process.
+    """Return a sentence for each backend and size on its time relative to ``keras_local``.
 
     Parameters
     ----------
     runs
-        ``backend``, ``images``, ``total_s``; one row for each run.
+        Columns ``backend``, ``images`` and ``total_s``, with one row per run.
     """
     local = _by_size(runs[runs["backend"] == _LOCAL], "images", "total_s")
     found = []
@@ -58,7 +58,7 @@ def about_images(runs: pd.DataFrame) -> list[str]:
                 continue
             time = _ratio(*both)
             found.append(
-                f"{name}: a run of {size:,} images takes {_verdict(time)} {_LOCAL} "
+                f"{name}: a run of {size:,} images {_verdict(time)} {_LOCAL} "
                 f"({time.value:.2f} times, 95 % interval over seeds {time.low:.2f} to "
                 f"{time.high:.2f})."
             )
@@ -71,12 +71,12 @@ def _by_size(runs: pd.DataFrame, size: str, figure: str) -> dict[int, np.ndarray
 
 def _verdict(time: Interval) -> str:
     if time.high < 1:
-        return "less time than"
-    return "more time than" if time.low > 1 else "a time not shown to differ from that of"
+        return "takes less time than"
+    return "takes more time than" if time.low > 1 else "does not differ significantly in time from"
 
 
 def _workers_sentence(sizes: dict[int, np.ndarray]) -> str:
-    """Return the first step of little gain, else the last step and what it shows."""
+    """Return a sentence on the first step with little gain, else on the last step."""
     steps = sorted(sizes)
     for fewer, more in itertools.pairwise(steps):
         ideal = more / fewer
@@ -92,15 +92,16 @@ def _workers_sentence(sizes: dict[int, np.ndarray]) -> str:
                 "gain."
             )
         if gain.low < least:
-            return f"whether adding workers to {fewer} helps is not shown: {figures}."
-    return f"adding workers helps up to {steps[-1]}, the most that were tried: {figures}."
+            return f"it is not shown whether adding workers to {fewer} helps: {figures}."
+    return f"adding workers helps up to {steps[-1]}, the largest number tried: {figures}."
 
 
 def _ratio(one: np.ndarray, other: np.ndarray) -> Interval:
     """Return the ratio of the geometric means of seconds, with its 95 % interval.
 
-    Of the logarithms: B. L. Welch, "The generalization of Student's problem when several different
-    population variances are involved", Biometrika 34, 1947.
+    The interval is that of Welch's t test on the logarithms: B. L. Welch, "The generalization of
+    Student's problem when several different population variances are involved", Biometrika 34,
+    1947.
     """
     from scipy.stats import ttest_ind
 
@@ -111,11 +112,19 @@ def _ratio(one: np.ndarray, other: np.ndarray) -> Interval:
 
 
 def _missing(times: Sequence[np.ndarray], what: str) -> str:
-    """Return what a conclusion from ``times`` would take, or nothing when it is there."""
+    """Return what a conclusion from ``times`` lacks, or an empty string if it lacks nothing.
+
+    Parameters
+    ----------
+    times
+        Seconds of the runs at each size.
+    what
+        Noun for the timed part, for the sentence: ``fits`` or ``runs``.
+    """
     seeds, seconds = min(map(len, times)), min(float(time.mean()) for time in times)
     if seeds >= SEEDS and seconds >= SECONDS:
         return ""
     return (
-        f"it takes {SEEDS} seeds or more (--seed 0 --seed 1 --seed 2) and {what} of {SECONDS:.0f} "
-        f"s or more; here {seeds} seed{'' if seeds == 1 else 's'} and {seconds:.1f} s"
+        f"this requires {SEEDS} seeds or more (--seed 0 --seed 1 --seed 2) and {what} of "
+        f"{SECONDS:.0f} s or more; here {seeds} seed{'' if seeds == 1 else 's'} and {seconds:.1f} s"
     )

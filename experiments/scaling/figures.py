@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @drawing()
 def draw_scaling(scaling: Scaling, folder: Path) -> list[Path]:
-    """Write ``workers.png`` and ``images.png``, those for which there are runs."""
+    """Write ``workers.png`` and ``images.png`` if there are runs for them; return their paths."""
     labels = sorted({*scaling.workers["backend"], *scaling.images["backend"]})
     style, written = Style(labels), []
     if len(scaling.workers):
@@ -23,7 +23,7 @@ def draw_scaling(scaling: Scaling, folder: Path) -> list[Path]:
         for one, column, title in zip(
             axes,
             ("speed_up", "efficiency", "core_seconds"),
-            ("speed-up of fit", "efficiency", "core-seconds of a run"),
+            ("speed-up of fit", "efficiency", "core-seconds per run"),
             strict=True,
         ):
             _lines(one, scaling.workers, "workers", column, style)
@@ -40,7 +40,7 @@ def draw_scaling(scaling: Scaling, folder: Path) -> list[Path]:
         figure, axes = canvas(columns=2)
         _lines(axes[0], scaling.images, "images", "total_s", style)
         _lines(axes[1], scaling.images, "images", "f1", style)
-        axes[0].set(xlabel="training images", ylabel="seconds of a run", yscale="log")
+        axes[0].set(xlabel="training images", ylabel="seconds per run", yscale="log")
         axes[1].set(xlabel="training images", ylabel="F1")
         for one in axes:
             one.set_xscale("log")
@@ -52,7 +52,7 @@ def draw_scaling(scaling: Scaling, folder: Path) -> list[Path]:
 
 
 def _plain_ticks(axes: "Axes", sizes: Sequence[int]) -> None:
-    """Label a logarithmic axis at the sizes that were run, and none with powers of ten."""
+    """Label the logarithmic x axis at the sizes that were run, and both axes in plain numbers."""
     from matplotlib.ticker import NullLocator, StrMethodFormatter
 
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])

@@ -1,4 +1,4 @@
-"""Speed-up, efficiency and core-seconds, from the records of a study."""
+"""Speed-up, efficiency and core-seconds from the records of a scaling study."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,22 +15,23 @@ _FIGURES = ("fit_s", "total_s", "images_per_s", "f1", "core_seconds")
 
 @dataclass(frozen=True)
 class Scaling:
-    """Tables of a study."""
+    """Tables of a scaling study."""
 
-    #: A row for each run: ``backend``, ``workers`` or ``images`` (the other is missing), and the
-    #: figures of the tables below.
+    #: One row per run: ``backend``, ``workers`` or ``images`` (the other is missing), ``fit_s``,
+    #: ``total_s``, ``images_per_s``, ``f1``, ``core_seconds``.
     runs: pd.DataFrame
-    #: A row for each backend and size:
+    #: Means over seeds, one row per backend and number of workers:
     #: ``backend``, ``workers``, ``fit_s``, ``total_s``, ``images_per_s``, ``f1``,
-    #: ``core_seconds``, ``speed_up``, ``efficiency``, ``marginal``; means over seeds.
+    #: ``core_seconds``, ``speed_up``, ``efficiency``, ``marginal``.
     workers: pd.DataFrame
+    #: Means over seeds, one row per backend and number of training images:
     #: ``backend``, ``images``, ``fit_s``, ``total_s``, ``images_per_s``, ``f1``, ``core_seconds``.
     images: pd.DataFrame
-    #: Runs without a result, in words.
+    #: One line for each run that has no result, with the reason.
     failures: tuple[str, ...]
 
     def sentences(self) -> list[str]:
-        """Return what is shown about workers and about images, or what is missing to show it."""
+        """Return the conclusions about workers and images, or what is missing to draw them."""
         of_workers = self.runs[self.runs["workers"].notna()]
         of_images = self.runs[self.runs["images"].notna()]
         return [*about_workers(of_workers), *about_images(of_images)]
@@ -39,9 +40,9 @@ class Scaling:
 def results(runs: Sequence[tuple[Point, RunRecord]]) -> Scaling:
     """Return the tables of a study.
 
-    Speed-up is of the seconds of ``fit``, against the fewest workers of the same backend:
-    G. M. Amdahl, "Validity of the single processor approach", 1967. ``marginal`` is the speed that
-    a step adds over what its workers would add ideally.
+    The speed-up is that of the seconds of ``fit``, relative to the fewest workers of the same
+    backend: G. M. Amdahl, "Validity of the single processor approach", 1967. ``marginal`` is the
+    speed-up gained by a step divided by its ideal gain.
     """
     single = pd.DataFrame(
         [_figures(point, record) for point, record in runs if record.status == FINISHED],
@@ -72,7 +73,7 @@ def _figures(point: Point, record: RunRecord) -> dict[str, Any]:
 
 
 def _means(single: pd.DataFrame, size: str) -> pd.DataFrame:
-    """Return means over seeds, a row for each backend and size."""
+    """Return means over seeds, with one row per backend and size."""
     rows = single[single[size].notna()].astype({size: int})
     return rows.groupby(["backend", size], sort=False, as_index=False)[list(_FIGURES)].mean()
 

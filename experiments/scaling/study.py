@@ -1,4 +1,4 @@
-"""The runs of a scaling study."""
+"""Runs of a scaling study."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,19 +14,22 @@ from experiments.records import RunRecord
 
 @dataclass(frozen=True)
 class Point:
-    """One size at which every backend runs; None leaves the experiment's own."""
+    """One size at which every backend runs; None keeps the experiment's own setting."""
 
     workers: int | None = None
     images: int | None = None
 
     def overrides(self) -> dict[str, Any]:
-        """Return the keys of the experiment that it changes."""
+        """Return the values that it sets, by key of the experiment."""
         changed = {"workers": self.workers, "data.split.train_images": self.images}
         return {key: value for key, value in changed.items() if value is not None}
 
 
 def points(workers: Sequence[int], images: Sequence[int]) -> list[Point]:
-    """Return the points of a study: workers with all images, then images with the own workers."""
+    """Return the points of a study: each number of workers, then each number of images.
+
+    The setting that a point does not vary is that of the experiment.
+    """
     return [
         *(Point(workers=count) for count in sorted(set(workers))),
         *(Point(images=count) for count in sorted(set(images))),
@@ -43,19 +46,44 @@ def run_study(
     observer: Observer | None = None,
     resume: bool = False,
 ) -> list[tuple[Point, RunRecord]]:
-    """Run every backend at every point; the global batch stays, so that steps are comparable.
+    """Run every backend at every point.
+
+    The global batch size is the same at all points, so that steps are comparable.
+
+    Parameters
+    ----------
+    experiment
+        Experiment file or name of a shipped experiment; None is an experiment on the data of
+        ``overrides``.
+    backends
+        Names of the backends.
+    asked
+        Points of the study.
+    overrides
+        Values that replace those of the experiment, by dotted key.
+    work
+        Folder for prepared data.
+    observer
+        Observer of all runs.
+    resume
+        If True, runs that have finished are not repeated.
+
+    Returns
+    -------
+    list of (Point, RunRecord)
+        Record of each run with its point.
 
     Raises
     ------
     ExperimentError, DataError, BackendError
-        When a point cannot be asked for, such as more workers than images in a batch, or
-        ``overrides`` sets what the study varies.
+        If a point is invalid, such as more workers than images in a batch, or ``overrides`` sets a
+        key that the study varies.
     """
     observer = observer or Observer()
     varied = {key for point in asked for key in point.overrides()}
     if both := sorted(varied & overrides.keys()):
-        raise ExperimentError(f"'{both[0]}' is what the study varies; it cannot be set beside that")
-    # A point that cannot be asked for is refused before the first one is run.
+        raise ExperimentError(f"the study varies '{both[0]}', so it cannot be set as well")
+    # All points are validated before the first one is run.
     parts = [
         (point, load(experiment, {**overrides, **point.overrides(), "backends": list(backends)}))
         for point in asked

@@ -1,4 +1,4 @@
-"""Means of a scaling study as tables for a terminal; the files have all of their columns."""
+"""Means of a scaling study as tables for a terminal; the CSV files contain all columns."""
 
 import pandas as pd
 from rich import box
@@ -6,7 +6,7 @@ from rich.table import Table
 
 from experiments.narrow_table import WIDTH, add_rows
 
-#: Headings, in the order in which they are kept where there is little space, and their forms.
+#: Headings and formats of the columns; the last columns are omitted first in a narrow terminal.
 _COLUMNS = {
     "workers": ("workers", "{:.0f}"),
     "images": ("images", "{:,.0f}"),
@@ -21,7 +21,7 @@ _COLUMNS = {
 
 
 def terminal(means: pd.DataFrame, size: str, width: int = WIDTH) -> Table:
-    """Return ``means`` as a table, a row for each backend and size.
+    """Return ``means`` as a table with one row per backend and size.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def terminal(means: pd.DataFrame, size: str, width: int = WIDTH) -> Table:
     size
         ``workers`` or ``images``.
     width
-        Columns of the terminal.
+        Width of the terminal in characters.
     """
     table = Table(
         title=f"By {size}: means over seeds",

@@ -1,4 +1,4 @@
-"""Sentences about results that figures alone do not show: one class for all images, few images."""
+"""Caveats that scores alone do not show: one class predicted for all images, few images."""
 
 from collections.abc import Sequence
 
@@ -9,33 +9,33 @@ from data.names import visible
 from experiments.scoring.uncertainty import RELIABLE_PATIENTS
 from experiments.units import counted, counted_groups, plural
 
-#: Images, and patients or lesions, of a class below which its scores are rough.
+#: Number of images, and of patients or lesions, of a class below which its scores are uncertain.
 FEW = 10
-#: Classes that one sentence names.
+#: Maximum number of classes named in a sentence.
 _NAMED = 8
 
 
 def one_class(
     predicted: np.ndarray, class_names: Sequence[str], what: str = "test", *, trained: bool = True
 ) -> list[str]:
-    """Return a sentence where every image is predicted to be of the same class.
+    """Return a sentence if the same class is predicted for every image, else an empty list.
 
     Parameters
     ----------
     predicted
-        Label of each image, shape (n,).
+        Predicted label of each image, shape (n,).
     class_names
         Classes in label order.
     what
-        Which images they are.
+        Name of the set of images: ``test`` or ``validation``.
     trained
-        Whether anything was learned.
+        True if the predictions are those of a trained model.
     """
     if len(predicted) == 0 or (predicted != predicted[0]).any():
         return []
     name = visible(class_names[int(predicted[0])])
     sentence = f"The model predicts '{name}' for all {len(predicted):,} {what} images"
-    return [sentence + ("; its F1 says nothing about what it has learned." if trained else ".")]
+    return [sentence + ("; its F1 does not reflect what it has learned." if trained else ".")]
 
 
 def few_examples(
@@ -53,6 +53,17 @@ def few_examples(
         True label of each image, shape (n,).
     units
         Patient, lesion or group of each image, shape (n,).
+    class_names
+        Classes in label order.
+    unit
+        Unit of the split.
+    what
+        Name of the set of images: ``test`` or ``validation``.
+
+    Returns
+    -------
+    list of str
+        One sentence, or an empty list if no class has few.
     """
     small = []
     for label, name in enumerate(class_names):
@@ -74,10 +85,10 @@ def few_examples(
 
 
 def unreliable_interval(count: int, unit: Unit) -> list[str]:
-    """Return a sentence where the interval of F1 rests on too few patients, lesions or images."""
+    """Return a sentence if the interval of F1 is based on too few patients, lesions or images."""
     if count >= RELIABLE_PATIENTS:
         return []
     return [
-        f"The 95 % interval of F1 is not reliable with {counted_groups(count, unit)}: it takes "
-        f"{RELIABLE_PATIENTS} or more."
+        f"The 95 % interval of F1 is not reliable with {counted_groups(count, unit)}: at least "
+        f"{RELIABLE_PATIENTS} are needed."
     ]

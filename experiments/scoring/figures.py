@@ -1,4 +1,4 @@
-"""Pictures of one run, readable in print and without colour."""
+"""Figures of a single run, readable in print and in grayscale."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _RESOLUTION = 150  # dots per inch
-#: Inches that counts and share of a class need.
+#: Inches per class, for the count and the share in a cell.
 _CLASS_SIDE = 0.6
-#: Classes whose names stand side by side, of so many characters each.
+#: Largest number of classes with horizontal labels, and the maximum length of a label.
 _FEW, _LONGEST_NAME = 3, 12
 #: Blue and orange of M. Okabe and K. Ito, "Color Universal Design", 2008.
 _BLUE, _ORANGE = "#0072B2", "#E69F00"
@@ -25,7 +25,21 @@ _BLUE, _ORANGE = "#0072B2", "#E69F00"
 def confusion_matrix(
     predictions: pd.DataFrame, class_names: Sequence[str], title: str, stamp: str, path: Path
 ) -> None:
-    """Draw counts and row shares of true against predicted classes."""
+    """Draw the confusion matrix with counts and shares of each true class.
+
+    Parameters
+    ----------
+    predictions
+        Columns ``label`` and ``probability_<class>`` for each class, with one row per image.
+    class_names
+        Classes in label order.
+    title
+        Title of the figure.
+    stamp
+        Text below the figure; none if empty.
+    path
+        PNG file to write.
+    """
     columns = [f"probability_{name}" for name in class_names]
     predicted = predictions[columns].to_numpy().argmax(axis=1)
     counts = np.zeros((len(class_names), len(class_names)), int)
@@ -57,7 +71,19 @@ def confusion_matrix(
 
 @drawing()
 def learning_curve(epochs: Sequence[dict[str, Any]], title: str, stamp: str, path: Path) -> None:
-    """Draw training and validation loss by epoch."""
+    """Draw training and validation loss by epoch.
+
+    Parameters
+    ----------
+    epochs
+        Values ``number``, ``loss`` and ``validation_loss`` of each epoch; losses may be None.
+    title
+        Title of the figure.
+    stamp
+        Text below the figure; none if empty.
+    path
+        PNG file to write.
+    """
     from matplotlib.ticker import MaxNLocator
 
     figure = _figure(5.0, 3.4)
@@ -80,7 +106,7 @@ def learning_curve(epochs: Sequence[dict[str, Any]], title: str, stamp: str, pat
 
 
 def _figure(width: float, height: float) -> "Figure":
-    """Return a figure of its own; pyplot's global state is not needed."""
+    """Return a figure that is independent of pyplot's global state."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")

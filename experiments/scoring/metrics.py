@@ -1,4 +1,4 @@
-"""Scores of a run, from its predictions alone; the same code judges every backend."""
+"""Scores of a run, computed from its predictions by the same code for every backend."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from experiments.units import names_of_units, plural
 
 @dataclass(frozen=True)
 class Scores:
-    """Metrics by name, and what could not be computed."""
+    """Metrics by name, and notes on undefined or uncertain ones."""
 
     values: dict[str, float]
     notes: tuple[str, ...]
@@ -36,26 +36,26 @@ def score(
     ----------
     predictions
         Columns ``image_id``, ``patient_id``, ``label`` (index into ``class_names``), one column
-        ``probability_<class>`` for each class and, for ``unit`` image, ``group`` where some images
+        ``probability_<class>`` for each class and, for ``unit`` image, ``group`` if some images
         are equal.
     class_names
         Classes in label order.
     positive_class
-        The class of F1, sensitivity, specificity, ROC AUC, average precision.
+        Class for which F1, sensitivity, specificity, ROC AUC and average precision are computed.
     unit
-        Unit of the split, which the interval resamples.
+        Unit of the split, over which the interval is computed.
     evaluation_split
-        Which images they are, for sentences: ``test`` or ``validation``.
+        Name of the set of images, for the notes: ``test`` or ``validation``.
     trained
-        Whether the predictions are those of something that was trained.
+        True if the predictions are those of a trained model.
 
     Returns
     -------
     Scores
         Keys as in the record, without the prefix ``test.``: ``f1``, ``f1_low``, ``f1_high``,
-        ``patient.f1`` and so on, which are of lesions where ``unit`` is lesion and are missing
-        where it is image; with more than two classes ``roc_auc.<class>`` too. What is undefined on
-        these images is left out and noted.
+        ``patient.f1`` and so on; with more than two classes also ``roc_auc.<class>``. Keys with the
+        prefix ``patient.`` are computed over lesions if ``unit`` is lesion, and are missing if it
+        is image. Metrics that are undefined on these images are omitted, with a note.
     """
     positive = list(class_names).index(positive_class)
     probabilities = predictions[[f"probability_{name}" for name in class_names]].to_numpy()
@@ -78,7 +78,7 @@ def score(
 def _score_units(
     predictions: pd.DataFrame, probabilities: np.ndarray, positive: int, unit: Unit
 ) -> tuple[dict[str, float], list[str]]:
-    """Return metrics over patients or lesions, each judged by the mean of its images."""
+    """Return metrics over patients or lesions, from the mean probabilities of their images."""
     groups = pd.DataFrame(probabilities).groupby(predictions["patient_id"].to_numpy(), sort=True)
     truths = predictions.groupby("patient_id", sort=True)["label"]
     pure = truths.nunique() == 1
@@ -86,7 +86,7 @@ def _score_units(
     if mixed := int((~pure).sum()):
         notes.append(
             f"{mixed} of {len(pure)} {plural(unit)} have images of more than one class and are "
-            f"left out of the {unit}-level metrics."
+            f"excluded from the {unit}-level metrics."
         )
     truth = truths.first()[pure].to_numpy()
     if len(set(truth)) < 2:
@@ -99,9 +99,9 @@ def _score_units(
 def _one_against_rest(
     labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
 ) -> dict[str, float]:
-    """Return ``roc_auc.<class>`` where there are more classes than two.
+    """Return ``roc_auc.<class>`` if there are more than two classes.
 
-    The challenge ISIC 2017 scores two of them, melanoma and seborrheic keratosis, each against the
+    The ISIC 2017 challenge scores melanoma and seborrheic keratosis in this way, each against the
     rest: N. Codella et al., "Skin Lesion Analysis Toward Melanoma Detection", 2018.
     """
     from sklearn.metrics import roc_auc_score
@@ -121,22 +121,23 @@ def f1_interval(
 ) -> tuple[float, float]:
     """Return the 95 % interval of F1 over patients, not images.
 
-    Images of a patient are alike; taking them singly would give an interval that is too narrow for
-    new patients. The method, with its sources, is that of ``experiments.scoring.uncertainty``.
+    Images of a patient are correlated; treating them as independent would make the interval too
+    narrow for new patients. The method and its sources are described in
+    ``experiments.scoring.uncertainty``.
 
     Parameters
     ----------
     labels, predicted
-        Integers, shape (n,).
+        True and predicted labels, integers of shape (n,).
     patients
         Patient of each image, shape (n,).
     positive
-        Label that F1 is about.
+        Label for which F1 is computed.
 
     Returns
     -------
-    tuple
-        Both ends; not numbers for one patient alone.
+    tuple of float
+        Lower and upper end; NaN if there is only one patient.
     """
     counts = patient_counts(labels, predicted, patients, positive)
     _, low, high = mean_interval(counts[None])
@@ -146,9 +147,10 @@ def f1_interval(
 def patient_counts(
     labels: np.ndarray, predicted: np.ndarray, patients: np.ndarray, positive: int
 ) -> np.ndarray:
-    """Return rightly found positives and all errors of each patient, shape (2, patients).
+    """Return the true positives and the errors of each patient, shape (2, patients).
 
-    F1 of any set of patients follows from their sums. Patients are in the order of their names.
+    The F1 of any set of patients follows from the sums over them. Patients are sorted by name.
+    Arguments as in ``f1_interval``.
     """
     names, codes = np.unique(patients, return_inverse=True)
     truth, guess = labels == positive, predicted == positive
@@ -159,7 +161,7 @@ def patient_counts(
 def _score_rows(
     labels: np.ndarray, probabilities: np.ndarray, positive: int
 ) -> tuple[dict[str, float], list[str]]:
-    """Return metrics over rows, whatever a row is."""
+    """Return metrics over rows, which may be images, patients or lesions, and notes."""
     from sklearn import metrics
 
     predicted = probabilities.argmax(axis=1)
@@ -180,7 +182,7 @@ def _score_rows(
     if set(labels) == set(classes):
         values["balanced_accuracy"] = metrics.balanced_accuracy_score(labels, predicted)
     else:
-        notes.append("Not every class occurs, so there is no balanced accuracy.")
+        notes.append("Not every class occurs, so the balanced accuracy is undefined.")
     if truth.any() and not truth.all():
         values |= {
             "sensitivity": metrics.recall_score(truth, guess),

@@ -1,4 +1,4 @@
-"""Small pictures of what a run got wrong, so that a comparison can show them from records alone."""
+"""Thumbnails of misclassified images, stored in the record for the report of a comparison."""
 
 import io
 from pathlib import Path
@@ -8,17 +8,17 @@ import pandas as pd
 
 from data.prepared import PreparedData
 
-#: Artifact with the pictures.
+#: Name of the artifact with the thumbnails.
 THUMBNAILS = "wrong_images.parquet"
-_LARGEST = 400
+_LARGEST = 400  # images
 _EDGE = 64  # pixels
 
 
 def write_thumbnails(predictions: pd.DataFrame, data: PreparedData, path: Path) -> None:
     """Write ``image_id``, ``patient_id``, ``label``, ``predicted`` and ``png`` of wrong images.
 
-    At most 400, those first of whose wrong class the model is surest. Nothing is written for
-    features, which are no pictures.
+    At most 400 images are written: those with the highest probability of the wrong class, in
+    descending order. Nothing is written for features, which cannot be displayed.
     """
     from PIL import Image
 

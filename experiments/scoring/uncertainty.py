@@ -1,25 +1,27 @@
-"""Intervals and tests of F1 in which both patients and seeds count as chance.
+"""Intervals and tests of F1 that treat both patients and seeds as random.
 
-Where a split is by lesion or by image, lesions or images stand in the place of patients.
+If a split is by lesion or by image, lesions or images take the place of patients.
 
-F1 is 2 h / (2 h + w), where h counts the positives that were found and w all errors, summed over
-patients; its log odds are log(2 h / w). Everything is computed on the log odds, where a seed that
-makes the errors of all patients rarer by the same factor is a shift, and is given back as F1.
+F1 is 2 h / (2 h + w), where h is the number of true positives and w the number of all errors,
+summed over patients; its log odds are log(2 h / w). All computations are done on the log odds,
+where a seed that reduces the errors of all patients by the same factor is a shift. Results are
+transformed back to F1.
 
 The variance has two components:
 
-- *patients*: the jackknife, which leaves out one patient at a time with the images of every run;
+- *patients*: the jackknife, which omits one patient at a time with the images of every run;
   R. G. Miller, "The jackknife: a review", Biometrika 61, 1974;
-- *seeds*: the variance between the seeds of a backend, each backend having its own.
+- *seeds*: the variance between the seeds of a backend, estimated for each backend separately.
 
-What a seed does to single patients is in both, and is subtracted once: A. C. Cameron,
-J. B. Gelbach and D. L. Miller, "Robust inference with multiway clustering", Journal of Business
-and Economic Statistics 29, 2011. The sum is referred to Student's t. Its degrees of freedom are
-those of F. E. Satterthwaite, "An approximate distribution of estimates of variance components",
-Biometrics Bulletin 2, 1946; for three seeds they are about 2 to 4 where seeds decide.
+The effect of a seed on single patients is part of both components and is subtracted once:
+A. C. Cameron, J. B. Gelbach and D. L. Miller, "Robust inference with multiway clustering", Journal
+of Business and Economic Statistics 29, 2011. The sum is referred to Student's t. Its degrees of
+freedom are those of F. E. Satterthwaite, "An approximate distribution of estimates of variance
+components", Biometrics Bulletin 2, 1946; with three seeds they are about 2 to 4 if the variance
+between seeds dominates.
 
-The method was chosen by simulation among percentile, BCa and studentised bootstraps and this one
-with its variants: ``python -m experiments benchmark --part statistics`` repeats the check.
+The method was chosen by simulation from percentile, BCa and studentized bootstraps and variants of
+this method: ``python -m benchmarks --part statistics`` repeats the check.
 """
 
 from dataclasses import dataclass
@@ -27,20 +29,20 @@ from dataclasses import dataclass
 import numpy as np
 
 CONFIDENCE = 0.95
-#: p values below it count as shown.
+#: Significance level: differences with smaller p values are considered shown.
 LEVEL = 1 - CONFIDENCE
-#: Chance of finding the smallest difference that is called detectable.
+#: Probability with which the smallest detectable difference is detected.
 POWER = 0.8
-#: With fewer test patients, intervals cover the truth less often than simulations allow.
+#: Minimum number of test patients; with fewer, the simulated coverage of intervals is too low.
 RELIABLE_PATIENTS = 8
-#: Added to both sums of the odds, so that none is infinite: J. B. S. Haldane, "The estimation and
+#: Added to both sums of the odds to keep the log odds finite: J. B. S. Haldane, "The estimation and
 #: significance of the logarithm of a ratio of frequencies", Annals of Human Genetics 20, 1956.
 _HALF = 0.5
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its 95 % interval, whose ends are not numbers where there is none."""
+    """A value with its 95 % interval; the ends are NaN if there is no interval."""
 
     value: float
     low: float
@@ -48,12 +50,12 @@ class Interval:
 
     @property
     def known(self) -> bool:
-        """Whether there is an interval."""
+        """True if there is an interval."""
         return bool(np.isfinite(self.low) and np.isfinite(self.high))
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether all of the interval lies on one side of zero."""
+        """True if the whole interval lies on one side of zero."""
         return self.known and (self.low > 0 or self.high < 0)
 
     def __str__(self) -> str:
@@ -64,17 +66,19 @@ class Interval:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Log odds of F1, or a difference of two, with what chance does to it; arrays of one shape."""
+    """Estimate of the log odds of F1, or of a difference of two; all arrays have the same shape."""
 
     value: np.ndarray
+    #: Variance of ``value``.
     variance: np.ndarray
+    #: Degrees of freedom of ``variance``.
     freedom: np.ndarray
 
     def reach(self, level: float = LEVEL, power: float = 0.5) -> np.ndarray:
-        """Return half the width of the interval of confidence 1 - ``level``.
+        """Return half the width of the interval with confidence 1 - ``level``.
 
-        With ``power``, return the smallest true value that a test at ``level`` finds so often:
-        H. S. Bloom, "Minimum detectable effects", Evaluation Review 19, 1995.
+        If ``power`` is given, return the smallest true value that a test at ``level`` detects with
+        this probability: H. S. Bloom, "Minimum detectable effects", Evaluation Review 19, 1995.
         """
         from scipy.stats import t
 
@@ -83,7 +87,7 @@ class Estimate:
         return np.where(unknown, np.nan, quantiles * np.sqrt(self.variance))
 
     def p(self) -> np.ndarray:
-        """Return two-sided p values of the value being 0; 1 where nothing varies."""
+        """Return two-sided p values of the hypothesis that the value is 0; 1 if nothing varies."""
         from scipy.stats import t
 
         error = np.sqrt(self.variance)
@@ -95,15 +99,17 @@ class Estimate:
 
 @dataclass(frozen=True)
 class _Runs:
-    """The runs of one backend: their mean log odds and the parts of its variance."""
+    """Mean log odds of the runs of one backend, and the components of its variance."""
 
+    #: Number of seeds.
     seeds: int
-    #: Shape (...).
+    #: Mean log odds over seeds, shape (...).
     value: np.ndarray
-    #: Change of ``value`` when a patient is left out, less its mean; shape (..., patients).
+    #: Centered change of ``value`` when a patient is omitted, shape (..., patients).
     moves: np.ndarray
-    #: Variance of ``value`` that the seeds make, and its part that single patients make.
+    #: Variance of ``value`` between seeds, shape (...).
     between: np.ndarray
+    #: Part of ``between`` that is due to single patients, shape (...).
     shared: np.ndarray
 
 
@@ -113,7 +119,12 @@ def f1_of(counts: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     counts
-        Positives that were found and all errors by patient, shape (..., 2, patients).
+        True positives and all errors by patient, shape (..., 2, patients).
+
+    Returns
+    -------
+    ndarray of shape (...)
+        F1; 0 if there are neither positives nor errors.
     """
     hits, wrong = np.moveaxis(counts.sum(axis=-1), -1, 0)
     total = 2 * hits + wrong
@@ -126,36 +137,47 @@ def estimate(counts: np.ndarray) -> Estimate:
     Parameters
     ----------
     counts
-        As in ``f1_of`` for each seed, shape (..., seeds, 2, patients). With one seed the estimate
-        is about that trained network and patients alone are chance.
+        Counts as in ``f1_of`` for each seed, shape (..., seeds, 2, patients). With one seed, the
+        estimate applies to that trained network, and only patients are treated as random.
     """
     runs = _runs(counts)
     return _estimate(runs.value, runs.moves, [runs])
 
 
 def estimate_difference(one: np.ndarray, other: np.ndarray) -> Estimate:
-    """Return the log odds of F1 of one backend less those of another, over the same patients.
+    """Return the log odds of F1 of one backend minus those of another, over the same patients.
 
-    Seeds are chance only where both backends have two at least, else the estimate is about these
-    trained networks. Seeds of two backends are not paired: equal initial weights do not make equal
-    luck, and with three seeds pairing finds differences that do not exist too often.
+    Seeds are treated as random only if both backends have at least two. Otherwise the estimate
+    applies to these trained networks. The seeds of two backends are not paired: equal initial
+    weights do not imply correlated results, and with three seeds pairing finds too many false
+    differences.
 
     Parameters
     ----------
     one, other
-        As in ``estimate``; the numbers of seeds may differ.
+        Counts as in ``estimate``; the numbers of seeds may differ.
     """
     first, second = _runs(one), _runs(other)
     return _estimate(first.value - second.value, first.moves - second.moves, [first, second])
 
 
 def mean_interval(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the mean F1 over seeds and the ends of its interval; ``counts`` as in ``estimate``.
+    """Return the mean F1 over seeds and the ends of its interval.
 
-    Runs without any error leave no variance to estimate. Their lower end is the lowest share of
-    patients without errors that would still give n of n: C. J. Clopper and E. S. Pearson, "The use
-    of confidence or fiducial limits", Biometrika 26, 1934. Where there are neither positives nor
-    errors there is no interval.
+    The variance of runs without any error cannot be estimated. Their lower end is the exact lower
+    limit of the share of patients without errors, given n of n: C. J. Clopper and E. S. Pearson,
+    "The use of confidence or fiducial limits", Biometrika 26, 1934. If there are neither positives
+    nor errors, there is no interval.
+
+    Parameters
+    ----------
+    counts
+        Counts as in ``estimate``.
+
+    Returns
+    -------
+    value, low, high
+        Mean F1 and the ends of its interval, each of shape (...).
     """
     value = f1_of(counts).mean(axis=-1)
     found = estimate(counts)
@@ -173,8 +195,8 @@ def difference_interval(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the difference of mean F1 and the ends of its interval.
 
-    The interval excludes zero exactly where the p value of ``estimate_difference`` is below
-    ``LEVEL``. Arguments as in ``estimate_difference``.
+    The interval excludes zero exactly if the p value of ``estimate_difference`` is below ``LEVEL``.
+    Arguments as in ``estimate_difference``.
     """
     value = f1_of(one).mean(axis=-1) - f1_of(other).mean(axis=-1)
     found = estimate_difference(one, other)
@@ -185,7 +207,7 @@ def difference_interval(
 
 
 def as_difference(one: np.ndarray, other: np.ndarray, log_odds: np.ndarray) -> np.ndarray:
-    """Return the difference of F1 that a difference of log odds makes between two backends."""
+    """Convert a difference of log odds between two backends to a difference of F1."""
     middle = (_runs(one).value + _runs(other).value) / 2
     return _odds_to_f1(middle + log_odds / 2) - _odds_to_f1(middle - log_odds / 2)
 
@@ -194,9 +216,9 @@ def _runs(counts: np.ndarray) -> _Runs:
     doubled, wrong = 2 * counts[..., 0, :], counts[..., 1, :]
     sums = doubled.sum(axis=-1), wrong.sum(axis=-1)
     values = np.log(sums[0] + _HALF) - np.log(sums[1] + _HALF)
-    left_out = np.log(sums[0][..., None] - doubled + _HALF)
-    left_out -= np.log(sums[1][..., None] - wrong + _HALF)
-    moves = left_out - left_out.mean(axis=-1, keepdims=True)
+    omitted = np.log(sums[0][..., None] - doubled + _HALF)
+    omitted -= np.log(sums[1][..., None] - wrong + _HALF)
+    moves = omitted - omitted.mean(axis=-1, keepdims=True)
     seeds = counts.shape[-3]
     mean = moves.mean(axis=-2)
     if seeds == 1:
@@ -235,13 +257,14 @@ def _estimate(value: np.ndarray, moves: np.ndarray, backends: list[_Runs]) -> Es
 
 
 def _patients_freedom(moves: np.ndarray) -> np.ndarray:
-    """Return degrees of freedom of the jackknife's variance, at least 1.
+    """Return the degrees of freedom of the jackknife's variance, at least 1.
 
-    A few patients with most of the cells or errors decide the variance; the kurtosis tells how
-    few: W. Pan and M. M. Wall, "Small-sample adjustments in using the sandwich variance estimator
-    in generalized estimating equations", Statistics in Medicine 21, 2002. The kurtosis stands here
-    without their subtraction of 1, and one degree is taken off, because it is too small in small
-    samples: with both, simulated coverage is at least 93 % from 8 patients on.
+    The variance is dominated by a few patients with most of the cells or errors; the kurtosis
+    measures how few: W. Pan and M. M. Wall, "Small-sample adjustments in using the sandwich
+    variance estimator in generalized estimating equations", Statistics in Medicine 21, 2002. Here 1
+    is not subtracted from the kurtosis as it is there, and one degree of freedom is subtracted,
+    because the kurtosis is underestimated in small samples: with both changes, the simulated
+    coverage is at least 93 % from 8 patients on.
     """
     patients = moves.shape[-1]
     squares, fourths = (moves**2).sum(axis=-1), (moves**4).sum(axis=-1)

@@ -1,4 +1,4 @@
-"""Searching for good settings of one backend, on the validation images alone."""
+"""Hyperparameter search for one backend, using only the validation images."""
 
 from experiments.tuning.results import write_results
 from experiments.tuning.search import OBJECTIVES, Search, run_search

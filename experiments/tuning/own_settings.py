@@ -1,4 +1,4 @@
-"""The experiment's own settings as the first trial of a search, and what the search gains on it."""
+"""The experiment's own settings as the first trial of a search, and the gain of the search."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,49 +12,52 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial, Trial
 
-#: Attribute of the trial with the experiment's own settings: the keys that it takes from the space.
-#: The other keys have values there that the search does not try.
+#: Attribute of the trial with the experiment's own settings: the keys whose values are in the
+#: search space. The experiment's values of the other keys are outside it.
 OWN = "own_settings"
 
 
 def own_settings(experiment: Experiment, backend: Backend, space: Space) -> dict[str, Any]:
-    """Return the experiment's values of the keys of ``space``, where the space holds them."""
+    """Return the experiment's values of the keys of ``space``, omitting values outside it."""
     values = {key: _value(experiment, backend, key) for key in space}
-    return {key: value for key, value in values.items() if _holds(space[key], value)}
+    return {key: value for key, value in values.items() if _contains(space[key], value)}
 
 
 def enqueue_own(study: "Study", params: Mapping[str, Any]) -> None:
-    """Have a new ``study`` begin with the experiment's own settings."""
+    """Enqueue the experiment's own settings as the first trial of a new ``study``."""
     if not study.get_trials(deepcopy=False):
         study.enqueue_trial(dict(params), user_attrs={OWN: sorted(params)})
 
 
 def enqueue_again(study: "Study", trial: "Trial | FrozenTrial") -> None:
-    """Have ``study`` make a trial again that was cut off."""
+    """Enqueue a trial again that was interrupted."""
     own = trial.user_attrs.get(OWN)
     study.enqueue_trial(trial.params, user_attrs={} if own is None else {OWN: own})
 
 
 def is_own(trial: "Trial | FrozenTrial") -> bool:
-    """Tell whether a trial has the experiment's own settings."""
+    """Return whether a trial uses the experiment's own settings."""
     return OWN in trial.user_attrs
 
 
 def space_of(trial: "Trial", space: Space) -> Space:
-    """Return what is proposed for ``trial``: all keys, or those that the own settings take."""
+    """Return the search space of ``trial``.
+
+    For the trial with the experiment's own settings it is restricted to the keys enqueued for it.
+    """
     if not is_own(trial):
         return space
     return {key: values for key, values in space.items() if key in trial.user_attrs[OWN]}
 
 
 def gain(study: "Study", objective: str) -> str:
-    """Return a sentence on whether the best trial is better than the experiment's own settings."""
+    """Return a sentence that compares the best trial with the experiment's own settings."""
     complete = [t for t in study.get_trials(deepcopy=False) if t.state.name == "COMPLETE"]
     own = next((trial for trial in complete if is_own(trial)), None)
     if own is None or own.value is None:
         return (
-            "the experiment's own settings came to no result, so that it is not known whether the "
-            "best trial is better"
+            "the trial with the experiment's own settings has no result, so it is unknown whether "
+            "the best trial is better"
         )
     best = study.best_trial
     assert best.value is not None
@@ -66,7 +69,7 @@ def gain(study: "Study", objective: str) -> str:
     return (
         f"trial {best.number} is better than {before}: {objective} {best.value:.4f} instead of "
         f"{own.value:.4f} on the validation images, {difference:.4f} {direction}; part of this may "
-        "be chance, because the same images have chosen the trial"
+        "be chance, because the trial was selected on the same images"
     )
 
 
@@ -81,9 +84,9 @@ def _value(experiment: Experiment, backend: Backend, key: str) -> Any:
     return value
 
 
-def _holds(values: Values, value: Any) -> bool:
+def _contains(values: Values, value: Any) -> bool:
     if isinstance(values, Choices):
-        # True equals 1.
+        # In Python, True equals 1; here they are different values.
         return any(
             isinstance(one, bool) == isinstance(value, bool) and one == value
             for one in values.values

@@ -1,4 +1,4 @@
-"""What a search leaves: the best experiment as a file, all trials as a table, two pictures."""
+"""Artifacts of a search: the best experiment as a file, a table of all trials, two figures."""
 
 import shutil
 import warnings
@@ -16,15 +16,19 @@ if TYPE_CHECKING:
     from optuna import Study
 
 BEST, TRIALS = "best.yaml", "trials.csv"
-#: Trials below which the importance of a setting means nothing.
+#: Minimum number of trials for a meaningful importance of a setting.
 _FOR_IMPORTANCE = 4
-#: End of the name of the experiment with the best settings.
+#: Suffix of the name of the experiment with the best settings.
 _TUNED = "-tuned"
 _RESOLUTION = 150  # dots per inch
 
 
 def trial_table(study: "Study", objective: str) -> pd.DataFrame:
-    """Return a row for each trial: ``trial``, the objective, ``state``, ``seconds``, settings."""
+    """Return a table with one row per trial.
+
+    The columns are ``trial``, the objective, ``state``, ``epochs``, ``seconds``, one for each
+    setting, ``reason`` and ``mlflow_run``.
+    """
     rows = [
         {
             "trial": trial.number,
@@ -42,14 +46,26 @@ def trial_table(study: "Study", objective: str) -> pd.DataFrame:
 
 
 def write_results(found: Found, folder: Path) -> list[Path]:
-    """Write ``best.yaml``, ``trials.csv`` and pictures; keep them with the run above the trials.
+    """Write ``best.yaml``, ``trials.csv`` and figures, and log them to the parent run.
 
-    The experiment of ``best.yaml`` has a name of its own and can be run from any folder.
+    The experiment in ``best.yaml`` has a different name and can be run from any folder.
+
+    Parameters
+    ----------
+    found
+        Completed search.
+    folder
+        Output folder; created if it does not exist.
+
+    Returns
+    -------
+    list of Path
+        Files written, ``best.yaml`` first.
 
     Raises
     ------
     ExperimentError
-        When no trial came to an end.
+        If no trial was completed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     content = portable(found.best, f"{found.best.name.removesuffix(_TUNED)}{_TUNED}")
@@ -74,7 +90,7 @@ def _draw(found: Found, folder: Path) -> list[Path]:
     import optuna.visualization.matplotlib as pictures
     from optuna.exceptions import ExperimentalWarning
 
-    # Optuna draws with pyplot, which may have been set to open windows.
+    # Optuna draws with pyplot, which may be configured to open windows.
     plt.switch_backend("agg")
     objective = f"validation {found.search.objective}"
     written = []
@@ -93,9 +109,9 @@ def _draw(found: Found, folder: Path) -> list[Path]:
 
 
 def _with_all_settings(found: Found) -> "Study":
-    """Return the finished trials that have a value of each setting, as a study.
+    """Return the completed trials that have a value for each setting, as a study.
 
-    That of the experiment's own settings lacks those whose values the search does not try.
+    The trial with the experiment's own settings lacks those that are outside the search space.
     """
     import optuna
 

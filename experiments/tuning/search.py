@@ -1,4 +1,4 @@
-"""A search for good settings: trials as runs below one MLflow run, several at a time if asked."""
+"""Hyperparameter search: trials as child runs of one MLflow run, optionally in parallel."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
 
-#: What can be searched for, of the validation images, and which way is better.
+#: Scores on the validation images that can be optimized, and the direction of optimization.
 OBJECTIVES: dict[str, Direction] = {
     "f1": "maximize",
     "macro_f1": "maximize",
@@ -48,30 +48,34 @@ OBJECTIVES: dict[str, Direction] = {
     "mcc": "maximize",
     "brier": "minimize",
 }
-#: Attributes of a trial.
+#: Names of the user attributes of a trial.
 RUN_ID, REFUSED, REASON = "mlflow_run", "refused", "reason"
-#: Proposals for each trial that a backend may refuse before the search gives up.
+#: Number of refused proposals per requested trial after which the search fails.
 _MOST_REFUSALS = 20
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is asked for."""
+    """Parameters of a search."""
 
+    #: Name of the backend whose settings are tuned.
     backend: str
-    #: Experiment file or shipped name; None is an experiment on the data of ``overrides``.
+    #: Experiment file or name of a shipped experiment; None is an experiment on the data of
+    #: ``overrides``.
     source: str | Experiment | None
+    #: Values that replace those of the experiment, by dotted key.
     overrides: Mapping[str, Any]
-    #: Trials that train, those of an interrupted search included.
+    #: Number of trials that train, including those of an interrupted search.
     trials: int
-    #: Empty for what is worth varying with this backend.
+    #: Values to try, by dotted key; if empty, the default space of the backend is used.
     space: Space
+    #: Score to optimize, one of ``OBJECTIVES``.
     objective: str = "f1"
-    #: Trials under way at a time, each with all its workers.
+    #: Number of trials in parallel, each with all its workers.
     jobs: int = 1
-    #: Whether a trial whose validation loss is worse than the median is ended.
+    #: If True, stop a trial whose validation loss is worse than the median.
     prune: bool = True
-    #: Of the study in its file; empty for experiment and backend.
+    #: Name of the study in its file; if empty, it is derived from experiment and backend.
     study: str = ""
 
     def experiment(self, values: Mapping[str, Any]) -> Experiment:
@@ -81,12 +85,13 @@ class Search:
 
 @dataclass(frozen=True)
 class Found:
-    """A search that is over."""
+    """Result of a completed search."""
 
     study: "Study"
     search: Search
-    #: Id and recorder of the run above the trials.
+    #: ID of the parent run of the trials.
     run_id: str
+    #: Prepared experiment, with the recorder of the parent run.
     prepared: PreparedExperiment
 
     @property
@@ -96,10 +101,10 @@ class Found:
         Raises
         ------
         ExperimentError
-            When no trial came to an end.
+            If no trial was completed.
         """
         if not _complete(self.study):
-            raise ExperimentError("no trial came to an end; their reasons are in MLflow")
+            raise ExperimentError("no trial was completed; the reasons are recorded in MLflow")
         return self.search.experiment(self.study.best_trial.params)
 
 
@@ -113,33 +118,35 @@ def run_search(
     on_trial: "Callable[[FrozenTrial], None]" = lambda _: None,
     shown: SearchObserver | None = None,
 ) -> Found:
-    """Try settings until ``search.trials`` have trained; no test image is read.
+    """Run trials until ``search.trials`` have trained; no test image is read.
 
-    The first trial has the experiment's own settings.
+    The first trial uses the experiment's own settings.
 
     Parameters
     ----------
+    search
+        Parameters of the search.
     work
         Folder for prepared data and for ``tuning.db`` with the studies.
     observer
-        Is called while the data is prepared.
+        Called while the data are prepared.
     resume
-        Go on with the study of the same name.
+        If True, resume the study of the same name.
     on_trial
-        Called when a trial is over.
+        Called with each trial that has ended.
     shown
-        Is called while trials are made.
+        Called while trials run.
 
     Raises
     ------
     ExperimentError, DataError, BackendError
-        When the request is wrong.
+        If the request is invalid.
     KeyboardInterrupt
-        After all trials under way were closed as KILLED.
+        If the user interrupts the search; trials in progress are first closed as KILLED.
     """
     if search.objective not in OBJECTIVES:
         raise ExperimentError(
-            f"no objective '{search.objective}' (objectives: {', '.join(OBJECTIVES)})"
+            f"unknown objective '{search.objective}' (objectives: {', '.join(OBJECTIVES)})"
         )
     experiment = search.experiment({})
     if len(experiment.seeds) > 1:
@@ -155,7 +162,7 @@ def run_search(
         ready = prepare_experiment(experiment, work, observer, f"{experiment.name}-tuning")
     finally:
         observer.ends()
-    # The data have been read, and are not asked again for each trial.
+    # Settings derived from the data are already set, so that trials need not read the data again.
     experiment = ready.experiment
     search = replace(search, source=experiment)
     shown = shown or SearchObserver()
@@ -183,7 +190,7 @@ def run_search(
         status, reason = FAILED, f"{type(error).__name__}: {error}"
         raise
     except BaseException as ended:
-        ended.add_note("the search and its trials under way are recorded as KILLED")
+        ended.add_note("the search and its trials in progress are recorded as KILLED")
         raise
     finally:
         on_wait = observer.record_waits
@@ -193,7 +200,7 @@ def run_search(
 
 
 def _check_space(search: Search, backend: Backend) -> None:
-    """Refuse values that cannot be, each with what the experiment has beside it."""
+    """Reject invalid values of the space, each in combination with the experiment's settings."""
     for key, values in search.space.items():
         for value in (values.low, values.high) if isinstance(values, Range) else values.values:
             experiment = search.experiment({key: Given(f"--search {key}", value)})
@@ -201,7 +208,7 @@ def _check_space(search: Search, backend: Backend) -> None:
 
 
 class _Trials:
-    """Keeps ``jobs`` trials under way until enough have trained."""
+    """Runs ``jobs`` trials in parallel until enough have trained."""
 
     def __init__(
         self,
@@ -221,18 +228,18 @@ class _Trials:
         self.refusals = 0
 
     def run(self) -> None:
-        """Ask and train in threads: each trial is processes of its own, which a thread watches."""
+        """Run trials in threads; each thread supervises the processes of one trial."""
         images, validation = (self.data.rows(split) for split in ("train", "validation"))
         self.shown.search_starts(max(0, self._missing()), images, validation)
-        under_way: set[Future[None]] = set()
+        running: set[Future[None]] = set()
         with ThreadPoolExecutor(self.search.jobs, "trial") as pool:
             try:
                 while True:
-                    while len(under_way) < min(self.search.jobs, self._missing()):
-                        under_way.add(pool.submit(self._try))
-                    if not under_way:
+                    while len(running) < min(self.search.jobs, self._missing()):
+                        running.add(pool.submit(self._try))
+                    if not running:
                         return
-                    done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
                     for trial in done:
                         trial.result()
             except BaseException:
@@ -240,7 +247,7 @@ class _Trials:
                 raise
 
     def _missing(self) -> int:
-        """Return how many trials have not ended yet, those under way included."""
+        """Return the number of trials that have not ended, including those in progress."""
         from optuna.trial import TrialState
 
         ended = [
@@ -314,7 +321,7 @@ class _Trials:
         self.refusals += 1
         if self.refusals > _MOST_REFUSALS * self.search.trials:
             raise ExperimentError(
-                f"{self.search.backend} refuses what is proposed again and again: {reason}"
+                f"{self.search.backend} has refused too many of the proposed settings: {reason}"
             )
 
 
@@ -325,7 +332,7 @@ def _complete(study: "Study") -> bool:
 
 
 def _key(search: Search, experiment: Experiment, ready: PreparedExperiment) -> str:
-    """Return a digest of what decides a trial's score, but for the number of trials."""
+    """Return a digest of all that determines a trial's score, except the number of trials."""
     content = {
         "experiment": comparison_key(experiment, ready.data),
         "seed": experiment.seeds[0],

@@ -1,4 +1,4 @@
-"""Which settings a search varies, and how far."""
+"""Search space: the settings that a search varies, and their values."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from experiments.errors import ExperimentError
 if TYPE_CHECKING:
     from optuna import Trial
 
-#: Beginnings of the keys that decide training and neither the data nor what is compared.
+#: Prefixes of the keys that affect training but neither the data nor the comparison.
 _ALLOWED = ("optimizer.", "model.", "backend_options.", "epochs", "batch_size")
 _GLOBAL_BATCHES = (16, 32, 64, 128)
 _RANGE = ".."
@@ -23,12 +23,12 @@ Space = Mapping[str, Values]
 
 
 def default_space(experiment: Experiment, backend: Backend) -> dict[str, Values]:
-    """Return what is worth varying for ``backend``, by dotted key of the experiment.
+    """Return the default search space of ``backend``, by dotted key of the experiment.
 
     Raises
     ------
     ExperimentError
-        When it has nothing to vary.
+        If the backend has no settings to vary.
     """
     space: dict[str, Values] = {}
     if backend.trains == "network":
@@ -45,24 +45,36 @@ def default_space(experiment: Experiment, backend: Backend) -> dict[str, Values]
 
 
 def parse_space(texts: Sequence[str]) -> dict[str, Values]:
-    """Return a space from ``KEY=LOW..HIGH``, ``KEY=log:LOW..HIGH`` or ``KEY=[A, B]``.
+    """Parse a search space from ``KEY=LOW..HIGH``, ``KEY=log:LOW..HIGH`` or ``KEY=[A, B]``.
+
+    Parameters
+    ----------
+    texts
+        Values of the option ``--search``.
+
+    Returns
+    -------
+    dict
+        Values to try, by dotted key.
 
     Raises
     ------
     ExperimentError
-        When a text is none of these, or its key stands twice, or decides the data or what is
-        compared.
+        If a text has none of these forms, or its key is given twice or does not affect training
+        only.
     """
     space: dict[str, Values] = {}
     for key, values in map(_parse, texts):
         if key in space:
-            raise ExperimentError(f"--search {key} twice: give all values of a key at once")
+            raise ExperimentError(
+                f"--search {key} is given twice: give all values of a key at once"
+            )
         space[key] = values
     return space
 
 
 def suggest(trial: "Trial", space: Space) -> dict[str, Any]:
-    """Return one value for each key, as Optuna's sampler proposes."""
+    """Return one value for each key, proposed by Optuna's sampler."""
     return {key: _suggest(trial, key, values) for key, values in space.items()}
 
 
@@ -82,7 +94,7 @@ def _parse(text: str) -> tuple[str, Values]:
         )
     if not key.startswith(_ALLOWED):
         raise ExperimentError(
-            f"--search {key}: a search varies training alone, that is {', '.join(_ALLOWED)}"
+            f"--search {key}: a search can vary only training settings: {', '.join(_ALLOWED)}"
         )
     if _RANGE in value:
         return key, _range(text, value)
@@ -92,22 +104,24 @@ def _parse(text: str) -> tuple[str, Values]:
         values = None
     if not isinstance(values, list) or not values:
         raise ExperimentError(
-            f"--search {text}: '{value}' is no range LOW..HIGH and no list [A, B]"
+            f"--search {text}: '{value}' is neither a range LOW..HIGH nor a list [A, B]"
         )
     if not all(item is None or isinstance(item, bool | int | float | str) for item in values):
-        raise ExperimentError(f"--search {text}: a list holds numbers, words, true and false")
+        raise ExperimentError(
+            f"--search {text}: a list may contain only numbers, words, true, false and null"
+        )
     return key, Choices(tuple(values))
 
 
 def _range(text: str, value: str) -> Range:
     try:
         low, high = (yaml.safe_load(end) for end in value.removeprefix(_LOG).split(_RANGE))
-        # YAML takes 1e-4 for a word.
+        # YAML reads 1e-4 as a string.
         low, high = (end if isinstance(end, int) else float(end) for end in (low, high))
     except (ValueError, TypeError, yaml.YAMLError):
-        raise ExperimentError(f"--search {text}: '{value}' is no range of numbers") from None
+        raise ExperimentError(f"--search {text}: '{value}' is not a range of numbers") from None
     found = Range(low, high, log=value.startswith(_LOG))
     if not found.low < found.high or (found.log and found.low <= 0):
-        rule = "above zero and rising" if found.log else "rising"
+        rule = "positive and increasing" if found.log else "increasing"
         raise ExperimentError(f"--search {text}: the range must be {rule}")
     return found

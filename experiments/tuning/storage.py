@@ -1,4 +1,4 @@
-"""The study in its SQLite file: made, found again, and mended after an end without warning."""
+"""Optuna studies in a SQLite file: creation, resumption and repair after an abrupt end."""
 
 import logging
 import warnings
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
 Direction = Literal["maximize", "minimize"]
-#: Attributes of a study.
+#: Names of the user attributes of a study.
 KEY, PARENT_RUN = "key", "mlflow_run"
-#: Trials that are made before one is pruned, and the earliest epoch of its end.
+#: Number of trials before any is pruned, and the first epoch after which one is pruned.
 _STARTUP_TRIALS, _FIRST_PRUNED_EPOCH = 4, 2
 
 
@@ -34,19 +34,34 @@ def open_study(
     resume: bool,
     open_record: Callable[[], str],
 ) -> "Study":
-    """Return the study ``name`` of the file ``path``.
+    """Open or create the study ``name`` in the file ``path``.
 
     Parameters
     ----------
+    path
+        SQLite file; created if it does not exist.
+    name
+        Name of the study.
     key
-        Digest of all that decides what a trial gives; a study is resumed with the same one only.
+        Digest of all that determines the result of a trial; a study is resumed only with the same
+        digest.
+    direction
+        Direction of optimization.
+    seed
+        Seed of the sampler.
+    prune
+        If True, prune trials by the median of earlier ones.
+    jobs
+        Number of trials in parallel.
+    resume
+        If True, an existing study is resumed.
     open_record
-        Called for a new study; returns the id of its MLflow run.
+        Called for a new study; returns the ID of its MLflow run.
 
     Raises
     ------
     ExperimentError
-        When the study is there and shall not be resumed, or is about something else.
+        If the study exists and ``resume`` is False, or its digest differs.
     """
     import optuna
 
@@ -60,12 +75,13 @@ def open_study(
         there = False
     if there and not resume:
         raise ExperimentError(
-            f"{path} holds a study '{name}': go on with --resume, or name another with --study"
+            f"{path} already contains a study '{name}': resume it with --resume, or name another "
+            "with --study"
         )
     trials = len(optuna.load_study(study_name=name, storage=storage).trials) if there else 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        # A sampler that starts anew would propose the first trials again.
+        # With the same seed, the sampler of a resumed study would propose the first trials again.
         sampler = optuna.samplers.TPESampler(seed=seed + trials, constant_liar=jobs > 1)
     pruner = (
         optuna.pruners.MedianPruner(_STARTUP_TRIALS, _FIRST_PRUNED_EPOCH)
@@ -85,20 +101,20 @@ def open_study(
         study.set_user_attr(PARENT_RUN, open_record())
     elif study.user_attrs.get(KEY) != key:
         raise ExperimentError(
-            f"the study '{name}' in {path} is about other data, settings or values to try: name "
-            "another with --study"
+            f"the study '{name}' in {path} has other data, settings or values to try: name another "
+            "with --study"
         )
     _repeat_unfinished(study)
     return study
 
 
 def check_study_file(path: Path) -> None:
-    """Find out in no time whether ``path`` can hold studies.
+    """Check, without importing Optuna, that ``path`` can contain studies.
 
     Raises
     ------
     ExperimentError
-        When it is something else than a database of Optuna's, or nothing.
+        If the file exists and is not a database of Optuna.
     """
     names = sqlite_file.tables(path)
     if names and "studies" not in names and "version_info" not in names:
@@ -106,7 +122,7 @@ def check_study_file(path: Path) -> None:
 
 
 def _storage(path: Path) -> "RDBStorage":
-    """Open the file, and make its tables if they are not all there: two processes may be at it."""
+    """Open the file and create missing tables, under a lock against concurrent processes."""
     import optuna
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,12 +131,12 @@ def _storage(path: Path) -> "RDBStorage":
 
 
 def _is_half_made(study: "Study") -> bool:
-    """Tell whether the process that made ``study`` was stopped before it was whole."""
+    """Return whether the creation of ``study`` was interrupted."""
     return PARENT_RUN not in study.user_attrs and not study.get_trials(deepcopy=False)
 
 
 def _repeat_unfinished(study: "Study") -> None:
-    """Close trials that were under way when their process ended, and try the same again."""
+    """Close trials that were in progress when their process ended, and enqueue them again."""
     from optuna.trial import TrialState
 
     for trial in study.get_trials(states=(TrialState.RUNNING,)):

@@ -1,4 +1,4 @@
-"""Follows a search and each of its trials, and ends a trial that is not worth its time."""
+"""Observers of a search and of its trials; the latter stop trials that should be pruned."""
 
 import threading
 from typing import TYPE_CHECKING, Any
@@ -11,26 +11,46 @@ if TYPE_CHECKING:
 
 
 class SearchObserver:
-    """The interface between a search and what shows it; several threads may call it at a time."""
+    """Interface for displaying a search; methods may be called from several threads at once."""
 
     def waits(self, what: str) -> None:
-        """Something beside the trials begins that may take seconds: ``what`` in a few words."""
+        """Called when an activity other than a trial begins; ``what`` describes it."""
 
     def search_starts(self, trials: int, images: int, validation: int) -> None:
-        """``trials`` are to be made, on so many training and validation images."""
+        """Called when the search begins.
+
+        Parameters
+        ----------
+        trials
+            Number of trials to run.
+        images, validation
+            Number of training and of validation images.
+        """
 
     def trial_starts(self, number: int, *, own: bool) -> None:
-        """A trial begins; ``own`` is true of the one with the experiment's own settings."""
+        """Called when a trial begins; ``own`` is True if it uses the experiment's own settings."""
 
     def trial_event(self, number: int, event: dict[str, Any]) -> None:
-        """The process of a trial has reported a phase, a batch or an epoch."""
+        """Called when the process of a trial reports a phase, a batch or an epoch."""
 
     def trial_ends(self, trial: "FrozenTrial") -> None:
-        """A trial is over."""
+        """Called when a trial has ended."""
 
 
 class TrialObserver(Observer):
-    """Tells Optuna of every epoch; raises :class:`RunStoppedError` where it says so."""
+    """Reports every epoch to Optuna; raises :class:`RunStoppedError` if the trial is to be pruned.
+
+    Parameters
+    ----------
+    trial
+        Optuna's trial.
+    interrupted
+        Set when the search is interrupted.
+    shown
+        Observer of the search, which receives the events of the trial.
+    maximizes
+        True if the objective of the study is maximized.
+    """
 
     def __init__(
         self,
@@ -43,12 +63,12 @@ class TrialObserver(Observer):
         self._trial = trial
         self._interrupted = interrupted
         self._shown = shown
-        #: Optuna knows one direction for a study: a loss counts against a score.
+        #: Sign of the reported loss: Optuna compares intermediate values in the study's direction.
         self._sign = -1.0 if maximizes else 1.0
         self.pruned = False
 
     def event(self, event: dict[str, Any]) -> None:
-        """Report the validation loss of an epoch."""
+        """Report the validation loss of an epoch and stop the trial if it should be pruned."""
         self._shown.trial_event(self._trial.number, event)
         if event["event"] != "epoch" or event.get("validation_loss") is None:
             return
@@ -61,6 +81,6 @@ class TrialObserver(Observer):
             )
 
     def poll(self) -> None:
-        """End the trial when the search was interrupted."""
+        """Stop the trial if the search was interrupted."""
         if self._interrupted.is_set():
             raise RunStoppedError("interrupted by the user")

@@ -91,9 +91,10 @@ def test_what_is_not_comparable_is_left_out_with_its_reason(found: list[Compared
     )
     findings = comparison.compare([other_split, longer, strange, *found])
     reasons = [one.reason for one in findings.excluded]
-    assert "not comparable: other split of the patients" in reasons
+    assert "not comparable: different split of the patients" in reasons
     assert "not comparable: epochs 9 instead of 1" in reasons
-    assert "not comparable: other initial weights than keras_local of the same seed" in reasons
+    differ = "initial weights differ from those of keras_local with the same seed"
+    assert f"not comparable: {differ}" in reasons
     assert reasons.count("refused: it is Saturday") == 2
     assert {row.label for row in findings.rows} == {"keras_local", "majority"}
 
@@ -115,7 +116,7 @@ def test_another_unit_of_the_split_is_not_comparable(found: list[ComparedRun]) -
     ]
     assert "not comparable: split by image instead of by patient" in reasons
     assert "not comparable: split by lesion instead of by patient" in reasons
-    assert not any("other split" in reason for reason in reasons)
+    assert not any("different split" in reason for reason in reasons)
 
 
 @pytest.mark.parametrize("unit", ["lesion", "image"])
@@ -140,9 +141,10 @@ def test_report_speaks_of_the_unit_of_the_split(
     distinct = " distinct" if unit == "image" else ""
     assert findings.sample == f"{tested} unseen{distinct} test {unit}s"
     assert f"{findings.sample};" in page
-    assert "F1 over unseen " + f"{unit}s. The interval counts {unit}s and seeds" in page
+    caption = f"F1 over unseen {unit}s. The interval accounts for variation among {unit}s and seeds"
+    assert caption in page
     heading = "Images" if unit == "image" else "Lesions with images"
-    assert f"<h2>{heading} that every run gets wrong</h2>" in page
+    assert f"<h2>{heading} misclassified by every run</h2>" in page
     if unit == "image":
         assert all(one.images == 1 for one in hard_cases(findings))
 
@@ -175,7 +177,7 @@ def test_seconds_of_a_part_are_no_seconds_of_a_run(found: list[ComparedRun]) -> 
     assert row.f1 == before.f1
     assert row.mean("time.total_s") == before.values("time.total_s")[1]
     assert row.mean("time.fit_s") == before.mean("time.fit_s")
-    assert any("seed 0, went on after epoch 3" in note for note in findings.notes)
+    assert any("seed 0, was resumed after epoch 3" in note for note in findings.notes)
 
 
 def test_seconds_of_other_cores_are_marked(found: list[ComparedRun]) -> None:
@@ -217,7 +219,7 @@ def test_words_are_about_networks_and_means_where_no_more_is_known(
     single = comparison.compare([run for run in found if run.record.seed == 0])
     assert single.groups < 8
     assert any("intervals and p values are not reliable with" in note for note in single.notes)
-    assert any("say nothing about the backends" in note for note in single.notes)
+    assert any("these trained networks, not the backends" in note for note in single.notes)
     assert all(text.startswith("These two trained networks") for text in single.sentences)
     page = write_report(single, tmp_path / "report").read_text()
     assert "F1 (95 %, not reliable)" in page

@@ -31,7 +31,7 @@ def test_difference_is_shown_where_there_is_one_and_only_there(
 ) -> None:
     compared = differences(groups, "one")
     assert not compared["other"].shown
-    assert "no difference to one is shown" in compared["other"].sentence("other", "one")
+    assert "no difference from one is shown" in compared["other"].sentence("other", "one")
     blind = compared["blind"]
     assert blind.shown
     assert blind.interval.high < 0
@@ -51,7 +51,7 @@ def test_luck_of_a_seed_is_no_difference_of_backends() -> None:
     first = differences({name: runs[:1] for name, runs in groups.items()}, "one")["other"]
     assert first.shown
     words = first.sentence("other", "one")
-    assert words.startswith("These two trained networks (other and one): other has F1 0.")
+    assert words.startswith("These two trained networks (other and one): other has an F1 0.")
     assert "1 seed, 30 patients" in words
     assert "that of one" not in words
 
@@ -68,7 +68,8 @@ def test_equal_runs_differ_by_nothing(groups: dict[str, list[ComparedRun]]) -> N
     twin = differences({"one": groups["one"], "twin": groups["one"]}, "one")["twin"]
     assert (twin.interval.low, twin.interval.value, twin.interval.high) == (0, 0, 0)
     assert twin.p == 1
-    assert "as many right and wrong images as with one" in twin.sentence("twin", "one")
+    equal = "the same numbers of right and wrong predictions as with one"
+    assert equal in twin.sentence("twin", "one")
 
 
 def test_difference_is_that_of_the_means_over_all_seeds(
@@ -107,7 +108,7 @@ def test_power_is_said_where_no_difference_is_shown(
     interval: tuple[float, float, float], p: float, said: bool
 ) -> None:
     words = difference(interval, p).sentence("elephas", "keras_local")
-    power = "A difference of 0.030 or more would be shown with a chance of 80 %."
+    power = "A difference of 0.030 or more would be detected with a probability of 80 %."
     assert (power in words) is said
 
 
@@ -135,8 +136,8 @@ def test_sentences_name_the_unit_of_the_split() -> None:
     assert images.interval.value == lesions.interval.value
     equal = difference((0, 0, 0), 1)
     sentences: dict[Unit, str] = {
-        "lesion": "every lesion has as many right and wrong images as with",
-        "image": "the same images are right as with",
+        "lesion": "every lesion has the same numbers of right and wrong predictions as with",
+        "image": "the same images are classified correctly as with",
     }
     for unit, words in sentences.items():
         assert words in replace(equal, identical=True, unit=unit).sentence("x", "one")

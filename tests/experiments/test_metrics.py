@@ -157,8 +157,8 @@ def test_one_class_for_all_images_is_said(split: str) -> None:
     predictions = table([0, 1] * 45, [0.2] * 90, [f"p{number}" for number in range(90)])
     notes = score(predictions, CLASSES, "malignant", evaluation_split=split).notes
     assert (
-        f"The model predicts 'benign' for all 90 {split} images; its F1 says nothing about what "
-        "it has learned."
+        f"The model predicts 'benign' for all 90 {split} images; its F1 does not reflect what it "
+        "has learned."
     ) in notes
     both = table([0, 1] * 45, [0.9] + [0.2] * 89, predictions["patient_id"].tolist())
     assert not any("predicts" in n for n in score(both, CLASSES, "malignant").notes)

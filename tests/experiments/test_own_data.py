@@ -195,7 +195,7 @@ def test_positive_class_is_the_gravest_illness_else_the_rarest(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"positive_class": "sick"}, "--positive-class: 'sick' is none of .*: melanoma, nevus"),
+        ({"positive_class": "sick"}, "--positive-class: 'sick' is not one of .*: melanoma, nevus"),
         ({"class": ["melanoma", "nevi"]}, "did you mean 'nevus'"),
         ({"group_pattern": "(p"}, "--group-pattern"),
         ({"group_pattern": "(melanoma|nevus)"}, "2 patients cannot fill 3 parts"),

@@ -107,7 +107,7 @@ def test_own_settings_that_were_cut_off_are_made_again() -> None:
             "no trial is better than the experiment's own settings (trial 0)",
         ),
         ("maximize", (0.81, 0.81), "no trial is better than the experiment's own settings"),
-        ("maximize", (None, 0.8), "the experiment's own settings came to no result"),
+        ("maximize", (None, 0.8), "the trial with the experiment's own settings has no result"),
     ],
 )
 def test_gain_is_said_with_its_size(direction: Direction, values: Any, words: str) -> None:
