@@ -298,5 +298,5 @@ def test_study_whose_making_was_stopped_is_made_anew(tmp_path: Path) -> None:
 
 def test_file_that_holds_no_studies_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "tuning.db").write_text("notes\n" * 1000)
-    with pytest.raises(ExperimentError, match=r"tuning\.db is no SQLite database"):
+    with pytest.raises(ExperimentError, match=r"tuning\.db is not an SQLite database"):
         check_study_file(tmp_path / "tuning.db")
