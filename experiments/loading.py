@@ -60,15 +60,15 @@ def load(
     if (uri := usual_uri()) != DEFAULT_URI:
         # Same precedence as in MLflow: the option, then the environment variable, then the file.
         overrides = {"tracking_uri": Given(VARIABLE, uri), **(overrides or {})}
-    asked: dict[str, Any] = {}
+    requested: dict[str, Any] = {}
     places = {}
     values = []
     for key, value in (overrides or {}).items():
         keys = tuple(key.split("."))
         places[keys] = value.place if isinstance(value, Given) else key
         values.append((keys, _value(value, keys)))
-        _assign(asked, *values[-1])
-    base = _base(source, asked)
+        _assign(requested, *values[-1])
+    base = _base(source, requested)
     for assignment in values:
         _assign(base.content, *assignment)
     if base.kind is OwnData and isinstance(name := base.content["name"], str):
@@ -92,10 +92,10 @@ class _Base:
     root: yaml.Node | None = None
 
 
-def _base(source: str | Path | Experiment | None, asked: Mapping[str, Any]) -> _Base:
+def _base(source: str | Path | Experiment | None, requested: Mapping[str, Any]) -> _Base:
     if isinstance(source, Experiment):
         return _Base(source.model_dump(), type(source))
-    data = asked.get("data")
+    data = requested.get("data")
     own = data.get("source") if isinstance(data, dict) else None
     if source is None and own not in (None, SYNTHETIC):
         return _Base({"name": name_of(str(own), shipped())}, OwnData)

@@ -63,5 +63,5 @@ def folded(name: str, longest: int) -> str:
 def _space(columns: Mapping[str, Sequence[str]], width: int) -> int:
     """Return the number of characters left for the names of backends next to ``columns``."""
     taken = sum(max(map(len, [heading, *cells])) for heading, cells in columns.items())
-    # Each column, including that of the names, is followed by one space of padding and one more.
+    # Each column, including that of the names, is followed by a padding and a separating space.
     return width - taken - 2 * (len(columns) + 1) - 1

@@ -50,6 +50,6 @@ def undisturbed(
 
 
 def end_if_asked() -> None:
-    """Raise KeyboardInterrupt if a signal has been deferred; called before long waits in a block."""
+    """Raise KeyboardInterrupt if a signal was deferred; to be called before long waits."""
     if _arrived and threading.current_thread() is threading.main_thread():
         raise KeyboardInterrupt
