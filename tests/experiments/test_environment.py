@@ -107,7 +107,7 @@ def test_python_of_the_executors_follows_the_environment(tmp_path: Path) -> None
         ),
         (
             [*ARCHIVE, "not-there.7z"],
-            "Spark unpacks archives by their names",
+            "Spark recognizes archives by their names",
         ),
     ],
 )
