@@ -1,4 +1,4 @@
-"""What becomes of a run when something breaks: faults injected in the middle of an epoch."""
+"""Fault injection: faults in the middle of an epoch of a run, and their outcomes."""
 
 from chaos.campaign import campaign
 from chaos.faults import FAULTS, fault_names

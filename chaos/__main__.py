@@ -3,7 +3,7 @@
 import sys
 
 if __name__ == "__main__":
-    # ``python -m`` looks into the working folder first, and it may hold a data.py.
+    # ``python -m`` searches the working folder first, which may contain a data.py.
     sys.path.insert(0, __file__.rsplit("/", 2)[0])
     from data.import_path import settle
 

@@ -1,7 +1,7 @@
-"""The process that makes one run and breaks something: ``python -m chaos.attempt``.
+"""The process that executes one run and injects a fault: ``python -m chaos.attempt <folder>``.
 
-Given a folder with ``job.json``; leaves a event_log there. A process of its own, because one of the
-faults kills it, and because who hangs must be ended from outside.
+It reads ``job.json`` in the folder and writes the event log there. A separate process is used
+because some faults kill it, and because a process that hangs must be ended from outside.
 """
 
 import sys
@@ -23,7 +23,8 @@ from experiments.observer import Observer
 from experiments.processes.events import EventWriter
 from experiments.records import RunRecord
 
-_TOLD = ("phase", "epoch", "batch")
+#: Events of the driver that are copied to the event log.
+_LOGGED = ("phase", "epoch", "batch")
 
 
 class Injector(Observer):
@@ -42,54 +43,54 @@ class Injector(Observer):
         self._thread: threading.Thread | None = None
 
     def run_starts(self, backend: str, seed: int, synchronisation: str, images: int) -> None:
-        """Record the time; a fault that is not injected is there from the start."""
+        """Log the start; a fault that is not injected is present from the start."""
         self._event_log.send("run_starts", images=images)
         if self._fault is not None and not self._fault.injects:
             self._event_log.send("injecting")
 
     def event(self, event: dict[str, Any]) -> None:
-        """Record what the driver reports, and start the timer where the trigger asks for it."""
-        if event["event"] not in _TOLD:
+        """Log the event, and start the timer of the fault if it is the event of the trigger."""
+        if event["event"] not in _LOGGED:
             return
-        # When the driver said so, not when it was heard here.
+        # Keeps the time at which the driver sent the event, not that of its receipt.
         self._event_log.send(event["event"], **{k: v for k, v in event.items() if k != "event"})
         due = self._fault is not None and self._fault.injects and self._thread is None
         if due and self._trigger.begins(event):
             seconds = max(0.0, event["time"] + self._trigger.seconds - time.time())
-            self._thread = threading.Thread(target=self._strike, args=[seconds], name="fault")
+            self._thread = threading.Thread(target=self._inject, args=[seconds], name="fault")
             self._thread.start()
 
     def record_waits(self, text: str) -> None:
-        """Note what is done about a server that is away."""
+        """Log the message about an unreachable server."""
         self._event_log.send("waits", text=text)
 
     def run_ends(self, record: RunRecord) -> None:
-        """Note the record."""
+        """Log the record."""
         self._event_log.send("run_ends", record=record.model_dump(mode="json"))
 
     def finish(self) -> None:
-        """Wait for the fault's end and take back what is left of it."""
+        """Wait until the fault has ended, and undo its remaining effects."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
         if self._fault is not None:
             self._fault.finish(self._target)
 
-    def _strike(self, seconds: float) -> None:
+    def _inject(self, seconds: float) -> None:
         if self._ended.wait(seconds):
             return
         assert self._fault is not None
         self._event_log.send("injecting")
         try:
             self._event_log.send("injected", text=self._fault.inject(self._target))
-        except Exception as error:  # the report says that nothing was tried
+        except Exception as error:  # the outcome is then "not injected"
             self._event_log.send("missed", text=f"{type(error).__name__}: {error}")
-        # The kernel ends what a thread has started when the thread ends.
+        # The kernel terminates child processes when the thread that started them ends.
         self._ended.wait()
 
 
 def run(folder: Path) -> Sequence[RunRecord]:
-    """Make the run of ``folder``."""
+    """Execute the run described by ``job.json`` in ``folder``."""
     from experiments.runs.runner import run_experiment
 
     job = AttemptJob.model_validate_json((folder / JOB).read_text())

@@ -1,4 +1,4 @@
-"""Every fault against every backend, one run after the other, each in a process of its own."""
+"""All faults with all backends, one run after the other, each in a separate process."""
 
 import subprocess
 import sys
@@ -24,8 +24,8 @@ from experiments.errors import ExperimentError
 from experiments.processes.children import start, stop
 from experiments.records import FINISHED
 
-#: Seconds beyond a run's own time limit after which its process is taken to hang: it prepares
-#: data before, and closes records and ends processes after.
+#: Seconds after a run's own time limit at which its process is considered hung: it also prepares
+#: data before the run, and closes records and ends processes after it.
 _BEYOND_LIMIT = 240.0
 _EPOCH_SECONDS = "train.epoch_s"
 #: Seconds that a process may take to close its record when the campaign is interrupted.
@@ -34,13 +34,13 @@ _GRACE = 20.0
 
 @dataclass(frozen=True)
 class Campaign:
-    """What is tried, and where its records and logs go."""
+    """Settings of a campaign; see :func:`campaign`."""
 
     experiment: Experiment
     folder: Path
     conditions: Conditions
     hosts: Hosts | None
-    tell: Callable[[str], None]
+    report: Callable[[str], None]
     keep: Callable[[Sequence[Outcome]], None]
 
     def run(self, backends: Sequence[str], faults: Sequence[str]) -> list[Outcome]:
@@ -53,7 +53,7 @@ class Campaign:
         return outcomes
 
     def _against(self, backend: str, faults: Sequence[type[Fault]]) -> Iterator[Outcome]:
-        """Make the undisturbed run of ``backend``, then one for each fault that fits it."""
+        """Execute the undisturbed run of ``backend``, then one for each applicable fault."""
         reference: Attempt | None = None
         for fault in faults:
             if skip_reason := fault().skip_reason(create(backend), self.hosts):
@@ -63,29 +63,29 @@ class Campaign:
             if not reference.finished:
                 yield Outcome(backend, fault.name, Verdict.NOT_INJECTED, self._unfit(reference))
                 continue
-            self.tell(f"{backend}: {fault.title}")
+            self.report(f"{backend}: {fault.title}")
             yield self._try(backend, fault, reference.event_log)
 
     def _undisturbed(self, backend: str) -> Attempt:
-        """Return the run that the others are compared with."""
-        self.tell(f"{backend}: undisturbed")
+        """Execute the run with which the others are compared."""
+        self.report(f"{backend}: undisturbed")
         return self._attempt(self.folder / backend / "undisturbed", backend, None, Trigger())
 
     def _unfit(self, reference: Attempt) -> str:
         reason = reference.record.reason if reference.record else f"see the logs in {self.folder}"
-        return f"it fails without any fault: {reason}"
+        return f"the run fails even without a fault: {reason}"
 
     def _try(self, backend: str, fault: type[Fault], reference: EventLog) -> Outcome:
         place = self.folder / backend / fault.name
         attempt = self._attempt(place, backend, fault, reference.middle, reference)
         resumed = None
         injected = attempt.event_log.injected is not None
-        # --resume would close what the command itself should have closed.
+        # --resume would close the records that the command itself should have closed.
         left_open = fault.closes_record and any(
             run.left_open for run in self._stored(place, backend, fault)
         )
         if injected and attempt.ended and fault.resumes and not attempt.finished and not left_open:
-            self.tell(f"{backend}: {fault.title}, --resume")
+            self.report(f"{backend}: {fault.title}, --resume")
             resumed = self._attempt(place, backend, fault, None, reference)
         stored = self._stored(place, backend, fault)
         made = create(backend)
@@ -101,7 +101,7 @@ class Campaign:
         trigger: Trigger | None,
         reference: EventLog | None = None,
     ) -> Attempt:
-        """Make one run in a process of its own; without a ``trigger``, resume an earlier one."""
+        """Execute one run in a separate process; without a ``trigger``, resume an earlier one."""
         resume = trigger is None
         folder = place / ("resumed" if resume else "run")
         folder.mkdir(parents=True)
@@ -125,7 +125,13 @@ class Campaign:
         )
 
     def _make(self, folder: Path, limit: float) -> tuple[bool, tuple[int, ...]]:
-        """Run the process of ``folder``; return whether it ended by itself, and what it left."""
+        """Run the process of ``folder``.
+
+        Returns
+        -------
+        tuple of bool and tuple of int
+            True if the process ended within ``limit`` seconds, and the ids of orphaned processes.
+        """
         command = [sys.executable, "-m", "chaos.attempt", str(folder.absolute())]
         if self.hosts is not None:
             command = [*self.hosts.driver_command, *command]
@@ -157,7 +163,7 @@ class Campaign:
         )
 
     def _stored(self, place: Path, backend: str, fault: type[Fault]) -> list[StoredRun]:
-        """Return the runs of a backend and fault as they stand in MLflow."""
+        """Return the runs of a backend and fault that MLflow has stored."""
         from experiments.tracking.recorder import Recorder
 
         name = self._experiment(backend, fault).name
@@ -175,7 +181,7 @@ class Campaign:
         ]
 
     def _difference(self, reference: EventLog, event_log: EventLog) -> float | None:
-        """Return by how much the probabilities of two runs differ at most."""
+        """Return the largest difference of the probabilities of two runs, None without them."""
         tables = [self._predictions(one) for one in (reference, event_log)]
         if tables[0] is None or tables[1] is None:
             return None
@@ -203,31 +209,42 @@ def campaign(
     *,
     conditions: Conditions | None = None,
     hosts: Hosts | None = None,
-    tell: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
     keep: Callable[[Sequence[Outcome]], None] = lambda _: None,
 ) -> list[Outcome]:
-    """Break something in a run of every backend, for every fault.
+    """Inject every fault into a run of every backend.
 
     Parameters
     ----------
     experiment
-        What is trained; its backends, seeds after the first and store do not apply.
+        Experiment to train; its backends, store and all seeds except the first are ignored.
+    backends
+        Names of the backends.
+    faults
+        Names of the faults.
     folder
-        New or empty. For records, data, logs and diaries of all runs.
+        New or empty folder for records, data, logs and event logs of all runs.
+    conditions
+        Severity of the faults.
     hosts
-        Of a cluster; None trains on an embedded one.
-    tell
-        Called with what is done next.
+        Hosts of a cluster; None trains on an embedded cluster.
+    report
+        Called with a description of each run before it starts.
     keep
-        Called with all outcomes so far whenever there is one more.
+        Called with all outcomes so far after each one.
+
+    Returns
+    -------
+    list of Outcome
+        One outcome for each backend and fault.
 
     Raises
     ------
     ExperimentError
-        When the folder has something in it, or a host of the cluster does not come back.
+        If the folder is not empty, or a host of the cluster does not reconnect.
     """
     if folder.is_dir() and any(folder.iterdir()):
         raise ExperimentError(f"{folder} is not empty: name a new folder with --output")
     folder.mkdir(parents=True, exist_ok=True)
-    whole = Campaign(experiment, folder, conditions or Conditions(), hosts, tell, keep)
+    whole = Campaign(experiment, folder, conditions or Conditions(), hosts, report, keep)
     return whole.run(backends, faults)

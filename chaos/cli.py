@@ -14,22 +14,23 @@ from data.exit_status import FAILED
 from experiments.cli.options import Naming
 from experiments.store_address import usual_uri
 
-#: Seconds; above every time limit of a framework's own, the longest of which is five minutes.
+#: Seconds; exceeds the time limits of all frameworks, the longest of which is five minutes.
 _TIME_LIMIT = 600.0
 
 
 @cli_options.takes(Naming, *cli_options.ALL)
 def chaos(
     backend: Annotated[
-        list[str] | None, typer.Option(help="Framework; repeat it for several. By default all.")
+        list[str] | None,
+        typer.Option(help="Framework; repeat the option for several. By default all."),
     ] = None,
     fault: Annotated[
         list[str] | None,
         typer.Option(
             help="executor-killed, python-worker-killed, executor-paused, host-gone, "
             "driver-killed, driver-jvm-killed, harness-killed, hangup, straggler, network-cut, "
-            "tracking-down, disk-full, corrupt-row or corrupt-file; repeat it for several. By "
-            "default all."
+            "tracking-down, disk-full, corrupt-row or corrupt-file; repeat the option for several. "
+            "By default all."
         ),
     ] = None,
     experiment: Annotated[
@@ -39,35 +40,44 @@ def chaos(
     epochs: Annotated[
         int, typer.Option(min=2, help="Number of epochs; faults are injected in the second.")
     ] = 4,
-    workers: Annotated[int | None, typer.Option(min=1, help="Executors of one core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Number of executors, each with one core.")
+    ] = None,
     cluster: Annotated[
         Path | None,
-        typer.Option(help="Folder of 'python -m deploy cluster up'; by default a cluster here."),
+        typer.Option(
+            help="Folder of 'python -m deploy cluster up'; by default a cluster is started on this "
+            "machine."
+        ),
     ] = None,
     outage_seconds: Annotated[
-        float, typer.Option(min=0, help="For which the tracking server is down.")
+        float, typer.Option(min=0, help="Seconds for which the tracking server is down.")
     ] = 60.0,
     cut_seconds: Annotated[
-        float, typer.Option(min=0, help="For which a host is cut off the network.")
+        float, typer.Option(min=0, help="Seconds for which a host is cut off from the network.")
     ] = 20.0,
     pause_seconds: Annotated[
-        float, typer.Option(min=0, help="For which an executor is stopped.")
+        float, typer.Option(min=0, help="Seconds for which an executor is stopped.")
     ] = 20.0,
     time_limit: Annotated[
-        float, typer.Option(min=1, help="Seconds after which a run is taken to hang.")
+        float, typer.Option(min=1, help="Seconds after which a run is considered hung.")
     ] = _TIME_LIMIT,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any key of the experiment, with dots."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Value for any key of the experiment, with dots."
+        ),
     ] = None,
-    tracking_uri: Annotated[str | None, typer.Option(help="Where the tables are recorded.")] = None,
+    tracking_uri: Annotated[
+        str | None, typer.Option(help="MLflow server or database for the tables.")
+    ] = None,
     output: Annotated[
-        Path, typer.Option(help="New folder for tables, and records and logs of all runs.")
+        Path, typer.Option(help="New folder for the tables, and for records and logs of all runs.")
     ] = Path("chaos"),
     *,
     data_options: Mapping[str, Any],
 ) -> None:
-    """Break something in a run of every backend and tell what became of it."""
+    """Inject faults into runs of every backend and report the outcomes."""
     with plain_errors():
         output = local_path(output)
         from chaos.campaign import campaign
@@ -89,8 +99,8 @@ def chaos(
             raise ExperimentError(f"unknown fault '{unknown[0]}' (faults: {', '.join(FAULTS)})")
         output = writable_folder("--output", output)
         hosts = read_hosts(cluster) if cluster else None
-        asked = {"--data": data and absolute(data), "--workers": workers, **data_options}
-        chosen = given(asked, set_)
+        options = {"--data": data and absolute(data), "--workers": workers, **data_options}
+        chosen = given(options, set_)
         overrides: dict[str, Any] = {
             "epochs": epochs,
             "time_limit": time_limit,
@@ -115,7 +125,7 @@ def chaos(
                 outage_s=outage_seconds, cut_s=cut_seconds, pause_s=pause_seconds
             ),
             hosts=hosts,
-            tell=console.print,
+            report=console.print,
             keep=lambda known: write_tables(known, output),
         )
         record_tables(plan, outcomes, output, store)

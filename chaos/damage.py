@@ -15,13 +15,13 @@ _PIXELS = "pixels"
 
 
 def copy_of(config: DataConfig, base: str, target: Path) -> PreparedData:
-    """Copy the data of ``config`` from below ``base`` to its place below ``target``."""
+    """Copy the prepared data of ``config`` from below ``base`` to the same folder of ``target``."""
     source = open_prepared(prepared_folder(config, base))
     return open_prepared(copytree(source.uri, prepared_folder(config, str(target))))
 
 
 def shorten_last_image(data: PreparedData) -> str:
-    """Take a byte from the last training image; return the file in which it is."""
+    """Remove a byte from the last training image; return the name of its file."""
     path = _last_file(data)
     table = pq.read_table(path)
     pixels = table.column(_PIXELS).to_pylist()
@@ -41,9 +41,10 @@ def shorten_last_image(data: PreparedData) -> str:
 
 
 def flip_a_bit(data: PreparedData) -> str:
-    """Change one bit among the pixels of the last training images; return their file.
+    """Flip one bit in the pixels of the last training images; return the name of their file.
 
-    As a disk or a memory does: the file has its length, and its index at the end is whole.
+    This simulates a fault of a disk or of memory: the length of the file and its footer stay
+    intact.
     """
     path = _last_file(data)
     metadata = pq.ParquetFile(path).metadata

@@ -1,4 +1,4 @@
-"""Description of a fault: what it does, when, and how its result is classified."""
+"""Base class of faults: their effect, their timing and the classification of their outcomes."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,42 +14,45 @@ NO_EXECUTORS = "trains without executors"
 
 
 class Fault(ABC):
-    """Something that breaks during a run. Made anew for each run, in the process that makes it."""
+    """A fault during a run. One instance is created for each run, in the process of the run."""
 
-    #: As in ``--fault``.
+    #: Name for ``--fault``.
     name: ClassVar[str]
-    #: In tables.
+    #: Name in tables.
     title: ClassVar[str]
-    #: Description for a reader of the report.
+    #: Description in the report.
     how: ClassVar[str]
+    #: True if the fault can only be injected into a run with executors.
     needs_executors: ClassVar[bool] = False
+    #: True if the fault requires a cluster of several hosts.
     needs_hosts: ClassVar[bool] = False
-    #: Whether it is injected in the middle of an epoch; otherwise it is there from the start.
+    #: True if the fault is injected in the middle of an epoch, False if it is present from the
+    #: start.
     injects: ClassVar[bool] = True
-    #: Whether training that was done can be lost by it, without the run failing.
+    #: True if completed training can be lost although the run does not fail.
     costs_work: ClassVar[bool] = False
-    #: Whether a run that it ended is worth going on with as it is.
+    #: True if a run that failed because of the fault is resumed with ``--resume``.
     resumes: ClassVar[bool] = True
-    #: Whether nobody is left to tell of the record, but the one who goes on.
+    #: True if the harness itself is ended, so that only a resumed run can report a record.
     ends_harness: ClassVar[bool] = False
-    #: Whether the record must be closed before anybody goes on, though the harness is ended.
+    #: True if the harness must close the record before it ends.
     closes_record: ClassVar[bool] = False
-    #: Whether the records of its runs are in the run's own folder.
+    #: True if each run has a separate store, in the folder of the run.
     has_own_records: ClassVar[bool] = False
 
     def skip_reason(self, backend: Backend, hosts: Hosts | None) -> str:
-        """Return why it cannot be tried on ``backend``, or an empty text."""
+        """Return why the fault does not apply to ``backend``, or an empty string."""
         if self.needs_executors and not backend.needs_spark:
             return NO_EXECUTORS
         return NO_HOSTS if self.needs_hosts and hosts is None else ""
 
     def prepare(self, target: RunUnderTest, experiment: Experiment) -> Mapping[str, Any]:
-        """Make ready before the run; return the keys of the experiment that change."""
+        """Prepare the fault before the run; return the keys of the experiment to be changed."""
         return {}
 
     @abstractmethod
     def inject(self, target: RunUnderTest) -> str:
-        """Do it; return what was done. Runs in a thread of its own and may take its time."""
+        """Inject the fault and return a description; runs in a separate thread and may block."""
 
     def finish(self, target: RunUnderTest) -> None:
-        """Take back what would outlive the run."""
+        """Undo the effects that would outlast the run."""

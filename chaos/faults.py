@@ -1,4 +1,4 @@
-"""The faults: what each does, to whom, and what it needs."""
+"""The faults, with their targets and requirements."""
 
 import resource
 import time
@@ -28,21 +28,21 @@ from data.prepared import PreparedData
 from experiments.config import Experiment
 from experiments.processes.children import tree
 
-NO_PIXELS = "looks at no pixel"
+NO_PIXELS = "does not read pixels"
 
 
 class HostGone(Fault):
-    """As a power cut of one machine is seen by the others."""
+    """Simulates a power failure of one machine."""
 
     name, title = "host-gone", "worker host gone"
     how = (
-        "the link of one worker host is taken down until the run is over, then its executors are "
-        "killed: no other host is told"
+        "the link of one worker host is taken down until the run ends, then its executors are "
+        "killed: other hosts are not notified"
     )
     needs_executors = needs_hosts = costs_work = True
 
     def inject(self, target: RunUnderTest) -> str:
-        """Cut the host first: a killed process would still say goodbye."""
+        """Cut the link first, because a killed process would still close its connections."""
         assert target.hosts is not None
         executor = target.an_executor()
         host = target.hosts.host_of(executor)
@@ -52,14 +52,14 @@ class HostGone(Fault):
 
 
 class NetworkCut(Fault):
-    """As a switch that is started anew."""
+    """Simulates a switch that restarts."""
 
     name, title = "network-cut", "network cut"
-    how = "the link of one worker host is taken down for --cut-seconds, and up again"
+    how = "the link of one worker host is taken down for --cut-seconds and then restored"
     needs_executors = needs_hosts = costs_work = True
 
     def inject(self, target: RunUnderTest) -> str:
-        """Cut the link and mend it."""
+        """Take the link down and restore it."""
         assert target.hosts is not None
         host = target.hosts.host_of(target.an_executor())
         seconds = target.conditions.cut_s
@@ -72,12 +72,12 @@ class NetworkCut(Fault):
 
 
 class Straggler(Fault):
-    """As a machine that throttles, or is shared with somebody."""
+    """Simulates a machine that throttles, or that is shared with other users."""
 
     name, title = "straggler", "straggler"
     how = (
         "one executor and its Python workers (without executors: the driver) are stopped four "
-        "fifths of the time until the run is over"
+        "fifths of the time until the run ends"
     )
 
     def __init__(self) -> None:
@@ -88,19 +88,19 @@ class Straggler(Fault):
         executors = target.executors()
         process = executors[-1] if executors else target.driver()
         self._slowing = Slowing(process, target.conditions.straggler_share)
-        return f"{'executor' if executors else 'driver'} {process.pid} keeps a fifth of its speed"
+        return f"{'executor' if executors else 'driver'} {process.pid} runs at a fifth of its speed"
 
     def finish(self, target: RunUnderTest) -> None:
-        """Let it go."""
+        """Restore the speed of the worker."""
         if self._slowing is not None:
             self._slowing.end()
 
 
 class TrackingDown(Fault):
-    """As a server that is updated."""
+    """Simulates a restart of the tracking server, for example for an update."""
 
     name, title = "tracking-down", "tracking server down"
-    how = "the run's MLflow server is ended, and started again after --outage-seconds"
+    how = "the run's MLflow server is stopped, and started again after --outage-seconds"
     resumes = False
     has_own_records = True
 
@@ -115,7 +115,7 @@ class TrackingDown(Fault):
         return {"tracking_uri": self._server.uri, "artifacts": None}
 
     def inject(self, target: RunUnderTest) -> str:
-        """End the server and start it again."""
+        """Stop the server and start it again."""
         assert self._server is not None
         self._server.end()
         time.sleep(target.conditions.outage_s)
@@ -123,13 +123,13 @@ class TrackingDown(Fault):
         return f"the server was down for {target.conditions.outage_s:g} s"
 
     def finish(self, target: RunUnderTest) -> None:
-        """End the server."""
+        """Stop the server."""
         if self._server is not None:
             self._server.end()
 
 
 class DiskFull(Fault):
-    """Without root and without a disk: a worker's processes may write no byte to any file."""
+    """Simulates a full disk, without root: processes of a worker cannot write to any file."""
 
     name, title = "disk-full", "disk full on a worker"
     how = (
@@ -142,32 +142,32 @@ class DiskFull(Fault):
         self._daemon: psutil.Process | None = None
 
     def inject(self, target: RunUnderTest) -> str:
-        """Limit the worker daemon too: what it starts in the executor's place has the same disk."""
+        """Limit the worker daemon too, because executors that it restarts use the same disk."""
         executor = target.an_executor()
         self._daemon = executor.parent()
         for process in tree(self._daemon.pid):
             _limit_files(process, 0)
-        return f"worker {self._daemon.pid} and executor {executor.pid} can write no file"
+        return f"worker {self._daemon.pid} and executor {executor.pid} cannot write to files"
 
     def finish(self, target: RunUnderTest) -> None:
-        """Give the daemon of a cluster that outlives the run its disk back."""
+        """Remove the limit of the daemon, which may belong to a cluster that outlives the run."""
         if self._daemon is not None:
             _limit_files(self._daemon, None)
 
 
 class CorruptRow(Fault):
-    """As a program that wrote half an image."""
+    """Simulates a program that wrote an incomplete image."""
 
     name, title = "corrupt-row", "corrupt row"
-    how = "the last training image lacks a byte"
+    how = "the last training image is one byte too short"
     injects = resumes = False
 
     def skip_reason(self, backend: Backend, hosts: Hosts | None) -> str:
-        """Who looks at no image cannot notice."""
+        """Return a reason if the backend cannot detect the damage because it reads no pixels."""
         return NO_PIXELS if backend.trains == "nothing" else ""
 
     def prepare(self, target: RunUnderTest, experiment: Experiment) -> Mapping[str, Any]:
-        """Copy the data and damage the copy."""
+        """Copy the data, damage the copy, and return its folder."""
         base = experiment.prepared or str(target.work / "data")
         self.damage(damage.copy_of(experiment.data, base, target.folder / "damaged"))
         return {"prepared": str((target.folder / "damaged").absolute())}
@@ -177,15 +177,15 @@ class CorruptRow(Fault):
         damage.shorten_last_image(data)
 
     def inject(self, target: RunUnderTest) -> str:
-        """Do nothing: it has been there from the start."""
+        """Do nothing: the damage is present from the start."""
         return self.how
 
 
 class CorruptFile(CorruptRow):
-    """As a disk or a memory that goes bad."""
+    """Simulates a faulty disk or memory."""
 
     name, title = "corrupt-file", "corrupt file"
-    how = "one bit is changed among the pixels of the last training images"
+    how = "one bit is flipped in the pixels of the last training images"
 
     def damage(self, data: PreparedData) -> None:
         """Damage ``data``."""
@@ -214,12 +214,12 @@ FAULTS: dict[str, type[Fault]] = {
 
 
 def fault_names() -> tuple[str, ...]:
-    """Return the names of all faults, in the order in which they are listed to users."""
+    """Return the names of all faults, in the order in which they are listed for users."""
     return tuple(FAULTS)
 
 
 def _limit_files(process: psutil.Process, size: int | None) -> None:
-    """Let ``process`` write files up to ``size`` bytes; None gives back what it may at most."""
+    """Limit files written by ``process`` to ``size`` bytes; None restores the hard limit."""
     with suppress(psutil.NoSuchProcess):
         _, hard = process.rlimit(resource.RLIMIT_FSIZE)
         process.rlimit(resource.RLIMIT_FSIZE, (hard if size is None else size, hard))

@@ -1,4 +1,4 @@
-"""Hosts of a cluster whose namespaces are on this machine, as ``cluster.json`` tells of them."""
+"""Hosts of a cluster in namespaces of this machine, as described by ``cluster.json``."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from experiments.errors import ExperimentError
 
 _FILE, _ENVIRONMENT, _DRIVER = "cluster.json", "driver.env", "driver"
-#: Seconds that a worker may take to come back to its master: it tries every few seconds at first,
+#: Seconds that a worker may take to reconnect to its master: it tries every few seconds at first,
 #: then every minute.
 _HEAL_LIMIT = 180.0
 _OPENER = build_opener(ProxyHandler({}))
@@ -26,7 +26,7 @@ class _Member(BaseModel):
 
 
 class _Content(BaseModel):
-    """What is used of the file; the rest is its owner's."""
+    """The part of ``cluster.json`` that is used here."""
 
     bridge: str
     hosts: dict[str, str]
@@ -41,7 +41,7 @@ class Hosts:
 
     folder: Path
     content: _Content
-    #: The way out of each worker host, which the kernel forgets when its link is cut.
+    #: Default route of each worker host, which the kernel deletes when its link is taken down.
     _routes: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -51,19 +51,19 @@ class Hosts:
 
     @property
     def overrides(self) -> dict[str, str]:
-        """Keys of an experiment that trains there."""
+        """Values of an experiment that trains on this cluster, by dotted key."""
         options = self.content.options
         keys = {"--master": "spark.master", "--environment": "spark.environment"}
         return {key: options[option] for option, key in keys.items() if option in options}
 
     @property
     def driver_command(self) -> list[str]:
-        """What stands before a command that is to run on the driver's host."""
+        """Prefix of a command that is to run on the driver's host."""
         inside = ["ip", "netns", "exec", self._namespace(_DRIVER)]
         return [*inside, "sh", "-c", '. "$0" && exec "$@"', str(self.folder / _ENVIRONMENT)]
 
     def processes(self, host: str) -> list[psutil.Process]:
-        """Return what runs on ``host``."""
+        """Return the processes on ``host``."""
         found = []
         for pid in _ip("netns", "pids", self._namespace(host)).split():
             try:
@@ -77,12 +77,12 @@ class Hosts:
         return next(host for host in self.workers if process in self.processes(host))
 
     def cut(self, host: str) -> None:
-        """Take the link of ``host`` down: no packet comes or goes, and nobody is told."""
+        """Take the link of ``host`` down, without notifying any process."""
         self._routes.setdefault(host, self._default_route(host))
         _ip("-n", self._namespace(host), "link", "set", "eth0", "down")
 
     def mend(self, host: str) -> None:
-        """Take the link of ``host`` up again."""
+        """Restore the link of ``host`` and its default route."""
         namespace = self._namespace(host)
         _ip("-n", namespace, "link", "set", "eth0", "up")
         route = self._routes.get(host)
@@ -90,16 +90,16 @@ class Hosts:
             _ip("-n", namespace, "route", "add", *route.split())
 
     def remember(self) -> None:
-        """Take note of the whole state, for :meth:`heal`."""
+        """Store the current routes, for :meth:`heal`."""
         self._routes = {host: self._default_route(host) for host in self.workers}
 
     def heal(self) -> None:
-        """Mend every link and wait until the master has all its workers again.
+        """Restore every link and wait until all workers have reconnected to the master.
 
         Raises
         ------
         ExperimentError
-            When one stays away.
+            If a worker does not reconnect.
         """
         for host in self.workers:
             self.mend(host)
@@ -108,8 +108,8 @@ class Hosts:
         while (found := _alive_workers(health)) < len(self.workers):
             if time.monotonic() > deadline:
                 raise ExperimentError(
-                    f"{found} of {len(self.workers)} workers came back to the cluster in "
-                    f"{self.folder} within {_HEAL_LIMIT:g} s: start it anew with 'python -m deploy "
+                    f"{found} of {len(self.workers)} workers reconnected to the cluster in "
+                    f"{self.folder} within {_HEAL_LIMIT:g} s: restart it with 'python -m deploy "
                     "cluster down' and 'up'"
                 )
             time.sleep(1)
@@ -118,8 +118,8 @@ class Hosts:
         return f"{self.content.bridge}-{host}"
 
     def _default_route(self, host: str) -> str:
-        told = _ip("-n", self._namespace(host), "-4", "route", "show", "default")
-        return told.strip().removesuffix("linkdown").strip()
+        route = _ip("-n", self._namespace(host), "-4", "route", "show", "default")
+        return route.strip().removesuffix("linkdown").strip()
 
 
 def read_hosts(folder: Path) -> Hosts:
@@ -128,19 +128,22 @@ def read_hosts(folder: Path) -> Hosts:
     Raises
     ------
     ExperimentError
-        When no cluster is up there.
+        If no cluster is up there.
     """
     try:
         content = _Content.model_validate_json((folder / _FILE).read_text())
     except FileNotFoundError:
         raise ExperimentError(
-            f"no cluster was started in {folder}: 'python -m deploy cluster up --folder {folder}'"
+            f"no cluster was started in {folder}: start one with 'python -m deploy cluster up "
+            f"--folder {folder}'"
         ) from None
     except (OSError, ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise ExperimentError(f"{folder / _FILE} cannot be read: {reason}") from error
     if content.stage != "up":
-        raise ExperimentError(f"the cluster in {folder} is not up: see 'deploy cluster status'")
+        raise ExperimentError(
+            f"the cluster in {folder} is not up: see 'python -m deploy cluster status'"
+        )
     hosts = Hosts(folder.absolute(), content)
     hosts.remember()
     return hosts
@@ -158,7 +161,7 @@ def _ip(*arguments: str) -> str:
     try:
         done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise ExperimentError("there is no 'ip': install iproute2") from error
+        raise ExperimentError("the command 'ip' is missing: install iproute2") from error
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise ExperimentError(f"'ip {' '.join(arguments)}' failed: {reason}")

@@ -1,4 +1,4 @@
-"""What the campaign asks of a process that makes one run."""
+"""The request of the campaign to a process that executes one run."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ class AttemptJob(BaseModel):
 
     experiment: Experiment
     work: Path
-    #: None disturbs nothing.
+    #: Name of the fault; None for an undisturbed run.
     fault: str | None = None
     trigger: Trigger = Trigger()
     conditions: Conditions = Conditions()

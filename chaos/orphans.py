@@ -1,4 +1,4 @@
-"""Processes of a run that are still there a while after its end."""
+"""Processes of a run that are still running some time after its end."""
 
 from uuid import uuid4
 
@@ -7,25 +7,25 @@ import psutil
 from chaos.hosts import Hosts
 from chaos.run_under_test import kill
 
-#: Variable that every process of a run inherits, whoever its parent has become.
+#: Environment variable that every process of a run inherits, even if its parent changes.
 _MARK = "SPARKDL_CHAOS_RUN"
-#: Seconds within which the processes of a run that is over must be gone.
+#: Seconds within which all processes must end after the end of their run.
 _GONE_LIMIT = 30.0
 
 
 class Orphans:
-    """Tells which processes a run leaves. Made before the run starts."""
+    """Finds orphaned processes of a run. Must be created before the run starts."""
 
     def __init__(self, hosts: Hosts | None) -> None:
-        """On ``hosts`` executors inherit nothing of the run: what is new there belongs to it."""
+        # Executors on hosts do not inherit the variable, so new processes there count as the run's.
         self._hosts = hosts
         self._before = self._on_hosts()
         self.mark = {_MARK: uuid4().hex}
 
     def wait(self) -> tuple[int, ...]:
-        """Return the ids of processes that do not end, and end them."""
+        """Kill the processes that do not end by themselves, and return their ids."""
         psutil.wait_procs(self._present(), timeout=_GONE_LIMIT)
-        left = self._present()  # with what was started meanwhile
+        left = self._present()  # includes processes that were started in the meantime
         kill(left)
         return tuple(one.pid for one in left)
 

@@ -1,4 +1,4 @@
-"""What became of a run that something was done to: recovered, failed cleanly, or worse."""
+"""Classification of runs with an injected fault: recovered, failed cleanly, or worse."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -9,111 +9,112 @@ from chaos.fault import Fault
 from experiments.processes.supervision import TIME_LIMIT_REASON
 from experiments.records import FINISHED, RunRecord
 
-#: Largest difference of probabilities at which two runs are the same: float32 sums in another
-#: order differ by less.
+#: Largest difference of probabilities at which two results count as the same: float32 sums in
+#: another order differ by less.
 SAME = 1e-4
 _FINAL_METRIC = "test.accuracy"
 
 
 class Verdict(StrEnum):
-    """In words of the table."""
+    """Classification of an outcome; the values are those of the tables."""
 
     RECOVERED = "recovered"
     FAILED_CLEANLY = "failed cleanly"
     HUNG = "hung"
     RECORD_LOST = "record lost"
     LEFT_BEHIND = "processes left behind"
-    #: ``--resume`` found what the run had left and did not finish it.
+    #: ``--resume`` did not finish the run.
     NOT_RESUMED = "not resumed"
-    #: ``--resume`` gave another result, of a backend that gives the same one for the same seed.
+    #: ``--resume`` gave another result although the backend is deterministic for a seed.
     OTHER_RESULT = "other result"
-    #: It trained on the damaged image and said nothing.
+    #: The run trained on the damaged image without reporting it.
     UNNOTICED = "not noticed"
-    #: The run was over before anything was done to it.
+    #: The fault could not be injected, for example because the run had already ended.
     NOT_INJECTED = "not injected"
     DOES_NOT_APPLY = "does not apply"
 
 
-#: What no run may become.
+#: Verdicts that count as errors.
 BAD = {*Verdict} - {Verdict.RECOVERED, Verdict.FAILED_CLEANLY, Verdict.DOES_NOT_APPLY}
 
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run as it stands in MLflow."""
+    """A run as stored in MLflow."""
 
     run_id: str
     status: str
     reason: str
     metrics: dict[str, float]
-    #: Numbers of the epochs whose seconds it has, in the order in which they were written.
+    #: Numbers of the epochs for which a duration is stored, in the order of writing.
     epochs: tuple[int, ...] = ()
 
     @property
     def left_open(self) -> bool:
-        """Whether nobody has closed it."""
+        """True if the run was not closed."""
         return self.status == "RUNNING"
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A run that was made, or tried."""
+    """An executed run, which may have failed."""
 
     event_log: EventLog
-    #: Whether its process ended by itself in time.
+    #: True if its process ended by itself in time.
     ended: bool
-    #: Ids of processes of the run that were still there a while after its end.
+    #: Ids of processes of the run that were still running some time after its end.
     left: tuple[int, ...] = ()
-    #: Largest difference of its probabilities to the undisturbed run's; None without predictions.
+    #: Largest difference from the probabilities of the undisturbed run; None without predictions.
     difference: float | None = None
 
     @property
     def record(self) -> RunRecord | None:
-        """What the harness told."""
+        """Record reported by the harness, if any."""
         return self.event_log.record
 
     @property
     def finished(self) -> bool:
-        """Whether there is a result."""
+        """True if the run has a result."""
         return self.record is not None and self.record.status == FINISHED
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a recovery took."""
+    """Cost of a recovery."""
 
-    #: Seconds beyond those of the undisturbed run.
+    #: Seconds in addition to those of the undisturbed run.
     seconds: float
-    #: Images that the undisturbed run has trained on and this one has not.
+    #: Number of images on which the undisturbed run has trained and this one has not.
     images_missing: int
-    #: Images trained on again: about, or at most where the backend does not tell.
+    #: Approximate number of images on which the run has trained twice.
     images_again: int
+    #: True if ``images_again`` is only an upper limit, because the backend does not report it.
     at_most: bool
-    #: As in :class:`Attempt`.
+    #: Difference of probabilities, see :class:`Attempt`.
     difference: float | None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A cell of the table."""
+    """Outcome of one fault with one backend: a cell of the table."""
 
     backend: str
     fault: str
     verdict: Verdict
-    #: Why, in the harness's or the backend's words.
+    #: Reason for the verdict, as reported by the harness or the backend.
     message: str = ""
-    #: What was done, and in which epoch.
+    #: Description of the injection and its epoch.
     injected: str = ""
-    #: From the injection to the closed record of a run that failed.
+    #: Seconds from the injection to the closed record, if the run failed.
     seconds_to_failure: float | None = None
-    #: Of a run that recovered by itself, or was gone on with by ``--resume``.
+    #: Cost of the recovery, if the run recovered by itself or was resumed with ``--resume``.
     cost: Cost | None = None
     resumed: bool = False
     run_ids: tuple[str, ...] = field(default=())
 
     @property
     def bad(self) -> bool:
-        """Whether this must not happen."""
+        """True if the verdict counts as an error."""
         return self.verdict in BAD
 
 
@@ -127,16 +128,24 @@ def judge(
     *,
     repeats: bool = False,
 ) -> Outcome:
-    """Say what became of ``attempt``, and of ``resumed``, which went on with it.
+    """Return the outcome of ``attempt`` and of ``resumed``, the run that resumed it.
 
     Parameters
     ----------
+    backend
+        Name of the backend.
+    fault
+        Class of the fault.
     reference
-        Of the undisturbed run.
+        Event log of the undisturbed run.
+    attempt
+        Run with the fault.
+    resumed
+        Run with ``--resume`` after it, if any.
     stored
         All runs of this backend and fault in MLflow.
     repeats
-        Whether the backend promises the same result for the same seed.
+        True if the backend guarantees the same result for the same seed.
     """
     attempts = [attempt, *filter(None, [resumed])]
     last, injected = attempts[-1], attempt.event_log.injected is not None
@@ -174,58 +183,58 @@ def _wrong(
     attempts: Sequence[Attempt],
     stored: Sequence[StoredRun],
 ) -> tuple[Verdict, str] | None:
-    """Return what must not happen and did, or None."""
+    """Return the verdict and reason if an error has occurred, else None."""
     first, last = attempts[0], attempts[-1]
     found = None
     if missed := first.event_log.first("missed"):
         found = Verdict.NOT_INJECTED, str(missed["text"])
     elif any(not one.ended or _over_time(one.record) for one in attempts):
-        found = Verdict.HUNG, "it had to be ended at the time limit"
+        found = Verdict.HUNG, "the run had to be stopped at the time limit"
     elif first.event_log.injected is None or _after_training(fault, reference, first.event_log):
         found = Verdict.NOT_INJECTED, _too_late(first.record)
     elif lost := lost_record(stored, attempts):
         found = Verdict.RECORD_LOST, lost
     elif left := [pid for one in attempts for pid in one.left]:
-        found = Verdict.LEFT_BEHIND, f"still there: {', '.join(map(str, left))}"
+        found = Verdict.LEFT_BEHIND, f"still running: {', '.join(map(str, left))}"
     elif first.record is None and not fault.ends_harness:
-        found = Verdict.RECORD_LOST, "its process ended without a word: see attempt.log"
+        found = Verdict.RECORD_LOST, "its process ended without a record: see attempt.log"
     elif (len(attempts) > 1 or fault.ends_harness) and not last.finished:
-        reason = last.record.reason if last.record else "it ended without a word"
+        reason = last.record.reason if last.record else "it ended without a record"
         found = Verdict.NOT_RESUMED, f"--resume did not finish: {reason}"
     return found
 
 
 def lost_record(stored: Sequence[StoredRun], attempts: Sequence[Attempt]) -> str:
-    """Return what is wrong with the records of ``attempts``, or an empty text."""
+    """Return what is wrong with the stored records of ``attempts``, or an empty string."""
     if len(stored) != len(attempts):
         return f"MLflow has {len(stored)} of {len(attempts)} runs"
-    told = {one.record.run_id: one for one in attempts if one.record}
-    wrong = [_wrong_with(run, told.get(run.run_id)) for run in stored]
+    reported = {one.record.run_id: one for one in attempts if one.record}
+    wrong = [_wrong_with(run, reported.get(run.run_id)) for run in stored]
     return next(filter(None, wrong), "")
 
 
 def _wrong_with(run: StoredRun, attempt: Attempt | None) -> str:
-    """Return what the record of a run lacks of what its harness told."""
+    """Return how a stored run differs from the record reported by its harness."""
     found = ""
-    told = attempt.record if attempt else None
-    missing = sorted(told.metrics.keys() - run.metrics.keys()) if told else []
+    reported = attempt.record if attempt else None
+    missing = sorted(reported.metrics.keys() - run.metrics.keys()) if reported else []
     if run.left_open:
-        found = "seems to run still"
+        found = "still has the status RUNNING"
     elif not run.reason:
-        found = "does not say how it ended"
+        found = "has no status reason"
     elif run.status == FINISHED and _FINAL_METRIC not in run.metrics:
-        found = f"is FINISHED and has no {_FINAL_METRIC}"
+        found = f"is FINISHED but has no {_FINAL_METRIC}"
     elif missing:
         found = f"lacks {', '.join(missing)}"
-    elif told and run.epochs != tuple(epoch["number"] for epoch in told.epochs):
-        found = f"has epochs {run.epochs} of {len(told.epochs)}"
+    elif reported and run.epochs != tuple(epoch["number"] for epoch in reported.epochs):
+        found = f"has epochs {run.epochs} of {len(reported.epochs)}"
     elif attempt and attempt.finished and attempt.difference is None:
-        found = "is FINISHED and has no predictions"
+        found = "is FINISHED but has no predictions"
     return found and f"run {run.run_id} {found}"
 
 
 def cost_of(fault: type[Fault], reference: EventLog, attempts: Sequence[Attempt]) -> Cost:
-    """Return what the recovery has cost; the last of ``attempts`` has a result."""
+    """Return the cost of the recovery; the last of ``attempts`` must have a result."""
     first, last = attempts[0], attempts[-1]
     undisturbed = _between(reference.started, reference.ended)
     again, at_most = 0, False
@@ -241,28 +250,29 @@ def cost_of(fault: type[Fault], reference: EventLog, attempts: Sequence[Attempt]
 
 
 def _trained_again(reference: EventLog, attempts: Sequence[Attempt]) -> tuple[int, bool]:
-    """Return how many images, and whether it is no more than that."""
+    """Return the number of images trained on again, and whether it is only an upper limit."""
     first, last = attempts[0], attempts[-1]
     epochs = sum(event["event"] == "epoch" for event in reference.events)
-    if reference.middle.phase == "fit":  # epochs are told at the end alone, if at all
+    if reference.middle.phase == "fit":  # epochs are reported only at the end, if at all
         return first.event_log.images * max(1, epochs), True
     injected = first.event_log.injected
     assert injected is not None
     if len(attempts) == 1:
-        # It may repeat only a part of what was done.
-        _, told = first.event_log.under_way(injected)
-        return first.event_log.images if told is None else told, True
-    # A run may go on for a while before it fails.
-    number, told = first.event_log.under_way(max(event["time"] for event in first.event_log.events))
+        # The backend may repeat only a part of the completed work.
+        _, images = first.event_log.under_way(injected)
+        return first.event_log.images if images is None else images, True
+    # A run may continue for some time before it fails.
+    end = max(event["time"] for event in first.event_log.events)
+    number, images = first.event_log.under_way(end)
     after = int(last.record.tags.get("resumed_after_epoch", 0)) if last.record else 0
     whole = (number - 1 - after) * first.event_log.images
-    if told is None and number <= epochs:
+    if images is None and number <= epochs:
         return whole + first.event_log.images, True
-    return whole + (told or 0), False
+    return whole + (images or 0), False
 
 
 def _after_training(fault: type[Fault], reference: EventLog, event_log: EventLog) -> bool:
-    """Return whether the fault was injected after training; some backends train for no time."""
+    """Return whether the fault was injected after training; False if training takes no time."""
     predicts = event_log.first("phase", name="predict")
     if not fault.injects or predicts is None or reference.middle.phase == "load":
         return False
@@ -283,15 +293,15 @@ def _over_time(record: RunRecord | None) -> bool:
 
 def _too_late(record: RunRecord | None) -> str:
     if record is None:
-        return "its process ended before: see attempt.log"
+        return "its process ended before the injection: see attempt.log"
     if record.status == FINISHED:
-        return "the run was over before: give it more --epochs"
-    return f"the run failed before: {record.reason}"
+        return "the run ended before the injection: use more --epochs"
+    return f"the run failed before the injection: {record.reason}"
 
 
 def _injected(fault: type[Fault], event_log: EventLog) -> str:
-    told = event_log.first("injected")
-    text = str(told["text"]) if told else fault.how
+    event = event_log.first("injected")
+    text = str(event["text"]) if event else fault.how
     if event_log.injected is None or not fault.injects:
         return text
     number, images = event_log.under_way(event_log.injected)

@@ -1,4 +1,4 @@
-"""The tables as a run in MLflow."""
+"""Recording of the tables as an MLflow run."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ from experiments.tracking.recorder import Recorder
 def record_tables(
     experiment: Experiment, outcomes: Sequence[Outcome], folder: Path, tracking_uri: str
 ) -> str:
-    """Keep the tables of ``folder`` with counts of each outcome; return the run's id.
+    """Record the tables of ``folder`` and the number of each verdict; return the id of the run.
 
-    The run is FAILED when anything hung, was lost or left behind.
+    The run is FAILED if any verdict counts as an error (:data:`chaos.outcome.BAD`).
     """
     recorder = Recorder(tracking_uri, f"{experiment.name}-chaos")
     backends = dict.fromkeys(one.backend for one in outcomes)

@@ -1,4 +1,4 @@
-"""Who is there to be injected: the processes of the run under way."""
+"""The processes of the current run, into which faults are injected."""
 
 import os
 import signal
@@ -20,30 +20,30 @@ _DRIVER_JVM, _PYTHON_WORKERS = "SparkSubmit", "pyspark.daemon"
 class Conditions(BaseModel):
     """Severity of the faults."""
 
-    #: Seconds for which the tracking server is away.
+    #: Seconds for which the tracking server is down.
     outage_s: float = 60.0
     #: Seconds for which a host is cut off.
     cut_s: float = 20.0
     #: Seconds for which an executor is stopped.
     pause_s: float = 20.0
-    #: Of its speed, what a straggler keeps.
+    #: Fraction of its speed at which a straggler runs.
     straggler_share: float = 0.2
 
 
 @dataclass
 class RunUnderTest:
-    """The run that this process makes."""
+    """The run of this process."""
 
-    #: For what a fault must write.
+    #: Folder in which faults may write files.
     folder: Path
-    #: Where the run prepares its data.
+    #: Folder in which the run prepares its data.
     work: Path
     conditions: Conditions
-    #: None where executors are this machine's own.
+    #: Hosts of the executors; None if the executors are descendants of this process.
     hosts: Hosts | None = None
 
     def executors(self) -> list[psutil.Process]:
-        """Return the executors' Java processes."""
+        """Return the Java processes of the executors, the oldest first."""
         if self.hosts is None:
             candidates = psutil.Process().children(recursive=True)
         else:
@@ -53,12 +53,12 @@ class RunUnderTest:
         return sorted(found, key=lambda one: one.create_time())
 
     def an_executor(self) -> psutil.Process:
-        """Return the executor that is injected, the youngest.
+        """Return the youngest executor, which is the target of faults.
 
         Raises
         ------
         ExperimentError
-            When there is none.
+            If there is no executor.
         """
         found = self.executors()
         if not found:
@@ -66,12 +66,12 @@ class RunUnderTest:
         return found[-1]
 
     def driver(self) -> psutil.Process:
-        """Return the process that trains, or drives those that do.
+        """Return the process that trains or that controls the executors.
 
         Raises
         ------
         ExperimentError
-            When there is none.
+            If there is no such process.
         """
         for one in psutil.Process().children():
             if _DRIVER in _command(one):
@@ -79,25 +79,25 @@ class RunUnderTest:
         raise ExperimentError("no driver was found")
 
     def driver_jvm(self) -> psutil.Process:
-        """Return the Java process through which the driver speaks to Spark.
+        """Return the Java process that connects the driver to Spark.
 
         Raises
         ------
         ExperimentError
-            When there is none.
+            If there is no such process.
         """
         for one in self.driver().children(recursive=True):
             if _DRIVER_JVM in _command(one) and _is_java(one):
                 return one
-        raise ExperimentError("no driver's JVM was found")
+        raise ExperimentError("no JVM of the driver was found")
 
     def a_python_worker(self) -> psutil.Process:
-        """Return the process that has computed most below the target executor.
+        """Return the Python worker of the target executor that has used the most CPU time.
 
         Raises
         ------
         ExperimentError
-            When the executor has no Python process at this time.
+            If the executor currently has no Python process.
         """
         forks = [one for one in self.an_executor().children() if _PYTHON_WORKERS in _command(one)]
         found = [worker for one in forks for worker in one.children(recursive=True)]
@@ -107,14 +107,14 @@ class RunUnderTest:
 
 
 def kill(processes: Iterable[psutil.Process]) -> None:
-    """End ``processes`` at once, as the kernel does when memory is short."""
+    """Send SIGKILL to ``processes``, as the kernel does if memory is exhausted."""
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.kill()
 
 
 def signal_this_process(number: signal.Signals) -> None:
-    """Do to this process what somebody outside does."""
+    """Send a signal to this process."""
     os.kill(os.getpid(), number)
 
 

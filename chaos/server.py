@@ -1,4 +1,4 @@
-"""An MLflow server that can be ended and started again."""
+"""An MLflow server that can be stopped and restarted."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from experiments.errors import ExperimentError
 from experiments.processes.children import start, stop
 from experiments.tracking.recorder import check_reachable
 
-#: Seconds within which it must answer; on a busy machine it takes half a minute.
+#: Seconds within which the server must answer; on a busy machine it takes half a minute.
 _START_LIMIT = 120.0
 
 
@@ -23,12 +23,12 @@ class Server:
         self._folder = folder
         self._port = free_port()
         self.uri = f"http://{LOOPBACK}:{self._port}"
-        #: The same records without the server.
+        #: Address of the same records without the server.
         self.store = store_of(folder)
         self._process: subprocess.Popen | None = None
 
     def start(self) -> None:
-        """Start it; it does not answer at once."""
+        """Start the server without waiting until it answers; see :meth:`wait`."""
         command = [sys.executable, "-m", "mlflow", "server", "--host", LOOPBACK]
         command += ["--port", str(self._port), "--workers", "1"]
         command += ["--backend-store-uri", self.store]
@@ -36,12 +36,12 @@ class Server:
         self._process = start(command, self._folder / "server.log", os.environ)
 
     def wait(self) -> None:
-        """Return when it answers.
+        """Wait until the server answers.
 
         Raises
         ------
         ExperimentError
-            When it does not.
+            If the server does not answer within two minutes.
         """
         deadline = time.monotonic() + _START_LIMIT
         while True:
@@ -55,12 +55,12 @@ class Server:
                 return
 
     def end(self) -> None:
-        """End it, if it is there."""
+        """Stop the server if it is running."""
         if self._process is not None:
             stop([self._process])
             self._process = None
 
 
 def store_of(folder: Path) -> str:
-    """Return the address of the records that a server in ``folder`` keeps."""
+    """Return the address of the records of a server in ``folder``."""
     return f"sqlite:///{folder.absolute()}/records.db"

@@ -1,4 +1,4 @@
-"""Faults that are a signal to a process of the run."""
+"""Faults that send a signal to a process of the run."""
 
 import signal
 import time
@@ -10,7 +10,7 @@ from experiments.processes.children import tree
 
 
 class ExecutorKilled(Fault):
-    """As the kernel does with a container that is over its memory."""
+    """Simulates a container that the kernel kills because it exceeds its memory limit."""
 
     name, title = "executor-killed", "executor killed"
     how = "SIGKILL to the Java process of one executor and to its Python workers"
@@ -24,21 +24,21 @@ class ExecutorKilled(Fault):
 
 
 class PythonWorkerKilled(Fault):
-    """As the kernel does when one process of a container takes its memory."""
+    """Simulates a process that the kernel kills because it uses the memory of its container."""
 
     name, title = "python-worker-killed", "Python worker killed"
-    how = "SIGKILL to the busiest Python process of one executor; the executor itself lives"
+    how = "SIGKILL to the busiest Python process of one executor, which itself keeps running"
     needs_executors = costs_work = True
 
     def inject(self, target: RunUnderTest) -> str:
-        """Kill the worker alone."""
+        """Kill only the worker."""
         worker = target.a_python_worker()
         kill([worker])
         return f"killed Python worker {worker.pid}"
 
 
 class ExecutorPaused(Fault):
-    """As a virtual machine that is moved, or a laptop that is closed and opened."""
+    """Simulates a virtual machine that is migrated, or a laptop that is closed and opened."""
 
     name, title = "executor-paused", "executor paused"
     how = (
@@ -48,7 +48,7 @@ class ExecutorPaused(Fault):
     needs_executors = True
 
     def inject(self, target: RunUnderTest) -> str:
-        """Stop one executor, and let it go on."""
+        """Stop one executor, and continue it."""
         executor = target.an_executor()
         with stopped(executor):
             time.sleep(target.conditions.pause_s)
@@ -56,53 +56,53 @@ class ExecutorPaused(Fault):
 
 
 class DriverKilled(Fault):
-    """As the kernel does when the driver's machine is short of memory."""
+    """Simulates a driver that the kernel kills because its machine is short of memory."""
 
     name, title = "driver-killed", "driver killed"
-    how = "SIGKILL to the process that drives Spark and trains; the harness above it lives"
+    how = "SIGKILL to the process that drives Spark and trains; its parent, the harness, continues"
 
     def inject(self, target: RunUnderTest) -> str:
-        """Kill the driver alone: what is below it must end by itself."""
+        """Kill only the driver; its descendants must end by themselves."""
         driver = target.driver()
         kill([driver])
         return f"killed driver {driver.pid}"
 
 
 class DriverJvmKilled(Fault):
-    """As the kernel does when the driver's JVM is the largest process."""
+    """Simulates a JVM of the driver that the kernel kills because it is the largest process."""
 
     name, title = "driver-jvm-killed", "driver's JVM killed"
-    how = "SIGKILL to the Java process below the driver; the driver itself lives"
+    how = "SIGKILL to the Java process below the driver, which itself keeps running"
     needs_executors = True
 
     def inject(self, target: RunUnderTest) -> str:
-        """Kill the JVM alone: the driver must notice."""
+        """Kill only the JVM; the driver must detect it."""
         jvm = target.driver_jvm()
         kill([jvm])
         return f"killed the driver's JVM {jvm.pid}"
 
 
 class HarnessKilled(Fault):
-    """As a login session that is ended hard."""
+    """Simulates a login session that is killed."""
 
     name, title = "harness-killed", "run_experiment killed"
     how = "SIGKILL to the whole command; then the same command with --resume"
     ends_harness = True
 
     def inject(self, target: RunUnderTest) -> str:
-        """Return never."""
+        """Kill this process; does not return."""
         signal_this_process(signal.SIGKILL)
         return "killed"
 
 
 class Hangup(Fault):
-    """As a terminal that is closed, or a connection that is lost."""
+    """Simulates a terminal that is closed, or a connection that is lost."""
 
     name, title = "hangup", "terminal closed"
     how = "SIGHUP to the whole command, which must close its record; then the same with --resume"
     ends_harness = closes_record = True
 
     def inject(self, target: RunUnderTest) -> str:
-        """Signal the process; its main thread does what follows."""
+        """Send SIGHUP to this process, which is handled by its main thread."""
         signal_this_process(signal.SIGHUP)
-        return "hung up"
+        return "sent SIGHUP"

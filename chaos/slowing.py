@@ -1,4 +1,4 @@
-"""A process tree that keeps a share of its speed: stopped and let go in turn."""
+"""Slowing of a process tree, which is stopped and continued in turn."""
 
 import signal
 import threading
@@ -9,12 +9,20 @@ import psutil
 
 from experiments.processes.children import tree
 
-#: Seconds of one stop and one go. Short beside every heartbeat, long beside a switch of processes.
+#: Seconds of one cycle: short compared with heartbeats, long compared with a context switch.
 _PERIOD = 0.5
 
 
 class Slowing:
-    """Slows a tree down until :meth:`end`; works without control groups and without root."""
+    """Slows a process tree down until :meth:`end`, without control groups and without root.
+
+    Parameters
+    ----------
+    root
+        Root of the tree.
+    share
+        Fraction of the time (0 to 1) during which the tree runs.
+    """
 
     def __init__(self, root: psutil.Process, share: float) -> None:
         self._root, self._share = root, share
@@ -23,7 +31,7 @@ class Slowing:
         self._thread.start()
 
     def end(self) -> None:
-        """Let the tree go."""
+        """Stop slowing the tree down."""
         self._ended.set()
         self._thread.join()
 
@@ -36,7 +44,7 @@ class Slowing:
 
 @contextmanager
 def stopped(root: psutil.Process) -> Iterator[None]:
-    """Stop the tree of ``root`` as long as this lasts."""
+    """Stop the process tree of ``root`` for the duration of the block."""
     members = tree(root.pid)
     _each(members, signal.SIGSTOP)
     try:

@@ -1,4 +1,4 @@
-"""The outcomes as tables: what becomes of each backend under each fault, and the details."""
+"""Tables of the outcomes: an overview by backend and fault, and the details."""
 
 import re
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ from chaos.outcome import SAME, Cost, Outcome, Verdict
 #: Files of :func:`write_tables`.
 MARKDOWN, SPREADSHEET = "chaos.md", "chaos.csv"
 _NOTHING = "-"
-#: Folders of one run tell a reader nothing.
+#: Temporary folders, which mean nothing to a reader.
 _TEMPORARY = re.compile(r"\S*/sparkdl-\S*?(?=[/\s]|$)")
 _LONGEST = 300
 
 
 def overview(outcomes: Sequence[Outcome]) -> pd.DataFrame:
-    """Return a row for each backend and a column for each fault, in a few words."""
+    """Return a table with a row for each backend and a column for each fault."""
     backends = list(dict.fromkeys(one.backend for one in outcomes))
     faults = list(dict.fromkeys(one.fault for one in outcomes))
     cells = {(one.backend, one.fault): _short(one) for one in outcomes}
@@ -33,13 +33,13 @@ def overview(outcomes: Sequence[Outcome]) -> pd.DataFrame:
 
 
 def details(outcomes: Sequence[Outcome]) -> pd.DataFrame:
-    """Return a row for each run to which something was done."""
+    """Return a table with a row for each backend and fault that was tried."""
     tried = [one for one in outcomes if one.verdict != Verdict.DOES_NOT_APPLY]
     return pd.DataFrame(
         {
             "backend": one.backend,
             "fault": FAULTS[one.fault].title,
-            "outcome": str(one.verdict) + (", --resume finished" if _went_on(one) else ""),
+            "outcome": str(one.verdict) + (", --resume finished" if _was_resumed(one) else ""),
             "failed after s": _number(one.seconds_to_failure),
             "time lost s": _number(one.cost.seconds if one.cost else None),
             "images missing": str(one.cost.images_missing) if one.cost else _NOTHING,
@@ -52,7 +52,7 @@ def details(outcomes: Sequence[Outcome]) -> pd.DataFrame:
 
 
 def raw(outcomes: Sequence[Outcome]) -> pd.DataFrame:
-    """Return every outcome with its numbers, for a spreadsheet."""
+    """Return all outcomes with their numbers, for a spreadsheet."""
     return pd.DataFrame(
         {
             "backend": one.backend,
@@ -74,9 +74,9 @@ def raw(outcomes: Sequence[Outcome]) -> pd.DataFrame:
 
 
 def markdown(outcomes: Sequence[Outcome]) -> str:
-    """Return both tables in Markdown, with what each fault is."""
-    asked = dict.fromkeys(one.fault for one in outcomes)
-    faults = [f"- **{FAULTS[name].title}**: {FAULTS[name].how}" for name in asked]
+    """Return both tables in Markdown, with a description of each fault."""
+    names = dict.fromkeys(one.fault for one in outcomes)
+    faults = [f"- **{FAULTS[name].title}**: {FAULTS[name].how}" for name in names]
     return "\n\n".join(
         [
             _to_markdown(overview(outcomes)),
@@ -87,7 +87,7 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
 
 
 def terminal(outcomes: Sequence[Outcome]) -> Table:
-    """Return a table of 80 characters: a row for each backend and fault."""
+    """Return a table for a terminal of 80 columns, with a row for each backend and fault."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("backend", "fault", "outcome"):
         table.add_column(name, overflow="fold")
@@ -97,7 +97,7 @@ def terminal(outcomes: Sequence[Outcome]) -> Table:
 
 
 def write_tables(outcomes: Sequence[Outcome], folder: Path) -> None:
-    """Write Markdown and a spreadsheet into ``folder``."""
+    """Write the tables to ``folder`` as Markdown and as CSV."""
     (folder / MARKDOWN).write_text(markdown(outcomes) + "\n", encoding="utf-8")
     raw(outcomes).to_csv(folder / SPREADSHEET, index=False)
 
@@ -115,7 +115,7 @@ def _short(one: Outcome) -> str:
 
 
 def _line(one: Outcome) -> str:
-    """Return a cell of the terminal's table: words and, where something failed, why."""
+    """Return a cell of the terminal's table: the outcome and, after a failure, its reason."""
     text = _short(one).replace("**", "").replace("`", "")
     if one.verdict == Verdict.DOES_NOT_APPLY:
         return one.message
@@ -146,7 +146,7 @@ def _result(cost: Cost | None) -> str:
     return f"probabilities differ by up to {cost.difference:.2g}"
 
 
-def _went_on(one: Outcome) -> bool:
+def _was_resumed(one: Outcome) -> bool:
     return one.resumed and one.cost is not None
 
 
@@ -155,7 +155,7 @@ def _number(value: float | None) -> str:
 
 
 def _words(text: str) -> str:
-    """Return one line without paths of a single run."""
+    """Return ``text`` as one line of limited length, without temporary paths."""
     line = _TEMPORARY.sub("...", " ".join(text.split()))
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 

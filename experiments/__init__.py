@@ -1,4 +1,4 @@
-"""Running, judging and recording experiments.
+"""Run, score and record experiments.
 
 >>> import experiments
 >>> records = experiments.run("synthetic", backends=["keras_local", "elephas"], epochs=2)
@@ -33,32 +33,41 @@ def run(
     Parameters
     ----------
     experiment
-        A YAML file or the name of a shipped experiment. None is ``synthetic``, or an experiment
-        on the images of ``data``, with the settings that these decide.
+        A YAML file or the name of a shipped experiment. None selects ``synthetic`` or, if ``data``
+        is given, an experiment on these images with settings derived from them.
     data
-        Folder, table or ``s3://`` prefix with images, or all keys of ``data`` of an experiment.
+        Folder, table or ``s3://`` prefix with images, or a mapping with all keys of the
+        experiment's ``data`` section.
     backends
-        Names as in ``--backend``; ``["all"]`` for every one.
+        Names as in ``--backend``; ``["all"]`` selects every backend.
     seeds
         One run of each backend for each seed.
     overrides
-        Any key of the experiment, with dots: ``{"optimizer.learning_rate": 0.01}``.
+        Values by dotted key of the experiment: ``{"optimizer.learning_rate": 0.01}``.
     work
         Folder for prepared data.
     observer
-        Is called with what happens; ``experiments.cli.console.Console()`` prints it.
+        Receives the progress of the runs; ``experiments.cli.console.Console()`` prints it.
     resume
-        Go on with the newest comparison of the same data and settings.
+        Resume the newest comparison of the same data and settings.
     **values
-        Keys of the experiment without dots, such as ``epochs=2``.
+        Top-level keys of the experiment, such as ``epochs=2``.
 
-    Files that are made meanwhile can be read by this user alone, unless SPARKDL_SHARE is ``group``
-    or ``all``.
+    Returns
+    -------
+    list of RunRecord
+        One record for each backend and seed.
 
     Raises
     ------
     ExperimentError, DataError, BackendError
-        For a request that cannot be carried out. A run that fails is a record with status FAILED.
+        If the request cannot be carried out. A run that fails does not raise; its record has the
+        status FAILED.
+
+    Notes
+    -----
+    Files created during the call are readable only by this user, unless SPARKDL_SHARE is ``group``
+    or ``all``.
     """
     from data.addresses import local_path
     from data.entry import private_files

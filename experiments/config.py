@@ -1,4 +1,4 @@
-"""An experiment: everything that decides a run, frozen and validated before anything starts."""
+"""Schema of an experiment: every setting of a run, frozen and validated before the run starts."""
 
 import os
 import re
@@ -16,24 +16,25 @@ from experiments.reserved_settings import check_reserved
 from experiments.store_address import DEFAULT_URI
 from models import ModelConfig, OptimizerConfig
 
-#: A cluster started for the run on this machine.
+#: Master of a cluster that is started on this machine for the run.
 EMBEDDED = "embedded"
-#: Where the project's container image has its Python.
+#: Path of Python in the project's container image.
 IMAGE_PYTHON = "/opt/sparkdl/bin/python"
-#: Characters of an experiment's name, with which those of models and folders begin.
+#: Maximum length in characters of an experiment's name, which prefixes names of models and folders.
 LONGEST_NAME = 150
-#: Names of Spark's settings whose values are secrets.
+#: Spark settings whose values are secrets.
 _SECRET = re.compile(r"(secret|password|token|(secret|access)[._]?key)$", re.IGNORECASE)
-#: Settings that hold the name of a secret instead.
+#: Spark settings that contain the name of a secret instead of its value.
 _REFERENCE = re.compile(r"\.secretKeyRef\.|\.secrets\.")
 
 
-#: Masters that Spark knows, those of platforms that bring their own (``custom:name``) included.
+#: Masters that Spark supports, including those of platform-specific cluster managers
+#: (``custom:name``).
 _MASTER = re.compile(
     r"embedded|yarn|local(-cluster)?(\[[^\]]+\])?|spark://[^\s/,]+(,[^\s/,]+)*|k8s://\S+"
     r"|[a-z][\w-]*:[^/\s]\S*"
 )
-#: Numbers that end up in Java, which has none that are larger.
+#: Numbers that are passed to Java as 32-bit signed integers.
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 
 
@@ -42,26 +43,28 @@ class _Frozen(BaseModel):
 
 
 class SparkConfig(_Frozen):
-    """Where training runs and what each executor gets."""
+    """Spark cluster of a run and the resources of its processes."""
 
     #: ``embedded``: a standalone master and one-core workers on this machine, started for the run
-    #: and taken down with it. Else a Spark URL.
+    #: and stopped with it. Otherwise a Spark URL.
     master: str = EMBEDDED
     executor_memory: Annotated[str, Field(pattern=r"^\d+[mg]$")] = "1g"
     driver_memory: Annotated[str, Field(pattern=r"^\d+[mg]$")] = "1g"
-    #: Whose Python executors start. ``path``: the one at this interpreter's path; ``archive``: the
-    #: one that Spark sends them; ``image``: the one that their machines or containers come with.
+    #: Python that the executors start. ``path``: the one at this interpreter's path; ``archive``:
+    #: the one in the archive that Spark sends them; ``image``: the one installed on their machines
+    #: or in their containers.
     environment: Literal["path", "archive", "image"] = "path"
-    #: File, or address that Spark or this machine reads, that ``python -m deploy pack`` has made.
+    #: Archive made by ``python -m deploy pack``: a file, or an address that Spark or this machine
+    #: can read.
     environment_archive: Annotated[str, AfterValidator(os.path.expanduser)] | None = None
     #: Path of Python in the executors' image.
     environment_python: str = IMAGE_PYTHON
-    #: Reach of a cluster that is started for the run, of its executors and of the driver.
-    #: ``private``: one another alone, on a loopback of their own that no other account of the
-    #: machine reaches; ``host``: what every program of this machine reaches; ``auto``: ``private``
-    #: where the kernel allows it and no part of the run needs more.
+    #: Network of a cluster that is started for the run, of its executors and of the driver.
+    #: ``private``: a loopback interface of their own, which no other account of the machine can
+    #: reach; ``host``: the network of this machine; ``auto``: ``private`` where the kernel allows
+    #: it and no part of the run needs more.
     network: Literal["auto", "private", "host"] = "auto"
-    #: Settings for Spark as they are, stronger than the harness's and the backend's own.
+    #: Spark settings, passed on unchanged; they override those of the harness and of the backend.
     conf: dict[str, str] = {}
 
     @field_validator("master")
@@ -69,8 +72,8 @@ class SparkConfig(_Frozen):
     def _known_master(cls, value: str) -> str:
         if _MASTER.fullmatch(value) is None:
             raise ValueError(
-                f"'{value}' is no cluster: write {EMBEDDED}, local[2], spark://host:7077, yarn or "
-                "k8s://https://host:6443"
+                f"'{value}' is not a Spark master: use {EMBEDDED}, local[2], spark://host:7077, "
+                "yarn or k8s://https://host:6443"
             )
         return value
 
@@ -80,7 +83,7 @@ class SparkConfig(_Frozen):
         for name in value:
             if _SECRET.search(name) and not _REFERENCE.search(name):
                 raise ValueError(
-                    f"{name} is a secret and would stand in the record: set it in the "
+                    f"{name} is a secret and would be stored in the record: set it in the "
                     "spark-defaults.conf of SPARK_CONF_DIR"
                 )
         return value
@@ -89,12 +92,12 @@ class SparkConfig(_Frozen):
     def _whole(self) -> "SparkConfig":
         if (self.environment == "archive") != (self.environment_archive is not None):
             raise ValueError(
-                "environment 'archive' and the archive go together: --environment archive "
-                "--environment-archive environment.tar.gz"
+                "environment 'archive' and the archive must be given together: --environment "
+                "archive --environment-archive environment.tar.gz"
             )
         if self.environment != "path" and not self.has_own_executors:
             raise ValueError(
-                f"environment '{self.environment}' is for executors elsewhere; those of "
+                f"environment '{self.environment}' is for executors on other machines; those of "
                 f"'{self.master}' run this machine's Python: name a cluster with --master"
             )
         if self.network == "private" and self.has_own_executors:
@@ -108,23 +111,25 @@ class SparkConfig(_Frozen):
 
     @property
     def has_own_executors(self) -> bool:
-        """Whether executors are processes that the harness has not started."""
+        """True if the executors belong to a cluster that the harness does not start."""
         return self.master != EMBEDDED and not self.master.startswith("local")
 
 
 class PriceConfig(_Frozen):
-    """What the platform asks; zero leaves cost out."""
+    """Prices of the platform; with zeros, costs are not reported."""
 
+    #: Price of one core for an hour.
     core_hour: Annotated[float, Field(ge=0)] = 0.0
-    #: Gibibytes of memory, by the hour.
+    #: Price of one gibibyte of memory for an hour.
     gb_hour: Annotated[float, Field(ge=0)] = 0.0
     currency: str = "USD"
 
 
 class EnergyConfig(_Frozen):
-    """Whether energy is measured."""
+    """Measurement of energy."""
 
-    #: Three letters of ISO 3166, for grams of CO2 by its power mix; None measures no energy.
+    #: Three-letter ISO 3166 code of the country whose power mix converts energy to grams of CO2.
+    #: With None, energy is not measured.
     country: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
 
 
@@ -134,42 +139,42 @@ class Experiment(_Frozen):
     name: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
     description: str = ""
     data: DataConfig = DataConfig()
-    #: The class that F1, sensitivity and ROC AUC are about.
+    #: Positive class of F1, sensitivity and ROC AUC.
     positive_class: Name
-    #: The score that stands first on the terminal; a challenge may rank by another than F1.
+    #: Score shown first on the terminal; a challenge may rank by a score other than F1.
     headline: Literal["f1", "weighted_f1", "macro_f1"] = "f1"
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     epochs: Count = 5
-    #: Images per optimiser step over all workers together.
+    #: Global batch size: images per optimizer step, summed over all workers.
     batch_size: Count = 64
-    #: What is done about classes of unequal size, the same way for every backend: ``weights`` lets
-    #: an image count as its class is rare, ``sampling`` draws equally many images of each class.
-    #: Scores are of the images as they are, and so is the validation loss.
+    #: Handling of classes of unequal size, the same for every backend: ``weights`` weights each
+    #: image by the rarity of its class, ``sampling`` draws the same number of images of each class.
+    #: Scores and the validation loss are computed on the unweighted, unsampled images.
     imbalance: Imbalance = "none"
-    #: Executors of one core; the threads of a backend without Spark.
+    #: Number of one-core executors, or of threads for a backend without Spark.
     workers: Count = 2
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     #: ``package.module:Class`` of each backend that is not of the project or an installed package,
     #: by name; filled in from ``backends``.
     backend_classes: dict[str, str] = {}
     backends: Annotated[tuple[str, ...], Field(min_length=1)] = ("keras_local", "elephas")
-    #: Options of a backend's own, by backend.
+    #: Backend-specific options, by backend.
     backend_options: dict[str, dict[str, Any]] = {}
     spark: SparkConfig = SparkConfig()
-    #: Seconds that one run may take, start of Spark included.
+    #: Time limit of one run in seconds, including the start of Spark.
     time_limit: Annotated[float, Field(gt=0)] = 3600
     tracking_uri: Annotated[str, Field(min_length=1)] = DEFAULT_URI
-    #: Folder or ``s3://`` prefix for prepared data, which executors must reach; None takes the
-    #: folder of ``--work``.
+    #: Folder or ``s3://`` prefix for prepared data, which executors must be able to read; None uses
+    #: the folder of ``--work``.
     prepared: Address | None = None
-    #: Folder or ``s3://`` prefix for what runs leave, where MLflow makes the experiment anew; None
-    #: leaves it to MLflow.
+    #: Folder or ``s3://`` prefix for artifacts, used when MLflow creates the experiment; with None,
+    #: MLflow chooses it.
     artifacts: Address | None = None
-    #: Before the first of several runs, start every backend once without training: the first one
-    #: would otherwise pay for files that are not in memory yet.
+    #: Start every backend once without training before the first of several runs; otherwise only
+    #: the first run would include the time to read files that are not cached in memory yet.
     warm_up: bool = True
-    #: What the machine is called in comparisons: laptop, emr, sagemaker …
+    #: Name of the platform in comparisons: laptop, emr, sagemaker …
     platform: Annotated[str, Field(min_length=1)] = "here"
     price: PriceConfig = PriceConfig()
     energy: EnergyConfig = EnergyConfig()
@@ -178,7 +183,10 @@ class Experiment(_Frozen):
     @classmethod
     def _plain_name(cls, value: str) -> str:
         if visible(value) != value or any(part in ("", ".", "..") for part in value.split("/")):
-            raise ValueError(f"'{visible(value)}' is no name: MLflow and folders are called by it")
+            raise ValueError(
+                f"'{visible(value)}' is not a valid name: MLflow experiments and folders are named "
+                "after it"
+            )
         return value
 
     @field_validator("seeds")
@@ -201,9 +209,9 @@ class Experiment(_Frozen):
     def _without_password(cls, value: str) -> str:
         if urlsplit(value).password is not None:
             raise ValueError(
-                "the address holds a password, which would stand in the record: give it in "
-                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, that of a database in its "
-                "own files (PGSERVICEFILE)"
+                "the address holds a password, which would be stored in the record: set "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead, or for a database "
+                "its own configuration files (PGSERVICEFILE)"
             )
         return value
 
@@ -219,18 +227,17 @@ class Experiment(_Frozen):
         if self.batch_size < self.workers:
             raise ValueError(
                 f"batch_size {self.batch_size} is below the number of workers {self.workers}: "
-                "it is the global batch, of which each worker takes its share (--batch-size, "
-                "--workers)"
+                "it is the global batch size, divided among the workers (--batch-size, --workers)"
             )
         if self.batch_size % self.workers:
             raise ValueError(
-                f"batch_size {self.batch_size} cannot be shared equally by {self.workers} "
+                f"batch_size {self.batch_size} cannot be divided equally among {self.workers} "
                 f"workers: use {self.batch_size // self.workers * self.workers} or "
                 f"{(self.batch_size // self.workers + 1) * self.workers} (--batch-size)"
             )
         unknown = [n for n in self.backend_options if n not in (*known(), *self.backends)]
         if unknown:
-            raise ValueError(f"backend_options names no backend: {', '.join(unknown)}")
+            raise ValueError(f"backend_options has unknown backends: {', '.join(unknown)}")
         return self
 
 
@@ -240,11 +247,11 @@ class RunPlan(_Frozen):
     experiment: Experiment
     backend: str
     seed: Seed
-    #: Whose images are predicted and scored. With ``validation`` the test images stay unread.
+    #: Split whose images are predicted and scored. With ``validation``, test images are not read.
     evaluation_split: Literal["test", "validation"] = "test"
 
     def flat(self) -> dict[str, str]:
-        """Return the plan with dotted keys, as it stands in the record's parameters."""
+        """Return the plan as the parameters of its record, with dotted keys."""
         content = self.model_dump(mode="json")
         del content["experiment"]["seeds"], content["experiment"]["backends"]
         del content["experiment"]["backend_classes"]

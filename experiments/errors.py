@@ -1,7 +1,7 @@
-"""The error of the package ``experiments``."""
+"""Exception raised by the package ``experiments``."""
 
 from data.errors import SparkdlError
 
 
 class ExperimentError(SparkdlError):
-    """A request that cannot be carried out; the message says what to do."""
+    """Raised when a request cannot be carried out; the message states what to do."""

@@ -1,4 +1,4 @@
-"""Folders that options name, checked before any work is done."""
+"""Checks of the folders given by options, before any work is done."""
 
 from pathlib import Path
 
@@ -9,12 +9,12 @@ from experiments.errors import ExperimentError
 
 
 def writable_folder(option: str, path: Path) -> Path:
-    """Return the folder ``path`` of ``option``, with ``~`` replaced; it need not exist yet.
+    """Return the folder ``path`` given by ``option``, with ``~`` expanded; it need not exist yet.
 
     Raises
     ------
     ExperimentError
-        When it is a file, or cannot be made or written.
+        If the path is a file, or the folder cannot be created or written to.
     """
     try:
         folder = local_path(path)

@@ -1,4 +1,4 @@
-"""Experiment files: YAML read, overridden, validated; errors that say where."""
+"""Reading, overriding and validating of experiment files, with errors that give the location."""
 
 import os
 from collections.abc import Mapping
@@ -44,31 +44,31 @@ def load(
     Parameters
     ----------
     source
-        A YAML file, the name of a shipped experiment, or an experiment. None is ``synthetic``, or
-        with a source of data among the overrides, an experiment on these data
+        A YAML file, the name of a shipped experiment, or an experiment. None selects ``synthetic``
+        or, if the overrides contain a source of data, an experiment on these data
         (:class:`~experiments.own_data.description.OwnData`).
     overrides
         Values by dotted key, for example ``{"optimizer.learning_rate": 0.01}``; a
-        :class:`~experiments.overrides.Given` also says what the user wrote.
+        :class:`~experiments.overrides.Given` also contains what the user wrote.
 
     Raises
     ------
     ExperimentError
-        When the file is missing, is no YAML, or holds an unknown key or a wrong value; the
-        message names the option, or the file, the line and the nearest key that exists.
+        If the file is missing, is not YAML, or contains an unknown key or an invalid value. The
+        message names the option, or the file, the line and the most similar existing key.
     """
     if (uri := usual_uri()) != DEFAULT_URI:
-        # As everywhere with MLflow: what the command says, then the variable, then the file.
+        # Same precedence as in MLflow: the option, then the environment variable, then the file.
         overrides = {"tracking_uri": Given(VARIABLE, uri), **(overrides or {})}
-    asked: dict[str, Any] = {}
+    requested: dict[str, Any] = {}
     places = {}
     values = []
     for key, value in (overrides or {}).items():
         keys = tuple(key.split("."))
         places[keys] = value.place if isinstance(value, Given) else key
         values.append((keys, _value(value, keys)))
-        _assign(asked, *values[-1])
-    base = _base(source, asked)
+        _assign(requested, *values[-1])
+    base = _base(source, requested)
     for assignment in values:
         _assign(base.content, *assignment)
     if base.kind is OwnData and isinstance(name := base.content["name"], str):
@@ -83,19 +83,19 @@ def load(
 
 @dataclass(frozen=True)
 class _Base:
-    """Experiment that overrides are applied to."""
+    """Experiment to which overrides are applied."""
 
     content: dict[str, Any]
     kind: type[Experiment] = Experiment
-    #: The file and its content, for messages.
+    #: File and its parsed content, for messages.
     path: Path = Path()
     root: yaml.Node | None = None
 
 
-def _base(source: str | Path | Experiment | None, asked: Mapping[str, Any]) -> _Base:
+def _base(source: str | Path | Experiment | None, requested: Mapping[str, Any]) -> _Base:
     if isinstance(source, Experiment):
         return _Base(source.model_dump(), type(source))
-    data = asked.get("data")
+    data = requested.get("data")
     own = data.get("source") if isinstance(data, dict) else None
     if source is None and own not in (None, SYNTHETIC):
         return _Base({"name": name_of(str(own), shipped())}, OwnData)
@@ -108,28 +108,28 @@ def _base(source: str | Path | Experiment | None, asked: Mapping[str, Any]) -> _
     except OSError as error:
         raise ExperimentError(f"{path} cannot be read: {error.strerror}") from error
     if not isinstance(content, dict):
-        raise ExperimentError(f"{path}: an experiment is a mapping of keys to values")
+        raise ExperimentError(f"{path}: an experiment must be a mapping of keys to values")
     return _Base(content, Experiment, path, root)
 
 
 def _check_synthetic(experiment: Experiment, source: Any) -> None:
-    """Keep other data out of the records of the generated cells."""
+    """Prevent runs on other data from being recorded with those on the generated cells."""
     data = experiment.data
     if data.source != SYNTHETIC and experiment.name == SYNTHETIC:
         advice = (
             "omit --experiment" if str(source) == SYNTHETIC else "give another name with --name"
         )
         raise ExperimentError(
-            f"the experiment '{SYNTHETIC}' is for the cells that it draws: {advice} to train on "
+            f"the experiment '{SYNTHETIC}' trains only on generated cells: {advice} to train on "
             f"{visible(data.source)}"
         )
     if data.source == SYNTHETIC and data.labels is not None:
-        raise ExperimentError("--labels goes with the folder of the images: name it with --data")
+        raise ExperimentError("--labels requires the folder of the images: give it with --data")
 
 
 def _find(source: str | Path) -> Path:
     path = Path(os.path.expanduser(source))  # noqa: PTH111 - Path raises for unknown users
-    # A name may be too long to be asked about.
+    # os.access also works for names that are too long, for which Path.exists may raise.
     if os.access(path, os.F_OK) and not path.is_dir():
         return path
     if str(source) in shipped():
@@ -144,7 +144,7 @@ def _find(source: str | Path) -> Path:
 
 
 def _value(value: Any, keys: tuple[str, ...]) -> Any:
-    """Return an override as the experiment takes it."""
+    """Return the value of an override, converted for the field that it sets."""
     if not isinstance(value, Given):
         return value
     if not value.is_text:
@@ -153,8 +153,8 @@ def _value(value: Any, keys: tuple[str, ...]) -> Any:
         return read_text(value.value, field_type(Experiment, list(keys)))
     except yaml.YAMLError as error:
         raise ExperimentError(
-            f"{value.place}: {shown(value.value)} is not YAML; names with characters such as "
-            ", : # [ { stand in quotes"
+            f"{value.place}: {shown(value.value)} is not YAML; put names with characters such as "
+            ", : # [ { in quotes"
         ) from error
 
 

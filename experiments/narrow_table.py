@@ -1,11 +1,11 @@
-"""Tables that fit a terminal of 80 columns, however long the names of backends are."""
+"""Tables that fit a terminal of 80 columns, whatever the length of the backend names."""
 
 import re
 from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-#: Columns of a table for any terminal.
+#: Default width of a table in characters.
 WIDTH = 80
 
 
@@ -16,19 +16,26 @@ def add_rows(
     width: int = WIDTH,
     least: int = 1,
 ) -> Table:
-    """Add a row for each backend; names take the space that figures leave.
+    """Add a row for each backend; the names use the space not taken by the figures.
 
     Parameters
     ----------
     table
-        Without columns, with a padding of one space at the right of each.
+        Table without columns, whose cells have a padding of one space on the right.
     names
-        Of the backends.
+        Names of the backends.
     columns
-        Cells by heading, as long as ``names``. The last columns are left out where the names would
-        have too little space, but never the first ``least``.
+        Cells by heading; each sequence has the length of ``names``. The last columns are omitted
+        if the names would otherwise not fit.
     width
-        Columns of the terminal.
+        Width of the terminal in characters.
+    least
+        Number of columns that are always kept.
+
+    Returns
+    -------
+    Table
+        The given ``table``.
     """
     kept = dict(columns)
     parts = [part for name in names for part in folded(name, 1).split("\n")]
@@ -44,7 +51,7 @@ def add_rows(
 
 
 def folded(name: str, longest: int) -> str:
-    """Return ``name`` in lines of at most ``longest`` characters, divided at its own marks."""
+    """Return ``name`` in lines of at most ``longest`` characters, split at its punctuation."""
     lines = [""]
     for part in re.findall(r"[^_\-.: ]*[_\-.: ]?", name):
         if lines[-1] and len(lines[-1]) + len(part.rstrip()) > longest:
@@ -54,7 +61,7 @@ def folded(name: str, longest: int) -> str:
 
 
 def _space(columns: Mapping[str, Sequence[str]], width: int) -> int:
-    """Return the characters that ``columns`` leave for the names of backends."""
+    """Return the number of characters left for the names of backends next to ``columns``."""
     taken = sum(max(map(len, [heading, *cells])) for heading, cells in columns.items())
-    # Each column, that of the names included, has one space at its right and one before the next.
+    # Each column, including that of the names, is followed by a padding and a separating space.
     return width - taken - 2 * (len(columns) + 1) - 1

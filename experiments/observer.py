@@ -1,4 +1,4 @@
-"""The interface between the runner and what shows a run: a terminal, a notebook or nothing."""
+"""The interface between the runner and whatever displays a run, such as a terminal or notebook."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,60 +8,60 @@ from experiments.records import RunRecord
 
 
 class RunStoppedError(Exception):
-    """Raised by an observer to end the run that it watches; the message is the reason."""
+    """Raised by an observer to end the current run; the message is the reason."""
 
 
 class Observer:
-    """Listens to nothing; subclasses override what they show."""
+    """Base class of observers; its methods do nothing, and subclasses override those they need."""
 
     def experiment_starts(self, experiment: Experiment, notes: list[str]) -> None:
-        """The plan is valid and recording is possible; ``notes`` say what is unusual."""
+        """Called when the plan is valid and can be recorded; ``notes`` describe what is unusual."""
 
     def data_read(self, lines: Sequence[str]) -> None:
-        """Names and tables of the data are read; ``lines`` say what they were taken to be."""
+        """Called when names and tables of the data are read; ``lines`` describe the result."""
 
     def data_progress(self, done: int, total: int) -> None:
-        """``done`` of ``total`` images are prepared."""
+        """Called when ``done`` of ``total`` images are prepared."""
 
     def data_ready(self, prepared: Any) -> None:
-        """The prepared data set is open and checked."""
+        """Called when the prepared data set is open and checked."""
 
     def comparison_starts(self, plans: Sequence[RunPlan], kept: Sequence[RunRecord]) -> None:
-        """Several runs will be made; ``kept`` are finished already and not repeated."""
+        """Called before several runs; those in ``kept`` have finished and are not repeated."""
 
     def comparison_ends(self, records: Sequence[RunRecord]) -> None:
-        """All runs of a comparison are over."""
+        """Called when all runs of a comparison have ended."""
 
     def study_starts(self, runs: Sequence[tuple[str, int | None]]) -> None:
-        """Several experiments follow one another.
+        """Called before a sequence of experiments.
 
         ``runs`` has the backend and the number of training images of each of their runs, None for
         all images.
         """
 
     def warm_up_starts(self, backend: str, number: int, total: int) -> None:
-        """``backend`` is started without training, as the ``number``-th of ``total``."""
+        """Called when ``backend`` is started without training, as ``number`` of ``total``."""
 
     def run_starts(self, backend: str, seed: int, synchronisation: str, images: int) -> None:
-        """A run begins; an epoch has ``images`` images."""
+        """Called when a run begins whose epochs have ``images`` images."""
 
     def note(self, text: str) -> None:
-        """A reader of the record should know ``text``, and it is known before the run ends."""
+        """Called during a run with a remark ``text`` that is also stored in the record."""
 
     def event(self, event: dict[str, Any]) -> None:
-        """The worker process told something: a phase, a batch, an epoch."""
+        """Called with each event of the worker process: a phase, a batch, an epoch."""
 
     def waits(self, what: str) -> None:
-        """Something beside training begins that may take seconds: ``what`` in a few words."""
+        """Called before a step other than training that may take seconds; ``what`` describes it."""
 
     def poll(self) -> None:
-        """Called ten times a second while a run is under way."""
+        """Called ten times a second during a run."""
 
     def record_waits(self, text: str) -> None:
-        """The record cannot be written now; ``text`` says what is done about it."""
+        """Called when the record cannot be written yet; ``text`` states what happens next."""
 
     def ends(self) -> None:
-        """Nothing more will happen, for whatever reason."""
+        """Called last, however the command ends."""
 
     def run_ends(self, record: RunRecord) -> None:
-        """A run is over and its record closed."""
+        """Called when a run has ended and its record is closed."""

@@ -1,4 +1,4 @@
-"""Values that stand above an experiment file: options of a command line, ``--set KEY=VALUE``."""
+"""Values that override an experiment file: command-line options and ``--set KEY=VALUE``."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from data.errors import DataError
 from data.options import settings
 from experiments.errors import ExperimentError
 
-#: Options of the commands, and the key of the experiment that each one sets. Those that say what a
-#: data set is made of stand in `data.options`.
+#: Options of the commands, and the key of the experiment that each one sets. Options that describe
+#: a data set are defined in `data.options`.
 KEYS = {
     "--backend": "backends",
     "--name": "name",
@@ -37,12 +37,12 @@ KEYS = {
 
 @dataclass(frozen=True)
 class Given:
-    """A value, and what the user wrote to give it, which messages name."""
+    """A value and the option that gave it, which messages name."""
 
-    #: ``--seed``, or ``--set data.split.seed``.
+    #: For example ``--seed`` or ``--set data.split.seed``.
     place: str
     value: Any
-    #: Whether the value is a text that the type of its key decides how to read.
+    #: True if the value is a string that is still to be parsed according to the type of its key.
     is_text: bool = False
 
 
@@ -52,14 +52,14 @@ def given(options: Mapping[str, Any], assignments: Sequence[str] | None = None) 
     Parameters
     ----------
     options
-        Values by option as the user writes it, ``--seed``; None and an empty list were not given.
+        Values by option, such as ``--seed``; None and empty sequences count as not given.
     assignments
-        Texts ``KEY=VALUE`` of ``--set``.
+        Strings ``KEY=VALUE`` of ``--set``.
 
     Raises
     ------
     ExperimentError
-        When an assignment is none, an option's value cannot be read, or a key is given twice.
+        If an assignment is malformed, an option's value cannot be read, or a key is given twice.
     """
     typed = {option: value for option, value in options.items() if value not in (None, [], ())}
     values = [(KEYS[option], Given(option, v)) for option, v in typed.items() if option in KEYS]
@@ -85,6 +85,6 @@ def _once(values: Iterable[tuple[str, Given]]) -> dict[str, Given]:
         if key in found:
             places = dict.fromkeys((found[key].place, value.place))
             twice = " and ".join(places) if len(places) > 1 else f"{value.place} twice"
-            raise ExperimentError(f"{twice}: the value of '{key}' can be given once")
+            raise ExperimentError(f"{twice}: the value of '{key}' can be given only once")
         found[key] = value
     return found

@@ -1,4 +1,4 @@
-"""An experiment as a file that means the same in every working folder."""
+"""Export of an experiment to a file that does not depend on the working folder."""
 
 import os
 from pathlib import Path
@@ -17,14 +17,14 @@ _PATHS = (
     ("artifacts",),
     ("spark", "environment_archive"),
 )
-#: Source of the images that are drawn.
+#: Source of the generated images.
 _DRAWN = "synthetic"
 
 
 def portable(experiment: Experiment, name: str) -> dict[str, Any]:
     """Return the content of a file for ``experiment`` under another name, with absolute paths.
 
-    What has its default value is left out.
+    Keys with default values are omitted.
     """
     content = experiment.model_dump(mode="json", exclude_defaults=True)
     content["name"] = name[-_LONGEST_NAME:].lstrip("/")

@@ -1,22 +1,22 @@
-"""Names in the record: MLflow takes few characters in those of metrics and parameters."""
+"""Names in the record, restricted to what MLflow allows for metrics and parameters."""
 
 import re
 from collections import Counter
 from collections.abc import Iterable
 from hashlib import sha256
 
-#: What MLflow refuses, and the slash, which groups names and must not lead anywhere.
+#: Characters that MLflow rejects, and the slash, which groups names and could form a path.
 _REFUSED = re.compile(r"[^\w .:-]")
-#: MLflow takes 250 characters for a whole name.
+#: MLflow limits a whole name to 250 characters.
 _LONGEST = 100
 _DIGITS = 8
 
 
 def key_parts(names: Iterable[str]) -> dict[str, str]:
-    """Return what stands for each name, of a class for example, in names of the record.
+    """Return the form of each name, for example of a class, to use in names of the record.
 
-    A character that MLflow refuses becomes an underscore. A name that is too long, or that would
-    be the same as another one, ends in digits of its digest.
+    A character that MLflow rejects becomes an underscore. A name that is too long, or that would
+    equal another one, ends in digits of its digest.
     """
     parts = {name: _REFUSED.sub("_", name) for name in names}
     times = Counter(parts.values())

@@ -11,32 +11,33 @@ FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
 
 
 class RunRecord(BaseModel):
-    """The final record of one run; the same content as in MLflow."""
+    """The final record of one run, with the same content as in MLflow."""
 
     experiment: str
     backend: str
     seed: int
-    #: Cores that the run kept.
+    #: Number of cores reserved by the run.
     workers: int = 1
-    #: Empty where the server was away from the run's beginning: it is made when its record is sent.
+    #: Empty if the server was unreachable when the run began: the MLflow run is then created when
+    #: the record is sent.
     run_id: str
     tracking_uri: str
     #: FINISHED, FAILED or KILLED.
     status: str
     reason: str = ""
-    #: Whether the backend refused the task before anything started.
+    #: True if the backend does not support the task, so that nothing was started.
     refused: bool = False
-    #: Names as in MLflow.
+    #: Values by MLflow metric name.
     metrics: dict[str, float] = {}
     tags: dict[str, str] = {}
-    #: Training and validation loss by epoch, as the backend told them.
+    #: Training and validation loss of each epoch, as reported by the backend.
     epochs: list[dict[str, Any]] = []
     notes: list[str] = []
     traceback: str = ""
 
 
 def stored_record(run: "Run", tracking_uri: str) -> RunRecord:
-    """Return the record of a run in MLflow; losses by epoch are not read."""
+    """Return the record of a run in MLflow, without the losses of its epochs."""
     tags, params = run.data.tags, run.data.params
     reason = tags.get("status_reason", "")
     return RunRecord(

@@ -1,4 +1,4 @@
-"""Spark settings that an experiment cannot change."""
+"""Spark settings that an experiment must not change."""
 
 from collections.abc import Mapping
 
@@ -7,16 +7,16 @@ _RESERVED = ("spark.authenticate", "spark.network.crypto.", "spark.io.encryption
 
 
 def check_reserved(conf: Mapping[str, str]) -> None:
-    """Refuse a user's ``conf`` that would let others into a Spark that the harness starts.
+    """Reject a ``conf`` that would weaken the access control of a Spark started by the harness.
 
     Raises
     ------
     ValueError
-        With the first such setting.
+        If ``conf`` contains such a setting; the message names the first one.
     """
     for name in conf:
         if name.startswith(_RESERVED):
             raise ValueError(
                 f"{name} cannot be set for a Spark that is started for the run, whose processes "
-                "share a secret: leave it out, or name a cluster of your own with --master"
+                "share a secret: omit it, or name an existing cluster with --master"
             )

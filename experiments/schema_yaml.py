@@ -1,8 +1,8 @@
-"""YAML read by the types of the keys that it gives values to.
+"""YAML parsed according to the types of the fields that it sets.
 
-YAML makes numbers, truth values, dates and nothing out of ``1``, ``no``, ``2020-01-01`` and
-``null``, and a class may be called any of these. So every scalar stays the text that was written;
-pydantic reads numbers and truth values out of it where a key wants them.
+YAML converts ``1``, ``no``, ``2020-01-01`` and ``null`` to a number, a Boolean, a date and None,
+but each of these may be the name of a class. Every scalar is therefore kept as a string, and
+pydantic converts it where the field is a number or a Boolean.
 """
 
 from types import NoneType, UnionType
@@ -17,12 +17,13 @@ _QUOTES = ("'", '"')
 
 
 def compose(text: str) -> yaml.Node | None:
-    """Return the node of a document, None for an empty one.
+    """Return the root node of a document, or None if it is empty.
 
     Raises
     ------
     yaml.YAMLError
-        When the text is no YAML, is nested too deeply, or holds a list or mapping within itself.
+        If the text is not YAML, is nested too deeply, or has a list or mapping that contains
+        itself.
     """
     try:
         node = yaml.compose(text, yaml.SafeLoader)
@@ -35,8 +36,8 @@ def compose(text: str) -> yaml.Node | None:
 def read(node: yaml.Node, annotation: Any) -> Any:
     """Return the content of ``node`` for a field of type ``annotation``.
 
-    Texts stay as they were written. An unquoted ``null`` is None where the field may be None.
-    Where the field takes anything, YAML's own types count.
+    Scalars remain strings as written. An unquoted ``null`` is None if the field may be None.
+    If the field accepts any type, YAML's own types apply.
     """
     types = _alternatives(annotation)
     if Any in types:
@@ -51,15 +52,15 @@ def read(node: yaml.Node, annotation: Any) -> Any:
 
 
 def read_text(text: str, annotation: Any) -> Any:
-    """Return what was typed on a command line for a field of type ``annotation``.
+    """Return the value of a command-line ``text`` for a field of type ``annotation``.
 
-    A field that takes nothing but a text gets it as it was typed; quotes of YAML around the whole
-    are taken off.
+    A field that accepts only strings receives ``text`` as typed, without YAML quotes around the
+    whole of it.
 
     Raises
     ------
     yaml.YAMLError
-        When the field takes more than a text, and ``text`` is no YAML.
+        If the field accepts more than strings, and ``text`` is not YAML.
     """
     types = _alternatives(annotation)
     if all(one in (str, NoneType) or get_origin(one) is Literal for one in types):
@@ -69,7 +70,7 @@ def read_text(text: str, annotation: Any) -> Any:
 
 
 def field_type(model: type[BaseModel], keys: list[str]) -> Any:
-    """Return the type of the field that ``keys`` lead to from ``model``; Any where none does."""
+    """Return the type of the field at ``keys`` below ``model``, or Any if there is none."""
     annotation: Any = model
     for key in keys:
         annotation = _field(_alternatives(annotation), key)
@@ -77,7 +78,7 @@ def field_type(model: type[BaseModel], keys: list[str]) -> Any:
 
 
 def models_in(annotation: Any) -> list[type[BaseModel]]:
-    """Return the models that a field of type ``annotation`` takes."""
+    """Return the pydantic models that a field of type ``annotation`` accepts."""
     return [
         one
         for one in _alternatives(annotation)
@@ -92,13 +93,13 @@ def _plain_text(text: str, *, optional: bool) -> str | None:
         return text
     if node is None or node.tag == _NULL:
         return None if optional else text
-    # Beside a quoted text nothing can stand but a comment.
+    # Only a comment can follow a quoted string.
     quoted = isinstance(node, yaml.ScalarNode) and node.style in _QUOTES
     return node.value if quoted and text.endswith(_QUOTES) else text
 
 
 def _alternatives(annotation: Any) -> list[Any]:
-    """Return the types of a union; the type itself where it is none."""
+    """Return the members of a union, or the type itself if it is not a union."""
     if get_origin(annotation) is Annotated:
         return _alternatives(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
@@ -119,9 +120,9 @@ def _check(node: yaml.Node | None, above: tuple[yaml.Node, ...]) -> None:
     if node is None:
         return
     if any(node is one for one in above):
-        raise yaml.YAMLError(f"the alias{_place(node)} stands within what it names")
+        raise yaml.YAMLError(f"the alias{_place(node)} refers to a list or mapping around it")
     if not node.tag.startswith(_YAML_TAG):
-        raise yaml.YAMLError(f"the tag {node.tag}{_place(node)} is not known")
+        raise yaml.YAMLError(f"the tag {node.tag}{_place(node)} is unknown")
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
             _check(item, (*above, node))
@@ -129,9 +130,9 @@ def _check(node: yaml.Node | None, above: tuple[yaml.Node, ...]) -> None:
         keys = set()
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise yaml.YAMLError(f"the key{_place(key)} is no text")
+                raise yaml.YAMLError(f"the key{_place(key)} is not a string")
             if key.value in keys:
-                raise yaml.YAMLError(f"the key '{key.value}'{_place(key)} stands there twice")
+                raise yaml.YAMLError(f"the key '{key.value}'{_place(key)} is given twice")
             keys.add(key.value)
             _check(value, (*above, node))
 

@@ -1,22 +1,22 @@
-"""Addresses of the record: an MLflow server or a database, as the user names it."""
+"""Addresses of MLflow stores: a server or a database, as given by the user."""
 
 import os
 from pathlib import Path
 from urllib.parse import unquote
 
 DEFAULT_URI = "sqlite:///mlflow.db"
-#: MLflow's variable for where records go.
+#: MLflow's environment variable with the address of the store.
 VARIABLE = "MLFLOW_TRACKING_URI"
 _SQLITE = "sqlite:///"
 
 
 def usual_uri() -> str:
-    """Return where records go when a command does not say: as everywhere with MLflow."""
+    """Return the store used by default: that of MLflow's variable, or ``mlflow.db`` here."""
     return os.environ.get(VARIABLE, "").strip() or DEFAULT_URI
 
 
 def sqlite_path(uri: str) -> Path | None:
-    """Return the absolute path of the database file of ``uri``, or None for another store."""
+    """Return the absolute path of the SQLite file of ``uri``, or None for any other store."""
     if not uri.startswith(_SQLITE):
         return None
     database = unquote(uri.removeprefix(_SQLITE).partition("?")[0])
@@ -24,12 +24,12 @@ def sqlite_path(uri: str) -> Path | None:
 
 
 def sqlite_uri(path: Path) -> str:
-    """Return the address of the database file ``path``."""
+    """Return the address of the SQLite file ``path``."""
     return _SQLITE + str(path.absolute()).replace("%", "%25").replace("?", "%3F")
 
 
 def absolute_uri(uri: str) -> str:
-    """Return ``uri`` so that it means the same in every working folder."""
+    """Return ``uri`` with an absolute path, so that it does not depend on the working folder."""
     path = sqlite_path(uri)
     if path is None:
         return uri
@@ -38,20 +38,20 @@ def absolute_uri(uri: str) -> str:
 
 
 def is_from_variable(uri: str) -> bool:
-    """Tell whether ``uri`` is what MLflow's variable says."""
+    """Return whether ``uri`` is the value of MLflow's variable."""
     return os.environ.get(VARIABLE, "").strip() == uri
 
 
 def named(uri: str) -> str:
-    """Return ``uri`` after where the user has named it, for messages."""
+    """Return ``uri`` with the option or variable that gave it, for messages."""
     return f"{VARIABLE}={uri}" if is_from_variable(uri) else f"--tracking-uri {uri}"
 
 
 def is_server(uri: str) -> bool:
-    """Tell whether ``uri`` is an MLflow server, not a database."""
+    """Return whether ``uri`` is the address of an MLflow server and not of a database."""
     return uri.startswith(("http://", "https://"))
 
 
 def described(uri: str) -> str:
-    """Return what ``uri`` is called in a sentence."""
+    """Return ``uri`` preceded by its kind, for use in a sentence."""
     return f"the MLflow server {uri}" if is_server(uri) else f"the database {uri}"

@@ -1,4 +1,4 @@
-"""Words and columns for the unit of a split: patient, lesion or image."""
+"""Wording and columns for the unit of a split: patient, lesion or image."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
@@ -8,7 +8,7 @@ from data.config import Unit
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Tag of a record with the unit of its split.
+#: Tag that stores the unit of a record's split.
 UNIT_TAG = "split.unit"
 _UNITS = ("patient", "lesion", "image")
 
@@ -16,7 +16,8 @@ _UNITS = ("patient", "lesion", "image")
 def unit_of(tags: Mapping[str, str], params: Mapping[str, str]) -> Unit:
     """Return the unit of a record's split.
 
-    Records made before there was a tag have patients, or images where they were split by image.
+    Records made before this tag was introduced have patients, or images if they were split by
+    image.
     """
     if (unit := tags.get(UNIT_TAG)) in _UNITS:
         return cast(Unit, unit)
@@ -29,12 +30,12 @@ def plural(unit: Unit) -> str:
 
 
 def counted(number: int, unit: Unit) -> str:
-    """Return ``1 patient``, ``1,024 images`` and the like."""
+    """Return the number with its unit, for example ``1 patient`` or ``1,024 images``."""
     return f"{number:,} {unit}{'' if number == 1 else 's'}"
 
 
 def counted_groups(number: int, unit: Unit) -> str:
-    """Return ``16 patients`` or ``90 distinct images``: images that show the same count once."""
+    """Return ``16 patients`` or ``90 distinct images``; equal images are counted once."""
     return counted(number, unit) if unit != "image" else f"{number:,} distinct {plural(unit)}"
 
 
@@ -44,9 +45,9 @@ def names_of_units(predictions: "pd.DataFrame", unit: Unit) -> "pd.Series":
     Parameters
     ----------
     predictions
-        Columns ``image_id`` and ``patient_id``, and ``group`` in records that have it.
+        Table with the columns ``image_id`` and ``patient_id``, and in newer records ``group``.
     """
     if unit != "image":
         return predictions["patient_id"]
-    # Where patients are known and the split is by image, an image is its own group.
+    # If patients are known and the split is by image, each image is a group of its own.
     return predictions["group" if "group" in predictions else "image_id"]

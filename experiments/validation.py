@@ -1,4 +1,4 @@
-"""Messages about a wrong experiment, in a line that names what the user wrote."""
+"""One-line messages about an invalid experiment, which name what the user wrote."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -27,32 +27,32 @@ def explain(
     Parameters
     ----------
     path, root
-        The experiment file and its content.
+        Experiment file and its parsed content.
     places
-        What the user wrote to override a key, by its parts.
+        Option that overrides a key, by the parts of the key.
     """
     lines: dict[tuple[str, str], list[str]] = {}
     for problem in _deepest(error.errors()):
-        said, rule, value = _parts(problem, path, root, places)
-        lines.setdefault((said, value), []).append(rule)
+        place, rule, value = _parts(problem, path, root, places)
+        lines.setdefault((place, value), []).append(rule)
     return "\n".join(
-        f"{said}{_either(rules)}{value}" for (said, value), rules in [*lines.items()][:_MOST]
+        f"{place}{_either(rules)}{value}" for (place, value), rules in [*lines.items()][:_MOST]
     )
 
 
 def _parts(
     problem: Any, path: Path, root: yaml.Node | None, places: Mapping[tuple[str, ...], str]
 ) -> tuple[str, str, str]:
-    """Return what is wrong: its place, the rule that it breaks, and the value that was found."""
+    """Return the place of a problem, the rule that is violated, and the value found."""
     loc = _keys(problem)
     keys = tuple(str(key) for key in loc)
-    # A rule about several keys has the place of what holds them.
+    # pydantic locates a rule about several keys at the model that contains them.
     near = [part for part in places if keys and part[: len(keys)] == keys[: len(part)]]
     if near:
         place, below = places[near[0]], loc[len(near[0]) :]
     elif keys or not places:
         place, below = f"{path}{_line_number(root, keys)}", loc
-    else:  # what was overridden does not go with the file
+    else:  # the overrides are inconsistent with the file
         place, below = "", []
     named = ".".join(key for key in below if isinstance(key, str))
     named = f": {named}" if named and place else named
@@ -65,7 +65,7 @@ def _parts(
 
 
 def _deepest(problems: list[Any]) -> list[Any]:
-    """Leave out the problems of a key below which there is one too: it is the reason."""
+    """Omit the problems of keys that have a problem further down, which is the cause."""
     places = [_keys(problem) for problem in problems]
     return [
         problem
@@ -79,7 +79,7 @@ def _keys(problem: Any) -> list[Any]:
 
 
 def _is_branch(key: Any) -> bool:
-    """Tell whether a part of a place is pydantic's name for one of the types that a key takes."""
+    """Return whether ``key`` is pydantic's name for one of the alternatives of a union type."""
     return isinstance(key, str) and key.startswith(("dict[", "tuple[", "list["))
 
 
@@ -96,7 +96,7 @@ def _hint(keys: tuple[str, ...]) -> str:
 
 
 def _line_number(root: yaml.Node | None, keys: tuple[str, ...]) -> str:
-    """Return ``, line N`` for the deepest of ``keys`` that stands in the file."""
+    """Return ``, line N`` for the deepest of ``keys`` that the file contains."""
     node, line = root, 0
     for key in keys:
         if not isinstance(node, yaml.MappingNode):

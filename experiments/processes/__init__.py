@@ -1,1 +1,1 @@
-"""Child processes: starting, supervising and ending them, and their private network."""
+"""Child processes: start, supervision, termination and private network."""

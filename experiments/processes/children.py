@@ -1,4 +1,4 @@
-"""Child processes that never outlive the run, however it ends."""
+"""Child processes that do not outlive the run, however it ends."""
 
 import os
 import signal
@@ -14,9 +14,9 @@ import psutil
 from experiments.processes.ending import undisturbed
 from experiments.processes.private_network import PrivateNetwork
 
-#: Seconds between asking a process to end and forcing it.
+#: Seconds between SIGTERM and SIGKILL.
 GRACE = 5.0
-#: A Unix socket's path has at most 107 bytes; frameworks put theirs two levels below.
+#: The path of a Unix socket has at most 107 bytes; frameworks create sockets two levels below.
 _LONGEST_TEMPORARY = 60
 _LAUNCHER = Path(__file__).parent / "end_with_parent.py"
 
@@ -27,11 +27,22 @@ def start(
     environment: Mapping[str, str],
     network: PrivateNetwork | None = None,
 ) -> subprocess.Popen:
-    """Start ``command`` with its output in ``log``, in ``network`` or in this process's own.
+    """Start ``command`` with its output in ``log``.
 
-    The child gets a session of its own, so that Ctrl-C reaches the parent alone, which then ends
-    its children in order; and the kernel terminates it should the parent be killed. Its temporary
-    files go beside the log, because frameworks leave some of them behind.
+    The child has a separate session, so that Ctrl-C reaches only the parent, which then ends its
+    children in order. The kernel terminates the child if the parent is killed. Temporary files of
+    the child are created next to the log, because frameworks do not remove all of them.
+
+    Parameters
+    ----------
+    command
+        Program and arguments.
+    log
+        File to which stdout and stderr are appended.
+    environment
+        Environment variables of the child.
+    network
+        Network of the child; None is that of this process.
     """
     temporary = log.parent / "tmp"
     if len(os.fsencode(temporary)) <= _LONGEST_TEMPORARY:
@@ -53,14 +64,22 @@ def start(
 
 
 def stop(processes: Iterable[subprocess.Popen], grace: float = GRACE) -> None:
-    """End ``processes`` of :func:`start` and all their descendants: terminate, wait, kill, reap."""
+    """Terminate, and after ``grace`` seconds kill, ``processes`` and all their descendants.
+
+    Parameters
+    ----------
+    processes
+        Processes returned by :func:`start`.
+    grace
+        Seconds between SIGTERM and SIGKILL.
+    """
     with undisturbed(then_end=True):
         _stop(list(processes), grace)
 
 
 def _stop(processes: Sequence[subprocess.Popen], grace: float) -> None:
     trees = [member for process in processes for member in tree(process.pid)]
-    # Of one that has ended already: its descendants are nobody's children any more.
+    # Descendants of a process that has already ended are no longer below it in the tree.
     trees += _of_sessions({process.pid for process in processes})
     for process in reversed(processes):
         _signal(process.pid, signal.SIGTERM)
@@ -78,7 +97,7 @@ def _stop(processes: Sequence[subprocess.Popen], grace: float) -> None:
 
 
 def tree(pid: int) -> list[psutil.Process]:
-    """Return the process ``pid`` and all its descendants that are alive."""
+    """Return the process ``pid`` and all its descendants, or an empty list if it has ended."""
     try:
         root = psutil.Process(pid)
         return [root, *root.children(recursive=True)]
@@ -87,7 +106,7 @@ def tree(pid: int) -> list[psutil.Process]:
 
 
 def _of_sessions(leaders: set[int]) -> list[psutil.Process]:
-    """Return the processes in the sessions of ``leaders``, which need not be alive."""
+    """Return the processes in the sessions of ``leaders``, which may have ended."""
     found = []
     for process in psutil.process_iter():
         with suppress(ProcessLookupError):

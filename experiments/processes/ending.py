@@ -1,4 +1,4 @@
-"""Ctrl-C, termination and a closed terminal while something must be done to its end."""
+"""Deferral of Ctrl-C, termination and hangup while a block must be completed."""
 
 import signal
 import threading
@@ -6,31 +6,33 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-#: Signals that have arrived within the blocks that are under way.
+#: Signals that have arrived within the current blocks.
 _arrived: list[int] = []
 
 
 @contextmanager
 def undisturbed(
-    say: Callable[[], None] = lambda: None, *, then_end: bool = False
+    on_signal: Callable[[], None] = lambda: None, *, then_end: bool = False
 ) -> Iterator[None]:
-    """Let the block run to its end whatever arrives; what arrives calls ``say``.
+    """Defer SIGINT, SIGTERM and SIGHUP until the block has been completed.
 
     Parameters
     ----------
+    on_signal
+        Called for each signal that arrives.
     then_end
-        Raise KeyboardInterrupt after the block if something has arrived.
+        If True, raise KeyboardInterrupt after the block if a signal has arrived.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals go to the main thread
+        yield  # signals are delivered to the main thread
         return
     already = len(_arrived)
 
     def note(number: int, _: object) -> None:
         _arrived.append(number)
-        say()
+        on_signal()
 
-    # A signal that nohup has switched off stays off.
+    # A signal that is ignored, for example by nohup, remains ignored.
     before = {
         number: signal.signal(number, note)
         for number in _SIGNALS
@@ -48,6 +50,6 @@ def undisturbed(
 
 
 def end_if_asked() -> None:
-    """Raise KeyboardInterrupt where a block would wait long and something has arrived in it."""
+    """Raise KeyboardInterrupt if a signal was deferred; to be called before long waits."""
     if _arrived and threading.current_thread() is threading.main_thread():
         raise KeyboardInterrupt

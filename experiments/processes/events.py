@@ -1,7 +1,7 @@
-"""What a child process tells its parent, one JSON object a line in a file.
+"""Events from a child process to its parent: a file with one JSON object per line.
 
-A file, because the libraries in the child print to both of its streams as they like, and because
-what was said before a crash is still there after it.
+A file is used because libraries in the child print to both of its streams, and because events
+written before a crash remain readable after it.
 """
 
 import json
@@ -12,25 +12,25 @@ from typing import Any
 
 
 class EventWriter:
-    """The child's end."""
+    """Writes events in the child process."""
 
     def __init__(self, path: Path) -> None:
         self._stream = path.open("a", encoding="utf-8", buffering=1)
 
     def send(self, kind: str, **content: Any) -> None:
-        """Write one event; the parent sees it at its next look."""
+        """Write one event, which the parent receives at its next poll."""
         self._stream.write(json.dumps({"event": kind, "time": time.time(), **content}) + "\n")
 
 
 class EventReader:
-    """The parent's end: yields what is new at each call."""
+    """Reads events in the parent process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._position = 0
 
     def new(self) -> Iterator[dict[str, Any]]:
-        """Yield the events that were finished since the last call."""
+        """Yield the events that were completely written since the last call."""
         if not self._path.exists():
             return
         with self._path.open("rb") as stream:

@@ -1,8 +1,8 @@
-"""Makes a network namespace in which there is loopback alone, and holds it until stdin closes.
+"""Creates a network namespace that has only a loopback interface, and holds it until stdin closes.
 
-``python make_network.py`` prints a line when it is there. Imports nothing of the project. Root
-makes the namespace as it is; everybody else makes it in a user namespace that knows one account,
-their own, under its own number: files that are created inside belong to the user as ever.
+``python make_network.py`` prints a line when the namespace exists. The script imports nothing from
+the project. Root creates the namespace directly. Other users create it in a user namespace that
+maps only their own account, to the same id, so that files created inside belong to them as usual.
 """
 
 import ctypes
@@ -18,18 +18,18 @@ _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 1
-#: Frameworks look their host's name up to find an address to listen on.
+#: Frameworks resolve the name of their host to find an address to listen on.
 _HOST_NAME = "localhost"
 
 
 def main() -> None:
-    """Make the namespaces, say so, and wait."""
+    """Create the namespaces, report it on stdout, and wait until stdin closes."""
     user, group = os.geteuid(), os.getegid()
     if user == 0:
         _unshare(_CLONE_NEWNET | _CLONE_NEWUTS)
     else:
         _unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWUTS)
-        # The kernel takes the map of groups only from who cannot drop a group any more.
+        # The kernel accepts the map of groups only after setgroups has been disabled.
         _write("setgroups", "deny")
         _write("uid_map", f"{user} {user} 1")
         _write("gid_map", f"{group} {group} 1")

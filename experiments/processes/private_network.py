@@ -1,8 +1,8 @@
-"""A network of a run's own: loopback and nothing else, which no other account can reach.
+"""Private network of a run: a loopback interface that no other account can reach.
 
-Some frameworks open servers without a password, TensorFlow's workers even on all addresses of
-their host. A network namespace of Linux gives the run a loopback of its own, so that whoever is
-not in it cannot connect to any of them.
+Some frameworks open servers without a password; TensorFlow's workers even listen on all addresses
+of their host. In a Linux network namespace the run has its own loopback interface, so processes
+outside the namespace cannot connect to these servers.
 """
 
 import os
@@ -16,17 +16,18 @@ from pathlib import Path
 from experiments.errors import ExperimentError
 
 _SCRIPT = Path(__file__).parent / "make_network.py"
-#: In the order in which a process joins them: the first gives it the right to join the others.
+#: Namespaces in the order in which a process joins them: the first one grants the right to join
+#: the others.
 _KINDS = ("user", "net", "uts")
 
 
 class NoPrivateNetworkError(ExperimentError):
-    """This machine gives no network namespace; the message is the kernel's reason."""
+    """Raised when this machine does not allow network namespaces; gives the kernel's reason."""
 
 
 @dataclass(frozen=True)
 class PrivateNetwork:
-    """Namespaces that last as long as this process holds them open, or another one is inside."""
+    """Namespaces that exist while this process holds them open or another process is inside."""
 
     #: Open files of the namespaces, in the order in which they are joined.
     descriptors: tuple[int, ...]
@@ -34,20 +35,25 @@ class PrivateNetwork:
 
 @contextmanager
 def private_network() -> Iterator[PrivateNetwork]:
-    """Make a network for processes of :func:`experiments.processes.children.start`.
+    """Create a network for processes of :func:`experiments.processes.children.start`.
+
+    Yields
+    ------
+    PrivateNetwork
+        The network, whose files are closed at the end of the block.
 
     Raises
     ------
     NoPrivateNetworkError
-        Where the kernel does not allow it: containers without the right, or a system that forbids
-        user namespaces.
+        If the kernel does not allow it: in containers without the required capability, or on a
+        system that forbids user namespaces.
     """
     with ExitStack() as stack:
         yield _made(stack)
 
 
 def _made(stack: ExitStack) -> PrivateNetwork:
-    """Return a new network whose files ``stack`` closes."""
+    """Return a new network whose files are closed by ``stack``."""
     command = [sys.executable, "-I", "-S", str(_SCRIPT)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as maker:

@@ -1,4 +1,4 @@
-"""Watching a child process until it ends, hangs or is interrupted."""
+"""Supervision of a child process until it ends, exceeds its time limit or is interrupted."""
 
 import os
 import signal
@@ -13,17 +13,17 @@ from experiments.processes.children import start, stop
 from experiments.processes.events import EventReader
 from experiments.processes.private_network import PrivateNetwork
 
-#: Seconds between two looks at a child.
+#: Seconds between two polls of a child.
 _POLL_SECONDS = 0.1
-#: Seconds that a child may take to end after it has told its result: servers and JVMs that a
-#: library left behind do not hold up the harness.
+#: Seconds that a child may take to end after it has reported its result, so that remaining servers
+#: and JVMs of a library do not delay the harness.
 _GRACE_AFTER_RESULT = 15.0
-#: How the reason of a run begins that was ended for its time.
+#: Beginning of the status reason of a run that was stopped at its time limit.
 TIME_LIMIT_REASON = "did not end within the time limit"
 
 
 class TimeLimitError(Exception):
-    """The child did not end in time and was stopped."""
+    """Raised when a child did not end within the time limit and was stopped."""
 
 
 def supervise(
@@ -38,34 +38,39 @@ def supervise(
     before_end: Callable[[], None] = lambda: None,
     network: PrivateNetwork | None = None,
 ) -> int | None:
-    """Run ``python -m <module> <folder>`` and pass on its events until it ends.
+    """Run ``python -m <module> <folder>`` and forward its events until it ends.
 
     Parameters
     ----------
+    module
+        Module to run.
+    folder
+        Argument of the module, and folder of its log and events.
     environment
-        Environment of the child.
+        Environment variables of the child.
     time_limit
-        Seconds.
+        Time limit in seconds.
     on_start
         Called with the child's process id.
     on_event
         Called with each event of ``events.jsonl``.
     on_poll
-        Called ten times a second. What this or ``on_event`` raises ends the child.
+        Called ten times a second. An exception raised by it or by ``on_event`` ends the child.
     before_end
-        Called when the child has told its result and its processes are still there.
+        Called when the child has reported its result and its processes are still running.
     network
-        In which the child runs; None is this process's own.
+        Network of the child; None is that of this process.
 
     Returns
     -------
     int or None
-        The child's exit status; None when it had told its result and had to be stopped.
+        Exit status of the child; None if it had reported its result and had to be stopped.
 
     Raises
     ------
     TimeLimitError
-        After the child was interrupted, terminated and, if need be, killed.
+        If the child does not end within the time limit. It is then interrupted, terminated and, if
+        necessary, killed.
     """
     reader = EventReader(folder / "events.jsonl")
     command = [sys.executable, "-m", module, str(folder)]
@@ -96,7 +101,7 @@ def supervise(
 
 
 def _interrupt(child: subprocess.Popen) -> None:
-    """Ask as Ctrl-C would, so that Python prints where it was into the log."""
+    """Send SIGINT, so that Python prints a traceback into the log."""
     try:
         os.kill(child.pid, signal.SIGINT)
         child.wait(3)

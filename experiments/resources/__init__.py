@@ -1,1 +1,1 @@
-"""Measurement of CPU time, memory, input and output, GPUs and energy of a run."""
+"""Measurement of the CPU time, memory, I/O, GPU use and energy of a run."""

@@ -1,4 +1,4 @@
-"""Energy of the driver's machine during a run, by codecarbon; needs the extra ``energy``."""
+"""Energy used by the driver's machine during a run, by codecarbon; needs the extra ``energy``."""
 
 import logging
 from importlib.util import find_spec
@@ -12,18 +12,23 @@ _INTERVAL = 1.0
 
 
 def check_installed() -> None:
-    """Raise :class:`ExperimentError` where codecarbon is missing."""
+    """Raise :class:`ExperimentError` if codecarbon is not installed."""
     if find_spec("codecarbon") is None:
         raise ExperimentError(
-            "energy.country needs codecarbon: run 'uv sync --extra energy', or leave it out"
+            "energy.country needs codecarbon: run 'uv sync --extra energy', or omit the key"
         )
 
 
 class EnergyMeter:
-    """Measures between entry and exit; makes no connection anywhere."""
+    """Context manager that measures energy; it opens no network connection.
+
+    Parameters
+    ----------
+    country
+        Three-letter ISO 3166 code of the country, which determines the grams of CO2 per kWh.
+    """
 
     def __init__(self, country: str) -> None:
-        """``country`` in three letters (ISO 3166) decides the grams of CO2 for each kWh."""
         self._country = country
         self._tracker: Any = None
         self._found: Any = None
@@ -48,7 +53,7 @@ class EnergyMeter:
         self._found = self._tracker.final_emissions_data
 
     def metrics(self) -> dict[str, float]:
-        """Return joules of processors, memory and devices, and grams of CO2."""
+        """Return the energy of processors, memory and devices in joules, and CO2 in grams."""
         if self._found is None:
             return {}
         return {
@@ -58,7 +63,7 @@ class EnergyMeter:
 
     @property
     def method(self) -> str:
-        """How the figures were taken."""
+        """Description of the measurement, to be appended to that of the resources."""
         modes = {getattr(part, "_mode", None) for part in getattr(self._tracker, "_hardware", ())}
         counted = {"intel_rapl", "intel_power_gadget"} & modes
         how = "the processor's own counters" if counted else "an estimate from its type and load"

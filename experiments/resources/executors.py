@@ -1,8 +1,8 @@
-"""What a run's executors have used, wherever they are: asked of Spark and of the executors.
+"""Resources used by a run's executors on any machine, collected through Spark.
 
-Memory is the peak that Spark's own executor metrics saw: every executor samples the resident sets
-of its JVM and its Python workers (``ProcessTreeMetrics``) and tells the driver with its heartbeat.
-Spark knows no CPU time of Python workers and no I/O to storage, so a last task on each executor
+Memory is the peak of Spark's executor metrics: every executor samples the resident sets of its JVM
+and its Python workers (``ProcessTreeMetrics``) and reports them to the driver with its heartbeat.
+Spark does not measure CPU time of Python workers or I/O to storage, so a last task on each executor
 reads both for its process tree.
 """
 
@@ -17,17 +17,17 @@ from pydantic import BaseModel
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-#: Spark settings without which executors tell nothing of their processes.
+#: Spark settings that executors require to report metrics of their processes.
 SETTINGS = {
     "spark.executor.processTreeMetrics.enabled": "true",
     "spark.executor.metrics.pollingInterval": "500ms",
     "spark.executor.heartbeatInterval": "2s",
 }
 METHOD = (
-    "; the same for executors elsewhere: CPU seconds and I/O bytes "
-    "of JVM and Python workers read from /proc by a last task on each, memory as the peak of "
-    "resident sets from Spark's executor metrics (ProcessTreeMetrics, polled every 0.5 s); memory "
-    "is the sum of peaks, which need not have come at the same time"
+    "; the same for executors on other machines: CPU seconds and I/O bytes of JVM and Python "
+    "workers read from /proc by a last task on each, memory as the peak of resident sets from "
+    "Spark's executor metrics (ProcessTreeMetrics, polled every 0.5 s); memory is the sum of "
+    "peaks, which may have occurred at different times"
 )
 #: Names of Spark's metrics of resident sets.
 _RESIDENT = ("ProcessTreeJVMRSSMemory", "ProcessTreePythonRSSMemory", "ProcessTreeOtherRSSMemory")
@@ -38,7 +38,7 @@ class ExecutorUse(BaseModel):
 
     executors: int
     cpu_s: float
-    #: Sum of the executors' peaks; zero where Spark cannot see processes.
+    #: Sum of the executors' peaks; zero if Spark cannot read the metrics of processes.
     peak_memory_bytes: int
     read_bytes: int
     write_bytes: int
@@ -53,9 +53,9 @@ class _Tree:
 
 
 def executor_use(session: "SparkSession", workers: int) -> ExecutorUse:
-    """Return what the executors of one core have used until now, ``workers`` of them or fewer.
+    """Return the resources used so far by up to ``workers`` executors of one core.
 
-    One that was lost and not replaced is not waited for.
+    The call does not wait for executors that were lost and not replaced.
     """
     from backends.executors import alive
 
@@ -71,18 +71,18 @@ def executor_use(session: "SparkSession", workers: int) -> ExecutorUse:
 
 
 def _trees(session: "SparkSession", workers: int) -> list[_Tree]:
-    """Look at the process tree of each executor."""
+    """Return the use of the process tree of each executor."""
     from backends.executors import at_once
 
-    def look(_: Iterator[int]) -> Iterator[_Tree]:
+    def probe(_: Iterator[int]) -> Iterator[_Tree]:
         yield _own_executor()
 
     numbers = session.sparkContext.parallelize(range(workers), workers)
-    return at_once(numbers, look)
+    return at_once(numbers, probe)
 
 
 def _own_executor() -> _Tree:
-    """Return what the executor that this Python worker belongs to has used."""
+    """Return the use of the executor to which this Python worker belongs."""
     from experiments.resources.monitor import io_of
 
     executor = next(
@@ -91,7 +91,7 @@ def _own_executor() -> _Tree:
     cpu = read = written = 0.0
     for process in [executor, *executor.children(recursive=True)]:
         try:
-            cpu += sum(process.cpu_times()[:4])  # of reaped children too
+            cpu += sum(process.cpu_times()[:4])  # includes reaped children
             got = io_of(process.pid)
         except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
             continue
@@ -100,7 +100,7 @@ def _own_executor() -> _Tree:
 
 
 def _peak_memory(session: "SparkSession") -> int:
-    """Return the sum over executors of the peak that Spark's metrics have seen, in bytes."""
+    """Return the sum over executors of the peak memory in Spark's metrics, in bytes."""
     infos = session.sparkContext._jsc.sc().statusStore().executorList(False)
     total = 0
     for number in range(infos.size()):

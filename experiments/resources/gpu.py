@@ -1,44 +1,52 @@
-"""Use of the machine's NVIDIA devices, where there are any; needs the extra ``gpu``."""
+"""Use of the machine's NVIDIA devices, if there are any; needs the extra ``gpu``."""
 
 from importlib.util import find_spec
 from types import ModuleType
 
-METHOD = "; NVIDIA devices of the driver's machine sampled alike through NVML, whoever uses them"
+METHOD = (
+    "; NVIDIA devices of the driver's machine sampled at the same interval through NVML, "
+    "including use by other processes"
+)
 
 
 class GpuSampler:
-    """Adds up what NVML tells of all devices of this machine, one look after the other."""
+    """Samples memory and utilization of all devices of this machine through NVML.
+
+    Parameters
+    ----------
+    nvml
+        The module ``pynvml``, initialized.
+    """
 
     def __init__(self, nvml: ModuleType) -> None:
-        """``nvml`` is the module ``pynvml``, initialised."""
         self._nvml = nvml
         count = nvml.nvmlDeviceGetCount()
         self._devices = [nvml.nvmlDeviceGetHandleByIndex(number) for number in range(count)]
         self._utilisation = 0.0
-        self._looks = 0
+        self._samples = 0
         self._peak_memory = 0
 
     def sample(self) -> None:
-        """Look once."""
+        """Take one sample."""
         nvml = self._nvml
         memory = sum(nvml.nvmlDeviceGetMemoryInfo(device).used for device in self._devices)
         rates = [nvml.nvmlDeviceGetUtilizationRates(device).gpu for device in self._devices]
         self._peak_memory = max(self._peak_memory, int(memory))
         self._utilisation += sum(rates) / len(rates) / 100
-        self._looks += 1
+        self._samples += 1
 
     def metrics(self) -> dict[str, float]:
-        """Return the mean share of time in which a device computed, and the peak of memory."""
-        if not self._looks:
+        """Return the mean utilization of the devices (0 to 1) and the peak memory in bytes."""
+        if not self._samples:
             return {}
         return {
-            "resources.gpu_utilisation": self._utilisation / self._looks,
+            "resources.gpu_utilisation": self._utilisation / self._samples,
             "resources.gpu_peak_memory_bytes": float(self._peak_memory),
         }
 
 
 def gpu_sampler() -> GpuSampler | None:
-    """Return a sampler, or None where there is no device, driver or ``nvidia-ml-py``."""
+    """Return a sampler, or None if there is no device, driver or ``nvidia-ml-py``."""
     if find_spec("pynvml") is None:
         return None
     import pynvml

@@ -1,9 +1,9 @@
 """CPU time, memory and I/O of a run: its driver, daemons, executors and Python workers.
 
-CPU and I/O are sums over the processes alive of what the kernel counts for each, reaped children
-included: when a process ends, its figures pass to its parent, so that nothing is lost between two
-samples and nothing is counted twice. Memory is the largest sum of resident sets seen; pages that
-several processes share are counted in each.
+CPU and I/O are sums of the kernel's counters over the living processes, including their reaped
+children: when a process ends, the kernel adds its figures to those of its parent, so nothing is
+lost between two samples and nothing is counted twice. Memory is the largest sampled sum of resident
+sets; pages shared by several processes are counted in each.
 """
 
 import threading
@@ -31,7 +31,7 @@ METHOD = (
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process tree has used."""
+    """Resources used by a process tree."""
 
     cpu_s: float = 0.0
     peak_memory_bytes: int = 0
@@ -39,28 +39,31 @@ class Usage:
     write_bytes: int = 0
 
     def metrics(self) -> dict[str, float]:
-        """Return the figures under the names of the record."""
+        """Return the figures by the names of MLflow's metrics."""
         return {f"resources.{name}": float(value) for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One look at the tree: seconds since the first look, CPU seconds so far, bytes resident."""
+    """One sample of the process trees."""
 
+    #: Seconds since the first sample.
     at_s: float
+    #: CPU seconds until this sample.
     cpu_s: float
+    #: Sum of the resident sets.
     memory_bytes: int
 
 
 class ResourceMonitor:
-    """Samples process trees in a thread until it is closed."""
+    """Context manager that samples process trees in a thread."""
 
     def __init__(self, roots: Iterable[int] = (), gpu: GpuSampler | None = None) -> None:
         self._gpu = gpu
         self._roots: list[int] = list(roots)
         self._usage = Usage()
         self._samples: list[Sample] = []
-        #: CPU seconds that the looks themselves have taken.
+        #: CPU seconds used by the sampling itself.
         self.own_cpu_s = 0.0
         self._known: dict[int, psutil.Process] = {}
         self._peak_by_root: dict[int, int] = {}
@@ -76,42 +79,42 @@ class ResourceMonitor:
         self._thread.join()
 
     def watch(self, pid: int) -> None:
-        """Add the tree below ``pid``."""
+        """Add the process tree below ``pid`` to the sampled ones."""
         self._roots.append(pid)
 
     def sample(self) -> None:
-        """Look once, outside the rhythm: the last look before processes are ended."""
-        self._look()
+        """Take an additional sample, for example immediately before processes are ended."""
+        self._take_sample()
 
     @property
     def usage(self) -> Usage:
-        """What has been used so far."""
+        """Resources used so far."""
         return self._usage
 
     @property
     def samples(self) -> tuple[Sample, ...]:
-        """All looks, in order."""
+        """All samples, in order."""
         return tuple(self._samples)
 
     def metrics(self) -> dict[str, float]:
-        """Return all figures under the names of the record."""
+        """Return all figures by the names of MLflow's metrics."""
         devices = self._gpu.metrics() if self._gpu is not None else {}
         return {**self._usage.metrics(), "resources.sampling_cpu_s": self.own_cpu_s, **devices}
 
     @property
     def method(self) -> str:
-        """How the figures were taken."""
+        """Description of the measurement."""
         return METHOD + (gpu.METHOD if self._gpu is not None else "")
 
     def _run(self) -> None:
         while not self._stop.wait(INTERVAL):
-            self._look()
+            self._take_sample()
 
     def peak_memory_of(self, root: int) -> int:
-        """Return the largest sum of resident sets seen in the tree below ``root``, in bytes."""
+        """Return the largest sampled sum of resident sets in the tree below ``root``, in bytes."""
         return self._peak_by_root.get(root, 0)
 
-    def _look(self) -> None:
+    def _take_sample(self) -> None:
         before = time.thread_time()
         self._measure()
         if self._gpu is not None:
@@ -130,7 +133,7 @@ class ResourceMonitor:
                     got = io_of(process.pid)
                 except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
                     continue
-                cpu += sum(times[:4])  # user, system, and both of reaped children
+                cpu += sum(times[:4])  # user and system, each also of reaped children
                 resident_of_root += resident
                 read += got[0]
                 written += got[1]
@@ -171,7 +174,7 @@ class ResourceMonitor:
 
 
 def write_series(samples: Sequence[Sample], path: Path) -> None:
-    """Write samples as Parquet: ``at_s``, ``cpu_s`` (both from the start on), ``memory_bytes``."""
+    """Write samples to a Parquet file with the fields of :class:`Sample` as columns."""
     import pandas as pd
 
     columns = [item.name for item in fields(Sample)]
@@ -180,7 +183,7 @@ def write_series(samples: Sequence[Sample], path: Path) -> None:
 
 
 def io_of(pid: int) -> tuple[int, int]:
-    """Return bytes that ``pid`` and its reaped children read from and wrote to storage."""
+    """Return the bytes read from and written to storage by ``pid`` and its reaped children."""
     fields = dict(
         line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines() if line
     )

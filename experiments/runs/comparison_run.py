@@ -1,4 +1,4 @@
-"""The MLflow run above the runs of one comparison, and what an interrupted one has left."""
+"""The parent MLflow run of one comparison, and the finished runs of an interrupted one."""
 
 import hashlib
 import json
@@ -18,9 +18,9 @@ from experiments.units import UNIT_TAG
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-#: Tag that marks the run above, with what its comparison is about.
+#: Tag of the parent run with the digest that identifies its comparison.
 KEY = "comparison.key"
-#: Parts of an experiment that do not decide what a run gives.
+#: Keys of an experiment that do not influence the result of a run.
 _NOT_DECIDING = {
     "seeds",
     "backends",
@@ -38,20 +38,20 @@ _NOT_DECIDING = {
 
 @dataclass(frozen=True)
 class ComparisonRun:
-    """The run above, open."""
+    """An open parent run."""
 
     recorder: Recorder
     run_id: str
-    #: Of runs that need not be made again, by backend and seed.
+    #: Records of runs that need not be repeated, by backend and seed.
     finished: dict[tuple[str, int], RunRecord]
     resumed: bool
 
 
 def plans_in_order(experiment: Experiment) -> list[RunPlan]:
-    """Return all runs: seed by seed, the backends of each in an order drawn from the seed.
+    """Return all runs, ordered by seed; the seed determines the order of its backends.
 
-    A machine that slows down in the course of hours would otherwise favour the same backend with
-    every seed.
+    A machine that slows down over several hours would otherwise favor the same backend for every
+    seed.
     """
     return [
         RunPlan(experiment=experiment, backend=experiment.backends[place], seed=seed)
@@ -63,9 +63,9 @@ def plans_in_order(experiment: Experiment) -> list[RunPlan]:
 def open_comparison(
     recorder: Recorder, plans: Sequence[RunPlan], data: PreparedData, *, resume: bool
 ) -> ComparisonRun:
-    """Open the run above ``plans``; with ``resume``, the newest one of the same comparison.
+    """Open the parent run of ``plans``; with ``resume``, the newest one of the same comparison.
 
-    Runs that an end without warning has left open are closed as KILLED.
+    Runs that remained open because their process was killed are closed as KILLED.
     """
     experiment = plans[0].experiment
     key = comparison_key(experiment, data)
@@ -93,14 +93,14 @@ def open_comparison(
 
 
 def has_comparison(recorder: Recorder, experiment: Experiment, data: PreparedData) -> bool:
-    """Tell whether there is a comparison to go on with."""
+    """Return whether there is a comparison to resume."""
     return bool(recorder.runs({KEY: comparison_key(experiment, data)}))
 
 
 def comparison_key(experiment: Experiment, data: PreparedData) -> str:
-    """Return a digest of all that decides what the runs give, but for backend and seed."""
+    """Return a digest of everything that determines the results, except backend and seed."""
     content = experiment.model_dump(mode="json", exclude=_NOT_DECIDING)
-    # The same images prepared in another place are the same.
+    # The location of the images does not matter; the fingerprint identifies their content.
     del content["data"]["source"]
     content["fingerprint"] = data.summary.fingerprint
     content["split"] = data.summary.split_checksum

@@ -1,4 +1,4 @@
-"""Which runs get a network of their own, and who could reach the others."""
+"""Decision which runs use a private network, and warnings about the others."""
 
 import os
 import pwd
@@ -18,19 +18,19 @@ from experiments.processes.private_network import NoPrivateNetworkError, private
 from experiments.spark.addresses import on_this_machine
 from models.config import BackboneConfig
 
-#: Ids from here on belong to people, those below to services (``UID_MIN`` of Linux's login.defs).
+#: First user id of a person; lower ids belong to services (``UID_MIN`` of Linux's login.defs).
 _FIRST_PERSON = 1000
-#: The last id of people; above are ``nobody`` and ids of containers.
+#: Last user id of a person; above are ``nobody`` and ids of containers.
 _LAST_PERSON = 60000
 _NO_LOGIN = ("nologin", "false", "sync")
-#: Settings that hold an address of this machine.
+#: Spark settings that contain an address of this machine.
 _ADDRESSES = ("spark.driver.host", "spark.driver.bindAddress")
-#: Accounts that a sentence names.
+#: Maximum number of accounts listed in a message.
 _NAMED = 3
 
 
 def needs_network(plan: RunPlan, task: TrainingTask) -> str:
-    """Return why processes of a run need more than loopback, or an empty text."""
+    """Return why processes of a run need more than loopback, or an empty string."""
     if plan.backend not in BACKENDS:
         return f"{plan.backend} may need more than loopback"
     if is_object(task.data.uri):
@@ -38,37 +38,43 @@ def needs_network(plan: RunPlan, task: TrainingTask) -> str:
     for backbone in (task.model.backbone, *dict(task.options).values()):
         if isinstance(backbone, BackboneConfig) and backbone.may_download:
             return f"the weights of {backbone.name} may have to be downloaded"
-    return _asked_of_spark(plan.experiment.spark.conf)
+    return _reason_in_conf(plan.experiment.spark.conf)
 
 
 def check_private(experiment: Experiment, data: str) -> None:
-    """Refuse an experiment that asks for a private network which its runs cannot have.
+    """Reject an experiment that requires a private network which is not available to its runs.
 
     Raises
     ------
     ExperimentError
-        With the reason.
+        If the data are in an object store, or this machine does not allow network namespaces.
     """
     if experiment.spark.network != "private":
         return
     if is_object(data):
-        raise ExperimentError(f"spark.network 'private': {data} cannot be read from there")
+        raise ExperimentError(
+            f"spark.network 'private': {data} cannot be read from a private network"
+        )
     try:
         with private_network():
             return
     except NoPrivateNetworkError as error:
         raise ExperimentError(
-            f"spark.network 'private': this machine gives no network namespace ({error})"
+            f"spark.network 'private': this machine does not allow network namespaces ({error})"
         ) from error
 
 
 def exposure(backend: Backend, master: str, reason: str) -> str:
-    """Return what a user should know of a run outside a private network, or an empty text.
+    """Return a warning about a run outside a private network, or an empty string.
 
     Parameters
     ----------
+    backend
+        Backend of the run.
+    master
+        Spark URL.
     reason
-        Why it has none.
+        Reason why the run has no private network.
     """
     if not backend.listens_unprotected or not on_this_machine(master):
         return ""
@@ -78,15 +84,15 @@ def exposure(backend: Backend, master: str, reason: str) -> str:
     names = ", ".join(others[:_NAMED]) + (" and others" if len(others) > _NAMED else "")
     return (
         f"{backend.name} opens servers without a password, which other accounts of this machine "
-        f"({names}) can reach while it trains: the run has no network of its own, because {reason}"
+        f"({names}) can reach while it trains: the run has no private network because {reason}"
     )
 
 
 def other_people() -> list[str]:
     """Return the accounts of other people on this machine, sorted.
 
-    Those of the user database that may log in, and owners of home folders and of processes: a
-    directory service need not list its accounts.
+    These are the accounts of the user database that may log in, and the owners of home folders and
+    of processes, because a directory service does not necessarily list its accounts.
     """
     names = {
         entry.pw_name: entry.pw_uid
@@ -115,11 +121,11 @@ def _homes() -> list[Path]:
         return []
 
 
-def _asked_of_spark(conf: Mapping[str, str]) -> str:
+def _reason_in_conf(conf: Mapping[str, str]) -> str:
     for name, value in conf.items():
         elsewhere = name in _ADDRESSES and value not in (LOOPBACK, "localhost")
         if elsewhere or ("://" in value and not value.startswith("file://")):
-            return f"{name} names an address"
+            return f"{name} contains an address"
         if name == "spark.ui.enabled" and value.lower() == "true":
-            return "Spark's pages are asked for"
+            return "Spark's web UI is enabled"
     return ""

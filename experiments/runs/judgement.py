@@ -1,4 +1,4 @@
-"""From a result folder to metrics and pictures. The harness scores; a backend never does."""
+"""Metrics and figures from the result folder of a run; backends do not score themselves."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from experiments.scoring.thumbnails import THUMBNAILS, write_thumbnails
 
 @dataclass(frozen=True)
 class Judgement:
-    """Metrics under the names of the record, and remarks on them."""
+    """Metrics by their names in the record, and notes on them."""
 
     metrics: dict[str, float]
     notes: list[str]
@@ -24,7 +24,7 @@ class Judgement:
 def judge(
     plan: RunPlan, data: PreparedData, result: Result, folder: Path, artifacts: Path
 ) -> Judgement:
-    """Score the predictions in ``folder`` and draw the run's pictures into ``artifacts``."""
+    """Score the predictions in ``folder`` and write the run's figures to ``artifacts``."""
     predictions = pd.read_parquet(folder / "predictions.parquet")
     scores = score(
         predictions,

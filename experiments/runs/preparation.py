@@ -1,7 +1,7 @@
 """The process that prepares data: ``python -m experiments.runs.preparation <folder>``.
 
-A process of its own, because the JVM that Spark leaves in a Python process stays until its end
-and would be counted in the runs that follow.
+Preparation runs in a separate process because a JVM that Spark starts in a Python process lives as
+long as that process and would be included in the measurements of the following runs.
 """
 
 import hashlib
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
     from data.prepared import PreparedData
 
 
-#: Errors that tell the user what to do.
+#: Errors whose messages are written for the user.
 _USERS = (DataError, ModelError, BackendError)
 
 
 class PreparationJob(BaseModel):
-    """What the parent asks for."""
+    """The request of the parent process, stored in ``job.json``."""
 
     config: DataConfig
     output: str
     workers: int
-    #: A frozen backbone whose features are to stand for the pixels.
+    #: Frozen backbone whose features replace the pixels.
     backbone: BackboneConfig | None = None
     seed: int = 0
-    #: Where synthetic cells are drawn.
+    #: Folder in which synthetic cells are generated.
     drawings: str
 
 
 def prepared_folder(config: DataConfig, base: str) -> str:
-    """Return where below ``base`` the data of ``config`` is prepared: one folder for each."""
+    """Return the folder below ``base`` for the prepared data of ``config``."""
     absolute = config
     if config.source != "synthetic" and "://" not in config.source:
         source = str(Path(config.source).expanduser().absolute())
@@ -54,9 +54,9 @@ def prepared_folder(config: DataConfig, base: str) -> str:
 
 
 def features_folder(images: str, backbone: BackboneConfig, seed: int) -> str:
-    """Return where the features of ``images`` are kept: beside them, one folder for each backbone.
+    """Return the folder next to ``images`` for the features computed by ``backbone``.
 
-    A backbone's file that changed is noticed when the folder is opened.
+    A changed file of a backbone is detected when the folder is opened.
     """
     content = f"{backbone.model_dump_json()} {seed}"
     digest = hashlib.sha256(content.encode()).hexdigest()[:12]
@@ -64,7 +64,13 @@ def features_folder(images: str, backbone: BackboneConfig, seed: int) -> str:
 
 
 def main(folder: Path) -> int:
-    """Prepare; leave ``result.json`` with the folder, or ``failure.json``."""
+    """Prepare the data of ``job.json`` and write ``result.json`` or ``failure.json``.
+
+    Returns
+    -------
+    int
+        Exit status: 0 on success, 1 on failure.
+    """
     events = EventWriter(folder / "events.jsonl")
     job = PreparationJob.model_validate_json((folder / "job.json").read_text())
     try:

@@ -1,4 +1,4 @@
-"""A start of every backend that is not counted."""
+"""Warm-up: an unmeasured start of every backend."""
 
 from collections.abc import Callable, Iterable
 
@@ -21,13 +21,13 @@ def rehearse(
 ) -> None:
     """Start Spark and import the framework of each backend once; nothing is recorded.
 
-    The files of TensorFlow and of BigDL's jars fill a gigabyte: the first run would wait for the
-    disk. What fails here will fail in the run, which tells why.
+    The files of TensorFlow and of BigDL's jars occupy a gigabyte, which the first run would
+    otherwise read from disk. Failures are ignored here, since the run itself reports them.
 
     Parameters
     ----------
     on_start
-        Called with the name of a backend, its number from 1 and how many are started.
+        Called with the name of a backend, its number (from 1) and the number of all backends.
     """
     first = {plan.backend: plan for plan in reversed(list(plans))}
     able = {

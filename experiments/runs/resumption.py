@@ -1,4 +1,4 @@
-"""Where a run keeps its checkpoints, and whose turn it is to use them."""
+"""The folder with the checkpoints of a run, locked against use by other processes."""
 
 import fcntl
 import hashlib
@@ -18,7 +18,7 @@ _LOCK = "lock"
 
 
 def run_key(plan: RunPlan, data: PreparedData) -> str:
-    """Return a digest of all that decides what a run gives."""
+    """Return a digest of everything that determines the result of a run."""
     parts = (comparison_key(plan.experiment, data), plan.backend, plan.seed, plan.evaluation_split)
     content = " ".join(map(str, parts))
     return hashlib.sha256(content.encode()).hexdigest()
@@ -26,15 +26,15 @@ def run_key(plan: RunPlan, data: PreparedData) -> str:
 
 @contextmanager
 def checkpoints(work: Path, key: str, *, resume: bool) -> Iterator[Path | None]:
-    """Yield the folder for the checkpoints of the run ``key``, for this process alone.
+    """Yield the folder for the checkpoints of the run ``key``, locked for this process.
 
-    Without ``resume`` it is empty. Two processes may make the same run at a time: the second one
-    gets None, and keeps nothing.
+    Without ``resume`` it is empty. If another process is executing the same run, None is yielded
+    and this process saves no checkpoints.
 
     Raises
     ------
     ExperimentError
-        With ``resume``, when the run is under way in another process.
+        With ``resume``, if the run is under way in another process.
     """
     folder = work / _FOLDER / key[:16]
     folder.mkdir(parents=True, exist_ok=True)
@@ -44,8 +44,7 @@ def checkpoints(work: Path, key: str, *, resume: bool) -> Iterator[Path | None]:
         except BlockingIOError:
             if resume:
                 raise ExperimentError(
-                    "this run is under way in another process: wait for its end, or leave "
-                    "--resume out"
+                    "this run is under way in another process: wait until it ends, or omit --resume"
                 ) from None
             yield None
             return

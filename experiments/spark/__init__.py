@@ -1,1 +1,1 @@
-"""The Spark side of a run: embedded cluster, session, shipped code and secrets."""
+"""Spark in a run: embedded cluster, session, shipped code and secrets."""

@@ -1,4 +1,4 @@
-"""Which address of this machine a cluster reaches."""
+"""Address of this machine as seen from a cluster."""
 
 import re
 import socket
@@ -10,27 +10,27 @@ _HOST = re.compile(r"^(?:spark://)?\[?([^\]]+?)\]?:(\d+)$")
 
 
 def driver_address(master: str) -> str | None:
-    """Return the address of this machine on its way to ``master``, or None where Spark must choose.
+    """Return the local address of the route to ``master``, or None if Spark must choose it.
 
-    On one machine that is loopback. Servers of the driver, Spark's and the frameworks', listen
-    there and nowhere else.
+    For a cluster on this machine it is loopback. Servers of the driver, both Spark's and the
+    frameworks', listen only on this address.
 
     Parameters
     ----------
     master
-        Spark URL. Of several masters of one cluster the first that can be looked up decides;
-        nothing is sent to them.
+        Spark URL. Of several masters of one cluster, the first whose name can be resolved is used;
+        no packet is sent.
 
     Raises
     ------
     ExperimentError
-        When no master of a standalone cluster has an address, or none can be reached from here.
+        If no master of a standalone cluster can be resolved or reached from here.
     """
     if on_this_machine(master):
         return LOOPBACK
     if not master.startswith("spark://"):
-        return None  # YARN and Kubernetes know their networks
-    reason: object = "write spark://host:port"
+        return None  # YARN and Kubernetes determine the address
+    reason: object = "use the form spark://host:port"
     for one in master.removeprefix("spark://").split(","):
         if not (found := _HOST.match(one)):
             continue
@@ -39,7 +39,7 @@ def driver_address(master: str) -> str | None:
                 found[1], int(found[2]), type=socket.SOCK_DGRAM
             )[0]
             with socket.socket(family, kind) as probe:
-                probe.connect(address)  # chooses a route and sends nothing
+                probe.connect(address)  # UDP: selects a route without sending a packet
                 return str(probe.getsockname()[0])
         except OSError as error:
             reason = error.strerror or error
@@ -47,5 +47,5 @@ def driver_address(master: str) -> str | None:
 
 
 def on_this_machine(master: str) -> bool:
-    """Tell whether executors of ``master`` share this machine's loopback and folders."""
+    """Return whether executors of ``master`` share this machine's loopback and folders."""
     return master.startswith(("embedded", "local", f"spark://{LOOPBACK}"))

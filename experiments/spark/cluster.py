@@ -1,4 +1,4 @@
-"""A standalone Spark cluster on loopback: one master, one-core workers, gone with the run."""
+"""A standalone Spark cluster on loopback, with one-core workers, that lasts for one run."""
 
 import re
 import subprocess
@@ -15,15 +15,15 @@ from experiments.processes.children import start, stop
 from experiments.processes.private_network import PrivateNetwork
 from experiments.spark.secret import authentication, write_daemon_settings, write_settings
 
-#: Line in the log of a worker that is up.
+#: Logged by a worker that is up.
 _REGISTERED = "Successfully registered with master"
-#: Line in the log of a worker whose executor has ended by itself.
+#: Logged by a worker whose executor has ended by itself.
 _EXECUTOR_ENDED = re.compile(
     r"Executor app-\S+ finished with state (?:EXITED|FAILED)(?!.* exitStatus 0\b)"
 )
-#: Ends of executors of one worker after which it is certain that none will stay.
+#: Number of failed executors of one worker after which no further attempt is awaited.
 _MOST_ENDS = 3
-#: The daemons only keep books: a small heap and a compiler that starts fast.
+#: The daemons do only bookkeeping: a small heap and a compiler that starts fast are sufficient.
 _DAEMON_JAVA_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto"
 
 
@@ -33,30 +33,29 @@ class Cluster:
 
     master: str
     processes: tuple[subprocess.Popen, ...]
-    #: Folder for ``SPARK_CONF_DIR`` of a driver, with the secret without which the cluster does
-    #: not talk to it.
+    #: Folder for ``SPARK_CONF_DIR`` of a driver, with the secret that the cluster requires.
     conf: Path
-    #: In which a driver must be to reach the cluster; None is this process's own.
+    #: Network from which a driver can reach the cluster; None is that of this process.
     network: PrivateNetwork | None = None
-    #: Workers that may not be up yet: their logs, and the watch of each.
+    #: Workers that may not be up yet: the watch of each, by log file.
     starting: dict[Path, StartWatch] = field(default_factory=dict)
-    #: Log of each of the processes, in their order.
+    #: Log files of ``processes``, in the same order.
     logs: tuple[Path, ...] = ()
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that a driver needs beside :func:`data.process_environment.for_spark`."""
+        """Variables a driver needs in addition to :func:`data.process_environment.for_spark`."""
         return {"SPARK_CONF_DIR": str(self.conf)}
 
     def check(self) -> None:
-        """Refuse to wait for workers or executors that will not be up.
+        """Raise an error if a worker or its executor cannot start.
 
-        To be called from time to time until the driver has its executors.
+        To be called repeatedly until the driver has its executors.
 
         Raises
         ------
         ExperimentError
-            When a worker will not be up or has ended, or its executor ends again and again.
+            If a worker cannot start or has ended, or its executors end repeatedly.
         """
         for log, watch in [*self.starting.items()]:
             if _REGISTERED in log.read_text(errors="replace"):
@@ -72,28 +71,33 @@ class Cluster:
 def embedded_cluster(
     workers: int, memory_mb: int, folder: Path, network: PrivateNetwork | None = None
 ) -> Iterator[Cluster]:
-    """Start a master and ``workers`` workers of one core, and take them down at the end.
+    """Start a master and ``workers`` workers of one core, and stop them at the end.
 
-    They talk only to who knows their secret, which is drawn anew each time.
+    They accept only connections authenticated with a secret that is generated for each cluster.
 
     Parameters
     ----------
     workers
-        Number of Worker daemons, each of which can hold one executor of one core.
+        Number of worker daemons, each of which can run one executor of one core.
     memory_mb
-        What each worker offers to its executor, in MiB.
+        Memory that each worker offers to its executor, in MiB.
     folder
-        Where logs, the secret and the executors' working folders go.
+        Folder for logs, the secret and the executors' working folders.
     network
-        In which the cluster listens; None is this process's own.
+        Network in which the cluster listens; None is that of this process.
+
+    Yields
+    ------
+    Cluster
+        The cluster, whose workers may still be starting.
 
     Raises
     ------
     ExperimentError
-        When a daemon does not come up.
+        If the master does not start.
     """
-    # Of two workers that make the same folder at once, one believes that it cannot, and starts no
-    # executor ever after.
+    # If two workers create this folder at the same time, one of them fails and never starts an
+    # executor.
     _local(folder).mkdir(parents=True, exist_ok=True)
     conf, settings = folder / "conf", authentication()
     write_settings(conf, settings)
@@ -118,7 +122,7 @@ def embedded_cluster(
 
 
 def _check_daemon(process: subprocess.Popen, log: Path) -> None:
-    """Raise ExperimentError when a daemon that was up has ended, or cannot keep an executor."""
+    """Raise ExperimentError if a daemon that was up has ended, or its executors keep ending."""
     text = log.read_text(errors="replace")
     if process.poll() is not None:
         raise ExperimentError(
@@ -128,12 +132,12 @@ def _check_daemon(process: subprocess.Popen, log: Path) -> None:
     if len(_EXECUTOR_ENDED.findall(text)) >= _MOST_ENDS:
         raise ExperimentError(
             f"the executors of {log.stem} of the run's cluster end as soon as they start: "
-            f"{_last_words(log.with_suffix(''))}"
+            f"{_last_output(log.with_suffix(''))}"
         )
 
 
-def _last_words(work: Path) -> str:
-    """Return why the newest executor below a worker's folder ``work`` has ended, by its output."""
+def _last_output(work: Path) -> str:
+    """Return why the newest executor below a worker's folder ``work`` ended, from its output."""
     outputs = [path for path in work.glob("app-*/*/std*") if path.stat().st_size]
     newest = max(outputs, key=lambda path: path.stat().st_mtime, default=work).parent
     texts = [path.read_text(errors="replace") for path in outputs if path.parent == newest]
@@ -146,7 +150,7 @@ def _local(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class _Daemons:
-    """Starts the daemons of a cluster, all in the same way."""
+    """Starts the daemons of a cluster with common settings."""
 
     folder: Path
     settings: Path
@@ -157,7 +161,7 @@ class _Daemons:
         environment["SPARK_DAEMON_MEMORY"] = "256m"
         environment["SPARK_DAEMON_JAVA_OPTS"] = _DAEMON_JAVA_OPTIONS
         environment["SPARK_LOCAL_DIRS"] = str(_local(self.folder))
-        # Executors inherit it; another Spark's settings are not theirs.
+        # Executors inherit this variable, so settings of another Spark do not apply to them.
         environment["SPARK_CONF_DIR"] = str(self.settings.parent)
         command = [
             f"{environment['SPARK_HOME']}/bin/spark-class",

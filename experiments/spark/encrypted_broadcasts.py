@@ -1,4 +1,4 @@
-"""Arrays in PySpark's broadcasts when Spark encrypts what it stores."""
+"""Support for arrays in PySpark's broadcasts when Spark encrypts its files."""
 
 from pickle import PickleBuffer
 from typing import Any
@@ -7,7 +7,7 @@ from pyspark import serializers
 
 
 class _ChunkedStream(serializers.ChunkedStream):
-    """PySpark's, which asks what it writes for its length: a buffer of pickle's has none."""
+    """PySpark's stream, extended to buffers of pickle, which have no length."""
 
     def write(self, data: Any) -> None:
         super().write(data.raw() if isinstance(data, PickleBuffer) else data)
@@ -16,7 +16,8 @@ class _ChunkedStream(serializers.ChunkedStream):
 def allow_arrays() -> None:
     """Let this process broadcast arrays with ``spark.io.encryption.enabled``.
 
-    With it PySpark 3.5 pickles straight into a socket, and pickle hands arrays over as they are.
+    With this setting PySpark 3.5 pickles directly into a socket, and pickle passes the buffers of
+    arrays to it without copying them to bytes.
     """
     import pyspark.broadcast
     import pyspark.context

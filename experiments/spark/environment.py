@@ -1,8 +1,7 @@
-"""The Python environment of a run's executors: where it comes from and whether it is the driver's.
+"""The Python environment of a run's executors, compared with that of the driver.
 
-Executors compute with their own packages. Another TensorFlow or another Keras there gives other
-losses or an error in the middle of training, so that every executor tells what it has before
-anything is trained.
+Executors use their own packages. A different version of TensorFlow or Keras there changes the
+losses or causes an error during training, so every executor reports its packages before training.
 """
 
 import json
@@ -17,9 +16,9 @@ from experiments.errors import ExperimentError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-#: In the root of an archive: what is inside.
+#: File in the root of an archive that describes its content.
 MANIFEST = "manifest.json"
-#: What the harness itself uses on executors, whatever the backend.
+#: Packages that the harness itself uses on executors, for every backend.
 _HARNESS = ("numpy", "pyarrow", "psutil", "pydantic")
 _MISSING = "missing"
 _LISTED = 40
@@ -27,82 +26,85 @@ _LISTED = 40
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an archive says of itself."""
+    """Description of an archive."""
 
     python: str
-    #: The oldest C library that its programs run with, as ``glibc-2.34``.
+    #: The oldest C library that its programs run with, for example ``glibc-2.34``.
     libc: str
     packages: dict[str, str]
     #: SHA-256 of all names and contents.
     checksum: str
 
     def to_json(self) -> str:
-        """Return the content of its file."""
+        """Return the content of the file :data:`MANIFEST`."""
         return json.dumps(asdict(self), indent=1, sort_keys=True)
 
 
 @dataclass(frozen=True)
 class Environment:
-    """What one executor has."""
+    """Python version and packages of one executor."""
 
     #: Address of its host.
     executor: str
     python: str
-    #: Versions by normalised name.
+    #: Versions by normalized name.
     packages: Mapping[str, str]
-    #: Of the archive that it runs from, if it does.
+    #: Checksum of the archive that contains this environment; empty if there is none.
     checksum: str = ""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A package that is not the driver's on some executors."""
+    """A package whose version on some executors differs from the driver's."""
 
     package: str
+    #: Version on the driver.
     here: str
-    #: By executor.
+    #: Version by executor.
     there: Mapping[str, str]
 
     def __str__(self) -> str:
-        """One line, with executors that agree taken together."""
+        """Return one line, in which executors with the same version are grouped."""
         groups: dict[str, list[str]] = {}
         for executor, version in sorted(self.there.items()):
             groups.setdefault(version, []).append(executor)
-        told = ", ".join(f"{version} on {', '.join(on)}" for version, on in groups.items())
-        return f"{self.package}: {self.here} here, {told}"
+        others = ", ".join(f"{version} on {', '.join(on)}" for version, on in groups.items())
+        return f"{self.package}: {self.here} here, {others}"
 
 
 class EnvironmentDifferenceError(ExperimentError):
-    """Executors have other packages than the driver; the message lists them, one a line."""
+    """Raised when packages on executors differ from the driver's; lists them, one per line."""
 
 
 def check(
     session: "SparkSession", workers: int, backend: str, packages: Iterable[str]
 ) -> list[str]:
-    """Compare the executors' environments with this process's before anything is trained.
+    """Compare the executors' environments with that of this process before training.
 
     Parameters
     ----------
+    session
+        Session whose executors are checked.
     workers
         Number of executors.
     backend
-        Name, for the message.
+        Name of the backend, for the message.
     packages
-        Distributions that it uses.
+        Distributions that the backend uses.
 
     Returns
     -------
     list of str
-        Sentences for the record: which archive they run from, and which packages differ that the
-        backend does not use.
+        Notes for the record: the archive that the executors run from, and differing packages that
+        the backend does not use.
 
     Raises
     ------
     EnvironmentDifferenceError
-        When a package that the backend or the harness uses, or something that these require, is
-        missing or of another version on an executor.
+        If a package that the backend or the harness uses, or one of their dependencies, is missing
+        on an executor or has another version there.
     ExperimentError
-        When the executors have no Python to ask.
+        If Python does not start on the executors, or is another version.
     """
     from experiments.spark.locked import needed_versions
 
@@ -113,15 +115,15 @@ def check(
     grave = [one for one in all_differences if one.package in used or one.package == "python"]
     if grave:
         named = {"python", *map(_normalised, packages)}
-        grave.sort(key=lambda one: one.package not in named)  # what they require comes after
+        grave.sort(key=lambda one: one.package not in named)  # dependencies come last
         lines = [f"  {difference}" for difference in grave[:_LISTED]]
         if len(grave) > _LISTED:
             lines.append(f"  and {len(grave) - _LISTED} more")
         raise EnvironmentDifferenceError(
-            f"executors have other packages than this machine, which {backend} uses:\n"
+            f"executors have packages that differ from this machine's and that {backend} uses:\n"
             + "\n".join(lines)
             + "\npack this environment with 'python -m deploy pack' and send it with "
-            "--environment archive, or make the executors' the same"
+            "--environment archive, or install the same versions on the executors"
         )
     archives = sorted({one.checksum[:12] for one in found if one.checksum})
     notes = (
@@ -129,7 +131,7 @@ def check(
     )
     if all_differences:
         notes.append(
-            f"Executors have other packages than the driver, which {backend} does not use: "
+            f"Executors have packages that differ from the driver's, which {backend} does not use: "
             + "; ".join(map(str, all_differences))
             + "."
         )
@@ -137,18 +139,18 @@ def check(
 
 
 def environments(session: "SparkSession", workers: int) -> list[Environment]:
-    """Return what each of ``workers`` executors has; a barrier stage asks every one once.
+    """Return the environment of each of ``workers`` executors, collected by one barrier stage.
 
     Raises
     ------
     ExperimentError
-        When Python does not start on an executor, or is another version than this one.
+        If Python does not start on an executor, or is another version than this one.
     """
 
     from backends.executors import at_once
 
-    def look(_: Iterator[int]) -> "Iterator[tuple[str, str, dict[str, str], str]]":
-        # Of the standard library alone: nothing else need be there.
+    def probe(_: Iterator[int]) -> "Iterator[tuple[str, str, dict[str, str], str]]":
+        # Uses only the standard library and PySpark: other packages may be missing there.
         import json
         import platform
         import re
@@ -162,7 +164,7 @@ def environments(session: "SparkSession", workers: int) -> list[Environment]:
         own = context.getTaskInfos()[context.partitionId()].address
         packages: dict[str, str] = {}
         for one in distributions():
-            # Of several versions on the path, the first is what is imported.
+            # If several versions are on the path, the first one is imported.
             packages.setdefault(re.sub(r"[-_.]+", "-", one.name).lower(), one.version)
         try:
             manifest = json.loads(Path(sys.prefix, "manifest.json").read_text())
@@ -173,28 +175,30 @@ def environments(session: "SparkSession", workers: int) -> list[Environment]:
 
     numbers = session.sparkContext.parallelize(range(workers), workers)
     try:
-        told = at_once(numbers, look)
+        reported = at_once(numbers, probe)
     except Exception as error:
         reason = _no_python(str(error))
         if reason is None:
             raise
         raise ExperimentError(reason) from error
-    return [Environment(address.rpartition(":")[0], *rest) for address, *rest in told]
+    return [Environment(address.rpartition(":")[0], *rest) for address, *rest in reported]
 
 
 def differences(
     python: str, own: Mapping[str, str], found: Iterable[Environment]
 ) -> list[Difference]:
-    """Return what is missing or of another version on an executor; more is no difference.
+    """Return the packages that are missing on an executor or have another version there.
+
+    Additional packages of an executor are not differences.
 
     Parameters
     ----------
     python
-        Version of this Python; executors' must agree in its first two parts.
+        Version of this Python; major and minor version of the executors must equal it.
     own
-        Versions of this process's packages.
+        Versions of this process's packages, by normalized name.
     found
-        What the executors have.
+        Environments of the executors.
     """
     found = list(found)
     others = {one.executor: one.python for one in found if _minor(one.python) != _minor(python)}
@@ -208,7 +212,7 @@ def differences(
 
 
 def required(packages: Iterable[str]) -> set[str]:
-    """Return ``packages`` and the installed packages that they require, normalised."""
+    """Return the normalized names of ``packages`` and of their installed dependencies."""
     from packaging.requirements import Requirement
 
     waiting, found = [_normalised(name) for name in packages], set()
@@ -229,25 +233,25 @@ def required(packages: Iterable[str]) -> set[str]:
 
 
 def _no_python(text: str) -> str | None:
-    """Return a plain reason for what Spark says when Python does not start on an executor."""
+    """Return a readable reason if Spark's error ``text`` means that Python did not start."""
     if missing := re.search(r'Cannot run program "([^"]+)"', text):
         return (
             f"executors have no Python at {missing[1]}: send this environment with --environment "
-            "archive (python -m deploy pack makes it), or name theirs with --environment image "
-            "--set spark.environment_python=/path/to/python"
+            "archive (create it with 'python -m deploy pack'), or give the path of theirs with "
+            "--environment image --set spark.environment_python=/path/to/python"
         )
     if other := re.search(r"Python in worker has different version:? \(?'?([\d., ']+)", text):
         version = re.sub(r"[^\d.]+", ".", other[1]).strip(".")
         return (
             f"executors have Python {version}, this is Python {_python()}: send this environment "
-            "with --environment archive (python -m deploy pack makes it)"
+            "with --environment archive (create it with 'python -m deploy pack')"
         )
     if "No module named 'pyspark'" in text or "Error from python worker" in text:
         last = [line.strip() for line in text.splitlines() if "Error:" in line]
         return (
             "Python does not start on the executors"
             f"{f' ({last[-1]})' if last else ''}: send this environment with --environment archive "
-            "(python -m deploy pack makes it)"
+            "(create it with 'python -m deploy pack')"
         )
     return None
 

@@ -1,4 +1,4 @@
-"""Which packages training needs: everything in ``pyproject.toml`` but tools of development."""
+"""Packages needed for training: those in ``pyproject.toml`` except the development tools."""
 
 import tomllib
 from collections.abc import Iterator
@@ -15,14 +15,15 @@ _DEVELOPMENT = "dev"
 
 
 def needed_distributions(project: Path = _PROJECT) -> dict[str, Distribution]:
-    """Return the installed packages that ``project`` asks for, and those that they ask for.
+    """Return the installed packages that ``project`` requires and their dependencies, by name.
 
-    By their normalised names. What is asked for and not installed (an overridden dependency, a
-    group left out) is not among them; without a project file, everything that is installed is.
+    Names are normalized. Required packages that are not installed, such as an overridden
+    dependency or an omitted group, are not included. Without a project file, all installed
+    packages are returned.
     """
     installed: dict[str, Distribution] = {}
     for one in distributions():
-        # Of several versions on the path, the first is what is imported: setuptools adds its own.
+        # If several versions are on the path, the first one is imported; setuptools adds its own.
         installed.setdefault(canonicalize_name(one.name), one)
     if not project.is_file():
         return dict(sorted(installed.items()))
@@ -38,7 +39,7 @@ def needed_distributions(project: Path = _PROJECT) -> dict[str, Distribution]:
         if isinstance(text, str)
     ]
     found: dict[str, Distribution] = {}
-    asked: set[tuple[str, str]] = set()
+    visited: set[tuple[str, str]] = set()
     while waiting:
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)
@@ -46,8 +47,8 @@ def needed_distributions(project: Path = _PROJECT) -> dict[str, Distribution]:
             continue
         found[name] = installed[name]
         for extra in ("", *requirement.extras):
-            if (name, extra) not in asked:
-                asked.add((name, extra))
+            if (name, extra) not in visited:
+                visited.add((name, extra))
                 waiting += _requirements(installed[name], extra)
     return dict(sorted(found.items()))
 

@@ -1,8 +1,7 @@
-"""A secret for each run, without which Spark's processes of the run talk to nobody.
+"""A secret for each run, which every connection to its Spark processes must prove.
 
-Spark reads it from a file: on a command line every account of the machine could see it. The
-daemons hand it to the executors in a variable of their environment, which the kernel shows to
-their owner alone.
+Spark reads it from a file, because every account of the machine could read it on a command line.
+The daemons pass it to the executors in an environment variable, which only their owner can read.
 """
 
 import secrets
@@ -11,16 +10,16 @@ from pathlib import Path
 
 from experiments.processes.private_file import write_private
 
-#: 32 bytes are more than can be guessed.
+#: 32 bytes cannot be guessed.
 _SECRET_BYTES = 32
-#: Answers every request for the daemons' pages with a pointer to an address that belongs to nobody
-#: (TEST-NET-1 of RFC 5737): Spark 3.5 cannot leave these pages out, and they know no password.
+#: Redirects every request for the daemons' web pages to an unassigned address (TEST-NET-1 of
+#: RFC 5737): Spark 3.5 cannot disable these pages, and they have no password.
 _FILTER = "org.apache.hadoop.yarn.server.webproxy.amfilter.AmIpFilter"
-_NOBODY = "192.0.2.1"
+_UNASSIGNED = "192.0.2.1"
 _CLOSED_PAGES = {
     "spark.ui.filters": _FILTER,
-    f"spark.{_FILTER}.param.PROXY_HOSTS": _NOBODY,
-    f"spark.{_FILTER}.param.PROXY_URI_BASES": f"http://{_NOBODY}",
+    f"spark.{_FILTER}.param.PROXY_HOSTS": _UNASSIGNED,
+    f"spark.{_FILTER}.param.PROXY_URI_BASES": f"http://{_UNASSIGNED}",
     "spark.ui.killEnabled": "false",
     "spark.master.ui.decommission.allow.mode": "DENY",
     "spark.master.rest.enabled": "false",
@@ -28,7 +27,7 @@ _CLOSED_PAGES = {
 
 
 def authentication() -> dict[str, str]:
-    """Return Spark's settings with a new secret: every connection proves it and is encrypted."""
+    """Return Spark settings with a new secret, for authenticated and encrypted connections."""
     return {
         "spark.authenticate": "true",
         "spark.authenticate.secret": secrets.token_hex(_SECRET_BYTES),
@@ -39,15 +38,15 @@ def authentication() -> dict[str, str]:
 
 
 def write_settings(folder: Path, settings: Mapping[str, str]) -> Path:
-    """Write ``settings`` for a Spark whose ``SPARK_CONF_DIR`` is ``folder``; return their file."""
+    """Write ``settings`` for a Spark whose ``SPARK_CONF_DIR`` is ``folder``; return the file."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return _write(folder / "spark-defaults.conf", settings)
 
 
 def write_daemon_settings(folder: Path, settings: Mapping[str, str]) -> Path:
-    """Write ``settings`` for a master and workers whose pages are closed; return their file.
+    """Write ``settings`` for a master and workers without web pages; return the file.
 
-    In a file of their own: a driver whose user asks for its pages gets them.
+    They are in a separate file, so that a driver can still serve its web UI if the user enables it.
     """
     return _write(folder / "daemons.conf", {**settings, **_CLOSED_PAGES})
 

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 #: Seconds to wait for all executors of a run.
 EXECUTOR_LIMIT = 120
-#: By which a driver that ``spark-submit`` started tells the process that trains where its JVM is
-#: and what Python its executors have. PySpark reads the names without this prefix; with it, other
-#: Sparks on the same machine keep JVMs of their own.
-_TOLD = "SPARKDL_"
-#: What it tells.
+#: Prefix of the variables with which a driver started by ``spark-submit`` passes the address of
+#: its JVM and its executors' Python to the training process. PySpark reads the names without the
+#: prefix, so other Sparks on the same machine still start their own JVMs.
+_PREFIX = "SPARKDL_"
+#: Names of these variables, without the prefix.
 _OF_THE_DRIVER = ("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET", "PYSPARK_PYTHON")
-#: Numeric libraries of an executor of one core use one thread.
+#: Variables that limit the numeric libraries of a one-core executor to one thread.
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -48,26 +48,26 @@ def start(
     folder: Path,
     on_note: Callable[[str], None] = lambda _: None,
 ) -> "SparkSession":
-    """Return a session whose executors are all there, with the backend's modules imported.
+    """Return a session with all executors registered and the backend's modules imported there.
 
     Parameters
     ----------
     config
-        What each process of Spark gets.
+        Spark section of the experiment.
     master
         Spark URL.
     backend, task
-        Whose settings and modules, and for how many workers.
+        Backend and task that determine the Spark settings, modules and number of workers.
     folder
-        Where the driver may write.
+        Folder in which the driver may write.
     on_note
-        Called with what a reader of the record should know of the executors.
+        Called with each note on the executors that belongs in the record.
 
     Raises
     ------
     ExperimentError
-        When the cluster does not give the executors, or gives such whose packages are not this
-        process's.
+        If the cluster does not provide the executors, or their packages differ from those of this
+        process.
     """
     from backends.base import RunContext
     from backends.inference import import_on_executors
@@ -92,7 +92,10 @@ def start(
 def settings(
     spark: SparkConfig, workers: int, folder: Path, backend: dict[str, str]
 ) -> dict[str, str]:
-    """Return all Spark settings of a run: the harness's, then the backend's, then the user's."""
+    """Return all Spark settings of a run.
+
+    Settings of the user override those of the backend, which override those of the harness.
+    """
     conf = {
         "spark.app.name": "sparkdl-bench",
         "spark.cores.max": str(workers),
@@ -101,10 +104,10 @@ def settings(
         "spark.executor.memory": spark.executor_memory,
         "spark.dynamicAllocation.enabled": "false",
         "spark.scheduler.minRegisteredResourcesRatio": "1.0",
-        # A stage that needs all executors waits for one that is gone: two minutes, not ten.
+        # A barrier stage waits for a lost executor for two minutes instead of ten.
         "spark.scheduler.barrier.maxConcurrentTasksCheck.interval": "5s",
         "spark.scheduler.barrier.maxConcurrentTasksCheck.maxFailures": "24",
-        # A shard is read from storage: no executor is nearer to it than another.
+        # Shards are read from storage, so no executor is closer to one than another.
         "spark.locality.wait": "0s",
         "spark.python.worker.reuse": "true",
         "spark.ui.showConsoleProgress": "false",
@@ -118,7 +121,7 @@ def settings(
     if on_this_machine(spark.master):
         temporary = temporary_option()
         conf |= {
-            # Spark puts these before the others, which a backend may replace.
+            # Spark prepends these to the extraJavaOptions, which a backend may replace.
             "spark.driver.defaultJavaOptions": temporary,
             "spark.executor.defaultJavaOptions": temporary,
             "spark.executorEnv.PYTHONPATH": str(ROOT),
@@ -135,16 +138,16 @@ def settings(
 
 
 def connect(master: str, conf: dict[str, str], driver_memory: str, python: str) -> "SparkSession":
-    """Return a session on ``master``, whose executors may still be starting, with ``python``."""
+    """Return a session on ``master`` whose executors use ``python`` and may still be starting."""
     from pyspark import SparkConf
     from pyspark.sql import SparkSession
 
     from experiments.spark.encrypted_broadcasts import allow_arrays
 
     allow_arrays()
-    # In a driver that is a Python process itself, Spark does not look at spark.pyspark.python.
+    # If the driver is a Python process, Spark ignores spark.pyspark.python.
     os.environ["PYSPARK_PYTHON"] = python
-    # The heap of the driver's JVM is decided before any setting is read.
+    # The heap size of the driver's JVM is fixed before any setting is read.
     os.environ["PYSPARK_SUBMIT_ARGS"] = f"--driver-memory {driver_memory} pyspark-shell"
     _join_driver()
     builder, settings = SparkSession.builder.master(master), SparkConf().setMaster(master)
@@ -158,24 +161,29 @@ def connect(master: str, conf: dict[str, str], driver_memory: str, python: str) 
 
 
 def _join_driver() -> None:
-    """Have PySpark join the JVM of the driver that this process belongs to, if there is one."""
+    """Make PySpark connect to the JVM of the driver that this process belongs to, if any."""
     for name in _OF_THE_DRIVER:
-        if value := os.environ.get(_TOLD + name):
+        if value := os.environ.get(_PREFIX + name):
             os.environ[name] = value
 
 
 def wait_for_executors(session: "SparkSession", workers: int, *, embedded: bool = False) -> None:
-    """Return when ``workers`` executors have registered.
+    """Wait until ``workers`` executors have registered.
 
     Parameters
     ----------
+    session
+        Session of the executors.
+    workers
+        Number of executors to wait for.
     embedded
-        Whether the cluster was started for the run, with as many cores as it needs.
+        True if the cluster was started for the run, with one core for each worker; selects the
+        advice of the error.
 
     Raises
     ------
     ExperimentError
-        When the cluster does not give that many.
+        If fewer executors register within :data:`EXECUTOR_LIMIT` seconds.
     """
     context = session.sparkContext
     if context.master.startswith("local"):
@@ -188,7 +196,7 @@ def wait_for_executors(session: "SparkSession", workers: int, *, embedded: bool 
         if registered >= workers:
             return
         time.sleep(0.05)
-    given = f"gave {registered} of {workers} executors within {EXECUTOR_LIMIT} s"
+    given = f"provided {registered} of {workers} executors within {EXECUTOR_LIMIT} s"
     if embedded:
         raise ExperimentError(
             f"the run's cluster {given}: this machine is too busy or short of memory; use fewer "

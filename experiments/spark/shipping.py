@@ -1,4 +1,4 @@
-"""What a run sends to executors elsewhere: the project's code and, if asked, the environment."""
+"""Files sent to executors on other machines: the project's code and optionally its environment."""
 
 import sys
 import zipfile
@@ -14,13 +14,13 @@ from experiments.spark.addresses import on_this_machine
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-#: The executors' name for an archive, in their working folder.
+#: Name of the unpacked archive in the executors' working folder.
 _UNPACKED = "environment"
 _ENDINGS = (".tar.gz", ".tgz", ".zip", ".tar")
 
 
 def executor_python(spark: SparkConfig) -> str:
-    """Return the program that executors start for Python."""
+    """Return the path of the Python that executors start."""
     return {
         "path": sys.executable,
         "archive": f"./{_UNPACKED}/bin/python",
@@ -29,20 +29,20 @@ def executor_python(spark: SparkConfig) -> str:
 
 
 def check_archive(spark: SparkConfig) -> None:
-    """Refuse an archive that is not there, before anything is prepared.
+    """Check that the archive with the environment exists, before any data are prepared.
 
     Raises
     ------
     ExperimentError
-        With what is missing.
+        If the file does not exist, or its name does not have the extension of an archive.
     """
     if spark.environment != "archive":
         return
     archive = str(spark.environment_archive)
     if not archive.endswith(_ENDINGS):
         raise ExperimentError(
-            f"--environment-archive {archive}: Spark unpacks archives by their names, "
-            f"which end in {', '.join(_ENDINGS)}"
+            f"--environment-archive {archive}: Spark recognizes archives by their names, "
+            f"which must end in {', '.join(_ENDINGS)}"
         )
     if "://" not in archive and not Path(archive).is_file():
         raise ExperimentError(
@@ -51,13 +51,15 @@ def check_archive(spark: SparkConfig) -> None:
 
 
 def archive_settings(spark: SparkConfig, folder: Path) -> dict[str, str]:
-    """Return the settings with which Spark sends the environment to every executor.
+    """Return the settings that make Spark send the environment to every executor.
 
     Parameters
     ----------
+    spark
+        Spark section of the experiment.
     folder
-        Where an archive from an object store may be kept for the time of the run: Spark alone
-        reads none, unless its platform brings the file system, as EMR does.
+        Folder for an archive that must be downloaded from an object store: Spark itself cannot
+        read one, unless its platform provides the file system, as EMR does.
     """
     if spark.environment != "archive":
         return {}

@@ -1,1 +1,1 @@
-"""The record in MLflow: store, runs, models, and records that wait for a server."""
+"""The record in MLflow: store, runs, models, and records that are still to be sent to a server."""

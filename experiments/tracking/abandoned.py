@@ -1,4 +1,4 @@
-"""Remains of processes that died: runs that seem to be under way, and folders."""
+"""Cleanup after processes that died: runs with the status RUNNING, and temporary folders."""
 
 import logging
 from pathlib import Path
@@ -13,39 +13,41 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-#: Most experiments and runs that are looked at; MLflow gives no more at a time.
+#: Maximum number of experiments and of runs that are checked: MLflow's limit for one page.
 _PAGE = 1000
 _log = logging.getLogger(__name__)
 
 
 def tidy(uri: str, *folders: Path) -> list[str]:
-    """Close the runs of the store ``uri`` whose process has died, and remove what it has left.
+    """Close the runs of the store ``uri`` whose process has died, and remove its unfinished files.
 
-    Only what this user has begun on this machine and in this container is judged.
+    Only runs that this user started on this machine and in this container are considered.
 
     Parameters
     ----------
+    uri
+        Address of the store. A store that cannot be written to is not changed.
     folders
-        Where unfinished files may be, beside those for temporary files.
+        Folders that may contain unfinished files, in addition to those for temporary files.
 
     Returns
     -------
     list of str
-        Sentences for the user. A store that cannot be written to is left as it is.
+        One message for the user for each closed run.
     """
     remove_abandoned_temporary()
     remove_abandoned(*folders)
     try:
         check_reachable(uri, reading=True)
         closed = close_abandoned(client_of(uri))
-    except Exception as error:  # the command that asks says itself what is wrong with the store
+    except Exception as error:  # the calling command reports problems of the store itself
         _log.debug("%s: %s", uri, error)
         return []
-    return [f"{name}: its process has died, the run is closed as KILLED" for name in closed]
+    return [f"{name}: its process has died; the run was closed as KILLED" for name in closed]
 
 
 def close_abandoned(client: "MlflowClient") -> list[str]:
-    """Close the runs that seem to run and whose process has died; return their names."""
+    """Close the runs with the status RUNNING whose process has died, and return their names."""
     closed = []
     for run in _running(client):
         if state_of(run.data.tags.get(PROCESS, "")) is State.DEAD:
@@ -55,7 +57,7 @@ def close_abandoned(client: "MlflowClient") -> list[str]:
 
 
 def _running(client: "MlflowClient") -> "list[Run]":
-    """Return the runs under way that processes of this machine and user have begun."""
+    """Return the runs with the status RUNNING that this user started on this machine."""
     experiments = client.search_experiments(max_results=_PAGE)
     condition = f"attributes.status = 'RUNNING' and tags.`{PROCESS}` LIKE '{machine()} %'"
     places = [experiment.experiment_id for experiment in experiments]

@@ -1,7 +1,7 @@
-"""The trained network as MLflow serves it: plain pixels in, probabilities out.
+"""The trained network as an MLflow model, which maps pixels to probabilities.
 
-MLflow keeps this file with the model and runs it where the model is loaded, so that it may use
-nothing of this project.
+MLflow stores this file with the model and executes it wherever the model is loaded, so it must not
+import anything from this project.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from mlflow.pyfunc import PythonModel
 
 
 class Classifier(PythonModel):
-    """A Keras model, loaded in safe mode: a file never brings code of its own."""
+    """A Keras model, loaded in safe mode so that the file cannot execute code."""
 
     def load_context(self, context: Any) -> None:
         """Load the network."""
@@ -23,7 +23,22 @@ class Classifier(PythonModel):
         )
 
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> np.ndarray:
-        """Return probabilities, (n, classes) float32, of images (n, height, width, channels)."""
+        """Return the class probabilities of images.
+
+        Parameters
+        ----------
+        context
+            Context given by MLflow; not used.
+        model_input
+            Images, shape (n, height, width, channels).
+        params
+            Not used.
+
+        Returns
+        -------
+        ndarray
+            Probabilities, shape (n, classes), float32.
+        """
         return self.model.predict(np.asarray(model_input), batch_size=64, verbose=0)
 
 

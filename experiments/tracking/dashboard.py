@@ -1,4 +1,4 @@
-"""MLflow's user interface on loopback, opened where the runs stand side by side."""
+"""MLflow's user interface on loopback, opened at the page that compares the runs."""
 
 import json
 import os
@@ -18,9 +18,10 @@ from experiments.tracking.abandoned import tidy
 from experiments.tracking.recorder import client_of
 from experiments.tracking.store import check_database
 
-#: MLflow's tag for a view that its "share" button writes; the address names the view.
+#: Prefix of the MLflow tag with a shared view, as written by MLflow's "share" button, and the name
+#: of the view, which is part of its address.
 _VIEW_TAG, _VIEW = "mlflow.sharedViewState.", "backends"
-#: Runs of backends, the best first, as means over seeds; the columns that people ask for.
+#: The view: runs of backends, best first, as means over seeds, with the most useful columns.
 _STATE = {
     "searchFilter": "tags.backend != ''",
     "orderByKey": "metrics.`test.f1`",
@@ -45,24 +46,24 @@ _STATE = {
         "groupByKeys": [{"mode": "param", "groupByData": "backend"}],
     },
 }
-#: Tells MLflow to show the pages for training and not those for language models.
+#: Tag that makes MLflow show its pages for training instead of those for language models.
 _KIND = ("mlflow.experimentKind", "custom_model_development")
 #: Seconds within which the server must answer.
 _START_LIMIT = 60.0
 
 
 class Dashboard:
-    """An MLflow server for one record; ends with the block that it is used in."""
+    """An MLflow server for one store, used as a context manager."""
 
     def __init__(self, tracking_uri: str, port: int, folder: Path) -> None:
         path = sqlite_path(tracking_uri)
         if path is None:
             raise ExperimentError(
-                f"{tracking_uri} is a server already: open it in a browser, or name a database "
+                f"{tracking_uri} is already a server: open it in a browser, or name a database "
                 "such as sqlite:///mlflow.db"
             )
         if not path.exists():
-            raise ExperimentError(f"there is no record {tracking_uri}: make a run first")
+            raise ExperimentError(f"there is no record {tracking_uri}: run an experiment first")
         check_database(path, tracking_uri, reading=True)
         if not is_free(port):
             raise ExperimentError(f"port {port} is taken: choose another one with --port")
@@ -91,13 +92,13 @@ class Dashboard:
             stop([self._process])
 
     def wait(self) -> None:
-        """Return when the server ends."""
+        """Wait until the server ends."""
         if self._process is not None:
             self._process.wait()
 
     def pages(self) -> dict[str, str]:
         """Return the address of each experiment's charts, with its runs grouped by backend."""
-        # A record that cannot be written to is shown with MLflow's own columns.
+        # A store that cannot be written to is shown with MLflow's default columns.
         client, found = client_of(self._uri), {}
         for experiment in client.search_experiments():
             if not client.search_runs([experiment.experiment_id], max_results=1):

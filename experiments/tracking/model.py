@@ -1,4 +1,4 @@
-"""The trained network and the data set in MLflow's own terms."""
+"""The trained network and the data set in MLflow's formats."""
 
 import json
 import logging
@@ -16,19 +16,19 @@ from experiments.tracking.pending_run import DataEntry
 
 #: Artifact folder of the model.
 MODEL = "model"
-#: Artifact with the network as Keras has it; the model holds a copy.
+#: Artifact with the network in Keras's format; the model contains a copy.
 NETWORK = "model.keras"
 _CODE = Path(__file__).parent / "classifier.py"
 _REQUIRED = ("keras", "tensorflow-cpu", "numpy", "h5py")
-#: MLflow's limit.
+#: MLflow's limit for the length of a data set's digest.
 _DIGEST_LENGTH = 36
 
 
 def save_model(network: Path, data: PreparedData, folder: Path) -> None:
-    """Write ``network``, a ``.keras`` file, as a model of MLflow to ``folder``.
+    """Write ``network``, a ``.keras`` file, as an MLflow model to ``folder``.
 
-    Its signature has the images' shape and dtype and the number of classes; its metadata the names
-    of the classes in their order.
+    The model's signature contains shape and dtype (uint8) of the images and the number of classes;
+    its metadata contain the class names in label order.
     """
     import mlflow
     from mlflow.models.signature import ModelSignature
@@ -36,10 +36,10 @@ def save_model(network: Path, data: PreparedData, folder: Path) -> None:
 
     shape = DataConfig.model_validate(data.summary.config).image.shape
     classes = len(data.class_names)
-    # The environment has no pip, which MLflow would like to write down with the model.
+    # MLflow warns that the environment has no pip, whose version it would store with the model.
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        # MLflow misses an example, with which it would import TensorFlow and predict here.
+        # With an input example, MLflow would import TensorFlow and predict in this process.
         warnings.filterwarnings("ignore", message=".*input example was not provided")
         mlflow.pyfunc.save_model(
             folder,
@@ -55,9 +55,9 @@ def save_model(network: Path, data: PreparedData, folder: Path) -> None:
 
 
 def data_entry(data: PreparedData, evaluation_split: str) -> DataEntry:
-    """Return which data set a run has used, with its fingerprint and what is in it.
+    """Return MLflow's description of the data set of a run: source, fingerprint and profile.
 
-    Test images are in it only where they were ``evaluation_split``.
+    The test split is included only if it is the ``evaluation_split``.
     """
     summary = data.summary
     splits = [split for split in SPLITS if split != "test" or evaluation_split == "test"]

@@ -1,4 +1,4 @@
-"""Patience with an MLflow server that is away, or whose database or object store is."""
+"""Retries while an MLflow server, or its database or object store, is unreachable."""
 
 import time
 from collections.abc import Callable
@@ -9,10 +9,10 @@ from experiments.processes.ending import end_if_asked
 from experiments.store_address import described, is_server
 from experiments.tracking.recorder import check_reachable
 
-#: Seconds that a server may be away before one goes on without it.
+#: Seconds for which calls to an unreachable server are retried.
 PATIENCE = 120.0
 _RETRY_SECONDS = 2.0
-#: What MLflow says when its database or object store is away, or when it is just being started.
+#: MLflow's error codes when its database or object store is unreachable or it is still starting.
 _PASSING = {
     "TEMPORARILY_UNAVAILABLE",
     "DEADLINE_EXCEEDED",
@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 
 
 class ServerAwayError(ExperimentError):
-    """The server takes nothing and has not for as long as one should wait."""
+    """Raised when the server remained unreachable until the retries ended."""
 
 
 def patiently(
@@ -34,16 +34,28 @@ def patiently(
     on_wait: Callable[[str], None] = lambda _: None,
     patience: float | None = None,
 ) -> Result:
-    """Return what ``call`` returns; while the server ``uri`` cannot take it, try again.
+    """Return the result of ``call``, which is retried while the server ``uri`` is unreachable.
+
+    Parameters
+    ----------
+    call
+        Function that uses the server.
+    uri
+        Address of the server or database.
+    on_wait
+        Called once with a message when the retries begin.
+    patience
+        Seconds for which the call is retried; None is :data:`PATIENCE`.
 
     Raises
     ------
     ServerAwayError
-        When that lasts. What ``call`` raises because of what was asked is raised as it is.
+        If the server is still unreachable after ``patience`` seconds. Errors of ``call`` with
+        another cause are raised unchanged.
     """
     patience = PATIENCE if patience is None else patience
     deadline = time.monotonic() + patience
-    told = False
+    reported = False
     while True:
         try:
             return call()
@@ -53,15 +65,15 @@ def patiently(
                 raise
             if time.monotonic() > deadline:
                 raise ServerAwayError(f"{described(uri)} {trouble}") from error
-            if not told:
-                on_wait(f"{described(uri)} {trouble}: trying for {patience:g} s")
-                told = True
+            if not reported:
+                on_wait(f"{described(uri)} {trouble}: retrying for {patience:g} s")
+                reported = True
             end_if_asked()
             time.sleep(_RETRY_SECONDS)
 
 
 def _trouble(error: Exception, uri: str) -> str:
-    """Return what is wrong with the server if that may pass, or an empty text."""
+    """Return what is wrong with the server if it may be temporary, or an empty string."""
     from botocore.exceptions import BotoCoreError
     from mlflow.exceptions import MlflowException
     from requests import RequestException
@@ -70,7 +82,7 @@ def _trouble(error: Exception, uri: str) -> str:
         check_reachable(uri)
     except ExperimentError as unreachable:
         return "does not answer" if is_server(uri) else f"cannot be written to ({unreachable})"
-    # It may have come back between the call and the question.
+    # The server may have recovered between the call and the check.
     passing = isinstance(error, (BotoCoreError, RequestException, ConnectionError, TimeoutError))
     if isinstance(error, MlflowException):
         passing = error.error_code in _PASSING
@@ -78,5 +90,5 @@ def _trouble(error: Exception, uri: str) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of what ``error`` says, or its kind where it says nothing."""
+    """Return the first line of the message of ``error``, or its type if there is no message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

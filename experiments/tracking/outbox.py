@@ -1,4 +1,4 @@
-"""Where records wait on this disk: from the end of each run until its server has them."""
+"""Local folder for records, from the end of each run until they have been sent to the server."""
 
 import fcntl
 import json
@@ -18,7 +18,7 @@ from experiments.tracking.outage import ServerAwayError, patiently
 from experiments.tracking.pending_run import PendingRun, send
 from experiments.tracking.recorder import Recorder, check_reachable, now_ms
 
-#: Folder for runs that wait, below the folder of prepared data.
+#: Folder for pending runs, below the folder of prepared data.
 OUTBOX = "outbox"
 _CONTENT = "parcel.json"
 _ARTIFACTS = "artifacts"
@@ -33,29 +33,46 @@ def deliver(
     on_wait: Callable[[str], None] = lambda _: None,
     patience: float | None = None,
 ) -> str:
-    """Send ``pending``; wait for a server that is away, and leave the pending run if it stays away.
+    """Send ``pending`` with retries, and keep it in ``outbox`` if the server stays unreachable.
 
-    The pending is in ``outbox`` before it is sent, so that whoever is interrupted or killed while
-    waiting loses nothing. Takes what is in ``artifacts``.
+    The pending run is written to ``outbox`` before it is sent, so that it is not lost if this
+    process is interrupted or killed.
+
+    Parameters
+    ----------
+    pending
+        Run to be sent.
+    artifacts
+        Folder with the run's artifacts, which is moved.
+    recorder
+        Recorder of the run's store.
+    outbox
+        Folder for pending runs.
+    on_wait
+        Called with messages about retries and about the registered model.
+    patience
+        Seconds for which an unreachable server is retried; None is the default of
+        :func:`~experiments.tracking.outage.patiently`.
 
     Returns
     -------
     str
-        Empty, or a sentence that says where the record waits and how it gets to the server.
+        Empty if the run was sent, otherwise a sentence that states where the record is kept and
+        how to send it.
 
     Raises
     ------
     ExperimentError
-        When the server answers and does not take the record. The pending is in ``outbox`` then.
+        If the server answers but rejects the record, which then remains in ``outbox``.
     """
     try:
         place = _persist(pending, artifacts, outbox)
-    except OSError as error:  # a full disk here does not keep a server from taking it
+    except OSError as error:  # the record can still be sent if, for example, the local disk is full
         note = patiently(
             lambda: send(pending, artifacts, recorder), pending.tracking_uri, on_wait, patience
         )
-        _tell(note, on_wait)
-        _log.warning("nothing could be kept in %s: %s", outbox, error)
+        _report(note, on_wait)
+        _log.warning("no copy of the record could be kept in %s: %s", outbox, error)
         return ""
     with _held(place):
         try:
@@ -67,20 +84,20 @@ def deliver(
             )
         except ServerAwayError as away:
             return (
-                f"{away}: the record waits in {place} and is sent with the next run, or by "
+                f"{away}: the record is kept in {place} and will be sent with the next run or by "
                 "'python -m experiments send'."
             )
         except Exception as error:
             raise ExperimentError(
-                f"{type(error).__name__}: {error}; everything is kept in {place}: repair the "
-                "cause, then 'python -m experiments send'"
+                f"{type(error).__name__}: {error}; everything is kept in {place}: fix the "
+                "cause, then run 'python -m experiments send'"
             ) from error
         shutil.rmtree(place, ignore_errors=True)
-    _tell(note, on_wait)
+    _report(note, on_wait)
     return ""
 
 
-def _tell(note: str, on_wait: Callable[[str], None]) -> None:
+def _report(note: str, on_wait: Callable[[str], None]) -> None:
     if note:
         on_wait(note)
 
@@ -93,7 +110,7 @@ def close_run(
     outbox: Path,
     on_wait: Callable[[str], None],
 ) -> None:
-    """End a run that has nothing but its status to tell, as :func:`deliver` does."""
+    """End a run that has nothing to record except its status; see :func:`deliver`."""
     pending = PendingRun(
         tracking_uri=absolute_uri(recorder.uri),
         run_id=run_id,
@@ -108,13 +125,13 @@ def close_run(
 def waiting(outbox: Path) -> list[tuple[PendingRun, Path]]:
     """Return the runs in ``outbox`` with their folders, the oldest first.
 
-    One that cannot be read stays where it is, with a warning.
+    A run that cannot be read is skipped with a warning.
     """
     found = []
     for path in _contents(outbox):
         try:
             found.append((PendingRun.model_validate_json(path.read_text()), path.parent))
-        except FileNotFoundError:  # sent by another process meanwhile
+        except FileNotFoundError:  # sent by another process in the meantime
             continue
         except OSError as error:
             _log.warning("%s cannot be read: %s", path, error.strerror)
@@ -124,25 +141,26 @@ def waiting(outbox: Path) -> list[tuple[PendingRun, Path]]:
 
 
 def count(outbox: Path) -> int:
-    """Return how many runs are in ``outbox``, those that cannot be read included."""
+    """Return the number of runs in ``outbox``, including those that cannot be read."""
     return len([*_contents(outbox)])
 
 
 def send_waiting(outbox: Path) -> list[str]:
-    """Send what waits in ``outbox``; return the names of the folders whose pending was sent.
+    """Send the runs in ``outbox``; return the names of the folders of those that were sent.
 
-    What cannot be sent stays, with a warning; what another process is sending is left to it.
+    A run that cannot be sent remains in ``outbox``, with a warning. Runs that another process is
+    sending are skipped.
     """
     sent = []
     for pending, folder in waiting(outbox):
-        with _held(folder) as ours:
-            if not ours:
+        with _held(folder) as held:
+            if not held:
                 continue
             try:
                 uri = _store_of(pending, folder)
                 check_reachable(uri)
                 send(pending, folder / _ARTIFACTS, _recorder(pending, uri))
-            except Exception as error:  # one that fails must not hold up the others
+            except Exception as error:  # one failure must not prevent the others from being sent
                 _log.warning("the record in %s was not sent: %s", folder, error)
                 continue
             shutil.rmtree(folder, ignore_errors=True)
@@ -156,7 +174,7 @@ def _contents(outbox: Path) -> Iterator[Path]:
 
 @contextmanager
 def _held(place: Path) -> Iterator[bool]:
-    """Keep other processes from sending the pending run of ``place``; False where one is at it."""
+    """Lock the pending run in ``place``; yield False if another process holds or has sent it."""
     try:
         handle = (place / _CONTENT).open()
     except FileNotFoundError:
@@ -172,18 +190,18 @@ def _held(place: Path) -> Iterator[bool]:
 
 
 def _store_of(pending: PendingRun, folder: Path) -> str:
-    """Return where the pending run that waits in ``folder`` is sent.
+    """Return the address of the store to which the pending run in ``folder`` is sent.
 
     Raises
     ------
     ExperimentError
-        When its database is there no more: a new one would not have its run.
+        If its database no longer exists: a new one would not contain its run.
     """
     path = sqlite_path(pending.tracking_uri)
     if path is None:
         return pending.tracking_uri
     if pending.tracking_uri != absolute_uri(pending.tracking_uri):
-        # As version 0.1.0 wrote it: below the folder of the call, as a rule that of --work.
+        # Version 0.1.0 wrote a path relative to the working folder, usually the parent of --work.
         path = (
             folder.parent.parent.parent / pending.tracking_uri.removeprefix("sqlite:///")
         ).resolve()
@@ -192,8 +210,8 @@ def _store_of(pending: PendingRun, folder: Path) -> str:
         if place.is_file():
             return sqlite_uri(place)
     raise ExperimentError(
-        f"its database {path} is there no more: bring it back, write its new place to tracking_uri "
-        f"in {folder / _CONTENT}, or delete {folder}"
+        f"its database {path} no longer exists: restore it, set tracking_uri in "
+        f"{folder / _CONTENT} to its new path, or delete {folder}"
     )
 
 
@@ -205,7 +223,7 @@ def _recorder(pending: PendingRun, uri: str) -> Recorder:
 
 
 def _persist(pending: PendingRun, artifacts: Path, outbox: Path) -> Path:
-    """Keep the pending run in ``outbox``, whole or not at all."""
+    """Write the pending run to ``outbox`` atomically, and return its folder there."""
     name = pending.run_id or (pending.start.identity if pending.start else "")
     place = outbox / name
     unfinished = own_folders.unfinished(outbox / f".{name}")
@@ -213,8 +231,8 @@ def _persist(pending: PendingRun, artifacts: Path, outbox: Path) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
     unfinished.mkdir(parents=True)
     if database := sqlite_path(pending.tracking_uri):
-        beside = os.path.relpath(database.resolve(), place.resolve())
-        pending = pending.model_copy(update={"database": beside})
+        relative = os.path.relpath(database.resolve(), place.resolve())
+        pending = pending.model_copy(update={"database": relative})
     with own_folders.held(unfinished):
         with (unfinished / _CONTENT).open("w") as content:
             json.dump(pending.model_dump(), content, indent=1)

@@ -1,4 +1,4 @@
-"""Everything that is known of a run at its end, and how it gets into the record."""
+"""The complete results of a run at its end, and how they are written to MLflow."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class DataEntry(BaseModel):
-    """A data set in MLflow's terms."""
+    """A data set in MLflow's format."""
 
     name: str
     digest: str
@@ -24,45 +24,55 @@ class DataEntry(BaseModel):
 
 
 class PendingRun(BaseModel):
-    """The end of one run. Sending it twice leaves the same record as sending it once."""
+    """The results of one run. Sending them is idempotent."""
 
-    #: With an absolute path: it may be sent from another working folder.
+    #: Address with an absolute path, since the run may be sent from another working folder.
     tracking_uri: str
-    #: Path of the database from the folder where the pending run waits: both may be moved together.
+    #: Path of the database relative to the folder of the pending run, so that both can be moved
+    #: together.
     database: str = ""
-    #: Empty where the server was away when the run began.
+    #: Empty if the server was unreachable when the run began.
     run_id: str
-    #: With which the run is opened if it is not there yet.
+    #: Used to create the run in MLflow if it does not exist yet.
     start: RunStart | None = Field(default=None, validation_alias=AliasChoices("start", "opening"))
     status: str
     reason: str = ""
     metrics: dict[str, float] = {}
-    #: Metric -> epoch -> value.
+    #: Values by metric and epoch.
     steps: dict[str, dict[int, float]] = {}
     tags: dict[str, str] = {}
     data: DataEntry | None = None
-    #: Registered model that the artifact folder ``model`` becomes a version of.
+    #: Registered model of which the artifact folder ``model`` becomes a version.
     model_name: str | None = None
-    #: Names of the classes that the model tells apart, in label order.
+    #: Names of the classes of the model, in label order.
     class_names: tuple[str, ...] = ()
     #: Artifact folder of the model.
     model: str = ""
-    #: When the run ended, in milliseconds since 1970.
+    #: End of the run, in milliseconds since 1970.
     ended_ms: int
 
 
 def send(pending: PendingRun, artifacts: Path, recorder: Recorder) -> str:
-    """Write the pending run into the record and close the run.
+    """Write the pending run to MLflow and close it.
+
+    Parameters
+    ----------
+    pending
+        Results of the run.
+    artifacts
+        Folder with the run's artifacts; it need not exist.
+    recorder
+        Recorder of the run's store.
 
     Returns
     -------
     str
-        Empty, or a note on the name of the registered model, which the record holds too.
+        Empty, or a note on the name of the registered model, which is also stored in the record.
 
     Raises
     ------
     Exception
-        Whatever MLflow raises; what was written until then stays.
+        Any error of MLflow; what was written before it is kept.
     """
     run = pending.run_id
     if not run:
@@ -91,7 +101,7 @@ def send(pending: PendingRun, artifacts: Path, recorder: Recorder) -> str:
 
 
 def _classes_of(entry: DataEntry | None) -> tuple[str, ...]:
-    """Return the classes that the data set of a run of version 0.1 names."""
+    """Return the classes of a pending run of an earlier version, from its data set."""
     profile = json.loads(entry.profile) if entry is not None else {}
     return tuple(profile.get("classes", ()))
 

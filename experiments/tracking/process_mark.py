@@ -1,7 +1,8 @@
-"""Which process has a run under way, so that another one can tell later whether it has died.
+"""Marks that identify the process of a run, to determine later whether it has died.
 
-A mark is text: machine and user, boot, process namespace, process id, start of the process. The
-first is a digest: a record may be published, and the id of a machine is nobody else's business.
+A mark is a string with five parts: machine and user, boot, process namespace, process id and start
+time of the process. The first part is a digest, because a record may be published and should not
+reveal the id of the machine.
 """
 
 import hashlib
@@ -15,11 +16,11 @@ _LENGTH = 16
 
 
 class State(Enum):
-    """The known facts about a process."""
+    """State of a process."""
 
     ALIVE = "alive"
     DEAD = "dead"
-    #: On another machine, in another container, or of another user.
+    #: The process is on another machine, in another container, or of another user.
     UNKNOWN = "unknown"
 
 
@@ -31,13 +32,13 @@ def own_mark() -> str:
 
 @cache
 def machine() -> str:
-    """Return a digest of this machine, its name and this user, with which marks begin."""
+    """Return a digest of this machine, its name and this user: the first part of a mark."""
     content = f"{socket.gethostname()} {_machine_id()} {os.getuid()}"
     return hashlib.sha256(content.encode()).hexdigest()[:_LENGTH]
 
 
 def state_of(mark: str) -> State:
-    """Tell what has become of the process with ``mark``."""
+    """Return the state of the process with ``mark``."""
     try:
         where, boot, namespace, pid, started = mark.split(" ")
         number = int(pid)
@@ -46,7 +47,7 @@ def state_of(mark: str) -> State:
     if where != machine():
         return State.UNKNOWN
     if boot != _boot():
-        # Two containers of one name on two hosts have no id of their own that tells them apart.
+        # Containers of the same name on two hosts cannot be distinguished without a machine id.
         return State.DEAD if _machine_id() else State.UNKNOWN
     if namespace != _namespace():
         return State.UNKNOWN
@@ -54,12 +55,12 @@ def state_of(mark: str) -> State:
 
 
 def _started(pid: int) -> str:
-    """Return when ``pid`` began, in clock ticks since the boot; empty when it does not run."""
+    """Return the start of ``pid`` in clock ticks since the boot, or "" if it is not running."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
         return ""
-    # proc(5): after the name in parentheses, which may hold anything, comes the state.
+    # proc(5): the state follows the name in parentheses, which may contain any character.
     fields = text.rpartition(")")[2].split()
     return "" if fields[0] in ("Z", "X") else fields[19]
 

@@ -1,4 +1,4 @@
-"""Which code and which packages a run was made with."""
+"""Versions of the code and packages used for a run."""
 
 import platform
 import subprocess
@@ -23,7 +23,7 @@ def code_commit() -> str:
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Return installed versions of ``packages`` and of what every run uses."""
+    """Return installed versions of Python, ``packages`` and the packages that every run uses."""
     found = {"python": platform.python_version()}
     for name in sorted({*packages, *_ALWAYS}):
         try:

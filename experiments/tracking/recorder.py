@@ -1,4 +1,4 @@
-"""The record in MLflow. A run is opened before training starts and closed in every case."""
+"""The record in MLflow. A run is opened before training starts and always closed."""
 
 import logging
 import os
@@ -33,29 +33,29 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-#: MLflow's own tag for the run above a run.
+#: MLflow's tag for the parent of a run.
 PARENT = "mlflow.parentRunId"
-#: Tag with the process that has a run under way (:mod:`experiments.tracking.process_mark`).
+#: Tag with the mark of the process of a run (:mod:`experiments.tracking.process_mark`).
 PROCESS = "run.process"
-#: Reason of a run whose process has died.
+#: Status reason of a run whose process has died.
 LEFT_OPEN = "its process ended without closing the record"
 
 _RUNNING = "RUNNING"
 _IDENTITY = "run.identity"
-#: Settings of MLflow that a user's own come before. A server that goes away must not hold up a run
-#: for MLflow's default of many minutes.
+#: Defaults for MLflow's settings, which the user can override. An unreachable server must not
+#: delay a run for MLflow's default of many minutes.
 _SETTINGS = {
-    # With a server it otherwise prints addresses to stdout, among the records of --json.
+    # With a server, MLflow otherwise prints addresses to stdout, among the records of --json.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # A uv.lock in the folder of the call is none of the record's, and names download hosts.
+    # A uv.lock in the working folder does not belong in the record, and names download hosts.
     "MLFLOW_UV_AUTO_DETECT": "false",
-    # It would report to its makers, from machines that hold patients' images.
+    # No usage data may be sent from machines with images of patients.
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
-#: Databases on servers that MLflow keeps records in.
+#: Database servers that MLflow supports.
 _DATABASES = {"postgresql", "mysql", "mssql"}
 #: MLflow's limit for one batch of metrics.
 _BATCH = 1000
@@ -64,12 +64,13 @@ _TAG_LENGTH = 5000
 
 
 def check_reachable(uri: str, *, reading: bool = False) -> None:
-    """Find out before training whether a record can be written, or with ``reading`` be read.
+    """Check that the store ``uri`` can be written to or, with ``reading``, be read.
 
     Raises
     ------
     ExperimentError
-        When the server does not answer, or the database or its folder cannot be written to.
+        If the server does not answer, the database or its folder cannot be written to, or MLflow
+        does not support the address.
     """
     if is_server(uri):
         try:
@@ -95,14 +96,14 @@ def check_reachable(uri: str, *, reading: bool = False) -> None:
 
 
 def _is_store(scheme: str) -> bool:
-    """Tell whether MLflow, or a plugin of it, knows stores with this scheme, SQLite's apart."""
+    """Return whether MLflow or a plugin supports stores with ``scheme``, other than SQLite."""
     return scheme.partition("+")[0] in _DATABASES or bool(
         entry_points(group="mlflow.tracking_store", name=scheme)
     )
 
 
 def _check_driver(uri: str) -> None:
-    """Find out whether the package is installed that talks to the database of ``uri``."""
+    """Raise ExperimentError if the driver package for the database of ``uri`` is missing."""
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -110,44 +111,44 @@ def _check_driver(uri: str) -> None:
         make_url(uri).get_dialect().import_dbapi()
     except ImportError as error:
         raise ExperimentError(
-            f"{named(uri)}: the package {error.name}, which talks to this database, is not "
-            "installed: install it, or name the driver of another one, as in mysql+pymysql://"
+            f"{named(uri)}: the package {error.name}, the driver of this database, is not "
+            "installed: install it, or select another driver, as in mysql+pymysql://"
         ) from error
     except ArgumentError as error:
         raise ExperimentError(f"{named(uri)}: {error}") from error
 
 
 def _instead(uri: str) -> str:
-    return f"unset {VARIABLE}" if is_from_variable(uri) else "leave --tracking-uri away"
+    return f"unset {VARIABLE}" if is_from_variable(uri) else "omit --tracking-uri"
 
 
 def now_ms() -> int:
-    """Return the time in milliseconds since 1970, as MLflow counts it."""
+    """Return the current time in milliseconds since 1970, the unit of MLflow."""
     return int(time.time() * 1000)
 
 
 def client_of(uri: str) -> "MlflowClient":
-    """Return a client that gives up in seconds and draws no progress bars.
+    """Return a client with short timeouts and without progress bars.
 
-    A database is made or brought up to date first. Networks are registered in the same store:
-    where MLFLOW_REGISTRY_URI names another one, that has no access to the artifacts of this one.
+    A database is first created or migrated if necessary. Models are registered in the same store
+    even if MLFLOW_REGISTRY_URI names another one, which cannot access the artifacts of this one.
 
     Raises
     ------
     ExperimentError
-        When the database cannot be used.
+        If the database cannot be used.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     if endpoint := object_store.endpoint():
         os.environ.setdefault("MLFLOW_S3_ENDPOINT_URL", endpoint)
-    # Creating the tables of a new database is no news for a user.
+    # The creation of the tables of a new database is not worth logging.
     for name in ("alembic", "mlflow.store.db.utils"):
         logging.getLogger(name).setLevel(logging.WARNING)
     from mlflow import MlflowClient
 
     make_ready(uri)
-    # MLflow keeps a store for each address, and the working folder of a notebook may change.
+    # MLflow caches a store for each address, and the working folder of a notebook may change.
     store = absolute_uri(uri)
     return MlflowClient(tracking_uri=store, registry_uri=store)
 
@@ -155,7 +156,7 @@ def client_of(uri: str) -> "MlflowClient":
 def close(
     client: "MlflowClient", run: str, status: str, reason: str, ended_ms: int | None = None
 ) -> None:
-    """End a run as FINISHED, FAILED or KILLED, with the reason in its own words."""
+    """End a run as FINISHED, FAILED or KILLED, with ``reason`` as its status reason."""
     client.set_tag(run, "status_reason", (reason or "finished")[:_TAG_LENGTH], synchronous=True)
     client.set_terminated(run, status, ended_ms)
 
@@ -164,24 +165,24 @@ class RunStart(BaseModel):
     """Name, parameters and tags with which a run is created."""
 
     experiment: str
-    #: Where a new experiment keeps what its runs leave; None leaves it to the server.
+    #: Artifact location of a new experiment; None uses the default of the server.
     artifacts: str | None = None
-    #: By which the run is found when the answer to its making was lost.
+    #: Tag value that finds the run if the server's response to its creation was lost.
     identity: str
     name: str
     params: dict[str, str]
     tags: dict[str, str]
-    #: In milliseconds since 1970.
+    #: Start of the run, in milliseconds since 1970.
     started_ms: int
 
 
 class Recorder:
-    """Writes runs of one experiment, or, without one, to runs that are there."""
+    """Writes runs of one experiment or, without an experiment, to existing runs."""
 
     def __init__(
         self, uri: str, experiment: str | None = None, artifacts: str | None = None
     ) -> None:
-        """Open ``experiment``; a new one keeps what its runs leave in ``artifacts``."""
+        """Open ``experiment``; if it is new, its artifacts are stored in ``artifacts``."""
         self.uri = uri
         self.experiment = experiment or ""
         self._artifacts = artifacts
@@ -195,7 +196,7 @@ class Recorder:
         tags: Mapping[str, str],
         parent: str | None = None,
     ) -> RunStart:
-        """Return what opens a run, below ``parent`` if it is given."""
+        """Return the data that create a run, below ``parent`` if it is given."""
         return RunStart(
             experiment=self.experiment,
             artifacts=self._artifacts,
@@ -217,9 +218,9 @@ class Recorder:
         return self.start_run(self.run_start(name, params, tags, parent))
 
     def start_run(self, start: RunStart) -> str:
-        """Open the run if it is not there yet, and return its id.
+        """Create the run if it does not exist yet, and return its id.
 
-        A server that goes away in the middle may have made it already.
+        A previous call may have created it, although the connection to the server was lost.
         """
         from mlflow.entities import Param
 
@@ -249,14 +250,14 @@ class Recorder:
         )
 
     def reopen(self, run: str) -> None:
-        """Set a run that had ended to running, and close those below it that still seem to run.
+        """Set an ended run to RUNNING, and close the runs below it that still have this status.
 
-        An end without warning, of the machine or by ``kill -9``, leaves them open.
+        They remain open after a crash of the machine or ``kill -9``.
 
         Raises
         ------
         ExperimentError
-            When another process has the run under way.
+            If the run is under way in another process.
         """
         self._check_left(self.client.get_run(run))
         self.close_left_open({PARENT: run})
@@ -264,12 +265,12 @@ class Recorder:
         self.client.update_run(run, status=_RUNNING)
 
     def close_left_open(self, tags: Mapping[str, str]) -> None:
-        """Close the runs with these tags that seem to run.
+        """Close the runs with these tags that have the status RUNNING.
 
         Raises
         ------
         ExperimentError
-            When another process has one of them under way.
+            If one of them is under way in another process.
         """
         for run in self.runs(tags):
             if run.info.status == _RUNNING:
@@ -281,16 +282,16 @@ class Recorder:
         under_way = run.info.status == _RUNNING and state_of(mark) is State.ALIVE
         if under_way and mark != own_mark():
             raise ExperimentError(
-                f"{run.info.run_name} is under way in another process: wait for its end, or leave "
-                "--resume out"
+                f"{run.info.run_name} is under way in another process: wait until it ends, or "
+                "omit --resume"
             )
 
     def steps(self, run: str, metric: str) -> tuple[int, ...]:
-        """Return the steps for which a run has ``metric``, in their order."""
+        """Return the steps for which a run has ``metric``, in ascending order."""
         return tuple(sorted(p.step for p in self.client.get_metric_history(run, metric)))
 
     def metrics(self, run: str, values: Mapping[str, float]) -> None:
-        """Write final metrics."""
+        """Write final metrics, which have step 0."""
         self.write(run, [(name, value, 0) for name, value in values.items()], now_ms())
 
     def tag(self, run: str, tags: Mapping[str, str]) -> None:
@@ -299,11 +300,11 @@ class Recorder:
             self.client.set_tag(run, key, value[:_TAG_LENGTH], synchronous=True)
 
     def artifacts(self, run: str, folder: Path, place: str | None = None) -> None:
-        """Upload every file of ``folder``, to the folder ``place`` of the run's artifacts."""
+        """Upload all files of ``folder`` to the folder ``place`` of the run's artifacts."""
         self.client.log_artifacts(run, str(folder), place)
 
     def close(self, run: str, status: str, reason: str, ended_ms: int | None = None) -> None:
-        """End a run as FINISHED, FAILED or KILLED, with the reason in its own words."""
+        """End a run as FINISHED, FAILED or KILLED, with ``reason`` as its status reason."""
         close(self.client, run, status, reason, ended_ms)
 
     def _experiment(self, name: str, artifacts: str | None) -> str:
@@ -314,7 +315,7 @@ class Recorder:
             place = artifacts and f"{artifacts.rstrip('/')}/{name}"
             try:
                 return str(self.client.create_experiment(name, place))
-            except MlflowException as error:  # another process made it just now
+            except MlflowException as error:  # another process may have created it in the meantime
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
                 found = self.client.get_experiment_by_name(name)
@@ -327,7 +328,7 @@ class Recorder:
         return str(found.experiment_id)
 
     def write(self, run: str, rows: Sequence[tuple[str, float, int]], moment_ms: int) -> None:
-        """Write metrics with their step; a value that is written twice stands there once."""
+        """Write metrics with their steps; a value that is written twice is stored once."""
         from mlflow.entities import Metric
 
         entities: list[Any] = [Metric(name, value, moment_ms, step) for name, value, step in rows]

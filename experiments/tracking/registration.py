@@ -1,4 +1,4 @@
-"""Registered models of MLflow: all versions of one model have the same classes."""
+"""Registered models in MLflow, in which all versions of a model have the same classes."""
 
 import hashlib
 import json
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-#: Tag of a version with the names of its classes, as JSON.
+#: Tag of a model version with the names of its classes, as JSON.
 CLASSES = "class_names"
-#: Letters of a digest of class names that a name ends with.
+#: Number of characters of a digest of the class names in a model name.
 _DIGEST = 8
 #: MLflow's limit for the length of a tag.
 _TAG_LENGTH = 5000
@@ -25,16 +25,17 @@ def model_name(experiment: str, backend: str) -> str:
 def register(
     client: "MlflowClient", run: str, name: str, model: str, class_names: Sequence[str]
 ) -> str:
-    """Make the artifact folder ``model`` of a run the newest version of a registered model, once.
+    """Register the artifact folder ``model`` of a run as the newest version of a model.
 
-    Where the model ``name`` has versions with other classes, the version goes to a model of its
-    own, whose name ends with a digest of the class names: the newest version of a model must give
-    the probabilities of the classes that its users expect.
+    Nothing is done if the run has a registered version already. If the model ``name`` has versions
+    with other classes, the version is registered under a separate name that ends with a digest of
+    the class names, because the newest version of a model must return the probabilities of the
+    classes that its users expect.
 
     Returns
     -------
     str
-        Empty, or a sentence about the other name.
+        Empty, or a sentence that gives the separate name.
     """
     if made := client.search_model_versions(f"run_id = '{run}'"):
         return _note(name, str(made[0].name))
@@ -56,8 +57,8 @@ def _note(name: str, chosen: str) -> str:
     if chosen == name:
         return ""
     return (
-        f"The model is registered as {chosen}: {name} has versions with other classes. --name "
-        "gives the experiment and its models a name of their own."
+        f"The model is registered as {chosen}: {name} has versions with other classes. Use --name "
+        "to give the experiment and its models a separate name."
     )
 
 
@@ -72,10 +73,10 @@ def _create(client: "MlflowClient", name: str) -> None:
 
 
 def _classes_of(client: "MlflowClient", version: Any) -> str | None:
-    """Return the classes of a version as they are written in its tag.
+    """Return the classes of a version in the form of its tag, or None if they are unknown.
 
-    Versions that were registered before there was the tag say them in the data set of their run.
-    None where nothing says them.
+    For versions registered before this tag was introduced, the classes are read from the data set
+    of their run.
     """
     from mlflow.exceptions import MlflowException
 
@@ -90,7 +91,7 @@ def _classes_of(client: "MlflowClient", version: Any) -> str | None:
 
 
 def _written(class_names: Sequence[str]) -> str:
-    """Return class names as a tag holds them: JSON, or a digest of it where that is too long."""
+    """Return the class names as the value of a tag: JSON, or its digest if that is too long."""
     text = json.dumps(list(class_names), ensure_ascii=False)
     if len(text.encode()) > _TAG_LENGTH:
         return hashlib.sha256(text.encode()).hexdigest()

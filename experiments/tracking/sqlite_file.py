@@ -1,4 +1,4 @@
-"""SQLite files: what is at a path, a lock between processes, and replacing one as a whole."""
+"""SQLite files: inspection, locks between processes, and atomic replacement."""
 
 import fcntl
 import os
@@ -11,19 +11,19 @@ from urllib.parse import quote
 from data.own_folders import remove_abandoned_beside, unfinished
 from experiments.errors import ExperimentError
 
-#: Files that SQLite keeps beside a database, with what belongs to it and to no other one.
+#: Suffixes of the files that SQLite keeps next to a database.
 _COMPANIONS = ("-journal", "-wal", "-shm")
-#: Seconds that a look at a database waits for a process that writes.
+#: Seconds to wait for another process that is writing to the database.
 _BUSY_SECONDS = 20.0
 
 
 def tables(path: Path) -> set[str]:
-    """Return the names of the tables of the database ``path``; none where there is no file.
+    """Return the names of the tables of the database ``path``, an empty set if it does not exist.
 
     Raises
     ------
     ExperimentError
-        When ``path`` is a folder, no database, damaged or not to be read.
+        If ``path`` is a folder, is not a database, is damaged or cannot be read.
     """
     if not path.exists():
         return set()
@@ -38,7 +38,7 @@ def tables(path: Path) -> set[str]:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the database file ``path``, which must be there; for reading where it is read-only."""
+    """Open the existing database file ``path``, read-only if it cannot be written to."""
     mode = "rw" if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK) else "ro"
     address = f"file:{quote(str(path))}?mode={mode}"
     return sqlite3.connect(address, timeout=_BUSY_SECONDS, uri=True)
@@ -46,14 +46,14 @@ def connect(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep other processes out of a block with the same ``path`` until this one has left it."""
+    """Exclude other processes from blocks with the same ``path`` for the duration of this one."""
     lock = path.with_name(f".{path.name}.lock")
     while True:
         with lock.open("a") as handle:
             with suppress(OSError):  # a file system without locks
                 fcntl.flock(handle, fcntl.LOCK_EX)
             if not _is_at(lock, handle.fileno()):
-                continue  # who had it has removed it
+                continue  # the previous holder of the lock has removed its file
             try:
                 remove_abandoned_beside(path)
                 yield
@@ -63,11 +63,11 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def put_in_place(made: Path, path: Path) -> None:
-    """Let the file ``path`` become a copy of the database ``made``, at once and as a whole."""
+    """Replace the file ``path`` atomically by a copy of the database ``made``."""
     copy = unfinished(path)
     try:
         copy_to(made, copy)
-        for suffix in _COMPANIONS:  # of a database that is there no more
+        for suffix in _COMPANIONS:  # of the database that is replaced
             path.with_name(path.name + suffix).unlink(missing_ok=True)
         copy.replace(path)
     finally:
@@ -75,7 +75,7 @@ def put_in_place(made: Path, path: Path) -> None:
 
 
 def copy_to(source: Path, target: Path) -> None:
-    """Write the content of the database ``source`` to the file ``target``, to the disk itself."""
+    """Copy the database ``source`` to the file ``target``, and flush it to disk."""
     with closing(connect(source)) as content, closing(sqlite3.connect(target)) as copy:
         content.backup(copy)
     with target.open("rb") as file:
@@ -83,7 +83,7 @@ def copy_to(source: Path, target: Path) -> None:
 
 
 def move_aside(path: Path) -> Path:
-    """Give the database ``path`` another name, and return that."""
+    """Rename the database ``path`` and return its new path."""
     number = 1
     while (aside := path.with_name(f"{path.name}.aside-{number}")).exists():
         number += 1
@@ -102,7 +102,7 @@ def _is_at(path: Path, handle: int) -> bool:
 
 def _explained(path: Path, error: sqlite3.DatabaseError) -> str:
     if "not a database" in str(error):
-        return f"{path} is no SQLite database: move it away or name another one"
+        return f"{path} is not an SQLite database: move it away or name another file"
     if "locked" in str(error):
-        return f"{path} is locked by another process: repeat the command when that has ended"
-    return f"{path} cannot be read ({error}): move it away or name another one"
+        return f"{path} is locked by another process: repeat the command when it has ended"
+    return f"{path} cannot be read ({error}): move it away or name another file"

@@ -1,8 +1,9 @@
-"""MLflow's store in an SQLite file: made, checked and brought up to date before it is opened.
+"""MLflow's store in an SQLite file: created, checked and migrated before it is opened.
 
-MLflow makes and migrates its tables in some sixty steps in the file itself, and none of its steps
-can be repeated. A process that is stopped among them, or a second one beside it, leaves a file
-that no version of MLflow opens again. Here they are made elsewhere and put in place as a whole.
+MLflow creates and migrates its tables in some sixty steps in the file itself, and none of these
+steps can be repeated. If the process is stopped between them, or a second one works on the same
+file, no version of MLflow can open the file again. The tables are therefore created in another
+file, which then replaces the original atomically.
 """
 
 import logging
@@ -17,28 +18,33 @@ from experiments.errors import ExperimentError
 from experiments.store_address import named, sqlite_path, sqlite_uri
 from experiments.tracking import sqlite_file
 
-#: Tables that MLflow makes first, before it knows a version of its schema.
+#: Tables that MLflow creates first, before it stores a version of its schema.
 _FIRST_TABLES = {"experiments", "runs", "tags", "metrics", "params"}
 _VERSION_TABLE = "alembic_version"
-#: Where MLflow keeps artifacts when nobody says, below the working folder.
+#: MLflow's default location of artifacts, below the working folder.
 _ARTIFACT_ROOT = "./mlruns"
-#: Tables whose rows a user would miss, and how many rows of each MLflow makes itself.
+#: Tables with content of the user, and the number of rows of each that MLflow itself creates.
 _CONTENT = {"runs": 0, "experiments": 1, "registered_models": 0}
 _log = logging.getLogger(__name__)
 
 
 def check_database(path: Path, uri: str, *, reading: bool = False) -> None:
-    """Find out whether ``path`` can be the record's database, without MLflow and in no time.
+    """Check that ``path`` can be used as MLflow's database, without importing MLflow.
 
     Parameters
     ----------
+    path
+        Path of the SQLite file.
     uri
-        How the user has named it, for messages.
+        Address as given by the user, for messages.
+    reading
+        If True, the file must exist but need not be writable.
 
     Raises
     ------
     ExperimentError
-        When it is something else, is missing, or cannot be written to.
+        If the file belongs to another program, or cannot be written to; with ``reading``, also if
+        it is missing.
     """
     if not reading:
         _check_writable(path, uri)
@@ -52,15 +58,15 @@ def check_database(path: Path, uri: str, *, reading: bool = False) -> None:
 
 
 def make_ready(uri: str) -> None:
-    """Make the store ``uri`` if it is an SQLite file that is not there, or is of another version.
+    """Create the store ``uri`` if it is a missing SQLite file, or migrate it if it is outdated.
 
-    Imports MLflow. A half-made store is moved aside, one of an earlier MLflow with runs is migrated
-    and a copy of it kept; a warning says so.
+    Imports MLflow. An incomplete store is renamed and a new one is created; a store of an earlier
+    MLflow with runs is migrated and a copy of it is kept. Both cases are logged as warnings.
 
     Raises
     ------
     ExperimentError
-        When that is not possible.
+        If the store cannot be created or migrated.
     """
     named = sqlite_path(uri)
     if named is None:
@@ -72,12 +78,13 @@ def make_ready(uri: str) -> None:
         return
     if not (os.access(path.parent, os.W_OK) and (os.access(path, os.W_OK) or not path.exists())):
         raise ExperimentError(
-            f"{path} is of another version of MLflow and read-only: copy it to a folder of yours"
+            f"{path} was made by another version of MLflow and is read-only: copy it to a folder "
+            "that you can write to"
         )
     try:
         with sqlite_file.locked(path):
             revision = _revision(path)
-            if revision == head:  # another process was faster
+            if revision == head:  # another process has done it in the meantime
                 return
             if revision is not None:
                 _check_known(path, revision)
@@ -88,7 +95,7 @@ def make_ready(uri: str) -> None:
             else:
                 _bring_up_to_date(path, revision)
     except (OSError, sqlite3.Error) as error:
-        raise ExperimentError(f"{path} cannot be made ready: {error}") from error
+        raise ExperimentError(f"{path} cannot be created or migrated: {error}") from error
 
 
 def _check_writable(path: Path, uri: str) -> None:
@@ -107,7 +114,7 @@ def _beginning() -> set[str]:
 
 
 def _revision(path: Path) -> str | None:
-    """Return the version of the schema of ``path``, or None where there is none."""
+    """Return the version of the schema of ``path``, or None if it has none."""
     if _VERSION_TABLE not in sqlite_file.tables(path):
         return None
     with closing(sqlite_file.connect(path)) as database:
@@ -120,7 +127,7 @@ def _make(path: Path) -> None:
 
     with temporary_folder("store") as folder:
         made = folder / "mlflow.db"
-        # With the default experiment, which two processes would otherwise make at once.
+        # Also creates the default experiment, which two processes would otherwise create at once.
         SqlAlchemyStore(sqlite_uri(made), _ARTIFACT_ROOT).engine.dispose()
         sqlite_file.put_in_place(made, path)
 
@@ -128,7 +135,8 @@ def _make(path: Path) -> None:
 def _bring_up_to_date(path: Path, revision: str | None) -> None:
     """Migrate a copy of ``path`` and write the result into the file, in one transaction.
 
-    The file stays the same one: a server that has it open must not write to a file without a name.
+    The file itself is not replaced, because a server that has it open would continue to write to
+    the deleted file.
     """
     with temporary_folder("store") as folder, closing(sqlite_file.connect(path)) as database:
         before = _changes(database)
@@ -142,13 +150,14 @@ def _bring_up_to_date(path: Path, revision: str | None) -> None:
         sqlite_file.put_in_place(path, kept)
         if _changes(database) != before:
             raise ExperimentError(
-                f"{path} is of an earlier MLflow and another process writes to it: repeat the "
-                "command when that has ended"
+                f"{path} was made by an earlier MLflow, and another process is writing to it: "
+                "repeat the command when it has ended"
             )
         with closing(sqlite_file.connect(copy)) as migrated:
             migrated.backup(database)
     _log.warning(
-        "%s was of an earlier version of MLflow and is migrated; as it was, it is kept as %s",
+        "%s was made by an earlier version of MLflow and has been migrated; the original is kept "
+        "as %s",
         path,
         kept.name,
     )
@@ -179,11 +188,11 @@ def _check_known(path: Path, revision: str) -> None:
 
 
 def _replace_vacant(path: Path) -> None:
-    """Make a new store in place of one that nobody would miss and that may be half-made."""
+    """Create a new store in place of one that has no content of the user and may be incomplete."""
     aside = sqlite_file.move_aside(path)
     _log.warning(
-        "%s holds no run and is of another version of MLflow, or was left half-made by a first run "
-        "that was stopped: it is kept as %s, and a new one is made",
+        "%s has no runs and was made by another version of MLflow, or is incomplete because a "
+        "first run was stopped: it is kept as %s, and a new one is created",
         path,
         aside.name,
     )
@@ -191,7 +200,7 @@ def _replace_vacant(path: Path) -> None:
 
 
 def _changes(database: sqlite3.Connection) -> int:
-    """Return a number that is another one when other connections have written meanwhile."""
+    """Return a number that changes when another connection writes to the database."""
     return int(database.execute("PRAGMA data_version").fetchone()[0])
 
 
@@ -208,7 +217,7 @@ def _is_vacant(path: Path) -> bool:
 def _not_migrated(path: Path, revision: str | None, error: Exception) -> str:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     return (
-        f"{path} is of another version of MLflow (schema {revision}) and cannot be brought to that "
-        f"of MLflow {version('mlflow')} ({reason}); it is unchanged: name another one with "
+        f"{path} was made by another version of MLflow (schema {revision}) and cannot be migrated "
+        f"to that of MLflow {version('mlflow')} ({reason}); it is unchanged: name another one with "
         "--tracking-uri"
     )

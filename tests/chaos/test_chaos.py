@@ -15,10 +15,10 @@ from chaos.hosts import read_hosts
 from chaos.outcome import Outcome, Verdict
 from chaos.slowing import Slowing
 from data.config import DataConfig
-from experiments.__main__ import app
 from experiments.config import Experiment
 from experiments.errors import ExperimentError
 from experiments.loading import load
+from sparkdl_bench.commands import app
 
 #: Enough epochs that training continues until the fault: they are short with few images.
 EPOCHS = 40

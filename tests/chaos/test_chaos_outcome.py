@@ -147,7 +147,7 @@ def test_killed_harness_recovers_by_resuming_alone() -> None:
             Attempt(event_log(injected=25.0, end=30.0, closed=False), ended=True),
             [stored("KILLED", "interrupted")],
             Verdict.RECORD_LOST,
-            "without a word",
+            "without a record",
         ),
         (
             finished(injected=25.0),

@@ -99,7 +99,7 @@ def test_jvm_of_the_driver_is_killed_alone(processes: Tree) -> None:
     assert told == f"killed the driver's JVM {jvm.pid}"
     until(lambda: jvm.status() == psutil.STATUS_ZOMBIE)
     assert processes.driver.status() != psutil.STATUS_ZOMBIE
-    with pytest.raises(ExperimentError, match="no driver's JVM"):
+    with pytest.raises(ExperimentError, match="no JVM of the driver"):
         DriverJvmKilled().inject(processes.target)
 
 

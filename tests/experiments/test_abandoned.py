@@ -64,7 +64,7 @@ def test_next_command_closes_the_runs_of_dead_processes_alone(
     leftover.mkdir()
     told = tidy(tracking_uri, tmp_path)
     assert sorted(told) == [
-        f"{name}: its process has died, the run is closed as KILLED" for name in ("above", "below")
+        f"{name}: its process has died; the run was closed as KILLED" for name in ("above", "below")
     ]
     client = MlflowClient(tracking_uri)
     status = {name: client.get_run(run).info.status for name, run in runs.items()}

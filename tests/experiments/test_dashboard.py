@@ -57,4 +57,4 @@ def test_taken_port_and_missing_record_are_said(tracking_uri: str, run: Run) -> 
         taken = CliRunner().invoke(app, [*arguments, "--port", str(other.getsockname()[1])])
     assert (taken.exit_code, "is taken" in taken.stderr) == (2, True)
     missing = CliRunner().invoke(app, ["dashboard", "--tracking-uri", "sqlite:///nowhere.db"])
-    assert (missing.exit_code, "make a run first" in missing.stderr) == (2, True)
+    assert (missing.exit_code, "run an experiment first" in missing.stderr) == (2, True)

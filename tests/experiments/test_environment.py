@@ -98,8 +98,8 @@ def test_python_of_the_executors_follows_the_environment(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--environment", "archive"], "go together"),
-        (["--environment", "image"], "for executors elsewhere"),
+        (["--environment", "archive"], "must be given together"),
+        (["--environment", "image"], "for executors on other machines"),
         (["--environment", "conda"], "--environment must be 'path', 'archive' or 'image'"),
         (
             [*ARCHIVE, "not-there.tar.gz"],
@@ -107,7 +107,7 @@ def test_python_of_the_executors_follows_the_environment(tmp_path: Path) -> None
         ),
         (
             [*ARCHIVE, "not-there.7z"],
-            "Spark unpacks archives by their names",
+            "Spark recognizes archives by their names",
         ),
     ],
 )

@@ -49,7 +49,7 @@ def test_output_that_is_a_file_is_refused_first(
 ) -> None:
     from typer.testing import CliRunner
 
-    from experiments.__main__ import app
+    from sparkdl_bench.commands import app
 
     monkeypatch.chdir(tmp_path)
     Path("file").touch()

@@ -190,8 +190,8 @@ _RESNET = {"name": "transfer", "backbone": "ResNet50", "trainable": True}
         ("pandas_udf", {"backend_options": {"pandas_udf": {"backbone": "ResNet50"}}}, "ResNet50"),
         ("elephas", {"spark": {"conf": {"spark.eventLog.dir": "hdfs://a/b"}}}, "eventLog.dir"),
         ("elephas", {"spark": {"conf": {"spark.eventLog.dir": "file:///b"}}}, ""),
-        ("elephas", {"spark": {"conf": {"spark.ui.enabled": "true"}}}, "pages"),
-        ("elephas", {"spark": {"conf": {"spark.driver.host": "10.0.0.1"}}}, "driver.host names"),
+        ("elephas", {"spark": {"conf": {"spark.ui.enabled": "true"}}}, "web UI"),
+        ("elephas", {"spark": {"conf": {"spark.driver.host": "10.0.0.1"}}}, "host contains"),
     ],
 )
 def test_run_has_a_private_network_unless_it_needs_more(

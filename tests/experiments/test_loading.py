@@ -106,7 +106,7 @@ def test_null_is_nothing_where_a_key_may_be_left_out_and_options_keep_yaml_types
 def test_key_that_stands_twice_in_a_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "twice.yaml"
     file.write_text("name: a\npositive_class: x\nepochs: 2\nepochs: 3\n")
-    with pytest.raises(ExperimentError, match="key 'epochs' in line 4 stands there twice"):
+    with pytest.raises(ExperimentError, match="key 'epochs' in line 4 is given twice"):
         load(file)
 
 
@@ -221,7 +221,7 @@ def test_name_of_an_experiment_that_is_none_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("master", ["spark://", "yarn://x", "http://x:7077", "local[", ""])
 def test_master_that_spark_does_not_know_is_refused(master: str) -> None:
-    with pytest.raises(ExperimentError, match=r"^--master: '.*' is no cluster"):
+    with pytest.raises(ExperimentError, match=r"^--master: '.*' is not a Spark master"):
         load("synthetic", given({"--master": master}))
 
 

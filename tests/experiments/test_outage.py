@@ -120,7 +120,7 @@ def test_server_that_comes_back_gets_the_record(server: Server, run: Run) -> Non
     observer = Ending(server, seconds=3)
     (record,) = run("majority", name="bridged", tracking_uri=server.uri, observer=observer)
     assert record.status == FINISHED
-    assert [line for line in observer.told if "does not answer: trying for 120 s" in line]
+    assert [line for line in observer.told if "does not answer: retrying for 120 s" in line]
     assert_complete(server, record.run_id)
 
 
@@ -217,7 +217,7 @@ def test_error_of_the_server_is_waited_out_and_a_wrong_request_is_not(tracking_u
 
     assert patiently(call, tracking_uri, told.append) == "done"
     assert len(told) == 1
-    assert "answers with an error (connection refused): trying for 120 s" in told[0]
+    assert "answers with an error (connection refused): retrying for 120 s" in told[0]
 
     def wrong() -> str:
         tried.append(1)
@@ -320,7 +320,7 @@ def test_record_moves_with_its_store_and_makes_no_new_one(
     store = (place / "mlflow.db").rename(tmp_path / "kept.db")
     told = CliRunner().invoke(app, ["send"])
     assert (told.exit_code, last_line(told.stdout)) == (1, "sent 0, still waiting 1")
-    assert f"its database {place}/mlflow.db is there no more" in caplog.text
+    assert f"its database {place}/mlflow.db no longer exists" in caplog.text
     assert not (place / "mlflow.db").exists()
     store.rename(place / "mlflow.db")
     moved = place.rename(tmp_path / "moved")

@@ -167,7 +167,7 @@ def test_all_runs_of_a_study_are_counted_before_the_first(
     run_study("synthetic", ["majority", "elephas"], points([2], [40]), **values)
     names = [("majority", size) for size in (None, None, 40, 40)]
     assert sorted(told, key=str) == sorted([*names, *(("elephas", n) for _, n in names)], key=str)
-    with pytest.raises(ExperimentError, match="shared equally by 3"):
+    with pytest.raises(ExperimentError, match="divided equally among 3"):
         run_study("synthetic", ["majority"], points([1, 3], []), **values)
     assert len(told) == 8, "a point that cannot be is refused before anything starts"
 

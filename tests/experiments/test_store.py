@@ -118,7 +118,7 @@ def test_half_made_store_is_put_aside_with_a_line(
     check_reachable(sqlite_uri(path))
     assert Recorder(sqlite_uri(path), "new").open("run", {}, {})
     assert len(caplog.messages) == 1
-    assert "left half-made" in caplog.text
+    assert "is incomplete" in caplog.text
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mlflow.db", "mlflow.db.aside-1"]
 
 
@@ -171,7 +171,7 @@ def foreign(path: Path) -> None:
     ("made", "message"),
     [
         (folder, "is a folder"),
-        (text, "is no SQLite database"),
+        (text, "is not an SQLite database"),
         (foreign, "is a database of another program"),
     ],
 )

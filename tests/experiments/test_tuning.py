@@ -248,7 +248,7 @@ def test_objective_must_be_known(search: Callable[..., Found]) -> None:
         ("epochs=0..3", "--search epochs must be 1 or more, not 0"),
         ("optimizer.name=[adam, foo]", "--search optimizer.name must be 'adam' or 'sgd'"),
         ("optimizer.lr=[1, 2]", "--search optimizer.lr: there is no key 'optimizer.lr'"),
-        ("batch_size=[32, 33]", "batch_size 33 cannot be shared equally"),
+        ("batch_size=[32, 33]", "batch_size 33 cannot be divided equally"),
         ("backend_options.elephas.mode=[synchronous, foo]", "backend_options.elephas.mode: "),
     ],
 )
@@ -298,5 +298,5 @@ def test_study_whose_making_was_stopped_is_made_anew(tmp_path: Path) -> None:
 
 def test_file_that_holds_no_studies_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "tuning.db").write_text("notes\n" * 1000)
-    with pytest.raises(ExperimentError, match=r"tuning\.db is no SQLite database"):
+    with pytest.raises(ExperimentError, match=r"tuning\.db is not an SQLite database"):
         check_study_file(tmp_path / "tuning.db")
