@@ -1,8 +1,15 @@
 """Retries while an MLflow server, or its database or object store, is unreachable."""
 
-import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NoReturn, TypeVar
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_delay,
+    wait_fixed,
+)
 
 from experiments.errors import ExperimentError
 from experiments.processes.ending import end_if_asked
@@ -54,22 +61,33 @@ def patiently(
         another cause are raised unchanged.
     """
     patience = PATIENCE if patience is None else patience
-    deadline = time.monotonic() + patience
-    reported = False
-    while True:
-        try:
-            return call()
-        except Exception as error:
-            trouble = _trouble(error, uri)
-            if not trouble:
-                raise
-            if time.monotonic() > deadline:
-                raise ServerAwayError(f"{described(uri)} {trouble}") from error
-            if not reported:
-                on_wait(f"{described(uri)} {trouble}: retrying for {patience:g} s")
-                reported = True
-            end_if_asked()
-            time.sleep(_RETRY_SECONDS)
+    troubles: list[str] = []
+
+    def may_pass(error: BaseException) -> bool:
+        if not isinstance(error, Exception):  # an interrupt
+            return False
+        trouble = _trouble(error, uri)
+        if trouble:
+            troubles.append(trouble)
+        return bool(trouble)
+
+    def before_retry(_: RetryCallState) -> None:
+        if len(troubles) == 1:
+            on_wait(f"{described(uri)} {troubles[0]}: retrying for {patience:g} s")
+        end_if_asked()
+
+    def give_up(state: RetryCallState) -> NoReturn:
+        error = state.outcome.exception() if state.outcome else None
+        raise ServerAwayError(f"{described(uri)} {troubles[-1]}") from error
+
+    retrying = Retrying(
+        retry=retry_if_exception(may_pass),
+        wait=wait_fixed(_RETRY_SECONDS),
+        stop=stop_after_delay(patience),
+        before_sleep=before_retry,
+        retry_error_callback=give_up,
+    )
+    return retrying(call)
 
 
 def _trouble(error: Exception, uri: str) -> str:

@@ -43,6 +43,7 @@ def task(prepared: PreparedData, **values: Any) -> TrainingTask:
         "global_batch_size": 16,
         "workers": 2,
         "seed": 0,
+        "options": ElephasOptions(),
     }
     return TrainingTask(**{**standard, **values})
 
