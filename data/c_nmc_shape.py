@@ -75,16 +75,16 @@ def people(file_list: str | Path | None, seed: int, share: float = 1.0) -> list[
     generator = np.random.default_rng([seed, len(paths)])
     preliminary = _divide(_below(paths, PRELIMINARY_FOLDER), _PRELIMINARY, generator)
     final = _divide(_below(paths, FINAL_FOLDER), _FINAL, generator)
-    everybody = [*_of_training(training), *_named(preliminary), *final]
-    return [person.thinned(share) for person in everybody]
+    persons = [*_of_training(training), *_named(preliminary), *final]
+    return [person.thinned(share) for person in persons]
 
 
-def label_rows(everybody: Iterable[Person]) -> list[tuple[str, str, str]]:
+def label_rows(persons: Iterable[Person]) -> list[tuple[str, str, str]]:
     """Return the rows of the labels file of the preliminary test, ordered by file number."""
     number = {name: digit for digit, name in CLASS_OF_LABEL.items()}
     rows = [
         (original, PurePosixPath(path).name, number[person.label])
-        for person in everybody
+        for person in persons
         for path, original in zip(person.files, person.originals, strict=False)
     ]
     return sorted(rows, key=lambda row: int(PurePosixPath(row[1]).stem))
@@ -107,8 +107,8 @@ def _listed(file_list: Path) -> list[str]:
             raise DataError(f"{file_list} names a file outside its folder: {path}")
     if not any("/fold_" in path for path in below):
         raise DataError(
-            f"{file_list} lists no training image of C-NMC; each line must be path, tab, size, with "
-            "a path such as C-NMC_Leukemia/training_data/fold_0/all/UID_1_1_1_all.bmp"
+            f"{file_list} lists no training image of C-NMC; each line must be path, tab, size, for "
+            "example with the path C-NMC_Leukemia/training_data/fold_0/all/UID_1_1_1_all.bmp"
         )
     return [*dict.fromkeys(below)]
 

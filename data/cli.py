@@ -219,9 +219,7 @@ def synthesize(
     ] = None,
     size: Annotated[
         int | None,
-        typer.Option(
-            help="Side of the square images in pixels; 96 by default, 450 with --like."
-        ),
+        typer.Option(help="Side of the square images in pixels; 96 by default, 450 with --like."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Random seed for the images.")] = 0,
     workers: Annotated[

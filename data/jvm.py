@@ -108,7 +108,7 @@ def _start(
 ) -> tuple[subprocess.Popen, StartWatch, int, str]:
     """Start the process; return it with its monitor, its port and the port's password.
 
-    This replaces ``pyspark.java_gateway.launch_gateway``, which waits for the process without limit.
+    This replaces ``pyspark.java_gateway.launch_gateway``, which waits without limit.
     """
     from pyspark.serializers import UTF8Deserializer, read_int
 

@@ -76,7 +76,7 @@ def images_per_patient(description: Description) -> "Figure":
         axis.yaxis.get_major_locator().set_params(integer=True)
         plain(axis)
     axes[-1].xaxis.get_major_locator().set_params(integer=True)
-    axes[-1].set_xlabel(f"images of one {one} in the class")
+    axes[-1].set_xlabel(f"images per {one} in the class")
     return figure
 
 

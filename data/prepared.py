@@ -181,9 +181,10 @@ class PreparedData:
         return self._drawn(split, [self._shard(split, 0, self.rows(split))])[0]
 
     def slices(self, split: str, parts: int) -> list[Shard]:
-        """Divide ``split`` into at most ``parts`` runs of nearly equal length, which may cut groups.
+        """Divide ``split`` into at most ``parts`` runs of nearly equal length.
 
-        This is suitable for work in which patients need not stay together, such as prediction.
+        Groups may be divided, so this is suitable for work in which patients need not stay
+        together, such as prediction.
         """
         rows = self.rows(split)
         borders = [rows * part // parts for part in range(parts + 1)]

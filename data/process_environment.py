@@ -22,8 +22,8 @@ from data.java import find_java, passed_over
 
 LOOPBACK = "127.0.0.1"
 
-#: Variables that affect numerical results or the length of training. Numbers of threads are set by
-#: the benchmark itself.
+#: Variables that affect numerical results or the length of training. The number of threads is set
+#: by the harness.
 _COMPUTING = re.compile(
     r"KERAS_(BACKEND|MAX_EPOCHS|MAX_STEPS_PER_EPOCH|NNX_ENABLED)"
     r"|TF_(CONFIG|DETERMINISTIC_OPS|CUDNN_DETERMINISTIC|XLA_FLAGS|FUNCTION_JIT_COMPILE_DEFAULT"
@@ -33,9 +33,9 @@ _COMPUTING = re.compile(
     # Meant for Spark 2; PySpark 3 refuses to run if it is set.
     r"|ARROW_PRE_0_15_IPC_FORMAT"
 )
-#: Variables that change the Python interpreter, except those for its output, caches and site
-#: packages. PYTHONDONTWRITEBYTECODE is included because every process would otherwise compile
-#: TensorFlow again: importing it takes 12 CPU seconds instead of 4.
+#: Variables that change the Python interpreter, except those for its output, cache folder and
+#: module search path. PYTHONDONTWRITEBYTECODE is included because every process would otherwise
+#: compile TensorFlow again: importing it takes 12 CPU seconds instead of 4.
 _PYTHON = re.compile(
     r"PYTHON(?!PATH$|UNBUFFERED$|PYCACHEPREFIX$|FAULTHANDLER$|NOUSERSITE$|USERBASE$)[A-Z0-9]+"
 )

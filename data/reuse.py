@@ -16,9 +16,9 @@ from pyarrow import fs
 
 from data.storage import locate
 
-#: Key of the metadata of a file, with a digest of how its images were made.
+#: Metadata key of a file for the recipe of its images, see `data.chunks.recipe`.
 RECIPE = b"sparkdl.recipe"
-#: Columns that are copied from an old file; the others follow from the index.
+#: Columns that are copied from an old file; the others follow from these and from the index.
 _KEPT = ("pixels", "source_xxh128", "remarks", "bits")
 #: Number of row groups kept in memory: rows of a patient are adjacent in old and new files.
 _OPEN_GROUPS = 4
