@@ -167,7 +167,7 @@ def describe(
     s3_endpoint: S3Endpoint = None,
     debug: Debug = False,
 ) -> None:
-    """Count images and patients of each class, and draw or explore them on request."""
+    """Count images and patients of each class; optionally plot or explore them."""
     if sample is not None and html is None:
         raise DataError("--sample limits the images read for the HTML page: give --html too")
     from data.describe import describe as count
