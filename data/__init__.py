@@ -1,1 +1,1 @@
-"""From folders of medical images to patient-split Parquet files."""
+"""Prepares folders of medical images as patient-split Parquet data sets."""

@@ -1,4 +1,4 @@
-"""``python -m data``."""
+"""Entry point of ``python -m data``."""
 
 import sys
 

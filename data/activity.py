@@ -1,4 +1,4 @@
-"""Work under way, shown while it lasts: a moving line in a terminal, else a line now and then."""
+"""Progress display: a live status line in a terminal, periodic log lines elsewhere."""
 
 import threading
 import time
@@ -18,11 +18,11 @@ from rich.progress import (
 )
 from rich.text import Text
 
-#: Seconds without a line after which output that is no terminal gets one.
+#: Seconds without output after which a line is printed where the output is not a terminal.
 SILENCE = 20.0
 #: Seconds between two checks of the clock.
-_LOOK = 0.5
-#: Columns of a terminal from which a bar is drawn beside the texts, and its own columns.
+_POLL_SECONDS = 0.5
+#: Minimum width of a terminal in which a bar is drawn next to the text, and the bar's own width.
 _WIDE, _BAR = 100, 24
 
 
@@ -39,19 +39,19 @@ def duration(seconds: float) -> str:
 
 
 class Activity:
-    """Shows the work under way on ``console``.
+    """Status display for the current step on ``console``.
 
-    In a terminal a line with a spinner and the seconds stands below what is printed. Elsewhere a
-    thread prints a line when nothing else was printed for ``silence`` seconds.
+    In a terminal, a line with a spinner and the elapsed time is shown below the printed output.
+    Elsewhere, a thread prints a line when nothing else was printed for ``silence`` seconds.
 
     Parameters
     ----------
     console
-        On which everything else is printed too.
+        Console on which everything else is printed too.
     silence
-        Seconds.
+        Seconds without output before a status line is printed.
     outlook
-        Returns a few words about what remains, or an empty text.
+        Callable that returns a short description of the remaining work, or an empty string.
     """
 
     def __init__(
@@ -80,12 +80,15 @@ class Activity:
         self.end()
 
     def begin(self, what: str, subject: str = "") -> None:
-        """Show ``what`` from now on, with a clock that starts anew.
+        """Show ``what`` from now on and restart the clock.
 
         Parameters
         ----------
+        what
+            Current step.
         subject
-            Of a line that stands alone, such as a backend; in a terminal it stands above.
+            Prefix of the lines printed outside a terminal, such as the name of a backend. It is
+            omitted in a terminal, where the output above the status line names the subject.
         """
         self._began = self._printed = time.monotonic()
         self._subject, self._what, self._detail, self._text = subject, what, "", ""
@@ -99,24 +102,24 @@ class Activity:
             watcher.start()
 
     def update(self, what: str, detail: str = "") -> None:
-        """Show ``what`` and ``detail`` from now on, without starting the clock anew."""
+        """Show ``what`` and ``detail`` from now on without restarting the clock."""
         self._what, self._detail = what, detail
         if self._progress:
             self._progress.update(self._progress.task_ids[0], description=detail or what)
 
     def progress(self, done: float, total: float, text: str) -> None:
-        """Show ``done`` of ``total``, in a bar where there is space, and ``text``."""
+        """Show ``text`` and, if the terminal is wide enough, ``done`` of ``total`` as a bar."""
         self._text = text
         if self._progress:
             task = self._progress.task_ids[0]
             self._progress.update(task, completed=done, total=total, text=text)
 
     def printed(self) -> None:
-        """Take note of a line that was printed."""
+        """Record that a line was printed, which restarts the ``silence`` interval."""
         self._printed = time.monotonic()
 
     def end(self) -> None:
-        """Show nothing more and give the terminal back; may be called again."""
+        """Stop the display and release the terminal; calling it again has no effect."""
         if self._progress:
             self._progress.stop()
             self._progress = None
@@ -126,11 +129,11 @@ class Activity:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the beginning."""
+        """Seconds since the last call of `begin`."""
         return time.monotonic() - self._began
 
     def line(self) -> str:
-        """Return the work under way as a line that stands alone."""
+        """Return the status as a self-contained line."""
         subject = f"{self._subject}: " if self._subject else ""
         parts = [self._what, self._detail, self._text, duration(self.seconds), self._outlook()]
         return subject + ", ".join(filter(None, parts))
@@ -155,7 +158,7 @@ class Activity:
         self._progress.add_task(self._what, total=None, text="")
 
     def _report(self, over: threading.Event) -> None:
-        while not over.wait(min(_LOOK, self._silence)):
+        while not over.wait(min(_POLL_SECONDS, self._silence)):
             if time.monotonic() - self._printed >= self._silence:
                 self._printed = time.monotonic()
                 with suppress(OSError, ValueError):  # the output was closed
@@ -163,7 +166,7 @@ class Activity:
 
 
 class _Outlook(ProgressColumn):
-    """The words about what remains, asked for once a second."""
+    """Column with the description of the remaining work, refreshed once per second."""
 
     max_refresh = 1.0
 
@@ -172,5 +175,5 @@ class _Outlook(ProgressColumn):
         self._words = outlook
 
     def render(self, task: Task) -> Text:
-        """Return the words as they are now."""
+        """Return the current description."""
         return Text(self._words())

@@ -1,4 +1,4 @@
-"""Names of places: a path of this machine or ``s3://bucket/prefix``; nothing else is read."""
+"""Addresses of data: a path on this machine or ``s3://bucket/prefix``; no other scheme is read."""
 
 import os
 import re
@@ -9,23 +9,23 @@ from data.errors import DataError
 from data.names import visible
 from data.object_store import SCHEME, check_object, is_object
 
-#: One letter and a colon is a drive of Windows, and no scheme.
+#: A single letter before the colon is a Windows drive, not a scheme.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/+)")
-#: S3 under the names that Hadoop's file systems have for it.
+#: Schemes that Hadoop's file systems use for S3.
 _HADOOP = ("s3a", "s3n")
-#: May hold a password or a token, which no message repeats.
+#: Parts of an address that may contain a password or token and are removed from messages.
 _SECRET = re.compile(r"(?<=//)[^/@]*@|[?#].*", re.DOTALL)
 
 
 def plain_address(text: str) -> str:
-    """Return an address as the rest of the project takes it: a path, or ``s3://bucket/prefix``.
+    """Normalize an address to a path or ``s3://bucket/prefix``, the forms used internally.
 
-    ``~`` and ``~user`` become the folder of the user, ``file:///path`` becomes the path.
+    ``~`` and ``~user`` are expanded to the user's home folder; ``file:///path`` becomes the path.
 
     Raises
     ------
     DataError
-        When it is empty, of a scheme that is not read, or names no bucket or an unknown user.
+        If the address is empty, has an unsupported scheme, or names no bucket or an unknown user.
     """
     match = _SCHEME.match(text)
     if match is None:
@@ -41,23 +41,23 @@ def plain_address(text: str) -> str:
     if scheme in ("s3", *_HADOOP):
         raise DataError(f"{shown}: write s3://{_SECRET.sub('', f'//{rest}').lstrip('/')}")
     raise DataError(
-        f"{shown}: addresses of {scheme}:// are not read; name a folder or file of this machine, "
+        f"{shown}: {scheme}:// addresses are not supported; give a folder or file on this machine, "
         "or s3://bucket/prefix"
     )
 
 
 def local_path(path: str | Path) -> Path:
-    """Return a path of this machine with ``~`` and ``~user`` replaced.
+    """Return a path on this machine with ``~`` and ``~user`` expanded.
 
     Raises
     ------
     DataError
-        When it is empty, an address of something else, or names an unknown user.
+        If the path is empty, is an address of another scheme, or names an unknown user.
     """
     match = _SCHEME.match(str(path))
     if match and match[1].lower() != "file":
         raise DataError(
-            f"{visible(_SECRET.sub('', str(path)))}: this must be a path of this machine"
+            f"{visible(_SECRET.sub('', str(path)))}: this must be a path on this machine"
         )
     return Path(plain_address(str(path)))
 
@@ -65,7 +65,7 @@ def local_path(path: str | Path) -> Path:
 def _path(text: str) -> str:
     if not text.strip() or "\0" in text:
         raise DataError(
-            f"'{visible(text)}' is no path: name a folder or file, or s3://bucket/prefix"
+            f"'{visible(text)}' is not a path: give a folder or file, or s3://bucket/prefix"
         )
     expanded = os.path.expanduser(text)  # noqa: PTH111 - Path raises for an unknown user
     if expanded == text and text.startswith("~") and not Path(text).exists():
@@ -81,7 +81,7 @@ def _file(text: str) -> str:
         host, slash, path = path[2:].partition("/")
         if host not in ("", "localhost") or not slash:
             raise DataError(
-                f"{visible(text)}: names a file of another machine; write the path alone, "
+                f"{visible(text)}: refers to a file on another machine; write the path alone, "
                 "or file:///path"
             )
         path = f"/{path}"

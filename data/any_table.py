@@ -1,4 +1,4 @@
-"""Tables of text as people have them: the encoding and the separator are recognised."""
+"""Text tables from various programs: the encoding and the separator are detected."""
 
 import codecs
 import csv
@@ -10,56 +10,63 @@ from dataclasses import dataclass
 from data.delimited import SEPARATORS, column_key, decoded_leniently, header_and_records, listed
 from data.errors import DataError
 
-#: Endings of files that may hold a table of text.
+#: File extensions that may denote a text table.
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
-#: Endings of workbooks, and the first bytes of the two kinds that Excel has written.
+#: File extensions of workbooks, and the first bytes of the two formats that Excel writes.
 WORKBOOK_SUFFIXES = (".xlsx", ".xls", ".xlsm", ".ods")
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
-#: Lines that decide on the separator.
+#: Number of lines from which the separator is detected.
 _LINES = 50
-#: The line in which Excel is told what separates the cells.
+#: First line that declares the separator to Excel.
 _HINT = re.compile(r"sep=(.)", re.IGNORECASE)
 
 
 class NoColumnError(DataError):
-    """A table without the column that the user has named."""
+    """Error for a table that lacks a column named by the user."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose first row names its columns; its rows are read as often as they are needed."""
+    """Text table whose first row names its columns; rows are parsed on each call of `rows`."""
 
     #: Name of the table in messages.
     name: str
-    #: Names of the columns as they are written, without spaces around.
+    #: Column names as written in the file, without surrounding spaces.
     header: tuple[str, ...]
     #: One of `data.delimited.SEPARATORS`.
     separator: str
     text: str
-    #: Facts that a reader should know of how the file was read, one sentence each.
+    #: Notes for the user on how the file was read, one sentence each.
     notes: tuple[str, ...] = ()
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the line and the cells of each row below the header that is not empty.
+        """Yield line number and cells of each row below the header, skipping empty rows.
 
-        Each row has as many cells as the header; empty ones are empty strings.
+        Each row has as many cells as the header; empty cells are empty strings.
 
         Raises
         ------
         DataError
-            When a row cannot be told from the next one or has more cells than the header.
+            If the end of a row cannot be determined or a row has more cells than the header.
         """
         return header_and_records(self.text, self.name, self.separator)[1]
 
     def place(self, column: str, option: str) -> int:
-        """Return where the column of a name stands, whatever its capitals.
+        """Return the index of a column by its name, ignoring case.
+
+        Parameters
+        ----------
+        column
+            Name of the column.
+        option
+            Command-line option that selects another column, for the error message.
 
         Raises
         ------
         NoColumnError
-            When the table lacks it; ``option`` is what names another.
+            If the table has no such column.
         DataError
-            When the table has it twice.
+            If the table has the column more than once.
         """
         keys = [*map(column_key, self.header)]
         count = keys.count(column_key(column))
@@ -67,26 +74,26 @@ class Table:
             raise DataError(f"{self.name} has {count} columns '{column}'; keep the right one")
         if not count:
             raise NoColumnError(
-                f"{self.name} has no column '{column}'; it has {listed(self.header)}: name one of "
-                f"them with {option}"
+                f"{self.name} has no column '{column}'; it has {listed(self.header)}: select one "
+                f"of them with {option}"
             )
         return keys.index(column_key(column))
 
 
 def read_table(content: bytes, name: str) -> Table:
-    """Return the table that a file holds.
+    """Parse a text table.
 
     Parameters
     ----------
     content
-        The file: UTF-8, UTF-16 with a byte order mark, or printable Windows-1252.
+        Content of the file: UTF-8, UTF-16 with a byte order mark, or printable Windows-1252.
     name
         Name of the file in messages.
 
     Raises
     ------
     DataError
-        When it is a workbook, no text or has no row, or when its first row cannot be read.
+        If the file is a workbook, is not text or has no rows, or if its first row cannot be read.
     """
     if content.startswith(_WORKBOOKS):
         raise DataError(workbook(name))
@@ -95,14 +102,17 @@ def read_table(content: bytes, name: str) -> Table:
     header, _ = header_and_records(text, name, separator)
     if not header:
         raise DataError(
-            f"{name} is a file without a table: a first row must name its columns, and it has none"
+            f"{name} contains no table: its first row must name the columns, and it has no rows"
         )
     names = tuple(cell.strip() for cell in header)
     return Table(name, names, separator, text, (note,) if note else ())
 
 
 def header_of(start: bytes) -> list[str]:
-    """Return the cells of the first row of a file that begins with ``start``; none for no table."""
+    """Return the cells of the first row of a file that begins with ``start``.
+
+    The list is empty if the file is not a table.
+    """
     is_utf_16 = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     text = start.decode("utf-16" if is_utf_16 else "utf-8-sig", "replace")
     try:
@@ -112,16 +122,16 @@ def header_of(start: bytes) -> list[str]:
 
 
 def workbook(name: str) -> str:
-    """Return what to do with a workbook of Excel or LibreOffice."""
-    return f"{name} is a workbook and no table of text: save its sheet as 'CSV UTF-8' and name that"
+    """Return the error message for a workbook of Excel or LibreOffice."""
+    return f"{name} is a workbook, not a text table: save its sheet as 'CSV UTF-8' and use that"
 
 
 def separator_of(text: str) -> str:
-    """Return the character that separates the cells of a table of text.
+    """Detect the character that separates the cells of a text table.
 
-    The line ``sep=;`` of Excel decides. Otherwise it is the one of `data.delimited.SEPARATORS` that
-    gives most rows as many cells as the first row and, of several, the one that gives most cells.
-    A table of one column has commas.
+    Excel's line ``sep=;`` takes precedence. Otherwise the result is the candidate of
+    `data.delimited.SEPARATORS` for which most rows have as many cells as the first row, and in a
+    tie the one that gives more cells. A table with a single column is read with commas.
     """
     lines = [line for line in itertools.islice(_lines(text), _LINES) if line.strip()]
     hint = _HINT.fullmatch(lines[0].strip("\r\n")) if lines else None
@@ -131,12 +141,12 @@ def separator_of(text: str) -> str:
 
 
 def _lines(text: str) -> Iterator[str]:
-    """Yield the first lines without splitting a whole table."""
+    """Return an iterator over the first lines without splitting the whole table."""
     return iter(text[: _LINES * 4096].splitlines(keepends=True))
 
 
 def _fitness(lines: list[str], separator: str) -> tuple[float, int]:
-    """Return the share of rows as wide as the first one, and its number of cells."""
+    """Return the fraction of rows as wide as the first one, and the width of the first one."""
     try:
         rows = [row for row in csv.reader(lines, delimiter=separator) if any(map(str.strip, row))]
     except csv.Error:

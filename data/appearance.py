@@ -1,4 +1,4 @@
-"""The size and the colour of a source's images, from a sample of them."""
+"""Size and color mode of a source's images, estimated from a sample."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -16,42 +16,42 @@ from data.images import FORMATS, UnreadableImage, decode_at_own_size
 from data.layouts import Index
 from data.storage import locate, read_bytes
 
-#: Images whose size is read; in an object store, where each is a download, fewer.
+#: Images whose size is read: fewer in an object store, where each one is a download.
 _HEADERS, _HEADERS_ELSEWHERE = 200, 20
-#: Images that are decoded to see whether they have colours.
+#: Images that are decoded to determine whether they are gray.
 _DECODED = 30
-#: EXIF tag, and its values with which height and width change places.
+#: EXIF tag, and its values that swap height and width.
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 
 
 @dataclass(frozen=True)
 class Appearance:
-    """Median size and colour mode of the images of a sample."""
+    """Median size and color mode of a sample of images."""
 
-    #: Medians, in pixels.
+    #: Median height and width in pixels.
     height: int
     width: int
-    #: True when all images of the sample are grey.
+    #: True if all decoded images of the sample are gray.
     is_grey: bool
 
 
 def appearance(index: Index, table: pa.Table) -> Appearance | None:
-    """Return the median size of the images of ``table`` and whether they are grey.
+    """Return the median size of the images of ``table`` and whether they are gray.
 
-    Up to 200 headers are read and up to 30 images decoded, evenly from all rows; in an object
-    store, 20 images are downloaded.
+    Up to 200 headers are read and up to 30 images decoded, spaced evenly over the rows; in an
+    object store, 20 images are downloaded.
 
     Parameters
     ----------
     index
-        Says where the images lie.
+        Index of the source, which gives the root folder of the images.
     table
-        Rows of the index that are taken, with ``path``.
+        Selected rows of the index, with the column ``path``.
 
     Returns
     -------
     Appearance or None
-        None when no image of the sample can be read.
+        None if no image of the sample can be read.
     """
     filesystem, root = locate(index.root)
     here = isinstance(filesystem, fs.LocalFileSystem)
@@ -62,7 +62,7 @@ def appearance(index: Index, table: pa.Table) -> Appearance | None:
     for path, content in _contents(filesystem, root, paths, whole=decoded):
         size = _size(content)
         pixels = None
-        # A format that Pillow does not know must be decoded for its size.
+        # The size of a format that Pillow does not support is known only after decoding.
         if path in decoded or (size is None and len(sizes) < _DECODED):
             with suppress(UnreadableImage):
                 pixels = decode_at_own_size(content.read())
@@ -86,9 +86,9 @@ def _evenly(paths: pa.ChunkedArray, most: int) -> list[str]:
 def _contents(
     filesystem: fs.FileSystem, root: str, paths: Sequence[str], *, whole: set[str]
 ) -> Iterator[tuple[str, io.BufferedIOBase]]:
-    """Yield a stream of each file; one that cannot be read is left out."""
+    """Yield path and stream of each file, skipping files that cannot be read."""
     for path in paths:
-        # A table may name an image elsewhere.
+        # A table may refer to images outside the source folder.
         there, place = (
             locate(path)
             if path.startswith("/") or "://" in path
@@ -96,14 +96,14 @@ def _contents(
         )
         with suppress(OSError, pa.ArrowInvalid):
             if isinstance(there, fs.LocalFileSystem) and path not in whole:
-                with open(place, "rb") as stream:  # noqa: PTH123 - the header alone is read
+                with open(place, "rb") as stream:  # noqa: PTH123 - only the header is read
                     yield path, stream
             else:
                 yield path, io.BytesIO(read_bytes(there, place))
 
 
 def _size(stream: io.BufferedIOBase) -> tuple[int, int] | None:
-    """Return height and width from the header of an image file, as it is shown."""
+    """Return height and width as displayed, from the header of an image file."""
     try:
         with Image.open(stream, formats=FORMATS) as image:
             if image.format == "TIFF":
@@ -113,12 +113,12 @@ def _size(stream: io.BufferedIOBase) -> tuple[int, int] | None:
             )
             width, height = image.size[::-1] if turned else image.size
             return height, width
-    except Exception:  # decoders raise almost anything on damaged bytes
+    except Exception:  # decoders raise arbitrary exceptions on damaged files
         return None
     finally:
         stream.seek(0)
 
 
 def _is_grey(pixels: np.ndarray) -> bool:
-    """Tell whether an image, shape (height, width) or (height, width, 3), has no colour."""
+    """Return whether an image, shape (height, width) or (height, width, 3), is gray."""
     return pixels.ndim == 2 or bool((pixels == pixels[..., :1]).all())

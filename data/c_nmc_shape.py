@@ -1,10 +1,10 @@
-"""The shape of C-NMC 2019: which folds, patients and file names its 15,114 images have.
+"""Structure of C-NMC 2019: folds, patients and file names of its 15,114 images.
 
-The names themselves come from a list of the publisher's files where there is one. Without it they
-are made up from ``c-nmc-counts.tsv``, which holds images and photographs of each patient of the
-training folds. Who is in the two test sets is not told by their names, 1.bmp and so on: these
-people are made up, in the numbers that the challenge has published (A. Gupta and R. Gupta, "ALL
-Challenge dataset of ISBI 2019", The Cancer Imaging Archive, 2019).
+File names are read from a list of the publisher's files if one is given. Otherwise they are
+generated from ``c-nmc-counts.tsv``, which contains the number of images and photographs of each
+patient in the training folds. The file names of the two test sets (1.bmp and so on) do not identify
+patients, so patients are generated in the numbers published by the challenge (A. Gupta and
+R. Gupta, "ALL Challenge dataset of ISBI 2019", The Cancer Imaging Archive, 2019).
 """
 
 import csv
@@ -28,87 +28,87 @@ PRELIMINARY_FOLDER = "validation_data/C-NMC_test_prelim_phase_data"
 PRELIMINARY_LABELS = f"{PRELIMINARY_FOLDER}_labels.csv"
 FINAL_FOLDER = "testing_data/C-NMC_test_final_phase_data"
 
-#: Images of each person of a test set, by class.
+#: Number of persons and images of a test set, by class.
 _PRELIMINARY = {"all": (13, 1219), "hem": (15, 648)}
 _FINAL = {"all": (9, 1761), "hem": (8, 825)}
-#: Numbers that no training patient of the class has, from here on.
+#: First patient number, by class, that is not used by a training patient.
 _FIRST_PRELIMINARY = {"all": 53, "hem": 25}
 _PHOTOGRAPHS = 36
 
 
 @dataclass(frozen=True)
 class Person:
-    """The images of one person, in the order in which they are drawn."""
+    """Images of one person, in the order in which they are drawn."""
 
     label: str
-    #: Paths below the folder of the set.
+    #: Paths relative to the folder of the data set.
     files: tuple[str, ...]
-    #: In the preliminary test: the name that the labels file gives for each of ``files``.
+    #: In the preliminary test set: original name of each of ``files`` in the labels file.
     originals: tuple[str, ...] = ()
 
     def thinned(self, share: float) -> "Person":
-        """Return the person with ``share`` of the images, one at least."""
+        """Return the person with the fraction ``share`` of the images, at least one."""
         kept = max(1, round(share * len(self.files)))
         return replace(self, files=self.files[:kept], originals=self.originals[:kept])
 
 
 def people(file_list: str | Path | None, seed: int, share: float = 1.0) -> list[Person]:
-    """Return everybody of the training folds, the preliminary and the final test, in this order.
+    """Return the persons of the training folds, the preliminary and the final test, in this order.
 
     Parameters
     ----------
     file_list
-        A table of tab-separated ``path`` and ``size`` with the publisher's names, gzip or plain;
-        None makes names up.
+        Tab-separated table of ``path`` and ``size`` with the publisher's file names, plain or
+        gzip-compressed; None generates names.
     seed
-        Decides which of the numbered files are whose.
+        Seed for assigning the numbered files of the test sets to persons.
     share
-        Of everybody's images.
+        Fraction of each person's images to keep.
 
     Raises
     ------
     DataError
-        When the list cannot be read or names no training image.
+        If the list cannot be read or contains no training image.
     """
     paths = sorted(_made_up() if file_list is None else _listed(local_path(file_list)))
     training = [path for path in paths if "/fold_" in path]
     generator = np.random.default_rng([seed, len(paths)])
     preliminary = _divide(_below(paths, PRELIMINARY_FOLDER), _PRELIMINARY, generator)
     final = _divide(_below(paths, FINAL_FOLDER), _FINAL, generator)
-    everybody = [*_of_training(training), *_named(preliminary), *final]
-    return [person.thinned(share) for person in everybody]
+    persons = [*_of_training(training), *_named(preliminary), *final]
+    return [person.thinned(share) for person in persons]
 
 
-def label_rows(everybody: Iterable[Person]) -> list[tuple[str, str, str]]:
-    """Return the rows of the preliminary test's labels file, in the order of the file names."""
+def label_rows(persons: Iterable[Person]) -> list[tuple[str, str, str]]:
+    """Return the rows of the labels file of the preliminary test, ordered by file number."""
     number = {name: digit for digit, name in CLASS_OF_LABEL.items()}
     rows = [
         (original, PurePosixPath(path).name, number[person.label])
-        for person in everybody
+        for person in persons
         for path, original in zip(person.files, person.originals, strict=False)
     ]
     return sorted(rows, key=lambda row: int(PurePosixPath(row[1]).stem))
 
 
 def _listed(file_list: Path) -> list[str]:
-    """Read the publisher's names, which start below the folder that holds all."""
+    """Read the publisher's file names, relative to the top-level folder."""
     try:
         content = file_list.read_bytes()
         content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
     except FileNotFoundError:
-        raise DataError(f"{file_list}: there is no such list of files") from None
+        raise DataError(f"{file_list}: no such list of files") from None
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{file_list} cannot be read as a list of files: {error}") from None
     paths = [line.partition("\t")[0] for line in decoded(content, str(file_list)).splitlines()]
     below = [path.partition("/")[2] for path in paths if path.lower().endswith(".bmp")]
     for path in below:
-        # The images are drawn under these names, and nowhere but in the folder of the set.
+        # Images are written to these paths, which must not lead out of the data set's folder.
         if path.startswith("/") or ".." in PurePosixPath(path).parts:
             raise DataError(f"{file_list} names a file outside its folder: {path}")
     if not any("/fold_" in path for path in below):
         raise DataError(
-            f"{file_list} names no image of C-NMC; its lines are path, tab, size, for example "
-            "C-NMC_Leukemia/training_data/fold_0/all/UID_1_1_1_all.bmp"
+            f"{file_list} lists no training image of C-NMC; each line must be path, tab, size, for "
+            "example with the path C-NMC_Leukemia/training_data/fold_0/all/UID_1_1_1_all.bmp"
         )
     return [*dict.fromkeys(below)]
 
@@ -149,7 +149,7 @@ def _of_training(paths: Iterable[str]) -> list[Person]:
 def _divide(
     paths: Sequence[str], counts: dict[str, tuple[int, int]], generator: np.random.Generator
 ) -> list[Person]:
-    """Give each person of a test set numbers in no order, so that a number says nothing."""
+    """Assign files to persons in random order, so that file numbers carry no information."""
     shuffled = [paths[place] for place in generator.permutation(len(paths))]
     sizes, labels = [], []
     for label, (persons, images) in counts.items():
@@ -165,7 +165,7 @@ def _divide(
 
 
 def _named(preliminary: Iterable[Person]) -> list[Person]:
-    """Give people of the preliminary test the names that its labels file tells."""
+    """Add the original file names of the preliminary test's labels file to its persons."""
     number = dict(_FIRST_PRELIMINARY)
     named = []
     for person in preliminary:

@@ -1,6 +1,7 @@
 """The part of an ingest that runs in Spark's executors: read, decode and write one file.
 
-Imported by every Python worker, so it keeps to numpy, Pillow, pyarrow, simplejpeg and xxhash.
+Every Python worker imports this module, so its dependencies are limited to NumPy, Pillow, PyArrow,
+simplejpeg and xxhash.
 """
 
 import contextlib
@@ -23,20 +24,20 @@ from data.reuse import RECIPE, Places
 from data.schema import INGEST_SCHEMA
 from data.storage import exists, locate, read_bytes
 
-#: A row group is what a reader of a large shard holds at once: small enough that some hundred fit
-#: its shuffle buffer, large enough that reading one is a single long read.
+#: Readers of a large shard load one row group at a time: small enough that about a hundred fit in
+#: the shuffle buffer, large enough that reading one is a single long read.
 ROW_GROUP_ROWS = 128
 ROW_GROUP_BYTES = 8 * 2**20
 
-#: LZ4 is nearly free on both sides and takes the black ground of segmented cells off the disk.
+#: LZ4 costs almost nothing to write or read and compresses the black background of segmented cells.
 COMPRESSION = "lz4"
-#: Columns in which no two values are alike.
+#: Columns whose values are practically all distinct.
 _DIGESTS = ("source_xxh128", "pixels_sha256", "row_sha256")
 
 
 @dataclass(frozen=True)
 class ImageSize:
-    """What every image of the data set is brought to."""
+    """Size in pixels and color mode to which every image of the data set is converted."""
 
     height: int
     width: int
@@ -44,24 +45,24 @@ class ImageSize:
 
     @property
     def channels(self) -> int:
-        """1 or 3."""
+        """Number of channels: 3 for ``rgb``, 1 for ``grey``."""
         return 3 if self.color == "rgb" else 1
 
     @property
     def bytes(self) -> int:
-        """Bytes of one decoded image."""
+        """Size of one decoded image in bytes."""
         return self.height * self.width * self.channels
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """The images of one Parquet file: names only, no pixels."""
+    """Images of one Parquet file: metadata only, no pixels."""
 
-    #: Folder or URI that relative paths start from.
+    #: Folder or URI that relative paths refer to.
     source: str
     #: Folder or URI of the data set.
     output: str
-    #: Name of the file in it.
+    #: Name of the file within ``output``.
     name: str
     size: ImageSize
     #: Treatment of damaged images, see `data.images.decode_file`.
@@ -71,26 +72,26 @@ class Chunk:
     #: Number of rows.
     images: int
     #: Columns of `data.schema.IMAGE_SCHEMA` that are known before decoding and those of
-    #: `data.reuse.PLACE_SCHEMA`, as an Arrow stream: the driver holds all chunks, and rows as
-    #: Python objects are ten times as large.
+    #: `data.reuse.PLACE_SCHEMA`, as an Arrow stream: the driver keeps all chunks in memory, and
+    #: rows as Python objects are ten times as large.
     rows: bytes
 
 
 @dataclass(frozen=True)
 class ChunkResult:
-    """What the driver gets to know of a written chunk."""
+    """Result of writing a chunk, returned to the driver."""
 
     name: str
-    #: One digest for each image that was written, in order.
+    #: Digest of each image that was written, in order.
     digests: tuple[bytes, ...]
-    #: Path and reason of each image that was not.
+    #: Path and reason of each image that was rejected.
     rejects: tuple[tuple[str, str], ...]
     #: Labels that were written.
     labels: frozenset[int]
     #: Remarks on the images that were written.
     remarks: Remarks
-    #: Why the file could not be written. A value, not an exception: Spark would print a
-    #: traceback for each task.
+    #: Reason why the file could not be written. This is a value rather than an exception because
+    #: Spark would print a traceback for each task.
     failure: str | None = None
 
     @property
@@ -100,7 +101,7 @@ class ChunkResult:
 
 
 def recipe(size: ImageSize, damaged: OnDamage, *, holds_dicom: bool = False) -> str:
-    """Return what decides the pixels and digests of an image beside its file."""
+    """Return a string of all settings and versions that determine an image's pixels and digests."""
     return (
         f"{size.height} x {size.width} {size.color}, rules {DECODING_RULES}, damaged {damaged}, "
         f"pillow {pillow_version}, simplejpeg {simplejpeg_version}, xxh128"
@@ -109,10 +110,10 @@ def recipe(size: ImageSize, damaged: OnDamage, *, holds_dicom: bool = False) -> 
 
 
 def chunk_name(split: str, number: int, rows: pa.Table, made_by: str) -> str:
-    """Return a file name that other content, or another recipe ``made_by``, has another one of.
+    """Return a file name that is unique to the content of ``rows`` and the recipe ``made_by``.
 
-    So a file that is there is this chunk's, and an ingest that was interrupted, or finds the images
-    of its folder changed, does not write over what it still reads.
+    An existing file of this name therefore belongs to this chunk, and an ingest that resumes after
+    an interruption, or whose images have changed, does not overwrite files that it still reads.
     """
     digest = hashlib.sha256(made_by.encode())
     for column in rows.columns:
@@ -122,7 +123,7 @@ def chunk_name(split: str, number: int, rows: pa.Table, made_by: str) -> str:
 
 
 def pack_rows(table: pa.Table) -> bytes:
-    """Return ``table`` as an Arrow stream, which holds no more than its own rows."""
+    """Return ``table`` as an Arrow stream that contains only its own rows."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)
@@ -131,13 +132,13 @@ def pack_rows(table: pa.Table) -> bytes:
 
 
 def write_chunk(chunk: Chunk) -> ChunkResult:
-    """Decode the images of ``chunk`` and write its file, whole or not at all.
+    """Decode the images of ``chunk`` and write its file atomically.
 
-    Holds the pixels of one row group at a time. Without a readable image no file is written. What
-    is there already is not decoded again.
+    The pixels of one row group are kept in memory at a time. No file is written if none of the
+    images can be read. If the file already exists, nothing is decoded.
     """
-    if (there := _already_there(chunk)) is not None:
-        return there
+    if (existing := _existing_result(chunk)) is not None:
+        return existing
     writer = _FileWriter(chunk)
     digests: list[bytes] = []
     rejects: list[tuple[str, str]] = []
@@ -151,16 +152,16 @@ def write_chunk(chunk: Chunk) -> ChunkResult:
             labels.add(row["label"])
             remarks.add(row["path"], row["remarks"], row["bits"])
         writer.close()
-    except OSError as error:  # the images' own errors are rejects by now
+    except OSError as error:  # errors of single images have already become rejects
         writer.abandon()
         return ChunkResult(chunk.name, (), (), frozenset(), Remarks(), failure=str(error))
     return ChunkResult(chunk.name, tuple(digests), tuple(rejects), frozenset(labels), remarks)
 
 
 def row_digest(row: dict[str, Any]) -> bytes:
-    """SHA-256 over what a model and its judge get to see of an image.
+    """Return the SHA-256 over everything that training and evaluation use of an image.
 
-    Paths are left out: the same images elsewhere are the same data.
+    Paths are excluded: the same images in another folder are the same data.
     """
     digest = hashlib.sha256()
     for name in ("image_id", "label", "patient_id", "class_name"):
@@ -169,10 +170,10 @@ def row_digest(row: dict[str, Any]) -> bytes:
     return digest.digest()
 
 
-def _already_there(chunk: Chunk) -> ChunkResult | None:
-    """Return what a finished file of this chunk says of itself.
+def _existing_result(chunk: Chunk) -> ChunkResult | None:
+    """Return the result of a finished file of this chunk, or None if there is none.
 
-    Only files without rejects are taken as they are: their reasons stand nowhere else.
+    Only files without rejects are reused, because the reasons of rejects are not stored in them.
     """
     filesystem, root = locate(chunk.output)
     path = f"{root}/{chunk.name}"
@@ -224,12 +225,19 @@ def _decoded(chunk: Chunk, rejects: list[tuple[str, str]]) -> Iterator[dict[str,
 
 
 def read_image(filesystem: fs.FileSystem, root: str, path: str) -> bytes:
-    """Return the file at ``path``, below ``root`` or wherever a table says that it is.
+    """Return the content of the file at ``path``.
+
+    Parameters
+    ----------
+    filesystem, root
+        File system and folder of the source.
+    path
+        Path relative to ``root``, or an absolute path or URI given by a table.
 
     Raises
     ------
     UnreadableImage
-        When it cannot be opened or read.
+        If the file cannot be opened or read.
     """
     try:
         if path.startswith("/") or "://" in path:
@@ -241,14 +249,14 @@ def read_image(filesystem: fs.FileSystem, root: str, path: str) -> bytes:
 
 
 class _FileWriter:
-    """Writes rows to one Parquet file that has its name only when it is complete."""
+    """Writer of one Parquet file, which is renamed to its final name when complete."""
 
     def __init__(self, chunk: Chunk) -> None:
         self._filesystem, root = locate(chunk.output)
         self._path = f"{root}/{chunk.name}"
         self._schema = INGEST_SCHEMA.with_metadata({RECIPE: chunk.recipe})
         self._is_local = isinstance(self._filesystem, fs.LocalFileSystem)
-        # In an object store a file appears when its upload is complete.
+        # In an object store, a file becomes visible only when its upload is complete.
         self._unfinished = f"{self._path}.unfinished" if self._is_local else self._path
         self._limit = max(1, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES // chunk.size.bytes))
         self._rows: list[dict[str, Any]] = []
@@ -267,7 +275,7 @@ class _FileWriter:
                 self._filesystem.move(self._unfinished, self._path)
 
     def abandon(self) -> None:
-        """Leave nothing behind where the disk has just refused to write."""
+        """Remove the unfinished file after a write error."""
         if self._parquet is not None:
             with contextlib.suppress(OSError):
                 self._parquet.close()
@@ -284,7 +292,7 @@ class _FileWriter:
                 self._schema,
                 filesystem=self._filesystem,
                 compression=COMPRESSION,
-                write_page_checksum=True,  # LZ4 does not notice a bit that has changed
+                write_page_checksum=True,  # LZ4 does not detect flipped bits
                 use_dictionary=named,
                 write_statistics=named,
             )

@@ -1,4 +1,4 @@
-"""Which classes of a source are told apart, and which number each gets."""
+"""Selection, merging and numbering of the classes of a source."""
 
 import difflib
 from collections import Counter
@@ -13,36 +13,36 @@ from data.layouts import Index
 def select_classes(
     index: Index, classes: Mapping[str, Sequence[str]] | Sequence[str] | None
 ) -> tuple[pa.Table, tuple[str, ...], tuple[str, ...]]:
-    """Keep the images of the wanted classes and number these.
+    """Select the images of the requested classes and assign labels.
 
     Parameters
     ----------
     index
-        All images of a source.
+        Index of all images of a source.
     classes
-        Class names in label order, or a mapping from a new name to the source's names that it
-        takes in; None takes all, sorted.
+        Class names in label order, or a mapping from each new name to the names of the source that
+        are merged into it; None selects all classes, sorted.
 
     Returns
     -------
-    table
-        The index's columns and ``label`` (int32); ``class_name`` holds the new names.
-    class_names
-        Names in label order.
-    notes
-        What was merged or left out, one sentence each.
+    table : pyarrow.Table
+        Columns of the index and ``label`` (int32); ``class_name`` contains the new names.
+    class_names : tuple of str
+        Class names in label order.
+    notes : tuple of str
+        One sentence for each merged class, and one for the classes that were left out.
 
     Raises
     ------
     DataError
-        When a name is unknown or used twice, or fewer than two classes remain.
+        If a name is unknown or used twice, or fewer than two classes remain.
     """
     counts = Counter(index.table.column("class_name").to_pylist())
     members = _members(classes, sorted(counts))
     if len(members) < 2:
         raise DataError(
-            f"{index.root}: training needs two classes and there is "
-            f"{' and '.join(members) or 'none'}; the source has {', '.join(sorted(counts))}"
+            f"{index.root}: training needs at least two classes, selected: "
+            f"{', '.join(members) or 'none'}; the source has {', '.join(sorted(counts))}"
         )
     new_name = _new_names(members, sorted(counts), index.root)
     class_names = tuple(members)
@@ -67,24 +67,30 @@ def select_classes(
 def _members(
     classes: Mapping[str, Sequence[str]] | Sequence[str] | None, known: list[str]
 ) -> dict[str, tuple[str, ...]]:
-    """Return new name -> the source's names, in label order."""
+    """Return a mapping from each new name to the source's names, in label order."""
     if isinstance(classes, Mapping):
         return {new: tuple(names) for new, names in classes.items()}
     chosen = known if classes is None else list(classes)
     twice = [name for name, times in Counter(chosen).items() if times > 1]
     if twice:
-        raise DataError(f"class '{twice[0]}' is asked for twice")
+        raise DataError(f"class '{twice[0]}' is given twice")
     return {name: (name,) for name in chosen}
 
 
 def _new_names(
     members: Mapping[str, Sequence[str]], known: list[str], source: str
 ) -> dict[str, str]:
-    """Return the source's name -> new name; refuse unknown, repeated and missing names."""
+    """Return a mapping from the source's names to new names.
+
+    Raises
+    ------
+    DataError
+        If a name is unknown or repeated, or a new class has no members.
+    """
     new_name: dict[str, str] = {}
     for new, names in members.items():
         if not names:
-            raise DataError(f"class '{new}' takes in no class of the source, so it has no images")
+            raise DataError(f"class '{new}' merges no class of the source, so it has no images")
         for name in names:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
@@ -93,7 +99,9 @@ def _new_names(
                     f"{source} has no images of class '{name}'; it has {', '.join(known)}{hint}"
                 )
             if name in new_name:
-                raise DataError(f"class '{name}' cannot go into '{new_name[name]}' and '{new}'")
+                raise DataError(
+                    f"class '{name}' cannot be merged into both '{new_name[name]}' and '{new}'"
+                )
             new_name[name] = new
     return new_name
 
@@ -102,7 +110,7 @@ def _notes(
     members: Mapping[str, Sequence[str]], counts: Mapping[str, int], new_name: Mapping[str, str]
 ) -> list[str]:
     notes = [
-        f"Class {new} is made of {', '.join(names)}."
+        f"Class {new} consists of {', '.join(names)}."
         for new, names in members.items()
         if tuple(names) != (new,)
     ]

@@ -1,6 +1,6 @@
 """``python -m data``: prepare, split, describe and synthesize images.
 
-Everything heavy is imported inside the commands: a wrong option is answered at once.
+Heavy packages are imported inside the commands, so that invalid options are reported immediately.
 """
 
 import functools
@@ -30,14 +30,14 @@ app = typer.Typer(
     context_settings={"help_option_names": [*HELP_NAMES]},
 )
 
-#: Options that no command takes below 1.
+#: Options that must be at least 1.
 _COUNTS = ("workers", "sample")
 
 Source = Annotated[
     str, typer.Argument(help="Folder with images, s3:// prefix, table, or 'synthetic'.")
 ]
 S3Endpoint = Annotated[
-    str | None, typer.Option(help="Server of s3:// addresses when it is not AWS.")
+    str | None, typer.Option(help="Server for s3:// addresses if it is not AWS.")
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 #: Former names of --split-by and --split-seed.
@@ -46,7 +46,7 @@ Seed = Annotated[int | None, typer.Option(hidden=True)]
 
 
 def _plain_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Answer what a user can put right in one or two lines, with the traceback on request."""
+    """Report errors in one or two lines; print the traceback only with ``--debug``."""
 
     @functools.wraps(command)
     def run(**options: Any) -> None:
@@ -69,7 +69,7 @@ def _check_counts(options: dict[str, Any]) -> None:
     for name in _COUNTS:
         value = options.get(name)
         if value is not None and value < 1:
-            raise DataError(f"--{name} {value}: ask for 1 or more")
+            raise DataError(f"--{name} {value}: must be 1 or more")
 
 
 def _message(error: Exception) -> str:
@@ -125,7 +125,7 @@ def split(
     s3_endpoint: S3Endpoint = None,
     debug: Debug = False,
 ) -> None:
-    """Write which patients of SOURCE train, validate and test, without decoding an image."""
+    """Assign the patients of SOURCE to train, validation and test without decoding images."""
     from data.targets import check_file_target
 
     check_file_target(output, "split.json")
@@ -155,21 +155,21 @@ def describe(
     html: Annotated[
         str | None,
         typer.Option(
-            help="Page to write: reads every image for sizes, brightness and colour by patient, "
-            "duplicates, damaged files and samples."
+            help="HTML page to write: reads every image for sizes, brightness and color by "
+            "patient, duplicates, damaged files and samples."
         ),
     ] = None,
     sample: Annotated[
-        int | None, typer.Option(help="With --html: read only so many images of a patient.")
+        int | None, typer.Option(help="With --html: maximum number of images read per patient.")
     ] = None,
     workers: Annotated[int, typer.Option(help="Number of images read at the same time.")] = 2,
     data_options: Mapping[str, Any],
     s3_endpoint: S3Endpoint = None,
     debug: Debug = False,
 ) -> None:
-    """Count images and patients of each class, and draw or explore them on request."""
+    """Count images and patients of each class; optionally plot or explore them."""
     if sample is not None and html is None:
-        raise DataError("--sample says how many images are read for the page: give --html too")
+        raise DataError("--sample limits the images read for the HTML page: give --html too")
     from data.describe import describe as count
     from data.describe import sample_images
     from data.tables import print_description, print_findings
@@ -200,7 +200,7 @@ def synthesize(
     *,
     like: Annotated[
         Literal["c-nmc"] | None,
-        typer.Option(help="Draw the full shape of a published set: 15,114 images, 9 GB."),
+        typer.Option(help="Reproduce the structure of a published set: 15,114 images, 9 GB."),
     ] = None,
     file_list: Annotated[
         Path | None,
@@ -209,38 +209,42 @@ def synthesize(
         ),
     ] = None,
     share: Annotated[
-        float | None, typer.Option(help="With --like: share of everybody's images.")
+        float | None, typer.Option(help="With --like: fraction of each patient's images to draw.")
     ] = None,
     patients: Annotated[
-        int | None, typer.Option(help="Half of them in each class; 80 when not given.")
+        int | None, typer.Option(help="Number of patients, half in each class; 80 by default.")
     ] = None,
     cells_per_patient: Annotated[
-        int | None, typer.Option(help="Cells of a patient, on average; 20 when not given.")
+        int | None, typer.Option(help="Average number of cells per patient; 20 by default.")
     ] = None,
     size: Annotated[
         int | None,
-        typer.Option(help="Side of the square images in pixels; 96, and 450 with --like."),
+        typer.Option(help="Side of the square images in pixels; 96 by default, 450 with --like."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the drawing.")] = 0,
-    workers: Annotated[int | None, typer.Option(help="Processes or threads that draw.")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed for the images.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(help="Number of threads, or of processes with --like.")
+    ] = None,
     s3_endpoint: S3Endpoint = None,
     debug: Debug = False,
 ) -> None:
-    """Draw SYNTHETIC cells with the names and folders of C-NMC 2019."""
+    """Draw SYNTHETIC cells with the file names and folders of C-NMC 2019."""
     from data.describe import describe as count
     from data.tables import print_description
 
     numbers = {"patients": patients, "cells_per_patient": cells_per_patient}
     if like is None:
         if file_list is not None or share is not None:
-            raise DataError("--list and --share belong to --like c-nmc")
+            raise DataError("--list and --share need --like c-nmc")
         from data.synthetic import synthesize as draw
 
         given = {**numbers, "size": size, "workers": workers}
         folder = draw(output, seed=seed, **{k: v for k, v in given.items() if v is not None})
     else:
         if any(value is not None for value in numbers.values()):
-            raise DataError("--like c-nmc has its own patients and cells; --share takes a part")
+            raise DataError(
+                "--like c-nmc determines the patients and cells; use --share to draw fewer images"
+            )
         from data.synthetic_c_nmc import OFFICIAL_SIZE, synthesize_c_nmc
 
         with _progress("drawing") as report:
@@ -261,24 +265,24 @@ def _former_division(by: str | None, seed: int | None) -> dict[str, Any]:
 
 
 def _former_size(size: int | None, height: int | None, width: int | None) -> dict[str, Any]:
-    """Return --image-size for its former options."""
+    """Return ``--image-size`` from the options that it replaces."""
     if size is not None and (height is not None or width is not None):
         raise DataError("--size sets height and width; give either it or --height and --width")
     if (height is None) != (width is None):
-        raise DataError("--height and --width belong together; --image-size 96x128 sets both")
+        raise DataError("--height and --width must be given together, or use --image-size 96x128")
     return {SIZE: f"{height}x{width}" if size is None and height is not None else size}
 
 
 def _with_former(options: Mapping[str, Any], former: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options with those that were given under a former name."""
+    """Return the options merged with those that were given under a former name."""
     given = {name: value for name, value in former.items() if value is not None}
     if twice := sorted(given.keys() & options.keys()):
-        raise DataError(f"{twice[0]} and its former name were given: give {twice[0]} alone")
+        raise DataError(f"{twice[0]} was also given under its former name: give {twice[0]} alone")
     return {**options, **given}
 
 
 def _check_outputs(source: str, plots: Path | None, html: str | None) -> None:
-    """Refuse what ``describe`` could not write, before an image is looked at."""
+    """Refuse outputs that ``describe`` could not write, before any image is read."""
     from data.exploration import PAGE_EXAMPLE
     from data.targets import check_file_target, check_folder_target, refuse_inside
 
@@ -290,18 +294,21 @@ def _check_outputs(source: str, plots: Path | None, html: str | None) -> None:
 
 
 def _resolve(config: DataConfig, output: str | Path) -> DataConfig:
-    """Put the folder of the default synthetic cells, beside ``output`` or here, for their name."""
+    """Replace the source ``synthetic`` by the folder of the default synthetic cells.
+
+    The folder is next to ``output`` or, if that is in an object store, in the working folder.
+    """
     if config.source != "synthetic":
         return config
     from data.synthetic import synthetic_source
 
-    beside = "cells" if is_object(str(output)) else output
-    return config.model_copy(update={"source": str(synthetic_source(beside))})
+    neighbor = "cells" if is_object(str(output)) else output
+    return config.model_copy(update={"source": str(synthetic_source(neighbor))})
 
 
 @contextmanager
 def _progress(what: str = "decoding") -> Iterator[Callable[[int, int], None]]:
-    """Show the work on stderr; yield a function that takes images done and images in all."""
+    """Show progress on stderr; yield a callback for the numbers of processed and of all images."""
     from data.activity import Activity
 
     with Activity(Console(stderr=True)) as activity:

@@ -1,7 +1,7 @@
-"""The options that say what a data set is made of: one definition for every command.
+"""Command-line options that define a data set, shared by all commands.
 
-A command that is decorated with :func:`takes` gets them as one mapping from the option as it is
-typed to its value, which `data.options.settings` turns into keys of `data.config.DataConfig`.
+A command decorated with :func:`takes` receives them as one mapping from the option as typed to its
+value, which `data.options.settings` converts to keys of `data.config.DataConfig`.
 """
 
 import functools
@@ -15,7 +15,7 @@ from data.config import LayoutName
 
 #: Heading above these options in the help of a command.
 _PANEL = "How the images are read"
-#: The parameter of a command that takes the mapping.
+#: Parameter of a command that receives the mapping.
 _PARAMETER = "data_options"
 
 
@@ -24,14 +24,13 @@ def _option(name: str, text: str, **more: Any) -> Any:
 
 
 class Source:
-    """Layout of the source: where it names classes and patients."""
+    """Options for the layout of the source, which gives classes and patients."""
 
     layout: Annotated[
         LayoutName | None,
         _option(
             "--layout",
-            f"Layout of the folder: {', '.join(get_args(LayoutName))}. Without the option it is "
-            "recognised.",
+            f"Layout of the folder: {', '.join(get_args(LayoutName))}. Detected by default.",
             metavar="LAYOUT",
         ),
     ]
@@ -55,7 +54,7 @@ class Source:
         str | None,
         _option(
             "--class-pattern",
-            "Regular expression, searched in the path below the folder, with the class in "
+            "Regular expression, searched in the path relative to the folder, with the class in "
             "parentheses.",
             metavar="REGEX",
         ),
@@ -64,7 +63,7 @@ class Source:
         str | None,
         _option(
             "--group-pattern",
-            "Regular expression, searched in the path below the folder, with the patient in "
+            "Regular expression, searched in the path relative to the folder, with the patient in "
             r"parentheses, for example '(patient_\d+)'.",
             metavar="REGEX",
         ),
@@ -72,28 +71,28 @@ class Source:
 
 
 class Classes:
-    """Selection of the classes."""
+    """Options for the selection of the classes."""
 
     classes: Annotated[
         list[str] | None,
         _option(
             "--class",
-            "Class to take, in label order; repeat it for each. NEW=A,B merges A and B. Without "
-            "the option, all classes are taken, sorted.",
+            "Class to use, in label order; repeat the option for each class. NEW=A,B merges A and "
+            "B. By default, all classes are used, sorted.",
             metavar="NAME",
         ),
     ]
 
 
 class Division:
-    """Division of the images between train, validation and test."""
+    """Options for the split into train, validation and test."""
 
     split: Annotated[
         str | None,
         _option(
             "--split",
-            "'as-is' keeps the folders train, validation and test of the source; any other value "
-            "is a manifest of 'python -m data split'.",
+            "'as-is' keeps the source's folders train, validation and test; any other value is the "
+            "path of a manifest written by 'python -m data split'.",
             metavar="HOW",
         ),
     ]
@@ -101,64 +100,69 @@ class Division:
         Literal["patient", "image"] | None,
         _option(
             "--split-by",
-            "What stays on one side of the split; 'image' lets patients leak, which measures the "
-            "leak.",
+            "Unit that is kept on one side of the split; 'image' lets patients leak, which serves "
+            "to measure the leak.",
         ),
     ]
     validation: Annotated[
         float | None,
         _option(
             "--validation",
-            "Share of the images to validate on; 0.15 by default.",
+            "Fraction of the images for validation; 0.15 by default.",
             metavar="SHARE",
         ),
     ]
     test: Annotated[
         float | None,
-        _option("--test", "Share of the images to test on; 0.2 by default.", metavar="SHARE"),
+        _option("--test", "Fraction of the images for testing; 0.2 by default.", metavar="SHARE"),
     ]
     split_seed: Annotated[int | None, _option("--split-seed", "Seed of the split; 0 by default.")]
     test_fold: Annotated[
         list[str] | None,
         _option(
             "--test-fold",
-            "Publisher's fold to test on, for example fold_2; repeat it.",
+            "Publisher's fold to test on, for example fold_2; may be repeated.",
             metavar="FOLD",
         ),
     ]
     validation_fold: Annotated[
         list[str] | None,
-        _option("--validation-fold", "Publisher's fold to validate on; repeat it.", metavar="FOLD"),
+        _option(
+            "--validation-fold",
+            "Publisher's fold to validate on; may be repeated.",
+            metavar="FOLD",
+        ),
     ]
 
 
 class Decoding:
-    """Size, colour mode and treatment of damage of each image."""
+    """Options for the size, the color mode and the treatment of damaged images."""
 
     image_size: Annotated[
         str | None,
         _option(
             "--image-size",
-            "Size in pixels that images are scaled to: 128, or 96x128 for height x width.",
+            "Size in pixels to which images are scaled: 128, or 96x128 for height x width.",
             metavar="SIZE",
         ),
     ]
     color: Annotated[
-        Literal["rgb", "grey"] | None, _option("--color", "Colour mode that images are brought to.")
+        Literal["rgb", "grey"] | None,
+        _option("--color", "Color mode to which images are converted."),
     ]
     damaged: Annotated[
         Literal["reject", "accept"] | None,
         _option(
             "--damaged",
-            "Treatment of images whose damage a decoder can repair: 'reject' leaves them out, "
-            "'accept' takes them with a note.",
+            "Treatment of damaged images that a decoder can repair: 'reject' leaves them out, "
+            "'accept' uses them with a note.",
         ),
     ]
     max_reject_share: Annotated[
         float | None,
         _option(
             "--max-reject-share",
-            "Share of unreadable images above which nothing is prepared; 0.05 by default.",
+            "Fraction of unreadable images above which preparation stops; 0.05 by default.",
             metavar="SHARE",
         ),
     ]
@@ -169,10 +173,10 @@ ALL = (Source, Classes, Division, Decoding)
 
 
 def takes(*groups: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that gives a command the options of ``groups``.
+    """Return a decorator that adds the options of ``groups`` to a command.
 
-    The command takes them as its parameter ``data_options``, a mapping from each option that was
-    given, as it is typed (``--image-size``), to its value.
+    The command receives them as its parameter ``data_options``: a mapping from each option that was
+    given, as typed (``--image-size``), to its value.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -206,10 +210,10 @@ def _parameters(group: type) -> list[inspect.Parameter]:
 
 
 def _typed(parameter: inspect.Parameter) -> str:
-    """Return the option of a parameter as a user types it."""
+    """Return the command-line option of a parameter, as a user types it."""
     return str(parameter.annotation.__metadata__[0].default)
 
 
 def _without_absent(options: Mapping[str, Any]) -> dict[str, Any]:
-    # An option that may be repeated is an empty list where it was not given.
+    # Typer passes an empty list for a repeatable option that was not given.
     return {option: value for option, value in options.items() if value not in (None, [], ())}

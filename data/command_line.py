@@ -1,4 +1,4 @@
-"""How a command line ends: wrong options in a line, and no traceback from Ctrl-C or a full disk."""
+"""Exit of command-line programs: one-line messages for usage errors, Ctrl-C and a full disk."""
 
 import os
 import sys
@@ -11,21 +11,21 @@ from typing import Any, NoReturn
 from data.errors import SparkdlError
 from data.exit_status import FAILED, INTERRUPTED, WRONG_REQUEST
 
-#: The names of the option that shows the help.
+#: Names of the help option.
 HELP_NAMES = ("-h", "--help")
 
 
 def end_with(app: Callable[..., Any], prog_name: str | None = None) -> NoReturn:
-    """Run a typer application with the arguments of this process and end the process.
+    """Run a typer application with the arguments of this process, then exit the process.
 
-    A wrong option is answered in one line, as the project's own errors are.
+    Usage errors are reported in one line, in the format of the project's own errors.
     """
     try:
         status = app(prog_name=prog_name, standalone_mode=False)
         sys.stdout.flush()
     except KeyboardInterrupt:
         status = INTERRUPTED
-    except OSError as error:  # the help, on a full disk
+    except OSError as error:  # for example, writing the help text to a full disk
         sys.stderr.write(f"error: the output cannot be written: {error.strerror}\n")
         status = FAILED
         _forget_output()
@@ -40,15 +40,15 @@ def end_with(app: Callable[..., Any], prog_name: str | None = None) -> NoReturn:
 
 @contextmanager
 def plain_errors(debug: bool = False) -> Iterator[None]:
-    """Turn an error into one line on standard error and an exit status.
+    """Convert an error to one line on standard error and an exit status.
 
     Errors of the project and of the operating system (a full disk, a folder that cannot be
-    written) are handled; others keep their traceback.
+    written) are converted; others propagate with their traceback.
 
     Parameters
     ----------
     debug
-        Write the traceback before the line.
+        If True, print the traceback before the line.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def plain_errors(debug: bool = False) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        raise  # click ends silently when nobody reads the output any more
+        raise  # click exits silently when the reading end of the pipe is closed
     except (SparkdlError, OSError) as error:
         if debug:
             traceback.print_exc()
@@ -73,23 +73,23 @@ def plain_errors(debug: bool = False) -> Iterator[None]:
         _report_closed_runs("interrupted", interrupt)
         raise typer.Exit(INTERRUPTED) from None
     except SystemExit as ended:
-        _report_closed_runs("ended from outside", ended)
+        _report_closed_runs("terminated", ended)
         raise
 
 
 def _report_closed_runs(how: str, ended: BaseException) -> None:
-    """Report how the runs under way were closed, which is noted at ``ended``."""
+    """Print how the active runs were closed, as recorded in the notes of ``ended``."""
     notes = [f"{how}: {note}" for note in getattr(ended, "__notes__", [])]
     with suppress(OSError):  # the terminal may be closed
         sys.stderr.write("\n" + "\n".join(notes or [how]) + "\n")
 
 
 def _usage_error(error: Exception) -> str | None:
-    """Return what is wrong with the options, or None for an error of another kind."""
-    say = getattr(error, "format_message", None)
-    if say is None:
+    """Return the message of a usage error of click, or None for an error of another kind."""
+    format_message = getattr(error, "format_message", None)
+    if format_message is None:
         return None
-    message = " ".join(str(say()).split()).rstrip(".").replace("Value error, ", "")
+    message = " ".join(str(format_message()).split()).rstrip(".").replace("Value error, ", "")
     context = getattr(error, "ctx", None)
     name = getattr(error, "option_name", None)
     if name is not None and "No such option" in message:
@@ -110,7 +110,7 @@ def _usage_error(error: Exception) -> str | None:
 
 
 def _forget_output() -> None:
-    """Keep Python from writing at its end what could not be written now."""
+    """Redirect stdout to the null device, so that Python's final flush does not fail again."""
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, 1)
     os.close(devnull)

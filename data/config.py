@@ -1,4 +1,4 @@
-"""What a prepared data set is made of: source, layout, classes, image size and split."""
+"""Configuration of a prepared data set: source, layout, classes, image size and split."""
 
 from typing import Annotated, Literal
 
@@ -8,11 +8,11 @@ from data.addresses import plain_address
 from data.errors import DataError
 from data.names import one_spelling
 
-#: What NumPy and Keras take for a seed.
+#: Range of seeds that both NumPy and Keras accept.
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 LayoutName = Literal["c-nmc", "ham10000", "malaria", "folders", "csv", "dicom"]
-#: Unit of a split, whose images stand on one side: a patient, a lesion, or a single image
-#: where the source names neither.
+#: Unit of a split, whose images are kept on one side: a patient, a lesion, or a single image if
+#: the source identifies neither.
 Unit = Literal["patient", "lesion", "image"]
 
 
@@ -23,9 +23,9 @@ def _address(text: str) -> str:
         raise ValueError(str(error)) from None
 
 
-#: A path of this machine or ``s3://bucket/prefix``, as `data.addresses.plain_address` returns it.
+#: A path on this machine or ``s3://bucket/prefix``, as `data.addresses.plain_address` returns it.
 Address = Annotated[str, AfterValidator(_address)]
-#: Name of a class or a fold, in its one spelling.
+#: Name of a class or a fold, normalized by `data.names.one_spelling`.
 Name = Annotated[str, AfterValidator(one_spelling)]
 
 
@@ -34,7 +34,7 @@ class _Frozen(BaseModel):
 
 
 class ImageConfig(_Frozen):
-    """Size in pixels and colour mode that every image is brought to."""
+    """Size in pixels and color mode to which every image is converted."""
 
     height: Annotated[int, Field(ge=8, le=2048)] = 48
     width: Annotated[int, Field(ge=8, le=2048)] = 48
@@ -47,11 +47,11 @@ class ImageConfig(_Frozen):
 
 
 class SplitConfig(_Frozen):
-    """How groups are divided between train, validation and test."""
+    """Settings of the division of groups into train, validation and test."""
 
     by: Literal["patient", "image"] = "patient"
-    #: ``stratified`` draws groups; ``folds`` takes the publisher's folds named below; ``as-is``
-    #: takes the source's own folders train, validation and test.
+    #: ``stratified`` draws groups at random; ``folds`` uses the publisher's folds given below;
+    #: ``as-is`` uses the source's own folders train, validation and test.
     method: Literal["stratified", "folds", "as-is"] = "stratified"
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.15
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
@@ -60,9 +60,10 @@ class SplitConfig(_Frozen):
     #: validation folds, validation patients are drawn from the remaining ones.
     test_folds: tuple[Name, ...] = ()
     validation_folds: tuple[Name, ...] = ()
-    #: Train on so many images only, evenly from all patients; validation and test stay whole.
+    #: Number of training images to use, spaced evenly over all patients; validation and test are
+    #: not reduced. None uses all.
     train_images: Annotated[int, Field(ge=1)] | None = None
-    #: A manifest written by ``python -m data split``, used as it is.
+    #: Manifest written by ``python -m data split``, used unchanged.
     manifest: Address | None = None
 
     @model_validator(mode="after")
@@ -75,33 +76,33 @@ class SplitConfig(_Frozen):
 
 
 class DataConfig(_Frozen):
-    """Everything that decides the rows and pixels of a prepared data set."""
+    """All settings that determine the rows and pixels of a prepared data set."""
 
     #: Folder with images, or ``synthetic`` for generated cells.
     source: Address = "synthetic"
     layout: LayoutName | None = None
-    #: Table with labels for the images below ``source``, of the layout ``csv``.
+    #: Table with labels for the images below ``source``, for the layout ``csv``.
     labels: Address | None = None
-    #: Columns of the table; None recognises them by their names and contents.
+    #: Columns of the table; None detects them by their names and contents.
     path_column: str | None = None
     label_column: str | None = None
     group_column: str | None = None
-    #: For the layout ``folders``: a regular expression, searched in the path below the source,
-    #: whose group ``class`` (or first group) names the class; None finds the folder level.
+    #: For the layout ``folders``: regular expression, searched in the path relative to the source,
+    #: whose group ``class`` (or first group) gives the class; None detects the folder level.
     class_pattern: str | None = None
-    #: For the layout ``folders``: a regular expression, searched in the path below the source,
-    #: whose group ``patient`` (or first group) names the patient; None finds the folder level.
+    #: For the layout ``folders``: regular expression, searched in the path relative to the source,
+    #: whose group ``patient`` (or first group) gives the patient; None detects the folder level.
     group_pattern: str | None = None
-    #: Classes in label order: a list of class names of the layout, or a mapping from a new name
-    #: to the layout's names that it takes in. None takes all, sorted. Images of other classes
-    #: are left out.
+    #: Classes in label order: a list of class names of the layout, or a mapping from each new name
+    #: to the layout's names that are merged into it. None selects all, sorted. Images of other
+    #: classes are left out.
     classes: dict[Name, tuple[Name, ...]] | tuple[Name, ...] | None = None
     image: ImageConfig = ImageConfig()
     split: SplitConfig = SplitConfig()
-    #: Treatment of an image whose damage a decoder can repair (a wrong checksum, a warning of
-    #: libjpeg): ``reject`` leaves it out, ``accept`` takes it with a note. What cannot be decoded
-    #: is a reject either way.
+    #: Treatment of a damaged image that a decoder can repair (a wrong checksum, a warning of
+    #: libjpeg): ``reject`` leaves it out, ``accept`` uses it with a note. Images that cannot be
+    #: decoded are always rejected.
     damaged: Literal["reject", "accept"] = "reject"
-    #: Share of unreadable images above which an ingest stops. Files that are no images, images of
-    #: formats that are not read and hidden files do not count.
+    #: Fraction of unreadable images above which an ingest stops. Files that are not images, images
+    #: of unsupported formats and hidden files do not count.
     max_reject_share: Annotated[float, Field(ge=0, le=1)] = 0.05

@@ -1,7 +1,7 @@
-"""Images that show the same are one group where no patients are known, so that copies do not leak.
+"""Grouping of copies of the same image where no patients are known, so that copies do not leak.
 
-Found by the search that `data.exploration` shows on its page: equal pixels at a small size, and
-thumbnails that differ by less than a copy saved again with loss does.
+Copies are found by the search whose results `data.exploration` shows on its page: equal pixels at
+a small size, and thumbnails that differ by less than those of a copy saved again with loss.
 """
 
 from collections import defaultdict
@@ -22,31 +22,32 @@ from data.reuse import image_keys
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-#: Measures kept of each image, with path and bytes, by which an unchanged file is recognised.
+#: Measures stored for each image, in addition to path and size, which identify an unchanged file.
 _KEPT = ("source_xxh128", "pixels_sha256", "spread", "signature")
-#: Sets of pictures that look the same count as copies while the largest holds at most so large a
-#: share of the images, or so few images: in other sets (slices of one scan, blots on one ground)
-#: all pictures resemble each other.
+#: Sets of similar images count as copies if the largest set contains at most this fraction of the
+#: images, or at most this number of images. In data sets where it is larger (slices of one scan,
+#: blots on one background), all images resemble each other.
 _LARGEST_SHARE, _ALWAYS = 0.1, 20
 _SHOWN = 2
 
 
 @dataclass(frozen=True)
 class Copies:
-    """Sets of images of a table that show the same."""
+    """Sets of copies among the images of a table."""
 
-    #: For each row the number of its set; rows with equal numbers show the same.
+    #: Set number of each row; rows with equal numbers are copies of each other.
     sets: tuple[int, ...]
-    #: The same for images whose pixels are equal, which `data.duplicates` finds too.
+    #: Set number of each row, counting only images with equal pixels, which `data.duplicates`
+    #: finds too.
     equal: tuple[int, ...]
-    #: Measures to be kept for the next call: columns path, source_bytes and ``_KEPT``.
+    #: Measures to be stored for the next call: columns path, source_bytes and ``_KEPT``.
     measured: pa.Table
-    #: Sentences on what was not looked for.
+    #: Sentences on searches that were not made.
     notes: tuple[str, ...] = ()
 
 
 def measuring_rules() -> str:
-    """Return what decides the measures of an image beside its file."""
+    """Return a string of the rules and versions that determine the measures of an image."""
     return f"rules {DECODING_RULES}, pillow {pillow_version}, simplejpeg {simplejpeg_version}"
 
 
@@ -59,16 +60,16 @@ def find_copies(
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> Copies:
-    """Return which images of ``table`` show the same.
+    """Find copies among the images of ``table``.
 
     Parameters
     ----------
     index
-        The source.
+        Index of the source.
     table
-        Rows of the index, of the classes that are wanted.
+        Rows of the index that belong to the selected classes.
     known
-        ``measured`` of an earlier call: files whose path and bytes are the same are not read again.
+        ``measured`` of an earlier call: files with the same path and size are not read again.
     spark, workers, progress
         As for `data.exploration.survey.measure_files`.
     """
@@ -100,18 +101,19 @@ def find_copies(
 def regroup_copies(
     table: pa.Table, copies: Copies, *, within_folds: bool, before: Collection[str] = ()
 ) -> pa.Table:
-    """Set ``group`` and ``patient_id`` to the name of the first image that shows the same.
+    """Set ``group`` and ``patient_id`` to the name of the first image of each set of copies.
 
     Parameters
     ----------
     table
-        The rows that `find_copies` was given.
+        The table that was passed to `find_copies`.
     copies
-        What it has found.
+        Result of `find_copies`.
     within_folds
-        Keep images of different publisher's parts apart: their side of the split is given.
+        If True, keep copies in different parts of the publisher's split in separate groups, because
+        the side of each part is fixed.
     before
-        Groups of an earlier split: a set that holds one of them keeps its name.
+        Groups of an earlier split: a set that contains one of them keeps its name.
     """
     images = [one_spelling(name) for name in table.column("image_id").to_pylist()]
     folds = table.column("fold").to_pylist() if within_folds else [""] * len(images)
@@ -130,19 +132,19 @@ def regroup_copies(
 
 
 def notes_on_copies(table: pa.Table, copies: Copies, sides: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what a reader of a result should know of copies, one sentence each.
+    """Return notes on copies, one sentence each.
 
-    Sets on two sides of the split or in two classes are left to `data.duplicates.Duplicates` where
-    their pixels are equal.
+    Copies with equal pixels on two sides of the split or in two classes are not reported here but
+    by `data.duplicates.Duplicates`.
 
     Parameters
     ----------
     table
-        As `regroup_copies` returns it.
+        Result of `regroup_copies`.
     copies
-        As `find_copies` returns it.
+        Result of `find_copies`.
     sides
-        Group -> side of the split.
+        Mapping from group to side of the split.
     """
     rows_of: dict[int, list[int]] = defaultdict(list)
     for row, number in enumerate(copies.sets):
@@ -155,12 +157,14 @@ def notes_on_copies(table: pa.Table, copies: Copies, sides: Mapping[str, str]) -
     torn = [rows for rows in alike if len({sides[groups[row]] for row in rows}) > 1]
     mixed = [rows for rows in alike if len({classes[row] for row in rows}) > 1]
     together = [rows for rows in several if len({groups[row] for row in rows}) == 1]
-    told = (
-        (together, "sets of images that show the same are kept on one side of the split"),
-        (torn, "sets of images that look the same stand on two sides of the split: a LEAK"),
-        (mixed, "sets of images that look the same stand in two classes: one label is wrong"),
+    findings = (
+        (together, "sets of copies of the same image are kept on one side of the split"),
+        (torn, "sets of images that look the same are on two sides of the split: a LEAK"),
+        (mixed, "sets of images that look the same are in two classes: one label is wrong"),
     )
-    notes = [f"{len(sets):,} {words} ({_examples(paths, sets)})." for sets, words in told if sets]
+    notes = [
+        f"{len(sets):,} {words} ({_examples(paths, sets)})." for sets, words in findings if sets
+    ]
     return (*notes, *copies.notes)
 
 
@@ -172,7 +176,7 @@ def _kept_schema() -> pa.Schema:
 
 
 def _joined(table: pa.Table, kept: pa.Table) -> Copies:
-    """Join equal pixels and, as far as that can be judged, pictures that look the same."""
+    """Join images with equal pixels and, where similarity is meaningful, images that look alike."""
     from data.exploration.similar import MOST_IMAGES, similar_sets
 
     root: dict[bytes | int, int] = {}
@@ -182,8 +186,8 @@ def _joined(table: pa.Table, kept: pa.Table) -> Copies:
     ]
     if table.num_rows > MOST_IMAGES:
         note = (
-            f"Copies saved again with loss were not looked for: there are more than {MOST_IMAGES:,}"
-            " images. Copies with equal pixels are kept together."
+            "Copies saved again with loss were not searched for, because there are more than "
+            f"{MOST_IMAGES:,} images. Copies with equal pixels are kept together."
         )
         return Copies(tuple(sets), tuple(sets), kept, (note,))
     judged = kept.append_column("patient_id", table["image_id"])
@@ -199,8 +203,8 @@ def _joined(table: pa.Table, kept: pa.Table) -> Copies:
         sizes[number] += 1
     if alike and max(sizes.values()) > max(_ALWAYS, _LARGEST_SHARE * table.num_rows):
         note = (
-            "Many of the images look alike, so that copies saved again with loss cannot be told "
-            "from others; only images with equal pixels are kept together."
+            "Many of the images look alike, so copies saved again with loss cannot be "
+            "distinguished from other images; only images with equal pixels are kept together."
         )
         return Copies(tuple(sets), tuple(sets), kept, (note,))
     return Copies(joined, tuple(sets), kept)

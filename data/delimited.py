@@ -1,4 +1,4 @@
-"""Tables of text: read whole, or refused with the row that is wrong."""
+"""Text tables, which are read completely or refused with the number of the invalid row."""
 
 import codecs
 import csv
@@ -13,25 +13,25 @@ from data.names import one_spelling, visible
 #: Characters that may separate cells, with their names.
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-#: The encoding in which Excel of Western Europe and America saves CSV.
+#: Encoding in which Excel saves CSV files in Western Europe and America.
 _WINDOWS = "cp1252"
 _SAVE_AGAIN = "save it as CSV in UTF-8"
-#: The line in which Excel is told what separates the cells.
+#: First line that declares the separator to Excel.
 _HINT = re.compile(r"sep=.?", re.IGNORECASE)
-#: Characters that a table of text may hold and Python does not take for printable: ends of cells
-#: and rows, the no-break space and the soft hyphen.
+#: Characters that are valid in a text table although ``str.isprintable`` is False for them: ends of
+#: cells and rows, the no-break space and the soft hyphen.
 _ENDS_OF_CELLS = dict.fromkeys(map(ord, "\t\r\n\u00a0\u00ad"))
-#: Characters of a name in a message.
+#: Maximum length in characters of a list of column names in a message.
 _LONGEST = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The cells of a row that were asked for."""
+    """Requested cells of one row."""
 
-    #: Line of the file on which the row starts; the header is on line 1 of most.
+    #: Line of the file on which the row starts; the header is usually on line 1.
     number: int
-    #: By the names that were asked for, without spaces around; an empty cell is an empty string.
+    #: Cells by requested column name, without surrounding spaces; an empty cell is an empty string.
     cells: dict[str, str]
 
     def __getitem__(self, column: str) -> str:
@@ -39,19 +39,19 @@ class Row:
 
 
 def decoded_leniently(content: bytes, name: str) -> tuple[str, str | None]:
-    """Return the text of a file as `decoded` does, or as Windows-1252 where that is printable.
+    """Decode a file like `decoded`, falling back to Windows-1252 if the result is printable.
 
     Returns
     -------
-    text
-        The file's characters.
-    note
-        A sentence for a reader where the text was taken for Windows-1252, else None.
+    text : str
+        Content of the file.
+    note : str or None
+        Sentence for the user if the file was read as Windows-1252, else None.
 
     Raises
     ------
     DataError
-        As `decoded` does.
+        As raised by `decoded`.
     """
     try:
         return decoded(content, name), None
@@ -69,19 +69,19 @@ def decoded_leniently(content: bytes, name: str) -> tuple[str, str | None]:
 
 
 def decoded(content: bytes, name: str) -> str:
-    """Return the text of a file: UTF-8, or UTF-16 that says so in its first bytes.
+    """Decode a file as UTF-8, or as UTF-16 if it starts with a byte order mark.
 
     Parameters
     ----------
     content
-        The file.
+        Content of the file.
     name
         Name of the file in messages.
 
     Raises
     ------
     DataError
-        When it is another encoding or holds a NUL, with the line.
+        If the file has another encoding or contains a NUL; the message gives the line.
     """
     try:
         text = content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8-sig")
@@ -91,7 +91,7 @@ def decoded(content: bytes, name: str) -> str:
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise DataError(
-            f"{name}, line {line} holds a NUL byte: the file is damaged or is UTF-16 text; "
+            f"{name}, line {line} contains a NUL byte: the file is damaged or is UTF-16 text; "
             f"{_SAVE_AGAIN}"
         )
     return text
@@ -100,26 +100,26 @@ def decoded(content: bytes, name: str) -> str:
 def read_rows(
     content: bytes, name: str, columns: Collection[str], delimiter: str = ","
 ) -> list[Row]:
-    """Return the rows of a table whose first row names its columns; empty rows are left out.
+    """Return the rows of a table whose first row names its columns; empty rows are skipped.
 
-    Names of columns are found whatever their capitals and the spaces around them.
+    Column names are matched regardless of case and surrounding spaces.
 
     Parameters
     ----------
     content
-        The file.
+        Content of the file.
     name
         Name of the file in messages.
     columns
-        Those that are needed.
+        Names of the required columns.
     delimiter
-        Stands between cells.
+        Character between cells.
 
     Raises
     ------
     DataError
-        When a row cannot be told from the next one or has more cells than the header, when the
-        file is no text, or when it lacks one of ``columns`` or has it twice.
+        If the end of a row cannot be determined, a row has more cells than the header, the file is
+        not text, or it lacks one of ``columns`` or has it more than once.
     """
     text = decoded(content, name)
     header, records = header_and_records(text, name, delimiter)
@@ -134,16 +134,16 @@ def read_rows(
 def header_and_records(
     text: str, name: str, delimiter: str
 ) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    """Return the first row, and line and cells of each row below that is not empty.
+    """Return the header and an iterator over line number and cells of each nonempty row below it.
 
-    Cells are without spaces around, and each row has as many as the header: missing ones at its
+    Cells have no surrounding spaces. Each row has as many cells as the header: missing cells at its
     end are empty strings.
 
     Raises
     ------
     DataError
-        When a row cannot be told from the next one or has more cells than the header; for rows
-        below the header, when they are read.
+        If the end of a row cannot be determined or a row has more cells than the header. For rows
+        below the header, the error is raised while iterating.
     """
     records = _records(text, name, delimiter)
     _, header = next(records, (1, []))
@@ -164,7 +164,7 @@ def _of_width(
 
 
 def has_columns(start: bytes, columns: Collection[str]) -> bool:
-    """Tell whether a file that begins with ``start`` has ``columns``, whatever separates them."""
+    """Return whether a file that begins with ``start`` has ``columns``, with any separator."""
     text = start.decode("utf-16" if start.startswith(_UTF_16) else "utf-8-sig", "replace")
     return any(_has(text, columns, delimiter) for delimiter in SEPARATORS)
 
@@ -180,18 +180,18 @@ def _has(text: str, columns: Collection[str], delimiter: str) -> bool:
 
 
 def column_key(name: str) -> str:
-    """Return the name of a column in its one spelling and without capitals."""
+    """Return a key for comparing column names: normalized and case-folded."""
     return one_spelling(name).casefold()
 
 
 def listed(header: Collection[str]) -> str:
-    """Return the names of columns for a message, cut where they are many."""
+    """Return the column names as text for a message, truncated if they are long."""
     names = visible(", ".join(cell.strip() for cell in header)) or "none"
     return names if len(names) <= _LONGEST else f"{names[: _LONGEST - 1]}…"
 
 
 def _records(text: str, name: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield line and cells of each row that is not empty."""
+    """Yield line number and cells of each nonempty row."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     width = 0
     while True:
@@ -205,7 +205,7 @@ def _records(text: str, name: str, delimiter: str) -> Iterator[tuple[int, list[s
         if reader.line_num > number and _holds_rows(cells, width, delimiter):
             raise DataError(
                 f"{name}, row {number}: a quotation mark opens a cell that ends in line "
-                f"{reader.line_num} and takes in the rows between; remove it or close the cell"
+                f"{reader.line_num} and includes the rows between; remove it or close the cell"
             )
         if any(map(str.strip, cells)) and not (number == 1 and _is_hint(cells, delimiter)):
             width = width or len(cells)
@@ -213,7 +213,7 @@ def _records(text: str, name: str, delimiter: str) -> Iterator[tuple[int, list[s
 
 
 def _is_hint(cells: list[str], delimiter: str) -> bool:
-    """Tell whether a row is the line in which Excel is told what separates the cells."""
+    """Return whether a row is the line that declares the separator to Excel."""
     return _HINT.fullmatch(delimiter.join(cells)) is not None
 
 
@@ -230,7 +230,7 @@ def _reason(error: csv.Error) -> str:
 
 
 def _holds_rows(cells: list[str], width: int, delimiter: str) -> bool:
-    """Tell whether a line within a cell of several lines has as many cells as the table."""
+    """Return whether a line within a multi-line cell has as many cells as the table."""
     return width > 1 and any(
         line.count(delimiter) >= width - 1
         for cell in cells
@@ -242,7 +242,7 @@ def _holds_rows(cells: list[str], width: int, delimiter: str) -> bool:
 def _places(
     header: list[str], columns: Collection[str], text: str, name: str, delimiter: str
 ) -> list[int]:
-    """Return where each of ``columns`` stands in the header."""
+    """Return the index of each of ``columns`` in the header."""
     found = [*map(column_key, header)]
     places = []
     for column in columns:
@@ -261,7 +261,7 @@ def _missing(
     for other, word in SEPARATORS.items():
         if other != delimiter and _has(text, columns, other):
             return (
-                f"{name}: its cells are separated by {word}, and {SEPARATORS[delimiter]} are "
-                "read; save it again with those"
+                f"{name}: its cells are separated by {word} instead of {SEPARATORS[delimiter]}; "
+                f"save it again with {SEPARATORS[delimiter]}"
             )
     return f"{name} must have the columns {', '.join(columns)}; it has {listed(header)}"

@@ -1,47 +1,48 @@
-"""Images of more than 8 bits for each value: which range they have, and how it becomes 8 bits."""
+"""Conversion of images with more than 8 bits per sample to 8 bits."""
 
 import numpy as np
 from PIL import Image
 
-#: Rows that are scaled at once: that takes other numbers beside the image's own.
+#: Rows that are scaled at once, which bounds the memory for intermediate floating-point values.
 _BAND = 256
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _MAX_SAMPLE_VALUE = 258, 262, 281
 _WHITE_IS_ZERO = 0
 _FULL = 65_535
-#: Largest values of 9 to 15 bits: what cameras deliver in files of 16.
+#: Largest values of 9 to 15 bits, the ranges that cameras deliver in 16-bit files.
 _RANGES = frozenset(2**bits - 1 for bits in range(9, 16))
-#: Offset in the header of a PNG of the number of bits of a value.
+#: Offset of the bit depth in the header of a PNG file.
 _PNG_BIT_DEPTH = 24
 
 
-class NoFixedRange(Exception):  # noqa: N818 - named after what it says of the file
-    """Values of a kind for which no value is white."""
+class NoFixedRange(Exception):  # noqa: N818 - named after a property of the file
+    """Exception for pixel values without a defined maximum (white)."""
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Tell whether Pillow holds the image in more than 8 bits."""
+    """Return whether Pillow represents the image with more than 8 bits per sample."""
     return image.mode.startswith("I")
 
 
 def from_16_bits(image: Image.Image) -> tuple[Image.Image, int | None]:
-    """Return a grey image of 8 bits and the bits that the largest value needs.
+    """Convert a 16-bit grayscale image to 8 bits.
 
-    The range is that of the type, 0 to 65,535, so that images stay comparable, unless a TIFF says
-    another one: by BitsPerSample (12), or by a MaxSampleValue of exactly 1,023, 4,095 and the like.
-    TIFF 6.0 calls MaxSampleValue a statistic of the image, so other numbers decide nothing. Where
-    PhotometricInterpretation is WhiteIsZero, 0 becomes white, as it does with 8 bits.
+    The full range of the type, 0 to 65,535, is mapped to 0 to 255, so that images stay comparable,
+    unless a TIFF declares another range: by BitsPerSample (12), or by a MaxSampleValue of exactly
+    2**n - 1 for 9 to 15 bits, such as 1,023 or 4,095. TIFF 6.0 defines MaxSampleValue as a
+    statistic of the image, so other values are ignored. If PhotometricInterpretation is
+    WhiteIsZero, 0 becomes white, as it does with 8 bits.
 
     Returns
     -------
-    image
-        Of mode ``L``.
-    bits
-        None where the file itself says its range.
+    image : PIL.Image.Image
+        Image of mode ``L``.
+    bits : int or None
+        Number of bits that the largest value needs; None if the file declares its range.
 
     Raises
     ------
     NoFixedRange
-        When a value is negative or above 65,535.
+        If a value is negative or above 65,535.
     """
     values = np.asarray(image)
     largest = int(values.max())
@@ -59,14 +60,14 @@ def from_16_bits(image: Image.Image) -> tuple[Image.Image, int | None]:
 
 
 def bits_of_colour(image: Image.Image, content: bytes) -> int | None:
-    """Return the bits that the largest value of a 16-bit colour image needs.
+    """Return the number of bits that the largest value of a 16-bit color image needs.
 
-    Pillow keeps the upper 8 bits of such an image, so fewer than 8 are not told apart.
+    Pillow keeps only the upper 8 bits of such an image, so the result is at least 8.
 
     Returns
     -------
     int or None
-        None for an image whose file has 8 bits.
+        None for an image whose file has 8 bits per sample.
     """
     deep = (
         content[_PNG_BIT_DEPTH] == 16
@@ -87,6 +88,6 @@ def _declared_range(image: Image.Image, largest: int) -> int:
 
 
 def _tag(image: Image.Image, number: int) -> int | None:
-    """Return the first value of a TIFF's tag, None where there is none."""
+    """Return the first value of a TIFF tag, or None if the tag is missing."""
     value = getattr(image, "tag_v2", {}).get(number)
     return value[0] if isinstance(value, tuple) else value

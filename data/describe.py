@@ -1,4 +1,4 @@
-"""Counts of a source or a prepared data set: what to look at before training on it."""
+"""Counts of images and patients in a source or a prepared data set, to review before training."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -25,10 +25,10 @@ from data.spellings import notes_on_spelling
 from data.storage import exists, locate, read_bytes
 from data.synthetic_mark import shows_synthetic
 
-#: Name of the row that counts all classes together.
+#: Name of the row with the totals over all classes.
 ALL_CLASSES = "all classes"
 
-#: Layouts in which several images (cells) were cut from one photograph, told by their names.
+#: Layouts in which several images (cells) were cut from one photograph, identified by their names.
 _PHOTOGRAPH_OF: dict[str, Callable[[str], str]] = {
     "c-nmc": c_nmc.photograph_of,
     "malaria": malaria.photograph_of,
@@ -37,74 +37,75 @@ _PHOTOGRAPH_OF: dict[str, Callable[[str], str]] = {
 
 @dataclass(frozen=True)
 class Counts:
-    """Images and patients of one class, or of one class in one part of the split."""
+    """Numbers of images and patients of one class, in total or in one part of the split."""
 
     class_name: str
     images: int
     patients: int
-    #: Photographs that the images were cut from; None where the names do not tell.
+    #: Number of photographs from which the images were cut; None if the names do not contain it.
     photographs: int | None
-    #: Images of each patient, in the order of the patients' names.
+    #: Number of images of each patient, in the order of the patients' names.
     images_per_patient: tuple[int, ...]
 
     @property
     def fewest(self) -> int:
-        """Images of the patient with the fewest."""
+        """Minimum number of images per patient."""
         return min(self.images_per_patient, default=0)
 
     @property
     def median(self) -> float:
-        """Median of the images of a patient."""
+        """Median number of images per patient."""
         return float(median(self.images_per_patient or (0,)))
 
     @property
     def most(self) -> int:
-        """Images of the patient with the most."""
+        """Maximum number of images per patient."""
         return max(self.images_per_patient, default=0)
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a source or a prepared data set holds."""
+    """Description of a source or a prepared data set."""
 
     source: str
     layout: str
     synthetic: bool
     prepared: bool
-    #: What ``patient_id`` names: ``image`` where no patients are known, and then nothing is said
-    #: of patients.
+    #: Unit that ``patient_id`` identifies: ``image`` if no patients are known, in which case
+    #: patients are not mentioned.
     unit: Unit
-    #: One entry for each class, in label order.
+    #: Counts of each class, in label order.
     classes: tuple[Counts, ...]
     total: Counts
-    #: Split -> counts by class and together; empty for a source that is not divided yet.
+    #: Mapping from split to counts by class, followed by the total; empty for a source that is not
+    #: divided yet.
     splits: dict[str, tuple[Counts, ...]]
     #: Columns of `data.schema.REJECT_SCHEMA`.
     rejects: pa.Table
     notes: tuple[str, ...]
     #: Columns image_id, path, class_name and patient_id of every image.
     table: pa.Table
-    #: How the source was read, and the options that read it in another way, one line each.
+    #: How the source was read, and the options for reading it in another way, one line each.
     reading: tuple[str, ...] = ()
 
     @property
     def group_word(self) -> str:
-        """The unit in the plural."""
+        """Plural of the unit."""
         return f"{self.unit}s"
 
     @property
     def has_patients(self) -> bool:
-        """True when the source names patients or lesions."""
+        """True if the source identifies patients or lesions."""
         return self.unit != "image"
 
 
 def describe(config: DataConfig) -> Description:
-    """Count what ``config.source`` holds: a folder in any layout, or a prepared data set.
+    """Count the images of ``config.source``: a folder in any layout, or a prepared data set.
 
     Raises
     ------
     DataError
-        When the source is neither.
+        If the source is neither.
     """
     filesystem, root = locate(config.source)
     if exists(filesystem, f"{root}/{DATASET_FILE}"):
@@ -115,11 +116,13 @@ def describe(config: DataConfig) -> Description:
 
 
 def sample_images(description: Description, per_class: int = 8) -> dict[str, list[np.ndarray]]:
-    """Return images of each class, each of another patient as far as there are as many.
+    """Return sample images of each class, from different patients where there are enough.
 
     Returns
     -------
-    dict of class name -> list of uint8 arrays (height, width, 3) or (height, width)
+    dict
+        Mapping from class name to a list of uint8 arrays, shape (height, width, 3) or
+        (height, width).
     """
     chosen = {
         counts.class_name: choose(description.table, counts.class_name, per_class)
@@ -134,14 +137,14 @@ def sample_images(description: Description, per_class: int = 8) -> dict[str, lis
 
 
 def describe_split(index: Index, division: Division) -> Description:
-    """Count the images of an index on the sides that they are given, before ingest.
+    """Count the images of an index by side of the split, before ingest.
 
     Parameters
     ----------
     index
-        What the layout found.
+        Index of the source.
     division
-        As `data.division.divide` returns it for ``index``.
+        Result of `data.division.divide` for ``index``.
     """
     table, notes = division.table, (*index.notes, *division.notes)
     groups = table.column("group").to_pylist()
@@ -196,12 +199,12 @@ def _describe_prepared(uri: str) -> Description:
 
 
 def _unit(summary: Summary, table: pa.Table) -> Unit:
-    """Return what ``patient_id`` names in a prepared data set.
+    """Return the unit that ``patient_id`` identifies in a prepared data set.
 
-    A split by image on purpose keeps the patients that the source names.
+    A deliberate split by image keeps the patients of the source in this column.
     """
     if summary.layout == "ham10000":
-        return "lesion"  # which earlier versions did not write down
+        return "lesion"  # earlier versions did not record it
     if summary.unit == "image" and not table.column("group").equals(table.column("patient_id")):
         return "patient"
     return summary.unit
@@ -244,9 +247,9 @@ def _count(table: pa.Table, name: str, layout: str) -> Counts:
 
 
 def choose(table: pa.Table, class_name: str, number: int) -> pa.Table:
-    """Return ``number`` rows of a class: first images of patients spread evenly by name.
+    """Return ``number`` rows of a class: the first images of patients spaced evenly by name.
 
-    Of fewer patients, images of each in turn.
+    If there are fewer patients than ``number``, images are taken from each patient in turn.
     """
     rows_of: dict[str, list[int]] = defaultdict(list)
     columns = (table.column(name).to_pylist() for name in ("class_name", "patient_id"))
@@ -284,7 +287,7 @@ def _prepared_pixels(uri: str, chosen: dict[str, pa.Table]) -> dict[str, list[np
 
 
 def _decode(root: str, path: str) -> np.ndarray:
-    """Return the image as uint8; raise DataError naming a file that cannot be decoded."""
+    """Return the image as uint8; raise DataError with the path if it cannot be decoded."""
     filesystem, folder = locate(root)
     try:
         content = read_bytes(filesystem, str(PurePosixPath(folder) / path))

@@ -1,4 +1,4 @@
-"""DICOM files: whether they can be read here, and what their headers say of an image."""
+"""DICOM support: availability of the decoders, and the headers of files."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -16,28 +16,29 @@ from data.names import visible
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-#: Beginning of a message where the optional packages are missing.
+#: Message if the optional packages are missing.
 NEEDS_EXTRA = "DICOM files need the extra dicom: uv run --extra dicom run_experiment.py"
-#: Headers that are read at once: most of the time is waiting for the disk or the object store.
+#: Headers read concurrently: most of the time is spent waiting for the disk or object store.
 _THREADS = 8
-#: Bytes in which an object's header is looked for: thumbnails in it are rarely larger.
+#: Bytes of an object that are downloaded for its header, which is rarely larger even with a
+#: thumbnail.
 _HEADER_BYTES = 262_144
 _TAGS = ["PatientID", "Rows", "NumberOfFrames", "Modality"]
 
 
 @dataclass(frozen=True)
 class Header:
-    """Values of the header of a DICOM file."""
+    """Values from the header of a DICOM file."""
 
-    #: The PatientID without spaces around; empty where the file has none.
+    #: PatientID without surrounding spaces; empty if the file has none.
     patient: str = ""
-    #: Why the file is no usable image, None for one that may be.
+    #: Reason why the file is not a usable image; None if the header shows no such reason.
     problem: str | None = None
 
 
 @cache
 def is_available() -> bool:
-    """Tell whether the packages of the extra ``dicom`` are installed."""
+    """Return whether the packages of the extra ``dicom`` are installed."""
     return find_spec("pydicom") is not None
 
 
@@ -54,7 +55,10 @@ def versions() -> str:
 
 
 def read_headers(filesystem: fs.FileSystem, root: str, paths: Sequence[str]) -> Iterator[Header]:
-    """Yield the header of each file below ``root``, in their order; pixels are not read."""
+    """Yield the header of each file, in the order of ``paths``, which are relative to ``root``.
+
+    Pixels are not read.
+    """
     if not paths:
         return
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -73,12 +77,12 @@ def _read_header(filesystem: fs.FileSystem, path: str) -> Header:
             dataset = dcmread(start, stop_before_pixels=True, specific_tags=_TAGS, force=True)
         patient = str(dataset.get("PatientID") or "").strip()
         return Header(patient, problem_of(dataset))
-    except Exception as error:  # pydicom raises almost anything on damaged bytes
+    except Exception as error:  # pydicom raises arbitrary exceptions on damaged files
         return Header(problem=f"damaged DICOM header: {first_line(error)}")
 
 
 def problem_of(dataset: "Dataset") -> str | None:
-    """Return why a data set of pydicom is no usable image, None where nothing in it says so."""
+    """Return why a pydicom data set is not a usable image, or None if it may be one."""
     if not dataset.get("Rows"):
         modality = visible(str(dataset.get("Modality") or ""))
         kind = f" (of the modality {modality})" if modality else ""
@@ -90,5 +94,5 @@ def problem_of(dataset: "Dataset") -> str | None:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's text, or its type where it has none."""
+    """Return the first line of an error's message, or its type if the message is empty."""
     return (str(error).splitlines() or [type(error).__name__])[0]

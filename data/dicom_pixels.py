@@ -1,4 +1,4 @@
-"""The pixels of a DICOM file in 8 bits, as a viewer shows them."""
+"""Pixels of a DICOM file in 8 bits, as a viewer displays them."""
 
 import io
 from dataclasses import dataclass
@@ -12,58 +12,59 @@ from data.dicom import problem_of
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-#: Rows that are scaled at once: that takes eight bytes a pixel beside the image's own.
+#: Rows that are scaled at once: scaling needs eight bytes per pixel in addition to the image.
 _BAND = 256
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 _PALETTE = "PALETTE COLOR"
 _ELEMENTS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-#: Values of a table of VOI in eight bits that pydicom would cut.
+#: Bit depth of a VOI lookup table whose entry count pydicom would truncate.
 _BYTE = 8
-#: Beyond any value of a file: at these, a window gives its darkest and its brightest value.
+#: Values beyond any in a file, for which a window returns its darkest and its brightest value.
 _ENDS = np.array([-1e30, 1e30])
 
 
 class NotUsable(Exception):  # noqa: N818 - a property of the file
-    """A DICOM file that is no single image, or whose compression no decoder here takes."""
+    """Exception for a DICOM file that is not a single image or that no installed decoder reads."""
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """The pixels of a DICOM file."""
+    """Decoded pixels of a DICOM file."""
 
-    #: uint8, shape (rows, columns) for grey and (rows, columns, 3) for colour.
+    #: uint8, shape (rows, columns) for grayscale and (rows, columns, 3) for color.
     values: np.ndarray
-    #: Bits that the largest value needs where the file declares 16 and no window, else None.
+    #: Number of bits that the largest value needs if the file declares 16 bits and no window, else
+    #: None.
     bits: int | None = None
-    #: True when an image without a window fills less than a quarter of the range it declares.
+    #: True if an image without a window uses less than a quarter of the range that it declares.
     is_narrow: bool = False
 
 
 def read_pixels(content: bytes, most_pixels: int) -> Pixels:
-    """Decode a whole DICOM file.
+    """Decode a DICOM file to 8 bits.
 
-    Grey values are taken through the modality transform (RescaleSlope and RescaleIntercept or its
-    table) and the first window, else the table of VOI; without either the range is that of
-    BitsStored, so that images stay comparable. MONOCHROME1, in which 0 is white, is inverted. YBR
-    becomes RGB, and so do the indices of a palette.
+    Grayscale values pass through the modality transform (RescaleSlope and RescaleIntercept, or the
+    modality lookup table) and the first window, or else the VOI lookup table. Without either, the
+    range is that of BitsStored, so that images stay comparable. MONOCHROME1, in which 0 is white,
+    is inverted. YBR and palette colors are converted to RGB.
 
     Parameters
     ----------
     content
-        The whole file.
+        Content of the whole file.
     most_pixels
-        Larger images are refused before they are decoded.
+        Maximum number of pixels; larger images are refused before they are decoded.
 
     Raises
     ------
     NotUsable
-        With the reason, when it has several frames or no pixels, is too large, or is compressed in
-        a way that no installed decoder knows.
+        If the file has several frames or no pixels, is too large, or is compressed in a way that no
+        installed decoder supports; the message gives the reason.
     data.depth.NoFixedRange
-        When its numbers have no largest one.
+        If the pixel values have no defined maximum.
     Exception
-        Whatever pydicom raises on damaged bytes.
+        Any exception that pydicom raises for damaged files.
     """
     from pydicom import dcmread
     from pydicom.pixels import apply_color_lut, pixel_array
@@ -80,7 +81,7 @@ def read_pixels(content: bytes, most_pixels: int) -> Pixels:
 
 
 def _refuse(dataset: "Dataset", most_pixels: int) -> None:
-    """Raise NotUsable for what is no single image that can be decoded here."""
+    """Raise NotUsable unless the data set is a single image that can be decoded."""
     from pydicom.pixels import get_decoder
     from pydicom.uid import ImplicitVRLittleEndian
 
@@ -100,7 +101,7 @@ def _refuse(dataset: "Dataset", most_pixels: int) -> None:
     if kind not in (*_GREY, *_COLOUR, _PALETTE):
         raise NotUsable(f"DICOM of the PhotometricInterpretation {kind} is not read")
     syntax = dataset.file_meta.get("TransferSyntaxUID")
-    if syntax is None:  # files from before there were file headers
+    if syntax is None:  # old files without a file meta header
         dataset.file_meta.TransferSyntaxUID = syntax = ImplicitVRLittleEndian
     try:
         is_known = get_decoder(syntax).is_available
@@ -114,7 +115,7 @@ def _refuse(dataset: "Dataset", most_pixels: int) -> None:
 
 
 def _upper_8_bits(values: np.ndarray, bits: int | None) -> np.ndarray:
-    """Return colours in 8 bits; None stands for the bits of their type."""
+    """Return color values in 8 bits; None stands for the bit depth of their dtype."""
     shift = (bits or values.dtype.itemsize * 8) - 8
     return (values >> shift).astype(np.uint8) if shift > 0 else values.astype(np.uint8)
 
@@ -125,7 +126,7 @@ def _grey(stored: np.ndarray, dataset: "Dataset") -> Pixels:
     shown = _Transform(dataset)
     dark, bright = shown.range()
     if not np.isfinite([dark, bright]).all() or dark == bright:
-        raise NoFixedRange("its RescaleSlope and window leave no range of grey")
+        raise NoFixedRange("its RescaleSlope and window leave no range of gray levels")
     pixels = np.empty(stored.shape, np.uint8)
     for top in range(0, len(stored), _BAND):
         band = (shown.apply(stored[top : top + _BAND]) - dark) / (bright - dark)
@@ -144,7 +145,7 @@ def _grey(stored: np.ndarray, dataset: "Dataset") -> Pixels:
 
 
 class _Transform:
-    """From stored values to those that are shown, each value for itself."""
+    """Pointwise transform from stored to displayed values."""
 
     def __init__(self, dataset: "Dataset") -> None:
         self._dataset = dataset
@@ -186,14 +187,14 @@ def _stored_range(dataset: "Dataset") -> tuple[int, int]:
 
 
 def _has_window(dataset: "Dataset") -> bool:
-    """Tell whether a file has a window of some width; some programs write one of 0."""
+    """Return whether a file has a window of positive width; some programs write a width of 0."""
     center, width = (_first(dataset.get(tag)) for tag in ("WindowCenter", "WindowWidth"))
     linear = dataset.get("VOILUTFunction", "LINEAR") == "LINEAR"
     return center is not None and width is not None and (width > 1 if linear else width > 0)
 
 
 def _first(value: Any) -> float | None:
-    """Return the first of the numbers of an element, None where it is missing or empty."""
+    """Return the first number of an element, or None if the element is missing or empty."""
     if value is None or value == "":
         return None
     if isinstance(value, int | float):
@@ -202,12 +203,12 @@ def _first(value: Any) -> float | None:
 
 
 def _table(dataset: "Dataset") -> int | None:
-    """Return the bits of the values of a table of VOI, None where there is none."""
+    """Return the bit depth of the VOI lookup table, or None if there is none."""
     sequence = dataset.get("VOILUTSequence")
     if not sequence or "LUTData" not in sequence[0] or "LUTDescriptor" not in sequence[0]:
         return None
     bits = int(sequence[0].LUTDescriptor[2])
     if bits == _BYTE:
-        # pydicom would count the table's entries in 8 bits too, and there may be thousands.
+        # pydicom would also store the number of entries in 8 bits, but there may be thousands.
         sequence[0].LUTDescriptor[2] = 16
     return bits

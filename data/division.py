@@ -1,4 +1,4 @@
-"""From the index of a source to groups and their sides, alike for an ingest and a manifest."""
+"""Groups of a source's images and their sides of the split, for ingests and split manifests."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,40 +19,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Division:
-    """The images of a source with their classes, groups and sides."""
+    """Images of a source with their classes, groups and sides of the split."""
 
-    #: Columns of the index and ``label``; ``group`` is what the manifest assigns.
+    #: Columns of the index and ``label``; the manifest assigns the values of ``group``.
     table: pa.Table
     class_names: tuple[str, ...]
-    #: On classes, parts and copies, one sentence each.
+    #: Notes on classes, parts and copies, one sentence each.
     notes: tuple[str, ...]
     manifest: SplitManifest
     #: Unit of a group.
     unit: Unit
-    #: Measures by which copies were found, to be kept; None where patients are known.
+    #: Measures by which copies were found, to be stored; None if patients are known.
     measured: pa.Table | None = None
 
 
 def unit_of(index: Index, config: DataConfig) -> Unit:
-    """Return what stands on one side of the split as a whole."""
+    """Return the unit whose images are kept on one side of the split."""
     return "image" if config.split.by == "image" else index.unit
 
 
 def check_division(index: Index, config: DataConfig) -> tuple[pa.Table, tuple[str, ...]]:
-    """Select the classes and refuse a split that names and tables alone show to be impossible.
+    """Select the classes and refuse splits that are impossible, without reading images.
 
-    No image is read. Where the index names no patients, each image counts as a group, although
-    copies may form larger groups in `divide`, which alone checks a manifest of such groups.
+    If the index identifies no patients, each image counts as a group. `divide` may form larger
+    groups of copies, so a manifest of such groups is checked only there.
 
     Returns
     -------
     table, class_names
-        As `data.classes.select_classes` returns them.
+        As returned by `data.classes.select_classes`.
 
     Raises
     ------
     DataError
-        As `divide` does.
+        As raised by `divide`.
     """
     table, class_names, _ = select_classes(index, config.classes)
     if index.unit != "image" or config.split.manifest is None:
@@ -70,28 +70,28 @@ def divide(
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> Division:
-    """Select the classes, form groups and give each its side of the split.
+    """Select the classes, form groups and assign each group to a side of the split.
 
-    Where the index names no patients, every image is read, so that images which show the same are
+    If the index identifies no patients, every image is read, so that copies of the same image form
     one group.
 
     Parameters
     ----------
     index
-        What the layout has found.
+        Index of the source.
     config
-        Classes and split.
+        Selection of classes and settings of the split.
     before
-        The split of the same configuration when there were other images.
+        Earlier split with the same configuration, made before images were added or removed.
     known
         ``measured`` of an earlier division, whose images are not read again.
     spark, workers, progress
-        For reading images, as for `data.copies.find_copies`.
+        As for `data.copies.find_copies`, which reads the images.
 
     Raises
     ------
     DataError
-        As `data.classes.select_classes` and `data.splitting.make_split` do.
+        As raised by `data.classes.select_classes` and `data.splitting.make_split`.
     """
     table, class_names, notes = select_classes(index, config.classes)
     unit = unit_of(index, config)

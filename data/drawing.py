@@ -1,4 +1,4 @@
-"""Matplotlib as every picture uses it: the same on all machines, with names as they are written."""
+"""Matplotlib settings for all figures: identical on every machine, with names shown literally."""
 
 import io
 import logging
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LONGEST_LABEL = 24  # characters
-#: Matplotlib leaves names that begin with an underscore out of legends.
+#: Matplotlib omits labels that begin with an underscore from legends; a hair space prevents this.
 _HIDDEN, _HAIR_SPACE = "_", "\u200a"
 _BACKEND_VARIABLE = "MPLBACKEND"
 
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Draw in the block, or in the function decorated with it, with matplotlib's own settings.
+    """Use matplotlib's default settings within the block or the decorated function.
 
-    Those of the user (``matplotlibrc``) do not count and are back afterwards. No text is read as
-    a formula: names may hold dollar signs.
+    The user's settings (``matplotlibrc``) are ignored and restored afterwards. Text is not parsed
+    for math, because names may contain dollar signs.
     """
     log = logging.getLogger("matplotlib")
     level = log.level
-    # The search for fonts, and for a folder to keep their list in, is no news for a user.
+    # Messages on the search for fonts, and for a folder to cache their list, do not concern users.
     log.setLevel(logging.ERROR)
     try:
         matplotlib = _matplotlib()
@@ -43,7 +43,7 @@ def drawing() -> Iterator[None]:
 
 
 def png(figure: "Figure", dots_per_inch: int) -> bytes:
-    """Return a figure as PNG; letters that no installed font has become boxes."""
+    """Return a figure as PNG; characters that no installed font has are drawn as boxes."""
     buffer = io.BytesIO()
     with drawing(), warnings.catch_warnings():
         import matplotlib
@@ -52,7 +52,7 @@ def png(figure: "Figure", dots_per_inch: int) -> bytes:
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         texts = figure.findobj(Text)
         families, _ = families_for(text.get_text() for text in texts)
-        # For texts that are made while the figure is drawn.
+        # For texts that matplotlib creates while it draws the figure.
         matplotlib.rcParams["font.family"] = list(families)
         for text in texts:
             text.set_fontfamily(families)
@@ -61,7 +61,7 @@ def png(figure: "Figure", dots_per_inch: int) -> bytes:
 
 
 def label(name: str, longest: int = _LONGEST_LABEL) -> str:
-    """Return a name as a picture shows it: of few characters, visible, in a legend too."""
+    """Return a name as a label: truncated, with visible characters, and not hidden in legends."""
     shown = visible(name)
     if len(shown) > longest:
         shown = shown[: longest - 1] + "…"
@@ -69,19 +69,19 @@ def label(name: str, longest: int = _LONGEST_LABEL) -> str:
 
 
 def font_note(names: Iterable[str]) -> str | None:
-    """Return a sentence about letters of ``names`` that pictures cannot show, or None."""
+    """Return a sentence on characters of ``names`` that figures cannot show, or None."""
     with drawing():
         _, missing = families_for(map(label, names))
     if not missing:
         return None
     return (
-        f"No installed font has the letters {missing}, which are boxes in pictures: a font that "
-        "has them, for example Noto Sans, shows them from the next run on."
+        f"No installed font has the characters {missing}, which are drawn as boxes in figures: "
+        "install a font that has them, for example Noto Sans; the next run uses it."
     )
 
 
 def _matplotlib() -> Any:
-    """Import matplotlib, which a backend for screens that it does not know would prevent."""
+    """Import matplotlib even if ``MPLBACKEND`` names a backend that it does not recognize."""
     backend = os.environ.pop(_BACKEND_VARIABLE, None)
     try:
         first = "matplotlib" not in sys.modules

@@ -1,4 +1,4 @@
-"""How every command of the project begins: who may read its files, and how it ends."""
+"""Process setup shared by all commands: file permissions and signal handling."""
 
 import os
 import signal
@@ -9,17 +9,17 @@ from typing import Any, NoReturn
 
 from data.errors import DataError
 
-#: Variable that lets others read what the project writes: ``group`` or ``all``, as far as the
-#: user's own umask lets them.
+#: Environment variable that makes the project's files readable by others: ``group`` or ``all``,
+#: within the limits of the user's own umask.
 SHARE = "SPARKDL_SHARE"
-#: Permissions that are taken away from new files, beside the user's own umask.
+#: Permission bits that are removed from new files, in addition to the user's own umask.
 _HIDDEN = {"": 0o077, "group": 0o007, "all": 0o000}
 
 
 def begin() -> None:
-    """Make new files private, and let signals end this process in order.
+    """Make new files private and install signal handlers for an orderly shutdown.
 
-    Called first by every command; child processes inherit the first.
+    Every command calls this first. Child processes inherit the umask.
     """
     _open_streams()
     try:
@@ -31,10 +31,10 @@ def begin() -> None:
 
 
 def _open_streams() -> None:
-    """Open what the caller has closed of the standard streams, so that it takes what is written.
+    """Open standard streams that the caller has closed on the null device.
 
-    The next file would have its number otherwise: a database, for example, into which a child
-    process writes its messages.
+    Otherwise the next file to be opened would get the stream's descriptor, and child processes
+    could write their messages to it, for example to a database.
     """
     for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         try:
@@ -50,12 +50,12 @@ def _open_streams() -> None:
 
 @contextmanager
 def private_files() -> Iterator[None]:
-    """Make files private that are new within the block, for callers that are no command.
+    """Make files created within the block private, for callers other than the commands.
 
     Raises
     ------
     DataError
-        When ``SPARKDL_SHARE`` is neither ``group`` nor ``all``.
+        If ``SPARKDL_SHARE`` is neither ``group`` nor ``all``.
     """
     before = os.umask(_umask())
     try:
@@ -67,8 +67,8 @@ def private_files() -> Iterator[None]:
 def end_in_order() -> None:
     """Let Ctrl-C, ``kill`` and a closed terminal end this process through its ``finally`` clauses.
 
-    A shell starts background jobs deaf to Ctrl-C, and a run must always be closed by it. ``nohup``
-    starts them deaf to the closed terminal, which is what it is for.
+    Shells start background jobs with SIGINT ignored; the handler is set nevertheless, because
+    SIGINT must always close a run. A SIGHUP ignored by ``nohup`` stays ignored.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminated)
@@ -77,12 +77,12 @@ def end_in_order() -> None:
 
 
 def _terminated(number: int, _: Any) -> NoReturn:
-    """End as Ctrl-C does, so that records are closed and children stopped."""
+    """Exit in the same way as on Ctrl-C, so that records are closed and child processes stopped."""
     raise SystemExit(128 + number)
 
 
 def is_private() -> bool:
-    """Tell whether nobody was let in who is not the user."""
+    """Return whether new files are accessible to the user only."""
     return not os.environ.get(SHARE, "").strip()
 
 
@@ -90,9 +90,9 @@ def _umask() -> int:
     share = os.environ.get(SHARE, "").strip()
     if share not in _HIDDEN:
         raise DataError(
-            f"{SHARE}={share}: write 'group' or 'all', or leave it out for files that nobody else "
-            "can read"
+            f"{SHARE}={share}: set it to 'group' or 'all', or unset it for files that no other "
+            "user can read"
         )
-    own = os.umask(0o077)  # the only way to ask for it is to set it
+    own = os.umask(0o077)  # the umask can be read only by setting it
     os.umask(own)
     return own | _HIDDEN[share]

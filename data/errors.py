@@ -1,4 +1,4 @@
-"""The root of the project's errors, and those of the package ``data``."""
+"""Base class of the project's errors, and the errors of the package ``data``."""
 
 from typing import ClassVar
 
@@ -6,17 +6,17 @@ from data.exit_status import FAILED, WRONG_REQUEST
 
 
 class SparkdlError(Exception):
-    """Root of all errors that a user can resolve; the message says what to do."""
+    """Base class of all errors that a user can resolve; the message explains how."""
 
-    #: Exit status of a command that ends with this error.
+    #: Exit status of a command that fails with this error.
     exit_status: ClassVar[int] = WRONG_REQUEST
 
 
 class DataError(SparkdlError):
-    """A request or a folder that cannot be used; the message says what to do about it."""
+    """Error for a request or a folder that cannot be used; the message explains what to do."""
 
 
 class SparkStartError(DataError):
-    """Spark's Java process ended or stopped responding before Spark was up."""
+    """Error for a Java process of Spark that ended or stopped responding before Spark was up."""
 
     exit_status = FAILED

@@ -1,28 +1,28 @@
-"""The one line of a failed Spark job that a person needs."""
+"""One-line summaries of failed Spark jobs and processes."""
 
 import re
 import signal
 import subprocess
 import sys
 
-#: A Python traceback that Spark carries inside a Java exception ends in the error itself.
+#: Last line of a Python traceback that Spark includes in a Java exception.
 _PYTHON_ERROR = re.compile(r"^(?:[\w.]+\.)?(\w+(?:Error|Exception|Exit|Interrupt)): (.+)$", re.M)
-#: An exception of the JVM, or what caused it, or what Spark copied of an executor's.
+#: An exception of the JVM, its cause, or an executor's exception that Spark copied.
 _JAVA_ERROR = re.compile(r"^(?:: |Caused by: )(?:[\w$]+\.)+(\w+(?:: .+)?)$", re.M)
 #: Addresses of this machine.
 _HERE = ("127.0.0.1", "localhost")
-#: Where Spark says that a task ran.
+#: Host of a failed task in Spark's message.
 _PLACE = re.compile(r"\((\S+) executor \w+\)")
 _DISK_ERRORS = ("No space left on device", "File too large", "Disk quota exceeded")
 _LONGEST = 500
-#: Seconds within which a Java process is gone whose end was noticed by what it did not answer.
+#: Seconds to wait for the exit of a Java process that no longer responds.
 _JAVA_ENDS = 1.0
 
 
 def job_failure(error: BaseException) -> str:
-    """Return type and message of ``error``; of one that came through Spark, its first cause."""
+    """Return type and message of ``error`` or, for an error from Spark, of its root cause."""
     if (status := java_status()) is not None:
-        return how_ended("the driver's Java process", status)  # the rest is its consequence
+        return how_ended("the driver's Java process", status)  # all other errors follow from it
     text = str(error)
     if type(error).__module__.startswith(("py4j", "pyspark")):
         inner = [
@@ -40,14 +40,14 @@ def job_failure(error: BaseException) -> str:
 
 
 def how_ended(process: str, status: int) -> str:
-    """Return how ``process`` has ended.
+    """Describe how ``process`` ended.
 
     Parameters
     ----------
     process
-        Which it was, in a few words.
+        Short description of the process, such as "the driver's Java process".
     status
-        As :attr:`subprocess.Popen.returncode`: the negative number of a signal.
+        Exit status as in :attr:`subprocess.Popen.returncode`: negative for the number of a signal.
     """
     end = f"{process} ended with status {status}"
     if status < 0:
@@ -58,7 +58,7 @@ def how_ended(process: str, status: int) -> str:
 
 
 def java_status() -> int | None:
-    """Return how the Java process of this process's Spark has ended, or None if it has not."""
+    """Return the exit status of the driver's Java process, or None while it runs."""
     if "pyspark" not in sys.modules:
         return None
     from pyspark import SparkContext
@@ -71,7 +71,7 @@ def java_status() -> int | None:
 
 
 def _advice(text: str, cause: str) -> str:
-    """Return what to do about a disk that takes no more, and whose it is."""
+    """Return advice for a full disk, naming the machine it belongs to; empty for other errors."""
     places = _PLACE.findall(text)
     if not places or not any(error in cause for error in _DISK_ERRORS):
         return ""

@@ -1,4 +1,4 @@
-"""Fonts that have the letters of a name, among those that are installed."""
+"""Selection of installed fonts that cover the characters of given texts."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.font_manager import FontEntry
 
-#: Comes with matplotlib, so it is there everywhere.
+#: Shipped with matplotlib and therefore always available.
 USUAL = "DejaVu Sans"
-#: Has a box for every letter, which tells a reader nothing.
+#: Font that draws a box for every character.
 _BOXES = "Last Resort"
 _REGULAR = 400
 
 
 def families_for(texts: Iterable[str]) -> tuple[tuple[str, ...], str]:
-    """Return families of fonts to write ``texts`` with, and the letters that none of them has.
+    """Return font families that cover ``texts``, and the characters that none of them has.
 
-    The first family is the usual one; the others are the fewest that have what it lacks.
+    The first family is the default one; others are added greedily for the characters it lacks.
     """
     letters = {letter for text in texts for letter in text if not letter.isspace()}
     return _families_for(frozenset(letters))
@@ -32,7 +32,7 @@ def _families_for(letters: frozenset[str]) -> tuple[tuple[str, ...], str]:
         found = _entries()
     covered = {name: _covered(font, missing) for name, font in found.items()} if missing else {}
     while missing:
-        # Among families with equally many letters, one without serifs comes first.
+        # If several families cover the same number of characters, prefer one without serifs.
         best = max(sorted(covered), key=lambda name: (len(covered[name] & missing), "Sans" in name))
         if not covered[best] & missing:
             break
@@ -42,7 +42,7 @@ def _families_for(letters: frozenset[str]) -> tuple[tuple[str, ...], str]:
 
 
 def _entries() -> "dict[str, FontEntry]":
-    """Return the most regular of the upright fonts of each family."""
+    """Return the upright font of each family whose weight is nearest to regular."""
     from matplotlib.font_manager import fontManager
 
     fonts = [
@@ -61,12 +61,12 @@ def _weight(font: "FontEntry") -> int:
 
 
 def _read_new_fonts() -> bool:
-    """Add fonts that were installed since matplotlib made its list; tell whether there are any."""
+    """Add fonts installed since matplotlib built its cache; return whether there are any."""
     from matplotlib.font_manager import findSystemFonts, fontManager
 
     new = {*findSystemFonts()} - {font.fname for font in fontManager.ttflist}
     for path in sorted(new):
-        with suppress(Exception):  # a file that is no font, or one that cannot be scaled
+        with suppress(Exception):  # a file that is not a font, or a font that cannot be scaled
             fontManager.addfont(path)
     return bool(new)
 
@@ -74,7 +74,7 @@ def _read_new_fonts() -> bool:
 def _covered(font: "FontEntry", letters: Iterable[str]) -> frozenset[str]:
     from matplotlib.ft2font import FT2Font
 
-    with suppress(OSError, RuntimeError):  # uninstalled since the list was made, or damaged
+    with suppress(OSError, RuntimeError):  # uninstalled since the cache was built, or damaged
         face = FT2Font(font.fname, face_index=font.index)
         return frozenset(letter for letter in letters if face.get_char_index(ord(letter)))
     return frozenset()

@@ -1,21 +1,21 @@
-"""Recognition of a file's format by its name or its first bytes."""
+"""Detection of a file's format from its name or its first bytes."""
 
 from data.dicom import NEEDS_EXTRA, is_available
 from data.schema import FORMAT, NO_IMAGE
 
-#: Endings of the formats that are read, in small letters. A file is read by its content: an ending
-#: only says that it is meant to be an image.
+#: File extensions of the supported formats, in lower case. Files are decoded according to their
+#: content: the extension only marks them as images.
 IMAGE_SUFFIXES = (
     ".apng", ".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff",
     ".webp",
 )  # fmt: skip
 
-#: Endings of DICOM, which is read where the extra ``dicom`` is installed.
+#: File extensions of DICOM, which is read if the extra ``dicom`` is installed.
 DICOM_SUFFIXES = (".dcm", ".dic", ".dicom", ".ima")
-#: The list of the files of a DICOM medium, itself a DICOM file.
+#: File that lists the files of a DICOM medium and is itself a DICOM file.
 _DICOM_DIRECTORY = "dicomdir"
 
-#: Endings of image formats that are not read: of medicine, cameras, whole slides and arrays.
+#: File extensions of unsupported image formats: medical, camera, whole-slide and array formats.
 _OTHER_FORMATS = {
     "AVIF": (".avif", ".avifs"),
     "DICOM": DICOM_SUFFIXES,
@@ -43,7 +43,7 @@ _OTHER_FORMATS = {
 _FORMAT_OF_SUFFIX = {suffix: name for name, known in _OTHER_FORMATS.items() for suffix in known}
 _OTHER_SUFFIXES = tuple(_FORMAT_OF_SUFFIX)
 
-#: First bytes of formats that are read, and of those that are not.
+#: First bytes of supported formats, and of unsupported ones.
 _READ = {
     b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"II*\0": "TIFF", b"MM\0*": "TIFF",
     b"II+\0": "TIFF", b"MM\0+": "TIFF",
@@ -52,38 +52,38 @@ _NOT_READ = {
     b"\0\0\0\x0cjP  ": "JPEG 2000", b"\xff\x4f\xff\x51": "JPEG 2000", b"\x93NUMPY": "NumPy",
     b"%PDF": "PDF", b"%!PS": "PostScript", b"8BPS": "Photoshop", b"\0\0\0\x0cJXL ": "JPEG XL",
 }  # fmt: skip
-#: DICOM begins with 128 bytes of anything, or in old files with an element of group 8. HEIF and
-#: AVIF name themselves behind a length.
+#: The DICOM signature follows 128 arbitrary bytes; old files start with an element of group 8. The
+#: signatures of HEIF and AVIF follow a length field.
 _DICOM_PLACE, _DICOM = 128, b"DICM"
 _OLD_DICOM = (b"\x08\0\0\0", b"\x08\0\x05\0", b"\x08\0\x08\0", b"\x08\0\x16\0")
 _BRANDS = {b"avi": "AVIF", b"hei": "HEIF", b"hev": "HEIF", b"mif": "HEIF"}
-#: Bytes by which a format is known.
+#: Number of leading bytes needed to detect a format.
 FIRST_BYTES = _DICOM_PLACE + len(_DICOM)
 
 
 def is_image(path: str) -> bool:
-    """Tell whether the ending of a name is that of a format that is read, in any case."""
+    """Return whether a file name has the extension of a supported format, ignoring case."""
     return path.lower().endswith(IMAGE_SUFFIXES)
 
 
 def is_dicom_name(path: str) -> bool:
-    """Tell whether the ending of a name is that of DICOM, in any case."""
+    """Return whether a file name has an extension of DICOM, ignoring case."""
     return path.lower().endswith(DICOM_SUFFIXES)
 
 
 def may_be_dicom(path: str) -> bool:
-    """Tell whether only the first bytes of a file can say that it is DICOM."""
+    """Return whether a file may be DICOM although its name has no extension."""
     name = path.rpartition("/")[2]
     return not has_ending(name) and name.lower() != _DICOM_DIRECTORY
 
 
 def is_dicom(content: bytes) -> bool:
-    """Tell whether the first bytes of a file are those of DICOM."""
+    """Return whether the first bytes of a file are those of a DICOM file."""
     return content[_DICOM_PLACE:FIRST_BYTES] == _DICOM or content.startswith(_OLD_DICOM)
 
 
 def left_out_by_name(path: str) -> tuple[str, str]:
-    """Return the kind of reject and the reason for a file that no layout takes for an image."""
+    """Return the kind of reject and the reason for a file that is not an image by its name."""
     name = path.rpartition("/")[2].lower()
     if name == _DICOM_DIRECTORY:
         return NO_IMAGE, "the list of the files of a DICOM medium"
@@ -96,16 +96,20 @@ def left_out_by_name(path: str) -> tuple[str, str]:
 
 
 def has_ending(name: str) -> bool:
-    """Tell whether a file's name says a format.
+    """Return whether a file name has an extension that denotes a format.
 
-    Hospitals export DICOM as ``IM000001`` or by unique identifiers of numbers and dots.
+    Names of exported DICOM files, such as ``IM000001`` or unique identifiers of numbers and dots,
+    have none.
     """
     _, dot, ending = name.lstrip(".").rpartition(".")
     return bool(dot) and not ending.isdigit()
 
 
 def left_out_by_content(first_bytes: bytes) -> tuple[str, str] | None:
-    """Return kind and reason for a file without an ending, None for one that is no image."""
+    """Return kind of reject and reason for a file without an extension.
+
+    The result is None if the first bytes are not those of a known image format.
+    """
     other, known = other_format(first_bytes), _known_format(first_bytes)
     if other is not None:
         return FORMAT, _not_read(other)
@@ -115,7 +119,7 @@ def left_out_by_content(first_bytes: bytes) -> tuple[str, str] | None:
 
 
 def refusal(content: bytes) -> str:
-    """Return why bytes that no decoder takes are no usable image."""
+    """Return the reason why a file that no decoder accepts is not a usable image."""
     known = _known_format(content)
     if known is not None:
         return f"a {known} whose header cannot be read, or of a kind that is not supported"
@@ -124,7 +128,7 @@ def refusal(content: bytes) -> str:
 
 
 def other_format(content: bytes) -> str | None:
-    """Return the format that is not read by its first bytes, None for others."""
+    """Return the unsupported format detected from the first bytes, or None for other files."""
     if is_dicom(content):
         return "DICOM"
     if content[4:8] == b"ftyp":

@@ -1,4 +1,4 @@
-"""From the bytes of an image file to pixels of one size and colour mode."""
+"""Decoding of image files to pixels of a given size and color mode."""
 
 import io
 import re
@@ -20,52 +20,55 @@ from data.jpeg import Damaged, Unchecked, decode_strictly
 from data.pages import BrokenPages, choose_page, has_several
 from data.wholeness import damage
 
-#: Raised when the same file gives other pixels, or is taken where it was rejected: what earlier
-#: rules decoded is then decoded again. 2: checksums and warnings count, the largest page of a TIFF
-#: is taken, 16-bit TIFF follows its PhotometricInterpretation and its BitsPerSample.
+#: Incremented whenever a file yields different pixels, or is accepted where it was rejected: images
+#: decoded under earlier rules are then decoded again. 2: checksums and decoder warnings count, the
+#: largest page of a TIFF is used, 16-bit TIFF follows its PhotometricInterpretation and its
+#: BitsPerSample.
 DECODING_RULES = 2
 
-#: Larger images are refused before they are decoded: at three bytes a pixel this is 192 MB in
-#: each executor, ten times what a camera on a microscope delivers. A few kilobytes of PNG can
-#: claim far more.
+#: Larger images are refused before they are decoded: at three bytes per pixel, the limit amounts to
+#: 192 MB in each executor, ten times what a microscope camera delivers. A PNG file of a few
+#: kilobytes can declare far more.
 MAX_IMAGE_PIXELS = 64_000_000
 
-#: Averages over whole blocks of pixels first and leaves at least three times the asked size for
-#: the triangle filter, which Pillow documents as indistinguishable from filtering everything.
-#: The filter is BILINEAR: it covers all pixels of the source (as BOX does), but at a factor that
-#: is no whole number BOX gives neighbouring pixels unequal areas, which shows as jagged outlines.
+#: Images are first averaged over whole blocks of pixels, to at least three times the requested
+#: size, and then resized with the triangle filter, which Pillow documents as indistinguishable from
+#: filtering at full size. The filter is BILINEAR, which covers all pixels of the source, as BOX
+#: does; but for non-integer factors BOX gives neighboring pixels unequal areas, visible as jagged
+#: outlines.
 REDUCING_GAP = 3.0
 
-#: What is tried on a file, whatever its name says. Pillow knows some forty more formats, among them
-#: PostScript, which it hands to another program.
+#: Formats that are tried, regardless of the file name. Pillow supports about forty more, including
+#: PostScript, which it passes to an external program.
 FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
-#: A progressive JPEG has about ten scans. Each goes over all pixels, and a file of some kilobytes
-#: can hold thousands.
+#: A progressive JPEG has about ten scans. Each one processes all pixels, and a file of a few
+#: kilobytes can contain thousands.
 MAX_JPEG_SCANS = 200
-_START_OF_SCAN = b"\xff\xda"  # stands nowhere inside a scan: there, ff is followed by 00
+_START_OF_SCAN = b"\xff\xda"  # does not occur inside a scan, where ff is followed by 00
 
-#: Rows of a transparent image that are composed at once: that takes other pixels beside its own.
+#: Rows of a transparent image that are composed at once, which bounds the additional memory.
 _BAND = 256
 
-#: Numbers in parentheses that make two files' reasons two: "(51 bytes not processed)".
+#: Part of a message that differs between files and is removed, so that equal reasons are counted
+#: together: "(51 bytes not processed)".
 _COUNTED_BYTES = re.compile(r" \(\d+ bytes not processed\)")
 
-#: Treatment of an image that is damaged and that a decoder can still repair.
+#: Treatment of a damaged image that a decoder can repair.
 OnDamage = Literal["reject", "accept"]
 
-#: Beginning of the reason of a damaged file.
+#: Prefix of the reason for rejecting a damaged file.
 DAMAGED = "damaged image: "
 
-#: Remarks on an image that is taken.
+#: Remarks on an accepted image.
 REPAIRED = "repaired"
 UNCHECKED = "unchecked"
 SEVERAL = "several"
 NARROW = "narrow"
 
 
-class UnreadableImage(Exception):  # noqa: N818 - named after what it says of the file
-    """Bytes that are no usable image; ``reason`` is one line without the file's name."""
+class UnreadableImage(Exception):  # noqa: N818 - named after a property of the file
+    """Exception for files that are not usable images; ``reason`` is one line without the path."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -74,18 +77,18 @@ class UnreadableImage(Exception):  # noqa: N818 - named after what it says of th
 
 @dataclass(frozen=True)
 class Decoded:
-    """The pixels of an image file and what a reader of them should know."""
+    """Pixels of an image file, with remarks on how they were obtained."""
 
     #: uint8, shape (height, width, channels).
     pixels: np.ndarray
-    #: Some of ``REPAIRED``, ``UNCHECKED``, ``SEVERAL`` and ``NARROW``.
+    #: Subset of ``REPAIRED``, ``UNCHECKED``, ``SEVERAL`` and ``NARROW``.
     remarks: tuple[str, ...]
-    #: Bits that the largest value of a 16-bit image needs, None for an image of 8 bits.
+    #: Number of bits that the largest value of a 16-bit image needs; None for an 8-bit image.
     bits: int | None
 
 
 def decode(content: bytes, height: int, width: int, color: str) -> np.ndarray:
-    """Return the pixels that `decode_file` finds in a whole image file.
+    """Return the pixels of an image file, decoded by `decode_file`.
 
     Returns
     -------
@@ -95,7 +98,7 @@ def decode(content: bytes, height: int, width: int, color: str) -> np.ndarray:
     Raises
     ------
     UnreadableImage
-        When the bytes are empty, no image, cut short, damaged or too large.
+        If ``content`` is empty, not an image, truncated, damaged or too large.
     """
     return decode_file(content, height, width, color).pixels
 
@@ -103,34 +106,34 @@ def decode(content: bytes, height: int, width: int, color: str) -> np.ndarray:
 def decode_file(
     content: bytes, height: int, width: int, color: str, damaged: OnDamage = "reject"
 ) -> Decoded:
-    """Decode the bytes of an image file, bring it to one size and one colour mode.
+    """Decode an image file and convert it to the given size and color mode.
 
-    The image is turned as its EXIF orientation says and stretched to ``height`` x ``width``
-    whatever its own proportions are: nothing is cut off and nothing is added. Transparent pixels
-    become black, the ground on which segmented cells lie; 16-bit grey is scaled to 8 bits as
-    `data.depth.from_16_bits` says. Of several frames the first is taken, and of the pages of a TIFF
-    the largest. DICOM is decoded as `data.dicom_pixels.read_pixels` says, where the extra
-    ``dicom`` is installed; a file of several frames is refused.
+    The image is rotated according to its EXIF orientation and resized to ``height`` x ``width``
+    regardless of its aspect ratio, without cropping or padding. Transparent pixels become black,
+    the background of segmented cells; 16-bit grayscale is converted to 8 bits by
+    `data.depth.from_16_bits`. The first of several frames is used, and the largest page of a TIFF.
+    DICOM is decoded by `data.dicom_pixels.read_pixels` if the extra ``dicom`` is installed; files
+    with several frames are refused.
 
-    Checksums and the decoder's warnings are looked at as far as a format has them: PNG has a
-    checksum for each chunk, deflated TIFF one for each strip; libjpeg warns of data that do not
-    add up. BMP, GIF, WebP and other TIFF hold nothing by which changed pixels could be noticed.
+    Checksums and decoder warnings are checked where the format has them: PNG has a checksum for
+    each chunk and deflated TIFF one for each strip; libjpeg warns of inconsistent data. BMP, GIF,
+    WebP and other TIFF files contain nothing that would reveal altered pixels.
 
     Parameters
     ----------
     content
-        The whole file, in one of `FORMATS` or DICOM.
+        Content of the whole file, in one of `FORMATS` or DICOM.
     height, width
-        Size in pixels of the result.
+        Size of the result in pixels.
     color
         ``rgb`` or ``grey`` (luma of ITU-R BT.601).
     damaged
-        ``accept`` takes what the decoder makes of a damaged file, with the remark ``REPAIRED``.
+        ``accept`` uses what the decoder makes of a damaged file, with the remark ``REPAIRED``.
 
     Raises
     ------
     UnreadableImage
-        When the bytes are empty, no image, cut short, damaged or too large.
+        If ``content`` is empty, not an image, truncated, damaged or too large.
     """
     file = _File(content, "RGB" if color == "rgb" else "L", damaged)
     with _reasons(content):
@@ -144,17 +147,17 @@ def decode_file(
 
 
 def decode_at_own_size(content: bytes) -> np.ndarray:
-    """Decode a whole image file without scaling it, otherwise as `decode_file` does.
+    """Decode an image file like `decode_file`, but without resizing it.
 
     Returns
     -------
     numpy.ndarray
-        uint8, shape (height, width) for grey and (height, width, 3) for colour.
+        uint8, shape (height, width) for grayscale and (height, width, 3) for color.
 
     Raises
     ------
     UnreadableImage
-        As `decode_file` does.
+        As raised by `decode_file`.
     """
     with _reasons(content):
         return np.asarray(_File(content, None, "reject").image(MAX_IMAGE_PIXELS))
@@ -162,12 +165,12 @@ def decode_at_own_size(content: bytes) -> np.ndarray:
 
 @contextmanager
 def _reasons(content: bytes) -> Iterator[None]:
-    """Turn whatever a decoder raises into an `UnreadableImage`."""
+    """Convert any exception of a decoder to an `UnreadableImage`."""
     if not content:
         raise UnreadableImage("empty file")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's warnings name no file; errors are raised
+            warnings.simplefilter("ignore")  # Pillow's warnings do not name the file
             yield
     except UnreadableImage:
         raise
@@ -177,14 +180,21 @@ def _reasons(content: bytes) -> Iterator[None]:
         raise UnreadableImage(str(error)) from None
     except Image.DecompressionBombError:
         raise UnreadableImage(f"more than {MAX_IMAGE_PIXELS:,} pixels") from None
-    except Exception as error:  # decoders raise almost anything on damaged bytes
+    except Exception as error:  # decoders raise arbitrary exceptions on damaged files
         raise UnreadableImage(DAMAGED + _first_line(error)) from error
 
 
 class _File:
-    """One image file on its way to pixels, with what is noticed on the way.
+    """Decoder for one image file, which collects remarks while decoding.
 
-    Without ``mode``, ``RGB`` or ``L``, an image is grey where its file is.
+    Parameters
+    ----------
+    content
+        Content of the whole file.
+    mode
+        ``RGB`` or ``L``; None keeps grayscale images in mode ``L``.
+    damaged
+        Treatment of damaged images.
     """
 
     def __init__(self, content: bytes, mode: str | None, damaged: OnDamage) -> None:
@@ -195,14 +205,14 @@ class _File:
         self.bits: int | None = None
 
     def image(self, side: int) -> Image.Image:
-        """Return the image in its colour mode; a large JPEG no smaller than ``side``."""
+        """Return the image in its color mode; a JPEG may be reduced, but not below ``side``."""
         if is_dicom(self._content) and is_available():
             return self._from_dicom()
         image = self._opened()
         if (found := damage(image, self._content)) is not None:
             self._notice_damage(found)
         image = self._loaded(image, side)
-        ImageOps.exif_transpose(image, in_place=True)  # else it copies every image
+        ImageOps.exif_transpose(image, in_place=True)  # avoids a copy of every image
         return self._in_mode(image)
 
     def _opened(self) -> Image.Image:
@@ -238,7 +248,7 @@ class _File:
             self._notice_damage(str(error))
 
     def _loaded(self, image: Image.Image, side: int) -> Image.Image:
-        # A large JPEG is scaled while it is decoded, as far as that leaves twice the asked size.
+        # A large JPEG is reduced while decoding, but not below twice the requested size.
         image.draft(self._mode, (side, side))
         if _is_jpeg(image):
             try:

@@ -1,4 +1,4 @@
-"""Classes of unequal size: what each counts, and how often its images are drawn."""
+"""Class weights and balanced sampling for classes of unequal size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,21 +6,23 @@ from typing import Literal
 
 import numpy as np
 
-#: ``weights``: the loss of an image counts as much more as its class is rarer. ``sampling``: an
-#: epoch has as many images as before and equally many of each class.
+#: ``weights``: the loss of each image is weighted by the inverse frequency of its class.
+#: ``sampling``: an epoch has the same number of images as without, divided equally over classes.
 Imbalance = Literal["none", "weights", "sampling"]
 
 
 def class_weights(labels: np.ndarray, classes: int) -> tuple[float, ...]:
-    """Return what an image of each class must count for all classes to count the same.
+    """Return the weight of an image of each class that gives all classes equal total weight.
 
-    ``n / (classes * n_of_the_class)``, after G. King and L. Zeng, "Logistic Regression in Rare
-    Events Data", Political Analysis 9, 2001; on average over the images it is 1.
+    The weight is ``n / (classes * n_of_the_class)``, after G. King and L. Zeng, "Logistic
+    Regression in Rare Events Data", Political Analysis 9, 2001; its mean over all images is 1.
 
     Parameters
     ----------
     labels
-        Integers from 0 to ``classes`` - 1, shape (n,); each occurs.
+        Integers from 0 to ``classes`` - 1, shape (n,); each value must occur.
+    classes
+        Number of classes.
     """
     from sklearn.utils.class_weight import compute_class_weight
 
@@ -30,39 +32,41 @@ def class_weights(labels: np.ndarray, classes: int) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Draws:
-    """How many images of each class an epoch of a shard draws from how many."""
+    """Number of available and of drawn images of each class, for an epoch of a shard."""
 
+    #: Number of images of each class in the shard.
     images: tuple[int, ...]
+    #: Number of images of each class that an epoch draws.
     drawn: tuple[int, ...]
 
     @classmethod
     def balanced(cls, labels: np.ndarray, weights: Sequence[float]) -> "Draws":
-        """Return draws in proportion to ``weights``, as many as there are images.
+        """Return draws in proportion to ``weights`` whose total is the number of images.
 
         Parameters
         ----------
         labels
-            Of the images of one shard, which may lack classes.
+            Labels of the images of one shard, shape (n,); classes may be missing.
         weights
-            What an image of each class counts, over all shards.
+            Weight of an image of each class, computed over all shards.
         """
         images = np.bincount(labels, minlength=len(weights))
         wanted = images * np.asarray(weights)
         wanted *= len(labels) / wanted.sum()
         drawn = np.floor(wanted).astype(int)
-        # The largest remainders get what is left: the sum is the shard's number of images.
+        # Round up the largest remainders, so that the sum is the number of images of the shard.
         rest = np.argsort(drawn - wanted, kind="stable")[: len(labels) - drawn.sum()]
         drawn[rest] += 1
         return cls(tuple(images.tolist()), tuple(drawn.tolist()))
 
 
 class Sampler:
-    """Draws images of one epoch, block by block; each class comes out exactly as often as asked.
+    """Sampler for the images of one epoch, block by block, with exact counts for each class.
 
-    Systematic sampling within each class: an image is drawn ``floor`` or ``ceil`` of its class's
-    draws per image, and which images get one more depends on the order of the blocks and a random
-    start (W. Cochran, "Sampling Techniques", 1977, chapter 8). So a large class is thinned without
-    repeats, and nothing beyond a block need be in memory.
+    Systematic sampling is used within each class: every image is drawn ``floor`` or ``ceil`` of its
+    class's draws per image, depending on the order of the blocks and a random start (W. Cochran,
+    "Sampling Techniques", 1977, chapter 8). A large class is therefore thinned without repeats, and
+    only one block needs to be in memory.
     """
 
     def __init__(self, draws: Draws, generator: np.random.Generator) -> None:
@@ -71,7 +75,7 @@ class Sampler:
         self._starts = [int(generator.integers(count)) if count else 0 for count in draws.images]
 
     def draw(self, labels: np.ndarray) -> np.ndarray:
-        """Return positions in ``labels``, ascending, repeated where an image is drawn again."""
+        """Return the drawn positions in ``labels``, ascending, repeated if drawn repeatedly."""
         repeats = np.zeros(len(labels), np.int64)
         for label, (images, drawn) in enumerate(
             zip(self._draws.images, self._draws.drawn, strict=True)

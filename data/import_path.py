@@ -1,28 +1,28 @@
-"""Where Python looks for modules: the project and what is installed before the user's own folders.
+"""Module search path: the project and the installed packages precede the user's own folders.
 
-``PYTHONPATH`` goes before Python's own library. On a cluster's edge node it names the Python part
-of another Spark, and a folder of somebody's may hold a ``random.py``. Its folders stay on the path,
-because backends of the user's own are imported from them, but behind what is installed.
+Python searches ``PYTHONPATH`` before its own library. On the edge node of a cluster it may contain
+the Python part of another Spark, and any folder in it may contain a ``random.py``. Its folders stay
+on the path, because user-defined backends are imported from them, but after the installed packages.
 
-At first nothing is imported here but what Python has loaded when it starts: until
-:func:`settle` has put the path in order, another import could be answered by one of those folders.
+At the top level, this module imports only modules that Python loads at startup: until
+:func:`settle` has reordered the path, other imports could be resolved in those folders.
 """
 
-# Without pathlib:
+# pathlib is not loaded at startup:
 # ruff: noqa: PTH100, PTH109, PTH118, PTH120
 import os
 import site
 import sys
 from collections.abc import Mapping
 
-#: The project's own folder.
+#: Root folder of the project.
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def settle() -> None:
-    """Put this process's ``sys.path`` and its environment in order: the first step of a command.
+    """Normalize ``sys.path`` and the environment of this process, the first step of a command.
 
-    The working folder is left out of the path.
+    The working folder is removed from the path.
     """
     added = named(os.environ)
     hidden = {ROOT, *added, os.getcwd()}
@@ -34,7 +34,7 @@ def settle() -> None:
 
 
 def named(environment: Mapping[str, str]) -> list[str]:
-    """Return the folders of the user's own in ``PYTHONPATH``, absolute."""
+    """Return the user's own folders in ``PYTHONPATH`` as absolute paths."""
     known = {ROOT, *installed()}
     entries = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
     absolute = dict.fromkeys(map(os.path.abspath, entries))
@@ -42,13 +42,13 @@ def named(environment: Mapping[str, str]) -> list[str]:
 
 
 def for_children(environment: Mapping[str, str]) -> str:
-    """Return the value of ``PYTHONPATH`` with which a child finds modules in the same order."""
+    """Return the value of ``PYTHONPATH`` that gives a child process the same search order."""
     added = named(environment)
-    # Python keeps the first of two equal entries, so that its own folders go before those added.
+    # Python keeps the first of two equal entries, so listing its own folders here puts them first.
     return os.pathsep.join([ROOT, *(installed() if added else ()), *added])
 
 
 def installed() -> list[str]:
-    """Return the folders of Python's own library and of the installed packages."""
+    """Return the folders of Python's standard library and of the installed packages."""
     library = os.path.dirname(os.path.abspath(os.__file__))
     return [library, os.path.join(library, "lib-dynload"), *site.getsitepackages()]

@@ -1,4 +1,4 @@
-"""From folders of images to a prepared data set; Spark's executors decode, the driver counts."""
+"""Ingest of image folders into a prepared data set: executors decode, the driver coordinates."""
 
 import contextlib
 import hashlib
@@ -46,11 +46,11 @@ from data.targets import refuse_inside
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-#: One file is one Spark task: short enough that two workers end together and that progress
-#: shows, long enough that starting tasks does not count.
+#: Limits of one file, which is one Spark task: small enough that two workers finish together and
+#: that progress is visible, large enough that the overhead of starting tasks is negligible.
 FILE_ROWS = 768
 FILE_BYTES = 64 * 2**20
-#: Fewer images are searched for copies without Spark.
+#: Minimum number of images for which the search for copies uses Spark.
 SPARK_FROM_IMAGES = 2_000
 
 _CHUNK_COLUMNS = ["image_id", "path", "label", "class_name", "patient_id", "group", "split"]
@@ -58,7 +58,7 @@ _CHUNK_COLUMNS = ["image_id", "path", "label", "class_name", "patient_id", "grou
 
 @dataclass(frozen=True)
 class _Plan:
-    """Everything that is decided before a pixel is decoded."""
+    """All decisions made before any pixel is decoded."""
 
     index: Index
     class_names: tuple[str, ...]
@@ -69,7 +69,7 @@ class _Plan:
     synthetic: bool
     #: Unit of a group.
     unit: Unit
-    #: Measures by which copies were found; None where patients are known.
+    #: Measures by which copies were found; None if patients are known.
     measured: pa.Table | None
 
 
@@ -84,9 +84,9 @@ def prepare(
 ) -> PreparedData:
     """Decode the images of ``config.source`` and write them with their split to ``output``.
 
-    A finished data set of the same configuration and unchanged images is opened as it is. After an
-    interruption, or when images have come, gone or changed, only what is new is decoded; patients
-    that are there keep their side of the split.
+    A finished data set with the same configuration and unchanged images is opened without decoding.
+    After an interruption, or when images were added, removed or changed, only new images are
+    decoded; known patients keep their side of the split.
 
     Parameters
     ----------
@@ -95,18 +95,21 @@ def prepare(
     output
         Folder or URI; new, empty, or written by an earlier call.
     spark
-        A session whose executors can import this package and see source and output; without it
-        a local one is started with ``workers`` threads and stopped in the end.
+        Session whose executors can import this package and access source and output. If None, a
+        local session with ``workers`` threads is started and stopped at the end.
+    workers
+        Number of threads of the local session.
     progress
-        Called in this thread with images done and images in total.
+        Callback, called in this thread with the number of processed images and the total.
     drawings
-        Where synthetic cells are drawn; None is beside ``output``, which is a folder then.
+        Folder in which synthetic cells are drawn; None draws them next to ``output``, which must
+        then be a local folder.
 
     Raises
     ------
     DataError
-        When source or output cannot be used, too many images are unreadable or the disk is full.
-        No data set is left in ``output`` then.
+        If source or output cannot be used, too many images are unreadable or the disk is full.
+        ``output`` then contains no new data set.
     """
     folder = OutputFolder(output)
     folder.check()
@@ -117,7 +120,7 @@ def prepare(
         return open_prepared(output)
     with contextlib.ExitStack() as stack:
         if spark is None and index.unit == "image" and index.table.num_rows >= SPARK_FROM_IMAGES:
-            # Images are read twice, first for copies: by one Spark.
+            # Images are read twice, first to find copies; both passes share this session.
             stack.enter_context(local_context(workers, "ingest"))
         plan = _plan(source, index, folder, spark, workers, progress)
         folder.start(keep_images=True)
@@ -126,7 +129,7 @@ def prepare(
         except Exception:
             folder.clear()
             raise
-    # What an interrupt leaves is marked as unfinished, and the next call goes on with it.
+    # After an interrupt, the folder stays marked as unfinished and the next call resumes it.
     return open_prepared(output)
 
 
@@ -139,7 +142,7 @@ def _write(
     workers: int,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Decode the images of ``plan`` into ``folder`` and finish it."""
+    """Decode the images of ``plan`` into ``folder`` and complete the data set."""
     if plan.measured is not None:
         folder.keep_measures(plan.measured)
     chunks = [*_cut_into_chunks(plan, config, folder.uri)]
@@ -162,15 +165,15 @@ def _write(
 def _read_source(
     config: DataConfig, folder: OutputFolder, drawings: str | Path | None
 ) -> tuple[DataConfig, Index]:
-    """Return the configuration with a real folder in it, and what its names say."""
+    """Return the configuration with ``synthetic`` replaced by a folder, and the source's index."""
     if config.source == "synthetic":
         if drawings is None and not folder.is_local:
             raise DataError(
-                f"{folder.uri}: synthetic cells are drawn beside a folder on disk; "
-                "draw them there, copy them and name the copy as the source"
+                f"{folder.uri}: synthetic cells can be drawn only next to a folder on disk; "
+                "draw them there, copy them and use the copy as the source"
             )
-        beside = Path(drawings) / "cells" if drawings else folder.root
-        drawn = str(synthetic_source(beside))
+        neighbor = Path(drawings) / "cells" if drawings else folder.root
+        drawn = str(synthetic_source(neighbor))
         config = config.model_copy(update={"source": drawn, "layout": "c-nmc"})
     return config, read_index(config)
 
@@ -212,8 +215,8 @@ def _note_on_rules(folder: OutputFolder) -> list[str]:
     if folder.decoding_rules() in (None, DECODING_RULES):
         return []
     return [
-        "All images were decoded again: this version decodes by other rules than the one that had "
-        "made the data set before."
+        "All images were decoded again, because the decoding rules have changed since the data set "
+        "was made."
     ]
 
 
@@ -223,13 +226,13 @@ def _note_on_split(manifest: SplitManifest, before: SplitManifest | None, unit: 
     new = len(manifest.assignments.keys() - before.assignments.keys())
     kept = len(manifest.assignments) - new
     return [
-        f"{kept} {unit}s kept the side of the split that they had before; {new} new ones were "
-        "added. Prepare into a new folder for a split drawn at once."
+        f"{kept} {unit}s kept their previous side of the split; {new} new ones were added. Prepare "
+        "into a new folder to draw the whole split again."
     ]
 
 
 def _cut_into_chunks(plan: _Plan, config: DataConfig, output: str) -> Iterator[Chunk]:
-    """Yield one chunk for each file; the files of a split are equally long."""
+    """Yield one chunk for each file; files of the same split have nearly equal numbers of rows."""
     size = ImageSize(config.image.height, config.image.width, config.image.color)
     made_by = recipe(size, config.damaged, holds_dicom=plan.index.holds_dicom)
     limit = max(1, min(FILE_ROWS, FILE_BYTES // size.bytes))
@@ -258,7 +261,7 @@ def _cut_into_chunks(plan: _Plan, config: DataConfig, output: str) -> Iterator[C
 def _judge(
     plan: _Plan, config: DataConfig, chunks: Sequence[Chunk], results: Sequence[ChunkResult]
 ) -> pa.Table:
-    """Return all rejects; raise DataError when what was written is no data set."""
+    """Return all rejects; raise DataError if the written files do not form a valid data set."""
     output = chunks[0].output
     for result in results:
         if result.failure is not None:
@@ -268,13 +271,13 @@ def _judge(
     images = plan.rows.num_rows
     if len(unreadable) == images:
         raise DataError(f"{config.source}: none of {images} images can be read ({reasons})")
-    # See `data.rejects` for why no other kind counts.
+    # `data.rejects` explains why only this kind counts.
     if len(unreadable) > config.max_reject_share * images:
         damaged = sum(reason.startswith(DAMAGED) for _, reason, _ in unreadable)
-        advice = f"; {damaged} are damaged, of which --damaged accept takes what can be repaired"
+        advice = f"; {damaged} are damaged: --damaged accept uses those that can be repaired"
         raise DataError(
             f"{config.source}: {len(unreadable)} of {images} images cannot be read, more than the "
-            f"share of {config.max_reject_share} that --max-reject-share allows ({reasons})"
+            f"fraction {config.max_reject_share} that --max-reject-share allows ({reasons})"
             + (advice if damaged and config.damaged == "reject" else "")
         )
     _check_classes(plan, results)
@@ -282,19 +285,19 @@ def _judge(
 
 
 def _set_aside(plan: _Plan) -> Iterator[tuple[str, str, str]]:
-    """Yield the images that the layout has found and the configuration leaves out."""
+    """Yield the images that the layout found but the configuration excludes."""
     found = plan.index.table.select(["path", "class_name"])
     taken = pc.is_in(found.column("path"), plan.rows.column("path"))
     classes = {*found.filter(taken).column("class_name").to_pylist()}
     for row in found.filter(pc.invert(taken)).to_pylist():
-        reason = "train_images asks for fewer images to train on"
+        reason = "train_images limits the number of training images"
         if row["class_name"] not in classes:
-            reason = f"its class {row['class_name']} was not asked for"
+            reason = f"its class {row['class_name']} was not selected"
         yield row["path"], reason, SET_ASIDE
 
 
 def _check_classes(plan: _Plan, results: Sequence[ChunkResult]) -> None:
-    """Refuse a split that lost all images of a class: no score could be computed on it."""
+    """Refuse a split that has lost all images of a class, because scores would be undefined."""
     labels: dict[str, set[int]] = {split: set() for split in SPLITS}
     for result in results:
         labels[_split_of(result)] |= result.labels

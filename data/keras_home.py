@@ -1,8 +1,8 @@
-"""Keras without the settings in a user's ``keras.json``.
+"""Isolation of Keras from the settings in a user's ``keras.json``.
 
-``~/.keras/keras.json`` decides the float type, the order of an image's axes and the epsilon of
-every network that Keras builds. Networks of this project are float32 with channels last, so that a
-file that says otherwise is left aside; the downloaded weights beside it are still found.
+``~/.keras/keras.json`` determines the float type, the order of the image axes and the epsilon of
+every network that Keras builds. The networks of this project are float32 with channels last, so a
+file with other settings is ignored; downloaded weights next to it are still used.
 """
 
 import atexit
@@ -23,7 +23,7 @@ _WEIGHTS = "models"
 
 
 def clean(environment: Mapping[str, str]) -> str | None:
-    """Return a folder for ``KERAS_HOME``, or None where the one that Keras takes does no harm."""
+    """Return a folder for ``KERAS_HOME``, or None if Keras's own choice has the right settings."""
     home = _taken(environment)
     if home is None:
         return _own(None)
@@ -31,20 +31,20 @@ def clean(environment: Mapping[str, str]) -> str | None:
 
 
 def overridden(environment: Mapping[str, str]) -> str | None:
-    """Return the ``keras.json`` that is left aside, or None."""
+    """Return the path of the ``keras.json`` that is ignored, or None."""
     home = _taken(environment)
     return str(home / _NAME) if home is not None and _differs(home / _NAME) else None
 
 
 def _taken(environment: Mapping[str, str]) -> Path | None:
-    """Return the folder that Keras would take, or None where it would take a shared one."""
+    """Return the folder that Keras would use, or None if it would use a shared one."""
     if "KERAS_HOME" in environment:
         return Path(environment["KERAS_HOME"]).expanduser()
     try:
         user = Path.home()
     except RuntimeError:  # an account without a name or a folder
         return None
-    # Keras would go on to /tmp/.keras, where every account of the machine may put its settings.
+    # Keras would fall back to /tmp/.keras, in which every user of the machine can put settings.
     return user / ".keras" if os.access(user, os.W_OK) else None
 
 
@@ -53,7 +53,7 @@ def _differs(path: Path) -> bool:
         return False
     try:
         found = json.loads(path.read_text())
-        # Its backend does not matter: KERAS_BACKEND is stronger.
+        # The backend in the file is irrelevant, because KERAS_BACKEND takes precedence.
         return bool(found.get("nnx_enabled")) or any(
             found.get(name, value) != value for name, value in SETTINGS.items()
         )
@@ -63,9 +63,10 @@ def _differs(path: Path) -> bool:
 
 @lru_cache
 def _own(home: Path | None) -> str:
-    """Make a folder with the project's settings for this process's time; weights stay in ``home``.
+    """Create a folder with the project's settings, which is removed when this process ends.
 
-    Without a ``home`` that can be written to, downloaded weights last as long as this process.
+    Weights stay in ``home``. If ``home`` is not writable, downloaded weights are lost when this
+    process ends.
     """
     process = ExitStack()
     folder = process.enter_context(temporary_folder("keras"))

@@ -1,9 +1,9 @@
-"""Folders and files that an operating system, a NAS or a notebook puts beside images."""
+"""Folders and files that operating systems, NAS devices or notebooks create next to images."""
 
 from functools import lru_cache
 
-#: Folders that are not entered, whatever lies in them, in small letters: thumbnails, recycle bins,
-#: and snapshots, which show all images again. Some may not be listed at all.
+#: Folders that are never entered, in lower case: thumbnails, recycle bins, and snapshots, which
+#: contain all images again. Some of them cannot be listed at all.
 _FOLDERS = frozenset(
     (
         "__macosx",
@@ -25,27 +25,27 @@ _FOLDERS = frozenset(
         "~snapshot",
     )
 )
-#: Folders and databases of MLflow, which keeps them in the working folder.
+#: Folders and databases that MLflow keeps in the working folder.
 _RECORD_FOLDERS = frozenset(("mlruns", "mlartifacts"))
 _RECORD_FILES = ("mlflow.db", ".mlflow.db")  # fmt: skip
 _FILES = frozenset(("desktop.ini", "ehthumbs.db", "ehthumbs_vista.db", "icon\r", "thumbs.db"))
-_OWN_FOLDER = "a folder of the system: what lies in it is not looked at"
+_OWN_FOLDER = "a system folder: its content is not read"
 _RECORD = "a record of MLflow"
-_WORKING_FOLDER = "a working folder of this project: what lies in it is not looked at"
-_HIDDEN_FOLDER = "a hidden folder: what lies in it is not looked at"
-_OWN_FILE = "a file of the system"
+_WORKING_FOLDER = "a working folder of this project: its content is not read"
+_HIDDEN_FOLDER = "a hidden folder: its content is not read"
+_OWN_FILE = "a system file"
 _HIDDEN_FILE = "a hidden file"
 
 
 def is_left_out_folder(name: str) -> bool:
-    """Tell whether a folder of this name holds no image of a data set."""
+    """Return whether a folder of this name is excluded from data sets."""
     return name.startswith(".") or name.lower() in _FOLDERS or name in _RECORD_FOLDERS
 
 
 def left_out_folder(path: str) -> str | None:
-    """Return the path of the first folder above a file that is left out, with a slash at its end.
+    """Return the topmost excluded folder above a file, with a trailing slash, or None.
 
-    An object store has no folders to enter or not: all its names are seen.
+    This is needed for object stores, whose listings contain all objects regardless of folders.
     """
     return _left_out_above(path.rpartition("/")[0])
 
@@ -60,7 +60,7 @@ def _left_out_above(folder: str) -> str | None:
 
 
 def why_left_out(path: str) -> str | None:
-    """Return why a file, or a folder with a slash at its end, is left out; None if it is not."""
+    """Return why a file, or a folder (with a trailing slash), is excluded; None if it is not."""
     is_folder = path.endswith("/")
     name = path.rstrip("/").rpartition("/")[2]
     if is_folder:

@@ -1,4 +1,4 @@
-"""The words that libtiff prints by itself, in the middle of a terminal, for each damaged file."""
+"""Suppression of the messages that libtiff prints to the terminal for each damaged file."""
 
 import ctypes
 from contextlib import suppress
@@ -8,13 +8,13 @@ from pathlib import Path
 
 @cache
 def silence() -> None:
-    """Keep libtiff from printing errors in this process: what is wrong is raised by Pillow.
+    """Keep libtiff from printing errors in this process, because Pillow raises them anyway.
 
-    Pillow switches off libtiff's warnings and leaves its errors on. The library is the one that
-    Pillow has loaded; where none is found by its name, it goes on printing.
+    Pillow disables libtiff's warnings but not its errors. The library is the one that Pillow has
+    loaded; if none is found by name, it continues to print.
     """
     with suppress(OSError, AttributeError):
-        # Since Pillow has loaded it, it stands among the files that are mapped into memory.
+        # The library that Pillow has loaded is listed among the memory-mapped files.
         mapped = Path("/proc/self/maps").read_text().splitlines()
         for name in {line.partition("/")[2] for line in mapped if "/libtiff" in line}:
             handler = ctypes.CDLL(f"/{name}").TIFFSetErrorHandler

@@ -1,6 +1,6 @@
-"""Limits of the operating system under which Spark does not work, looked at before it starts.
+"""Check of operating system limits that are too low for Spark, made before it starts.
 
-Behind them Java, a shell or TensorFlow fails in the middle of a start, each in its own words.
+Beyond these limits, Java, a shell or TensorFlow fails during startup, each with its own message.
 """
 
 import os
@@ -9,43 +9,43 @@ import tempfile
 
 from data.errors import DataError
 
-#: Files that a process may have open: what Spark's largest process needs, and what it is given.
+#: Open files per process: the number that Spark's largest process needs, and the limit that is set.
 OPEN_FILES, _WANTED_FILES = 512, 4096
-#: Processes and threads of a run with two workers: Java has about 50 threads in each process.
+#: Processes and threads of a run with two workers; each Java process has about 50 threads.
 PROCESSES = 600
 
 
 def check() -> None:
-    """Raise this process's limits as far as it may, for itself and for those that it starts.
+    """Raise the limits of this process and its children as far as permitted, and check them.
 
     Raises
     ------
     DataError
-        When a limit is too low, or no folder for temporary files can be written to.
+        If a limit is too low, or no folder for temporary files is writable.
     """
     files = _raised(resource.RLIMIT_NOFILE, _WANTED_FILES)
     if files < OPEN_FILES:
         raise DataError(
-            f"this process may have {files} files open ('ulimit -n'), Spark needs {OPEN_FILES}: "
-            "ask whoever looks after this machine for a higher limit"
+            f"this process is limited to {files} open files ('ulimit -n'), Spark needs "
+            f"{OPEN_FILES}: ask the administrator of this machine for a higher limit"
         )
     processes = _raised(resource.RLIMIT_NPROC, None)
     if os.geteuid() and processes < (needed := _running() + PROCESSES):
         raise DataError(
-            f"this account may have {processes:,} processes and threads ('ulimit -u'), with those "
-            f"that run already Spark needs {needed:,}: end some, or ask whoever looks after this "
-            "machine for a higher limit"
+            f"this account is limited to {processes:,} processes and threads ('ulimit -u'), Spark "
+            f"needs {needed:,} including those already running: stop some, or ask the "
+            "administrator of this machine for a higher limit"
         )
     try:
         tempfile.gettempdir()
     except FileNotFoundError as error:
         raise DataError(
-            "no folder for temporary files can be written to: name one with free space in TMPDIR"
+            "no folder for temporary files is writable: set TMPDIR to one with free space"
         ) from error
 
 
 def _raised(kind: int, wanted: int | None) -> float:
-    """Return the limit of a kind after it was raised to ``wanted``, or as far as it goes."""
+    """Raise a limit to ``wanted``, or to the hard limit for None; return the new limit."""
     soft, hard = (_number(limit) for limit in resource.getrlimit(kind))
     goal = hard if wanted is None else min(hard, max(soft, wanted))
     if goal > soft:
@@ -62,7 +62,7 @@ def _limit(number: float) -> int:
 
 
 def _running() -> int:
-    """Return how many threads this account has now."""
+    """Return the current number of threads of this account."""
     import psutil
 
     account, threads = os.getuid(), 0

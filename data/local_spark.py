@@ -1,4 +1,4 @@
-"""A Spark of our own on this machine, for as long as an ingest takes."""
+"""Local Spark context for the duration of an ingest."""
 
 import contextlib
 import os
@@ -15,23 +15,23 @@ from data.project import ROOT
 if TYPE_CHECKING:
     from pyspark import SparkConf, SparkContext
 
-#: The JVM only passes names and digests on; Spark refuses to start with much less.
+#: The JVM only handles names and digests; Spark refuses to start with much less.
 DRIVER_MEMORY = "768m"
-#: A JVM whose input was closed ends by itself; this is how long it may take.
+#: Seconds to wait for the JVM to exit after its standard input was closed.
 JVM_END_SECONDS = 15
 
 _LOG_SETTINGS = Path(__file__).with_name("quiet-log4j2.properties")
-#: This JVM hands out names and gathers digests: compiling its code well, and collecting its garbage
-#: in several threads, takes more from the Python workers on the same cores than it gives.
+#: The JVM distributes names and collects digests. Thorough compilation and parallel garbage
+#: collection would take more CPU time from the Python workers on the same cores than they save.
 _JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
 @contextlib.contextmanager
 def local_context(workers: int, name: str) -> Iterator["SparkContext"]:
-    """Start Spark with ``workers`` threads on loopback, and take it down with its JVM.
+    """Start Spark with ``workers`` threads on the loopback interface; stop it and its JVM at exit.
 
-    A Spark that already runs in this process is lent instead, and left running: there can be
-    only one.
+    A context that is already active in this process is yielded instead and kept running, because
+    a process can have only one.
     """
     from pyspark import SparkContext
 
@@ -64,7 +64,7 @@ def _configuration(workers: int, name: str) -> "SparkConf":
             f"{_JVM_OPTIONS}"
         ),
         "spark.executorEnv.PYTHONPATH": str(ROOT),
-        # Spark draws the secret itself, as its threads are in one process.
+        # Spark generates the secret itself, as all its threads are in one process.
         "spark.authenticate": "true",
         "spark.network.crypto.enabled": "true",
         "spark.network.crypto.saslFallback": "false",
@@ -77,7 +77,7 @@ def _configuration(workers: int, name: str) -> "SparkConf":
 
 @contextlib.contextmanager
 def _set(environment: Mapping[str, str]) -> Iterator[None]:
-    """Set this process's environment, which PySpark reads, for the time of a block."""
+    """Replace this process's environment, which PySpark reads, within the block."""
     before = dict(os.environ)
     os.environ.clear()
     os.environ.update(environment)
@@ -89,9 +89,9 @@ def _set(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 def _end_jvm() -> None:
-    """End the JVM, which PySpark keeps for the next context until the process ends.
+    """Stop the JVM, which PySpark would otherwise keep for later contexts.
 
-    The next one may need other memory and log settings, which only a new JVM takes.
+    The next context may need other memory and log settings, which apply only to a new JVM.
     """
     from pyspark import SparkContext
 

@@ -1,4 +1,4 @@
-"""The objects below a prefix, asked for in parallel: a store tells a thousand names at a time."""
+"""Parallel listing of the objects below a prefix; a store returns a thousand names per request."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -6,18 +6,18 @@ from functools import partial
 
 from pyarrow import fs
 
-#: Requests under way at once: most of their time is waiting.
+#: Number of concurrent requests, which spend most of their time waiting.
 _REQUESTS = 16
-#: Levels of prefixes that are opened in search of as many as there are requests.
+#: Maximum number of levels that are listed one by one to find enough prefixes for all requests.
 _LEVELS = 4
 
 
 def objects_below(filesystem: fs.FileSystem, root: str) -> Iterator[tuple[str, int]]:
-    """Yield the path below ``root`` and the bytes of every object, in no order.
+    """Yield path (relative to ``root``) and size in bytes of every object, in arbitrary order.
 
-    The prefixes right below ``root`` are listed one by one, and so are those below them while they
-    are few; then each is listed as a whole. Objects that lie side by side below one prefix can only
-    be listed one page after the other.
+    The prefixes directly below ``root`` are listed one by one, and so are the next levels while
+    there are few prefixes; then each prefix is listed recursively. Objects directly below the same
+    prefix can only be listed page by page.
     """
     start = len(root.rstrip("/")) + 1
     with ThreadPoolExecutor(_REQUESTS) as pool:

@@ -1,8 +1,8 @@
-"""The S3 file system, as the usual AWS variables describe it.
+"""S3 file system configured by the standard AWS environment variables.
 
-Nothing here holds a credential: the AWS client finds them itself, in ``AWS_ACCESS_KEY_ID`` and
-``AWS_SECRET_ACCESS_KEY``, the profile ``AWS_PROFILE`` or the machine's role, in every process
-anew. So none can stand in a plan, a log or a record.
+This module never stores credentials: in every process, the AWS client itself obtains them from
+``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY``, the profile ``AWS_PROFILE`` or the machine's
+role. Credentials therefore cannot appear in a plan, a log or a record.
 """
 
 import os
@@ -19,67 +19,67 @@ if TYPE_CHECKING:
     from pyarrow import fs
 
 SCHEME = "s3://"
-#: Where requests go when it is not AWS: MinIO, Ceph, a test server. The first that is set counts.
+#: Variables for a server other than AWS (MinIO, Ceph, a test server); the first one set is used.
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
-#: Options that pyarrow takes in an address.
+#: Query options with credentials that pyarrow accepts in an address.
 _SECRET_OPTION = re.compile(r"(access_key|secret_key|session_token)=", re.IGNORECASE)
-#: What a server that knows no regions is called.
+#: Region that is used for servers without regions.
 _ANY_REGION = "us-east-1"
-#: Tries of a request, with growing pauses between them; an object store drops some under load.
+#: Attempts for a request, with increasing pauses; object stores drop some requests under load.
 _ATTEMPTS = 6
 _CONNECT_TIMEOUT, _REQUEST_TIMEOUT = 10.0, 60.0  # seconds
-#: Whether a server answers at all is tried a few times, once in each process.
+#: Connection attempts to check that a server is reachable, made once in each process.
 _PROBE_TIMEOUT = 4.0  # seconds
 _PROBE_PAUSES = (0.5, 0.5, 0.0)  # seconds
 
 
 def is_object(uri: str) -> bool:
-    """Tell whether ``uri`` names something in S3."""
+    """Return whether ``uri`` is an S3 address."""
     return uri.lower().startswith(SCHEME)
 
 
 def holds_credentials(uri: str) -> bool:
-    """Tell whether the address ``uri`` of an object names who asks for it."""
+    """Return whether the S3 address ``uri`` contains credentials."""
     parts = urlsplit(uri)
     return "@" in parts.netloc or _SECRET_OPTION.search(parts.query) is not None
 
 
 def check_object(uri: str) -> None:
-    """Refuse an address that names no bucket, or holds credentials.
+    """Refuse an S3 address that names no bucket or contains credentials.
 
     Raises
     ------
     DataError
-        With what an address holds.
+        If the address is invalid; the message describes the valid form.
     """
     parts = urlsplit(uri)
     if holds_credentials(uri):
         raise DataError(
-            f"s3://{parts.netloc.rpartition('@')[2]}{parts.path}: an address holds bucket and "
-            "prefix alone; credentials belong in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or "
-            "AWS_PROFILE, the server in --s3-endpoint"
+            f"s3://{parts.netloc.rpartition('@')[2]}{parts.path}: an address may contain only "
+            "bucket and prefix; credentials belong in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
+            "or AWS_PROFILE, the server in --s3-endpoint"
         )
     if not parts.netloc.strip():
         raise DataError(f"{uri} names no bucket: write s3://bucket/prefix")
 
 
 def locate_object(uri: str) -> "tuple[fs.FileSystem, str]":
-    """Return S3 and ``bucket/key`` of ``uri``.
+    """Return the S3 file system and the path ``bucket/key`` of ``uri``.
 
     Raises
     ------
     DataError
-        When it names no bucket or holds credentials, or when the server cannot be reached.
+        If the address names no bucket or contains credentials, or the server cannot be reached.
     """
     check_object(uri)
-    # Not ``urlsplit(uri).path``: a key may hold number signs and question marks.
+    # Not ``urlsplit(uri).path``, because a key may contain number signs and question marks.
     path = uri.split("://", 1)[1].rstrip("/")
     return _file_system(endpoint(), _first(REGION_VARIABLES)), path
 
 
 def use_endpoint(url: str | None) -> None:
-    """Send requests to ``url`` from here on, in this process and in those that it starts."""
+    """Send all further S3 requests of this process and its children to ``url``."""
     if url is None:
         return
     _host_and_port(url)
@@ -87,12 +87,12 @@ def use_endpoint(url: str | None) -> None:
 
 
 def endpoint() -> str | None:
-    """Return where requests go when it is not AWS."""
+    """Return the URL of the S3 server, or None for AWS."""
     return _first(ENDPOINT_VARIABLES)
 
 
 def environment() -> dict[str, str]:
-    """Return the variables that say where S3 is; none of them is a secret."""
+    """Return the environment variables for S3's server and region, which are not secret."""
     found = {name: _first((name,)) for name in (*ENDPOINT_VARIABLES, *REGION_VARIABLES)}
     return {name: value for name, value in found.items() if value}
 
@@ -113,7 +113,7 @@ def _file_system(server: str | None, region: str | None) -> "fs.FileSystem":
 
 
 def _refuse_unreachable(server: str) -> None:
-    """Refuse at once a server at which nothing answers: requests would be repeated for long."""
+    """Refuse an unreachable server immediately; requests to it would be retried for a long time."""
     place = _host_and_port(server)
     for pause in _PROBE_PAUSES:
         try:
@@ -124,17 +124,17 @@ def _refuse_unreachable(server: str) -> None:
         else:
             return
     raise DataError(
-        f"the S3 server {server} cannot be reached ({reason}); is --s3-endpoint, or "
-        f"{ENDPOINT_VARIABLES[0]}, right?"
+        f"the S3 server {server} cannot be reached ({reason}); check --s3-endpoint or "
+        f"{ENDPOINT_VARIABLES[0]}"
     )
 
 
 def _host_and_port(server: str) -> tuple[str, int]:
-    """Return where ``server`` listens; raise DataError for what is no address of one."""
+    """Return host and port of ``server``; raise DataError if it is not a URL of a server."""
     try:
         parts = urlsplit(server)
         host, port = parts.hostname, parts.port
-    except ValueError:  # a port that is no number
+    except ValueError:  # the port is not a number
         host = port = None
     if not host or parts.scheme not in ("http", "https"):
         raise DataError(f"the S3 server {server}: write http://host:port or https://host")

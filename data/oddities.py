@@ -1,4 +1,4 @@
-"""What names and sizes alone show to be odd in a source: nothing is opened to know it."""
+"""Anomalies of a source that names and sizes reveal, without opening any file."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,12 @@ import pyarrow.compute as pc
 
 from data.layouts.base import Index
 
-#: Examples in a note.
+#: Number of examples in a note.
 _SHOWN = 2
 
 
 def oddities(index: Index) -> tuple[str, ...]:
-    """Return what a reader should know of ``index``, one sentence each."""
+    """Return notes on the anomalies of ``index`` for the user, one sentence each."""
     return tuple(_notes_on_files(index))
 
 

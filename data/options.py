@@ -1,4 +1,4 @@
-"""Conversion of the options of a command into the configuration of a data set."""
+"""Conversion of command-line options to the configuration of a data set."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from data.errors import DataError
 from data.names import one_spelling
 from data.problem_words import found_value, own_message, rule
 
-#: Options, and the key of `data.config.DataConfig` that each one sets as it is.
+#: Mapping from each option to the key of `data.config.DataConfig` that it sets unchanged.
 KEYS = {
     "--layout": "layout",
     "--labels": "labels",
@@ -30,35 +30,35 @@ KEYS = {
     "--damaged": "damaged",
     "--max-reject-share": "max_reject_share",
 }
-#: Options that several keys or a conversion stand behind.
+#: Options that set several keys or need a conversion.
 SIZE, CLASS, SPLIT = "--image-size", "--class", "--split"
 _FOLDS = ("--test-fold", "--validation-fold")
-#: Value of ``--split`` for the source's own folders.
+#: Value of ``--split`` that selects the source's own folders.
 AS_IS = "as-is"
 _SIZE = re.compile(r"(\d{1,6})(?:\s*[xX]\s*(\d{1,6}))?")
 _MOST_PROBLEMS = 3
 
-#: Value and option by dotted key.
+#: Mapping from dotted key to option and value.
 Settings = dict[str, tuple[str, Any]]
 
 
 def settings(options: Mapping[str, Any]) -> Settings:
-    """Return what options say of a data set.
+    """Convert options to keys of the configuration.
 
     Parameters
     ----------
     options
-        Values by option as it is typed, ``--image-size``.
+        Mapping from each option as typed, such as ``--image-size``, to its value.
 
     Returns
     -------
     dict
-        From each dotted key of `data.config.DataConfig` to the option and the key's value.
+        Mapping from each dotted key of `data.config.DataConfig` to the option and the key's value.
 
     Raises
     ------
     DataError
-        When a value cannot be read, or folds are named beside ``--split``.
+        If a value cannot be parsed, or folds are given in addition to ``--split``.
     """
     found: Settings = {KEYS[name]: (name, v) for name, v in options.items() if name in KEYS}
     if CLASS in options:
@@ -70,8 +70,8 @@ def settings(options: Mapping[str, Any]) -> Settings:
     if SPLIT in options:
         if folds:
             raise DataError(
-                f"{SPLIT} and {folds[0]}: --split says where every patient stands, so no folds "
-                "can be named beside it"
+                f"{SPLIT} and {folds[0]}: --split already assigns every patient, so folds cannot "
+                "be given in addition"
             )
         as_is = options[SPLIT] == AS_IS
         key, value = ("split.method", AS_IS) if as_is else ("split.manifest", options[SPLIT])
@@ -87,7 +87,7 @@ def configured(source: str, options: Mapping[str, Any]) -> DataConfig:
     Raises
     ------
     DataError
-        With a line for each wrong option, at most three.
+        If an option is invalid; the message has one line for each, at most three.
     """
     given = settings(options)
     content: dict[str, Any] = {"source": source}
@@ -106,7 +106,7 @@ def configured(source: str, options: Mapping[str, Any]) -> DataConfig:
 
 def _line(problem: Any, given: Settings) -> str:
     key = ".".join(str(part) for part in problem["loc"] if not _is_branch(part))
-    # A rule about several keys has the place of what holds them.
+    # The location of a rule about several keys is the model that contains them.
     near = [name for name in given if f"{key}.".startswith(f"{name}.")]
     near += [name for name in given if f"{name}.".startswith(f"{key}.")]
     place = given[near[0]][0] if near else key
@@ -123,7 +123,7 @@ def _is_branch(part: Any) -> bool:
 def classes_of(
     options: Sequence[str] | None,
 ) -> dict[str, tuple[str, ...]] | tuple[str, ...] | None:
-    """Read ``NAME`` or ``NEW=A,B`` options as the configuration's list or mapping."""
+    """Parse ``NAME`` or ``NEW=A,B`` options to the list or mapping of the configuration."""
     if not options:
         return None
     if not any("=" in option for option in options):
@@ -133,18 +133,18 @@ def classes_of(
         new, _, names = option.partition("=")
         new = one_spelling(new)
         if new in merged:
-            raise DataError(f"{CLASS}: the class '{new}' is asked for twice")
+            raise DataError(f"{CLASS}: the class '{new}' is given twice")
         merged[new] = tuple(filter(None, names.split(","))) if names else (new,)
     return merged
 
 
 def size_of(text: str) -> tuple[int, int]:
-    """Return height and width in pixels of ``128`` or ``96x128``.
+    """Parse ``128`` or ``96x128`` to height and width in pixels.
 
     Raises
     ------
     DataError
-        When the text is neither.
+        If the text has neither form.
     """
     found = _SIZE.fullmatch(text.strip())
     if found is None:

@@ -1,4 +1,4 @@
-"""The folder of a data set while it is being made: empty, marked as unfinished, or whole."""
+"""Output folder of an ingest, which is empty, marked as unfinished, or complete."""
 
 import json
 import re
@@ -17,10 +17,11 @@ from data.splitting import SplitManifest
 from data.storage import absolute, exists, locate, read_bytes, write_bytes
 from data.targets import check_folder_target
 
-#: Stands in the folder from the first file to the last: its content may be removed.
+#: File that marks the folder as unfinished while an ingest writes to it: its content may be
+#: removed.
 MARKER_FILE = "unfinished.txt"
 
-_MARKER_TEXT = b"An ingest is at work here, or was interrupted. The next one goes on with it.\n"
+_MARKER_TEXT = b"An ingest is writing to this folder or was interrupted. The next one resumes it.\n"
 _OWN_NAME = re.compile(
     rf"({re.escape(DATASET_FILE)}|{re.escape(SPLIT_FILE)}|{re.escape(REJECTS_FILE)}"
     rf"|{re.escape(MARKER_FILE)}|copies\.parquet|(train|validation|test)-\d{{5}}(-[0-9a-f]{{12}})?\.parquet)"
@@ -28,10 +29,10 @@ _OWN_NAME = re.compile(
 )
 
 
-#: Measures by which copies were found, where no patients are known.
+#: File with the measures by which copies were found, if no patients are known.
 _COPIES_FILE = "copies.parquet"
 _MEASURED_BY = b"sparkdl.measured"
-#: Beside the images.
+#: Files in addition to those with images.
 _FIXED = (DATASET_FILE, SPLIT_FILE, REJECTS_FILE, _COPIES_FILE)
 
 
@@ -40,21 +41,21 @@ def _files_of(summary: Summary) -> set[str]:
 
 
 class OutputFolder:
-    """Creates, recognises and removes what an ingest writes, and nothing else."""
+    """Folder of a data set, in which only files written by an ingest are ever modified."""
 
     def __init__(self, uri: str) -> None:
         self._filesystem, self.root = locate(uri)
         self.is_local = isinstance(self._filesystem, fs.LocalFileSystem)
-        #: As it is handed to executors, whose working folder is another.
+        #: Absolute address, because the executors have other working folders.
         self.uri = absolute(uri)
 
     def check(self) -> None:
-        """Refuse a folder that holds anything but a data set or what is left of one.
+        """Refuse a folder that contains anything but a complete or unfinished data set.
 
         Raises
         ------
         DataError
-            Naming what stands in the way.
+            If there are other files, one of which is named in the message.
         """
         check_folder_target(self.uri)
         names = self._names()
@@ -64,46 +65,47 @@ class OutputFolder:
             foreign = names
         if foreign:
             raise DataError(
-                f"{self.uri} holds files that are not of a data set, for example {foreign[0]}; "
-                "name a new folder"
+                f"{self.uri} contains files that do not belong to a data set, for example "
+                f"{foreign[0]}; choose a new folder"
             )
 
     def is_finished(self) -> bool:
-        """Tell whether the folder holds a whole data set."""
+        """Return whether the folder contains a complete data set."""
         return self._has(DATASET_FILE)
 
     def holds(self, config: DataConfig, inputs_digest: str) -> bool:
-        """Tell whether the finished data set was made from these inputs.
+        """Return whether the finished data set was made from these inputs.
 
         Raises
         ------
         DataError
-            When it was made with another configuration: the folder was asked for by mistake.
+            If it was made with another configuration, which suggests that the folder was chosen by
+            mistake.
         """
         content = self._content()
         if content.get("format") != FORMAT:
             return False
         summary = Summary(**content)
         wanted = config.model_dump(mode="json")
-        # An option that an earlier version did not have was at its default.
+        # Options that an earlier version did not have are treated as set to their defaults.
         made_of = DataConfig().model_dump(mode="json") | summary.config
         different = [name for name in wanted if made_of[name] != wanted[name]]
         if different:
             raise DataError(
-                f"{self.uri} holds a data set of another configuration ({', '.join(different)} "
-                "differ); name another folder or delete it"
+                f"{self.uri} contains a data set with another configuration (different: "
+                f"{', '.join(different)}); choose another folder or delete this one"
             )
         return summary.inputs_digest == inputs_digest
 
     def decoding_rules(self) -> int | None:
-        """Return by which rules the finished data set was decoded, None where there is none."""
+        """Return the version of the decoding rules of the finished data set, or None."""
         if not self.is_finished():
             return None
         rules: int = self._content().get("decoding_rules", 1)
         return rules
 
     def manifest(self) -> SplitManifest | None:
-        """Return the split of the finished data set, or None where there is none to be read."""
+        """Return the split of the finished data set, or None if there is no readable one."""
         if not self.is_finished():
             return None
         try:
@@ -113,7 +115,7 @@ class OutputFolder:
             return None
 
     def measures(self) -> pa.Table | None:
-        """Return what `keep_measures` has kept, None where nothing that can be used is there."""
+        """Return the table stored by `keep_measures`, or None if there is no usable one."""
         if not self._has(_COPIES_FILE):
             return None
         try:
@@ -125,7 +127,7 @@ class OutputFolder:
         return table if made_by == measuring_rules().encode() else None
 
     def keep_measures(self, table: pa.Table) -> None:
-        """Keep ``measured`` of `data.copies.Copies` for the next ingest."""
+        """Store ``measured`` of `data.copies.Copies` for the next ingest."""
         content = pa.BufferOutputStream()
         try:
             pq.write_table(
@@ -136,9 +138,12 @@ class OutputFolder:
             raise write_error(self.uri, str(error)) from None
 
     def start(self, *, keep_images: bool = False) -> None:
-        """Mark the folder as unfinished and remove what an earlier ingest left.
+        """Mark the folder as unfinished and remove the files of an earlier ingest.
 
-        With ``keep_images``, what it has decoded stays, and so does a data set that is whole.
+        Parameters
+        ----------
+        keep_images
+            If True, keep decoded images and a complete data set, and remove only unfinished files.
         """
         try:
             self._filesystem.create_dir(self.root, recursive=True)
@@ -151,7 +156,7 @@ class OutputFolder:
             self._remove(keep={n for n in self._names() if not n.endswith(".unfinished")})
 
     def finish(self, manifest: SplitManifest, rejects: pa.Table, summary: Summary) -> None:
-        """Write the tables of the data set; the summary last."""
+        """Write the tables of the data set, the summary last, and remove the marker."""
         try:
             self._write(SPLIT_FILE, manifest.to_json().encode())
             table = pa.BufferOutputStream()
@@ -164,7 +169,7 @@ class OutputFolder:
             raise write_error(self.uri, str(error)) from None
 
     def clear(self) -> None:
-        """Remove what was written, the marker last; a data set that was whole before stays."""
+        """Remove the written files, the marker last; keep a data set that was complete before."""
         keep = {MARKER_FILE}
         if self.is_finished():
             content = self._content()
@@ -174,7 +179,7 @@ class OutputFolder:
             self._filesystem.delete_file(f"{self.root}/{MARKER_FILE}")
 
     def _content(self) -> dict[str, Any]:
-        """Return what the summary holds; nothing where it is damaged."""
+        """Return the content of the summary; an empty dict if it is damaged."""
         try:
             content = json.loads(read_bytes(self._filesystem, f"{self.root}/{DATASET_FILE}"))
         except ValueError:
@@ -182,7 +187,7 @@ class OutputFolder:
         return content if isinstance(content, dict) else {}
 
     def _remove(self, keep: Collection[str]) -> None:
-        # The summary goes first: without it nothing else is taken for a data set.
+        # The summary is removed first: without it, the other files do not count as a data set.
         for name in sorted(self._names(), key=lambda name: name != DATASET_FILE):
             if name not in keep and _OWN_NAME.fullmatch(name):
                 self._filesystem.delete_file(f"{self.root}/{name}")
@@ -199,9 +204,9 @@ class OutputFolder:
 
 
 def write_error(uri: str, message: str) -> DataError:
-    """Return the error that says why ``uri`` could not be written."""
+    """Return an error with the reason why ``uri`` could not be written."""
     if re.search(r"no space left|errno 28|disk quota", message, re.IGNORECASE):
-        return DataError(f"no space left on the disk of {uri}: free some or name another folder")
+        return DataError(f"no space left on the disk of {uri}: free some or choose another folder")
     return DataError(
         f"{uri} cannot be written: {message.splitlines()[0] if message else 'unknown'}"
     )

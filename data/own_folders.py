@@ -1,7 +1,7 @@
-"""Folders that one process makes for itself, and what is done with those of processes that died.
+"""Folders owned by a single process, and removal of those whose process has died.
 
-The name says which process it is, and the folder is locked for as long as the process has it: a
-process id says nothing in another container or on another machine that sees the same folder.
+The name of a folder contains the id of its process, and the folder is locked while the process uses
+it: the id alone is meaningless in another container or on another machine that shares the folder.
 """
 
 import fcntl
@@ -14,15 +14,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-#: Temporary folders of :func:`temporary_folder`, and what :func:`unfinished` names.
+#: Names given by :func:`temporary_folder` and :func:`unfinished`.
 _NAME = re.compile(r"(?:sparkdl-[a-z-]+-(\d+)-\w+|.+\.unfinished-(\d+))")
 
 
 @contextmanager
 def temporary_folder(kind: str) -> Iterator[Path]:
-    """Yield a new folder ``sparkdl-<kind>-<process id>-…``, which is removed with the block."""
+    """Yield a new folder ``sparkdl-<kind>-<process id>-…``, which is removed after the block."""
     prefix = f"sparkdl-{kind}-{os.getpid()}-"
-    # A child that still writes must not break what comes after; the next command removes the rest.
+    # A child process that still writes must not cause an error; the next command removes the rest.
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name:
         folder = Path(name)
         with held(folder):
@@ -30,17 +30,17 @@ def temporary_folder(kind: str) -> Iterator[Path]:
 
 
 def unfinished(target: str | Path) -> Path:
-    """Return the name for what will be ``target`` when it is whole: one for each process."""
+    """Return a temporary path for ``target`` until it is complete, unique to this process."""
     path = Path(target)
     return path.with_name(f"{path.name}.unfinished-{os.getpid()}")
 
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Keep other processes from taking the folder ``path`` for abandoned."""
+    """Lock the folder ``path``, so that other processes do not consider it abandoned."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        with suppress(OSError):  # a file system without locks: the process id alone speaks
+        with suppress(OSError):  # without locks on the file system, only the process id protects it
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
@@ -48,33 +48,33 @@ def held(path: Path) -> Iterator[None]:
 
 
 def remove_abandoned(*folders: str | Path) -> list[Path]:
-    """Remove from ``folders`` what processes of this user have left there and are gone.
+    """Remove from ``folders`` what ended processes of this user created.
 
-    What cannot be judged stays: names of another kind, files of another user, and locks of
+    Anything that may be in use is kept: other names, files of other users, and folders locked by
     processes in other containers.
 
     Returns
     -------
     list of pathlib.Path
-        What was removed.
+        Removed paths.
     """
     return [path for folder in folders for path in _remove_all(_content(Path(folder)))]
 
 
 def remove_abandoned_temporary() -> list[Path]:
-    """Remove what :func:`temporary_folder` has made for processes that are gone."""
+    """Remove folders that :func:`temporary_folder` created for processes that have ended."""
     return remove_abandoned(tempfile.gettempdir())
 
 
 def remove_abandoned_beside(target: Path) -> list[Path]:
-    """Remove what was to become ``target`` in processes that are gone."""
+    """Remove unfinished versions of ``target`` of processes that have ended."""
     return _remove_all(target.parent.glob(f"{glob.escape(target.name)}.unfinished-*"))
 
 
 def _content(folder: Path) -> list[Path]:
     try:
         return list(folder.iterdir())
-    except OSError:  # no such folder, or one that this user must not read
+    except OSError:  # no such folder, or no permission to read it
         return []
 
 
@@ -109,7 +109,7 @@ def _is_free(path: Path) -> bool:
     handle = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # held, or a file system without locks
+    except OSError:  # locked, or a file system without locks
         return False
     else:
         return True

@@ -1,4 +1,4 @@
-"""Files of several images: frames of an animation, pages of a TIFF."""
+"""Files with several images: frames of an animation, pages of a TIFF."""
 
 import io
 
@@ -7,39 +7,39 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 _NEW_SUBFILE_TYPE, _WIDTH, _HEIGHT = 254, 256, 257
 _BIG_TIFF = 43
-#: Bits of NewSubfileType: a smaller version of another page, and a mask of transparency.
+#: Bits of NewSubfileType: reduced version of another page, and transparency mask.
 _NO_IMAGE_OF_ITS_OWN = 0b101
-#: Pages among which one is chosen: a file of some kilobytes can hold thousands.
+#: Maximum number of pages that are considered: a file of a few kilobytes can contain thousands.
 MAX_PAGES = 1000
 
 
-class BrokenPages(Exception):  # noqa: N818 - named after what it says of the file
-    """The list of a TIFF's pages leads to what is no page."""
+class BrokenPages(Exception):  # noqa: N818 - named after a property of the file
+    """Exception for a TIFF whose list of pages contains an invalid page."""
 
 
 def has_several(image: Image.Image) -> bool:
-    """Tell whether the file of an opened image holds more than one."""
+    """Return whether the file of an opened image contains more than one image."""
     return bool(getattr(image, "is_animated", False))
 
 
 def choose_page(image: Image.Image, content: bytes) -> None:
-    """Turn to the page of a TIFF that is the image itself, before it is loaded.
+    """Select the main page of a TIFF before it is loaded.
 
-    That is the largest, and the first of several as large: microscopes and scanners put a thumbnail
-    before the image, and smaller versions of it behind. Pages that say of themselves that they are
-    a reduced version or a mask count last.
+    The main page is the largest, and the first of several equally large ones: microscopes and
+    scanners store a thumbnail before the image and reduced versions after it. Pages marked as a
+    reduced version or a mask are used only if there are no others.
 
     Raises
     ------
     BrokenPages
-        When the list of pages leads to what is none.
+        If the list of pages contains an invalid page.
     """
     sizes = _sizes(image, content)
     image.seek(sizes.index(max(sizes)))
 
 
 def _sizes(image: Image.Image, content: bytes) -> list[tuple[bool, int]]:
-    """Return of each page whether it is an image of its own, and its pixels."""
+    """Return, for each page, whether it is an independent image and its number of pixels."""
     header = content[:16] if _BIG_TIFF in content[2:4] else content[:8]
     directory, stream = image.tag_v2, io.BytesIO(content)
     seen, sizes = {directory.offset}, [_size(directory)]
@@ -51,7 +51,7 @@ def _sizes(image: Image.Image, content: bytes) -> list[tuple[bool, int]]:
         try:
             directory.load(stream)
             sizes.append(_size(directory))
-        except Exception as error:  # of struct, of integers of another type, of missing tags
+        except Exception as error:  # invalid structure, wrong integer types or missing tags
             raise BrokenPages("its list of pages is broken") from error
     return sizes
 

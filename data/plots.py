@@ -1,4 +1,4 @@
-"""Pictures of a description: counts by class, images per patient, sample images."""
+"""Figures for a description: counts by class, images per patient, sample images."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Okabe and Ito's palette, which people with any colour vision can tell apart. Its yellow is
-#: left out: it cannot be seen on paper.
+#: Okabe and Ito's palette, whose colors are distinguishable with any color vision. Its yellow is
+#: omitted, because it is invisible on paper.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-#: Beside the colour, so that bars can be told apart on a black-and-white print.
+#: Used in addition to the color, so that bars are distinguishable in black-and-white prints.
 HATCHES = ("", "//", "..", "xx", "\\\\", "++", "oo")
 DOTS_PER_INCH = 150
 
 
 @drawing()
 def class_bars(description: Description) -> "Figure":
-    """Draw images and patients of each class, and photographs where the names tell."""
+    """Plot the numbers of images, photographs (if known) and patients of each class."""
     group = description.group_word
     counted = {"images": [counts.images for counts in description.classes]}
     if description.total.photographs is not None:
@@ -54,7 +54,7 @@ def class_bars(description: Description) -> "Figure":
 
 @drawing()
 def images_per_patient(description: Description) -> "Figure":
-    """Draw how many patients of each class have how many images, classes below each other."""
+    """Plot a histogram of the number of images per patient for each class."""
     one = description.unit
     classes = description.classes
     most = max(counts.most for counts in classes)
@@ -76,13 +76,13 @@ def images_per_patient(description: Description) -> "Figure":
         axis.yaxis.get_major_locator().set_params(integer=True)
         plain(axis)
     axes[-1].xaxis.get_major_locator().set_params(integer=True)
-    axes[-1].set_xlabel(f"images of one {one} in the class")
+    axes[-1].set_xlabel(f"images per {one} in the class")
     return figure
 
 
 @drawing()
 def sample_sheet(description: Description, samples: Mapping[str, Sequence[np.ndarray]]) -> "Figure":
-    """Draw the images of `data.describe.sample_images`, one row for each class."""
+    """Plot the images of `data.describe.sample_images`, one row for each class."""
     columns = max(1, *(len(images) for images in samples.values()))
     figure = new_figure(description, 1.2 * columns + 0.6, 1.35 * len(samples) + 0.5)
     grid = figure.subplots(len(samples), columns, squeeze=False)
@@ -100,7 +100,7 @@ def sample_sheet(description: Description, samples: Mapping[str, Sequence[np.nda
 def save_plots(
     description: Description, samples: Mapping[str, Sequence[np.ndarray]], folder: str | Path
 ) -> list[Path]:
-    """Write all pictures as PNG files into ``folder`` and return their paths."""
+    """Write all figures as PNG files to ``folder`` and return their paths."""
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     figures = {"classes.png": class_bars(description)}
@@ -113,7 +113,7 @@ def save_plots(
 
 
 def new_figure(description: Description, width: float, height: float) -> "Figure":
-    """Return an empty figure, stamped where the images are synthetic; sizes in inches."""
+    """Return an empty figure of the given size in inches, labeled if the images are synthetic."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -123,10 +123,10 @@ def new_figure(description: Description, width: float, height: float) -> "Figure
 
 
 def plain(axis: "Axes") -> None:
-    """Leave the frame of ``axis`` on two sides only."""
+    """Hide the top and right spines of ``axis``."""
     axis.spines[["top", "right"]].set_visible(False)
 
 
 def cycle(values: Sequence[str], names: Sequence[object]) -> list[str]:
-    """Return one of ``values`` for each of ``names``, from the start again where they run out."""
+    """Return one of ``values`` for each of ``names``, repeating ``values`` cyclically."""
     return [values[place % len(values)] for place in range(len(names))]

@@ -1,12 +1,12 @@
-"""A prepared data set: Parquet files, the split manifest and a summary that says it is whole.
+"""Prepared data set: Parquet files, the split manifest and a summary that marks it as complete.
 
 ::
 
     <folder>/
         dataset.json           written last: a folder without it is not a data set
         split.json             group -> split, with checksum
-        rejects.parquet        one row for each file that was not taken, with reason and kind
-        train-00000.parquet    rows in the one order that every backend sees
+        rejects.parquet        one row for each file that was left out, with reason and kind
+        train-00000.parquet    rows in the same order for every backend
         validation-00000.parquet
         test-00000.parquet
 """
@@ -46,7 +46,7 @@ class FilePart(BaseModel):
 
 
 class Summary(BaseModel):
-    """The content of ``dataset.json``."""
+    """Content of ``dataset.json``."""
 
     model_config = ConfigDict(frozen=True)
     format: int = FORMAT
@@ -56,46 +56,46 @@ class Summary(BaseModel):
     class_names: tuple[str, ...]
     #: Height, width, channels.
     image_shape: tuple[int, int, int]
-    #: Of one number of an image: float32 where features of a backbone stand for its pixels.
+    #: NumPy dtype of the stored pixels, or float32 if they are replaced by features of a backbone.
     dtype: Dtype = "uint8"
-    #: Seconds that computing those features took, once for all who use them.
+    #: Seconds that computing these features took; they are computed once and shared by all runs.
     features_s: float = 0.0
     synthetic: bool
     source: str
     layout: str
-    #: Unit of the split: all its images stand on one side.
+    #: Unit of the split, all images of which are on one side.
     unit: Unit = "patient"
     #: How the source was read, one line each.
     reading: tuple[str, ...] = ()
     files: dict[str, tuple[FilePart, ...]]
-    #: Files and rows that could have been images of the set, see `data.rejects.LOST`.
+    #: Number of files and rows that could have been images of the set, see `data.rejects.LOST`.
     rejects: int
-    #: Rows of ``rejects.parquet`` by kind.
+    #: Number of rows of ``rejects.parquet`` by kind.
     reject_kinds: dict[str, int] = {}
     #: Version of the rules by which images were decoded, see `data.images.DECODING_RULES`.
     decoding_rules: int = 1
-    #: Facts that a reader of a result should know, one sentence each.
+    #: Notes for the interpretation of results, one sentence each.
     notes: tuple[str, ...] = ()
-    #: The configuration that the data set was made from.
+    #: Configuration from which the data set was made.
     config: dict[str, Any] = {}
-    #: SHA-256 over names, classes, patients and file sizes of the source, to notice changes.
+    #: SHA-256 over names, classes, patients and file sizes of the source, to detect changes.
     inputs_digest: str = ""
 
     @property
     def left_out(self) -> str:
-        """The sentence of `data.rejects.in_words` on the files that were not taken."""
-        # Before there were kinds, files that are no images were not counted.
+        """Summary by `data.rejects.in_words` of the files that were left out."""
+        # Versions without kinds did not count files that are not images.
         return in_words(self.reject_kinds or {UNUSED: self.rejects})
 
 
 @dataclass(frozen=True)
 class PreparedData:
-    """A whole, checked data set. Holds names and counts, never pixels."""
+    """Complete, verified data set, represented by names and counts without pixels."""
 
     uri: str
     summary: Summary
     manifest: SplitManifest
-    #: Whether an epoch of training draws equally many images of each class.
+    #: True if a training epoch draws equal numbers of images of each class.
     sampled: bool = False
 
     @property
@@ -110,37 +110,48 @@ class PreparedData:
 
     @property
     def dtype(self) -> Dtype:
-        """Of one number of an image."""
+        """NumPy dtype of the stored pixels or features."""
         return self.summary.dtype
 
     @property
     def image_bytes(self) -> int:
-        """Bytes of one image, or of the features in its place."""
+        """Size in bytes of one image, or of its features."""
         return int(np.prod(self.image_shape)) * np.dtype(self.dtype).itemsize
 
     def without_test(self) -> "PreparedData":
-        """Return the data set with the validation images in place of the test images.
+        """Return the data set with the test images replaced by the validation images.
 
-        For choosing settings: whoever predicts "the test images" then predicts validation images,
-        and nothing that is given this object can reach a test image.
+        This serves to choose settings: predictions for the test split are then made for validation
+        images, and code that receives this object cannot access any test image.
         """
         files = {**self.summary.files, "test": self.summary.files.get("validation", ())}
         return replace(self, summary=self.summary.model_copy(update={"files": files}))
 
     def with_sampling(self) -> "PreparedData":
-        """Return the data set with training images drawn so that classes are equally frequent."""
+        """Return the data set with training images sampled so that classes are equally frequent."""
         return replace(self, sampled=True)
 
     def class_weights(self) -> tuple[float, ...]:
-        """What a training image of each class must count for all classes to count the same."""
+        """Return the weight of a training image of each class that balances the classes."""
         return class_weights(self._labels("train"), len(self.class_names))
 
     def rows(self, split: str) -> int:
-        """Number of images of ``split``."""
+        """Return the number of images in ``split``."""
         return sum(part.rows for part in self.summary.files.get(split, ()))
 
     def index(self, split: str) -> pa.Table:
-        """Columns image_id, path, label, class_name, patient_id, group and split of ``split``."""
+        """Return the index of ``split``, in the order of its rows.
+
+        Returns
+        -------
+        pyarrow.Table
+            Columns image_id, path, label, class_name, patient_id, group and split.
+
+        Raises
+        ------
+        DataError
+            If the split has no images.
+        """
         filesystem, root = locate(self.uri)
         columns = ["image_id", "path", "label", "class_name", "patient_id", "group", "split"]
         tables = [
@@ -152,12 +163,12 @@ class PreparedData:
         return pa.concat_tables(tables)
 
     def shards(self, split: str, parts: int) -> list[Shard]:
-        """Divide ``split`` among ``parts`` workers; no group is divided.
+        """Divide ``split`` among ``parts`` workers without dividing a group.
 
         Raises
         ------
         DataError
-            When there are fewer groups than parts.
+            If there are fewer groups than parts.
         """
         try:
             runs = cut(self.index(split).column("group").to_pylist(), parts)
@@ -166,13 +177,14 @@ class PreparedData:
         return self._drawn(split, [self._shard(split, first, last) for first, last in runs])
 
     def shard(self, split: str) -> Shard:
-        """Return all of ``split`` as one shard."""
+        """Return the whole ``split`` as one shard."""
         return self._drawn(split, [self._shard(split, 0, self.rows(split))])[0]
 
     def slices(self, split: str, parts: int) -> list[Shard]:
-        """Divide ``split`` into at most ``parts`` runs of equal length, wherever they cut.
+        """Divide ``split`` into at most ``parts`` runs of nearly equal length.
 
-        For work where it does not matter who sees a patient, such as prediction.
+        Groups may be divided, so this is suitable for work in which patients need not stay
+        together, such as prediction.
         """
         rows = self.rows(split)
         borders = [rows * part // parts for part in range(parts + 1)]
@@ -183,7 +195,7 @@ class PreparedData:
         return self.index(split).column("label").to_numpy().astype(np.int64)
 
     def _drawn(self, split: str, shards: list[Shard]) -> list[Shard]:
-        """Return ``shards`` that share all rows of ``split``, told what to draw."""
+        """Return ``shards``, which must cover ``split``, with the draws for balanced sampling."""
         if not self.sampled or split != "train":
             return shards
         labels, weights = self._labels(split), self.class_weights()
@@ -209,32 +221,32 @@ def open_prepared(uri: str | Path) -> PreparedData:
     Raises
     ------
     DataError
-        When the folder is missing or unfinished, or rows contradict the manifest.
+        If the folder is missing or unfinished, or rows contradict the manifest.
     """
     filesystem, root = locate(uri)
     if not exists(filesystem, f"{root}/{DATASET_FILE}"):
         raise DataError(
-            f"{uri} holds no finished data set ({DATASET_FILE} is missing): "
-            "make one with 'python -m data prepare'"
+            f"{uri} contains no finished data set ({DATASET_FILE} is missing): "
+            "create one with 'python -m data prepare'"
         )
     try:
         summary = Summary.model_validate_json(read_bytes(filesystem, f"{root}/{DATASET_FILE}"))
     except ValidationError:
         raise DataError(f"{uri}: {DATASET_FILE} is damaged; prepare the data again") from None
     if summary.format != FORMAT:
-        raise DataError(f"{uri} has format {summary.format}, this version reads {FORMAT}")
+        raise DataError(f"{uri} has format {summary.format}, but this version reads {FORMAT}")
     manifest = SplitManifest.from_json(
         read_bytes(filesystem, f"{root}/{SPLIT_FILE}").decode(errors="replace")
     )
     prepared = PreparedData(absolute(uri), summary, manifest)
     if manifest.checksum != summary.split_checksum:
-        raise DataError(f"{uri}: {SPLIT_FILE} was changed after the data set was made")
+        raise DataError(f"{uri}: {SPLIT_FILE} was changed after the data set was created")
     _check_rows(prepared)
     return prepared
 
 
 def _check_rows(prepared: PreparedData) -> None:
-    """Refuse rows on another side than the manifest says, and patients on two sides."""
+    """Refuse rows whose side contradicts the manifest, and patients on two sides."""
     sides: dict[str, str] = {}
     for split in SPLITS:
         if not prepared.summary.files.get(split):
@@ -245,12 +257,12 @@ def _check_rows(prepared: PreparedData) -> None:
             expected = prepared.manifest.assignments.get(group)
             if not expected == written == split:
                 raise DataError(
-                    f"{prepared.uri}: group {group} stands in '{split}' and the manifest says "
-                    f"'{expected}'; prepare the data again"
+                    f"{prepared.uri}: group {group} is in '{split}', but the manifest assigns it "
+                    f"to '{expected}'; prepare the data again"
                 )
             side = sides.setdefault(one_spelling(patient), split)
             if side != split and prepared.manifest.by == "patient":
                 raise DataError(
-                    f"{prepared.uri}: patient {patient} stands in '{side}' and in '{split}'; "
+                    f"{prepared.uri}: patient {patient} is in '{side}' and in '{split}'; "
                     "prepare the data again"
                 )

@@ -1,11 +1,11 @@
-"""Problems that pydantic finds, in the words of this project's messages."""
+"""Validation errors of pydantic, rephrased for this project's messages."""
 
 from typing import Any
 
 _EMPTY, _MISSING = ("string_too_short", "too_short"), "missing"
-#: Problems with nothing, which is not shown.
+#: Errors for absent values, which are not shown in the message.
 _ABSENT = (*_EMPTY, _MISSING)
-#: Problems of pydantic's in other words, with its figures.
+#: Message by pydantic's error type, with placeholders for the values of its context.
 _RULES = {
     "greater_than_equal": "must be {ge:,.12g} or more",
     "greater_than": "must be more than {gt:,.12g}",
@@ -13,9 +13,9 @@ _RULES = {
     "less_than": "must be less than {lt:,.12g}",
     "finite_number": "must be a finite number",
     "literal_error": "must be {expected}",
-    "string_type": "must be a text",
+    "string_type": "must be a string",
     "string_too_long": "must have {max_length} characters or fewer",
-    "string_pattern_mismatch": "must fit the pattern {pattern}",
+    "string_pattern_mismatch": "must match the pattern {pattern}",
     **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false"),
     **dict.fromkeys(
         ("int_parsing", "int_parsing_size", "int_type", "int_from_float"), "must be a whole number"
@@ -32,7 +32,10 @@ _LONGEST_VALUE = 60  # characters
 
 
 def rule(problem: Any) -> str | None:
-    """Return which rule a value breaks, such as ``must be 8 or more``; None for a rule of ours."""
+    """Return the rule that a value violates, such as ``must be 8 or more``.
+
+    The result is None for errors raised by this project's validators.
+    """
     found = _RULES.get(problem["type"])
     return None if found is None else found.format(**problem.get("ctx", {}))
 
@@ -43,11 +46,11 @@ def own_message(problem: Any) -> str:
 
 
 def found_value(problem: Any) -> str:
-    """Return ``, not`` and the value that was found; empty where there is none."""
+    """Return ``, not`` followed by the invalid value; empty if the value is absent."""
     return "" if problem["type"] in _ABSENT else f", not {shown(problem['input'])}"
 
 
 def shown(value: Any) -> str:
-    """Return a value as a message names it: in few characters."""
+    """Return a value as text for a message, truncated if it is long."""
     text = f"'{value}'" if isinstance(value, str) else str(value)
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"

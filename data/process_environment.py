@@ -1,9 +1,9 @@
-"""The environment of every process that the project starts on this machine.
+"""Environment variables of every process that the project starts on this machine.
 
-What stands in a user's profile must not decide a result: variables that change how TensorFlow,
-Keras or NumPy compute, that lead to another Spark, Hadoop, Python or Java, or that send what
-stays on this machine to a proxy. Children get an environment in which they are set aside;
-:func:`settle` does the same for the process of a command. :func:`note` names what was set aside.
+Results must not depend on a user's profile: on variables that change how TensorFlow, Keras or NumPy
+compute, that select another Spark, Hadoop, Python or Java, or that route local connections through
+a proxy. These variables are removed from the environment of child processes; :func:`settle` does
+the same for the process of a command. :func:`note` lists the variables that were set aside.
 """
 
 import locale
@@ -22,34 +22,36 @@ from data.java import find_java, passed_over
 
 LOOPBACK = "127.0.0.1"
 
-#: Change how numbers are computed, or for how long. Threads are the harness's to count.
+#: Variables that affect numerical results or the length of training. The number of threads is set
+#: by the harness.
 _COMPUTING = re.compile(
     r"KERAS_(BACKEND|MAX_EPOCHS|MAX_STEPS_PER_EPOCH|NNX_ENABLED)"
     r"|TF_(CONFIG|DETERMINISTIC_OPS|CUDNN_DETERMINISTIC|XLA_FLAGS|FUNCTION_JIT_COMPILE_DEFAULT"
     r"|(ENABLE|DISABLE|USE|ONEDNN|SET|MKL|OVERRIDE|AUTO|NUM)_\w+)"
     r"|TF2_BEHAVIOR|XLA_FLAGS"
     r"|(ONEDNN|DNNL|MKLDNN|MKL|OMP|KMP|GOMP|OPENBLAS|GOTO|BLIS|NUMEXPR|NPY)_\w+"
-    # For Spark 2; PySpark 3 refuses to work with it.
+    # Meant for Spark 2; PySpark 3 refuses to run if it is set.
     r"|ARROW_PRE_0_15_IPC_FORMAT"
 )
-#: Change the interpreter; the others of its variables say where it writes and how soon.
-#: Where nothing compiled is kept, every process compiles TensorFlow again: importing it takes
-#: 12 CPU seconds instead of 4.
+#: Variables that change the Python interpreter, except those for its output, cache folder and
+#: module search path. PYTHONDONTWRITEBYTECODE is included because every process would otherwise
+#: compile TensorFlow again: importing it takes 12 CPU seconds instead of 4.
 _PYTHON = re.compile(
     r"PYTHON(?!PATH$|UNBUFFERED$|PYCACHEPREFIX$|FAULTHANDLER$|NOUSERSITE$|USERBASE$)[A-Z0-9]+"
 )
-#: Of PySpark and Spark, whichever cluster is asked: what is started is this project's own.
+#: Variables of PySpark and Spark that are removed for any cluster, because the project starts its
+#: own installation.
 _PYSPARK = re.compile(r"PYSPARK_\w+|SPARK_(REMOTE|API_MODE|CONNECT_\w+|ENV_LOADED|TESTING)")
-#: Variables of a cluster and its Java: they hold for runs on that cluster, not for local ones.
+#: Variables of a cluster and its Java, which apply to runs on that cluster but not to local ones.
 _CLUSTER = re.compile(
     r"(SPARK|HADOOP|YARN|HDFS|HIVE|MAPRED)_\w+|_JAVA_OPTIONS|(JAVA_TOOL|IBM_JAVA|OPENJ9_JAVA)_OPTIONS"
     r"|CLASSPATH"
 )
-#: Make the shell of Spark's scripts, or git, do something else.
+#: Variables that change the behavior of the shell that runs Spark's scripts, or of git.
 _TOOLS = re.compile(
     r"BASH_ENV|SHELLOPTS|BASHOPTS|CDPATH|POSIXLY_CORRECT|LC_ALL|LANG|GIT_(DIR|WORK_TREE|INDEX_FILE)"
 )
-#: Spoil no result and stand in many a profile: not worth a line.
+#: Variables that do not affect results and are common in profiles, so they are not reported.
 _UNNAMED = re.compile(
     rf"{_TOOLS.pattern}|MPLBACKEND"
     r"|PYTHON(UTF8|DONTWRITEBYTECODE|SAFEPATH|IOENCODING|HASHSEED|COERCECLOCALE)"
@@ -59,33 +61,33 @@ _UNNAMED = re.compile(
 )
 _PROXY = re.compile(r"(?i:\w+_proxy)")
 _NO_PROXY = ("no_proxy", "NO_PROXY")
-#: Settings of Keras for executors that this process does not start: their accounts' files are not
-#: known here, and a folder that is not there has none.
+#: Settings of Keras for executors that are not started by this process: their accounts' files are
+#: unknown here, and a nonexistent folder contains no settings.
 KERAS_ON_EXECUTORS = {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": "keras-settings"}
-#: Of Python's variables, those that hold for a process once it has begun.
+#: Python's variables that cannot be undone in a running process.
 _INTERPRETER = ("PYTHONOPTIMIZE", "PYTHONWARNINGS", "PYTHONDEVMODE", "PYTHONINSPECT")
-#: Holds the names of those with which a program was first begun.
-_BEGUN_WITH = "SPARKDL_BEGUN_WITH"
-#: What :func:`settle` has found.
+#: Variable with the names of those that were set when the program was first started.
+_STARTED_WITH = "SPARKDL_BEGUN_WITH"
+#: Environment found by :func:`settle`.
 _found: dict[str, str] = {}
 
 
 def settle() -> None:
-    """Set aside in this process what would decide a command's result."""
-    _begin_again_if_needed()
-    begun_with = os.environ.pop(_BEGUN_WITH, "").split()
-    _found.update({**os.environ, **dict.fromkeys(begun_with, "set")})
+    """Remove variables that would affect a command's result from this process's environment."""
+    _restart_if_needed()
+    started_with = os.environ.pop(_STARTED_WITH, "").split()
+    _found.update({**os.environ, **dict.fromkeys(started_with, "set")})
     settled = for_children(here=False)
     os.environ.clear()
     os.environ.update(settled)
     sys.dont_write_bytecode = False
 
 
-def _begin_again_if_needed() -> None:
-    """Start this process's program anew where Python itself has begun as it should not.
+def _restart_if_needed() -> None:
+    """Restart the program of this process if Python was started with unsuitable settings.
 
-    Without docstrings packages fail that read them; and with another encoding, names of files are
-    other letters in this process than in its children.
+    Without docstrings, packages that read them fail. With another encoding, this process would
+    decode file names differently from its children.
     """
     names = [name for name in _INTERPRETER if os.environ.get(name)]
     if not names and (
@@ -93,20 +95,20 @@ def _begin_again_if_needed() -> None:
     ):
         return
     kept = {name: value for name, value in os.environ.items() if name not in names}
-    changed = {**kept, "PYTHONUTF8": "1", _BEGUN_WITH: " ".join(names)}
+    changed = {**kept, "PYTHONUTF8": "1", _STARTED_WITH: " ".join(names)}
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], changed)
 
 
 def for_children(*, here: bool, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the environment of a process that is started on this machine.
+    """Return the environment for a process that is started on this machine.
 
     Parameters
     ----------
     here
-        Whether the Spark that the process uses runs on this machine alone; else the variables of
-        the user's cluster hold.
+        True if the Spark that the process uses runs on this machine only; otherwise the variables
+        of the user's cluster are kept.
     environment
-        Of the process that starts it.
+        Environment of the parent process.
     """
     left_out = [_COMPUTING, _PYTHON, _PYSPARK, _TOOLS, *([_CLUSTER] if here else [])]
     kept = {
@@ -118,7 +120,7 @@ def for_children(*, here: bool, environment: Mapping[str, str] = os.environ) -> 
         "KERAS_BACKEND": "tensorflow",
         "MPLBACKEND": "Agg",
         "PYTHONPATH": import_path.for_children(environment),
-        # Nothing is imported from the working folder.
+        # Prevents imports from the working folder.
         "PYTHONSAFEPATH": "1",
         "PYTHONUTF8": "1",
         **_keras(environment),
@@ -134,19 +136,19 @@ def for_spark(
     here: bool = True,
     environment: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
-    """Return the environment in which Spark's Java processes start on this machine.
+    """Return the environment for Spark's Java processes on this machine.
 
     Parameters
     ----------
     address
-        Where they listen; None leaves it to Spark.
+        Address on which they listen; None uses Spark's default.
     here, environment
         As for :func:`for_children`.
 
     Raises
     ------
     DataError
-        When there is no Spark, or no Java that runs it.
+        If Spark, or a Java that can run it, is not installed.
     """
     own = {"SPARK_LOCAL_IP": address, "SPARK_LOCAL_HOSTNAME": address} if address else {}
     return {
@@ -165,11 +167,11 @@ def spark_home() -> Path:
     Raises
     ------
     DataError
-        When there is none.
+        If PySpark is not installed.
     """
     from importlib.machinery import PathFinder
 
-    # The path of a process that is not settled may begin with another Spark.
+    # Before `settle`, ``sys.path`` may begin with the folder of another Spark.
     specification = PathFinder.find_spec("pyspark", [*import_path.installed(), *sys.path])
     if specification is None or specification.origin is None:
         raise DataError("pyspark is not installed: run 'uv sync'")
@@ -177,14 +179,17 @@ def spark_home() -> Path:
 
 
 def overridden(*, here: bool) -> list[str]:
-    """Return what the user has set and children do not get, with a reason where it needs one.
+    """Return the user's settings that are not passed to children, with a reason where needed.
 
-    ``here`` is as for :func:`for_children`.
+    Parameters
+    ----------
+    here
+        As for :func:`for_children`.
 
     Raises
     ------
     DataError
-        As :func:`for_spark`.
+        As raised by :func:`for_spark`.
     """
     found = _found or os.environ
     given = for_spark(LOOPBACK if here else None, here=here, environment=found)
@@ -199,14 +204,20 @@ def overridden(*, here: bool) -> list[str]:
         names.remove("PYTHONPATH")
     reasons = {
         "PYTHONPATH": " (searched after the installed packages)",
-        "TMPDIR": f" (cannot be written to; {given.get('TMPDIR')} is used)",
+        "TMPDIR": f" (not writable; {given.get('TMPDIR')} is used)",
     }
-    told = [f"{name}{reasons.get(name, '')}" for name in names]
-    return [*told, *filter(None, [keras_home.overridden(found), passed_over()])]
+    described = [f"{name}{reasons.get(name, '')}" for name in names]
+    return [*described, *filter(None, [keras_home.overridden(found), passed_over()])]
 
 
 def note(*, here: bool) -> str:
-    """Return one line that names what was set aside, or nothing; ``here`` as above."""
+    """Return a line that lists the settings that were set aside; empty if there are none.
+
+    Parameters
+    ----------
+    here
+        As for :func:`for_children`.
+    """
     names = overridden(here=here)
     if not names:
         return ""
@@ -219,7 +230,7 @@ def _keras(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _locale(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return a locale in which Java reads names of files as UTF-8, in no country's spelling."""
+    """Return a locale without regional formats in which Java decodes file names as UTF-8."""
     if name := _utf8_locale():
         return {"LC_ALL": name, "LANG": name}
     return {key: environment[key] for key in ("LC_ALL", "LANG") if key in environment}
@@ -241,7 +252,7 @@ def _utf8_locale() -> str | None:
 
 
 def _temporary(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the folder for temporary files, absolute: executors have other working folders."""
+    """Return the absolute temporary folder, because executors have other working folders."""
     if not any(environment.get(name) for name in ("TMPDIR", "TEMP", "TMP")):
         return {}
     try:
@@ -251,7 +262,7 @@ def _temporary(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _no_proxy(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return variables by which nothing that stays on this machine asks a proxy."""
+    """Return variables that exclude connections within this machine from proxies."""
     proxies = [name for name in environment if _PROXY.fullmatch(name) and environment[name]]
     if not {name.lower() for name in proxies} - {"no_proxy", "no_grpc_proxy"}:
         return {}

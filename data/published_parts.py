@@ -1,4 +1,4 @@
-"""The split that a publisher has made by folders, used as it is."""
+"""Split given by the publisher's folders, used unchanged."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from data.config import Unit
 from data.errors import DataError
 from data.names import one_spelling, visible
 
-#: Folders that publishers divide their images into -> the side of a split that each of them is.
+#: Mapping from publishers' folder names to sides of the split.
 PART_SIDES = {
     "train": "train",
     "training": "train",
@@ -21,25 +21,25 @@ PART_SIDES = {
     "testing": "test",
     "holdout": "test",
 }
-#: Groups in a message.
+#: Maximum number of groups in a message.
 _SHOWN = 3
 
 
 def side_of_part(name: str) -> str | None:
-    """Return the side of a split that a folder of this name is, None for other names."""
+    """Return the side of the split that a folder name denotes, None for other names."""
     return PART_SIDES.get(one_spelling(name).casefold())
 
 
 def sides_of_parts(parts: Iterable[str]) -> dict[str, str]:
-    """Return part -> side of the split, of all parts that occur.
+    """Return a mapping from part to side of the split, for all parts that occur.
 
-    Where there is no test part, the validation part becomes the test set: validation images are
-    then drawn from the training part, as they are where there is no validation part.
+    If there is no test part, the validation part becomes the test set. Validation images are then
+    drawn from the training part, as they are if there is no validation part.
 
     Raises
     ------
     DataError
-        When there is no training part, or nothing beside it.
+        If there is no training part, or no other part.
     """
     named = {part: side_of_part(part) for part in sorted({*parts} - {""})}
     sides = {part: side for part, side in named.items() if side is not None}
@@ -48,8 +48,8 @@ def sides_of_parts(parts: Iterable[str]) -> dict[str, str]:
         has = ", ".join(map(visible, named)) or "none"
         raise DataError(
             "--split as-is uses the folders train, val and test of the source, and it has no "
-            f"folders train and test (parts found: {has}); omit --split as-is, so that the images "
-            "are divided anew, or name published folds with --test-fold"
+            f"folders train and test (parts found: {has}); omit --split as-is to draw a new split, "
+            "or select published folds with --test-fold"
         )
     if "test" not in found:
         sides = {part: "test" if side == "validation" else side for part, side in sides.items()}
@@ -57,7 +57,7 @@ def sides_of_parts(parts: Iterable[str]) -> dict[str, str]:
 
 
 def note_on_parts(parts: Iterable[str]) -> str:
-    """Return the sentence that says which part became which side of the split."""
+    """Return a sentence on the part from which each side of the split was made."""
     sides = sides_of_parts(parts)
     listed = ", ".join(f"{side} from '{visible(part)}'" for part, side in sides.items())
     drawn = "" if "validation" in sides.values() else ", validation drawn from the training images"
@@ -65,19 +65,19 @@ def note_on_parts(parts: Iterable[str]) -> str:
 
 
 def assign_parts(table: pa.Table, unit: Unit) -> dict[str, str]:
-    """Return group -> side as the parts of its images say.
+    """Return a mapping from group to side of the split according to the parts of its images.
 
     Parameters
     ----------
     table
         Columns ``group`` and ``fold``.
     unit
-        What a group is, for messages.
+        Unit of a group, for messages.
 
     Raises
     ------
     DataError
-        When the parts are none that a split can be made of, or a group stands in two of them.
+        If the parts do not form a split, an image is in no part, or a group is in two of them.
     """
     folds = table.column("fold").to_pylist()
     sides = sides_of_parts(folds)
@@ -90,8 +90,8 @@ def assign_parts(table: pa.Table, unit: Unit) -> dict[str, str]:
             found[group].add(sides[fold])
     if outside:
         raise DataError(
-            f"{outside:,} images stand in none of the folders {', '.join(map(visible, sides))}; "
-            "omit --split as-is, so that the images are divided anew"
+            f"{outside:,} images are in none of the folders {', '.join(map(visible, sides))}; "
+            "omit --split as-is to draw a new split"
         )
     torn = sorted(group for group, where in found.items() if len(where) > 1)
     if torn:
@@ -99,10 +99,10 @@ def assign_parts(table: pa.Table, unit: Unit) -> dict[str, str]:
         examples = ", ".join(
             f"{visible(group)} in {' and '.join(sorted(found[group]))}" for group in torn[:_SHOWN]
         )
-        stand = f"1 {unit} stands" if len(torn) == 1 else f"{len(torn):,} {unit}s stand"
+        subject = f"1 {unit} is" if len(torn) == 1 else f"{len(torn):,} {unit}s are"
         raise DataError(
-            f"{stand} in more than one of the ready-made folders ({examples}{more}), which would "
-            f"leak; omit --split as-is, so that the split is drawn by {unit}, or give "
-            "--split-by image to divide by image all the same"
+            f"{subject} in more than one of the publisher's folders ({examples}{more}), which "
+            f"would leak; omit --split as-is to draw a split by {unit}, or give --split-by image "
+            "to divide by image anyway"
         )
     return {group: where.pop() for group, where in found.items()}

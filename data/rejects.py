@@ -1,9 +1,9 @@
-"""Files that a data set leaves out: one row for each, by kind, and the sentence with their counts.
+"""Files that a data set leaves out: one row for each, with its kind, and a summary of the counts.
 
-Every file below a source has one row, in the images or here. A folder that is not entered has one
-row, with a slash at its end, for all that lies in it. Rows of tables without a file are here too.
-Only files of the kind ``unreadable`` count for the share at which an ingest stops: the other kinds
-are known from names and tables, and many downloads hold them by design.
+Every file below a source has one row, either among the images or here. A folder that is not entered
+has one row, with a trailing slash, for its whole content. Rows of tables without a file are
+included too. Only files of the kind ``unreadable`` count toward the fraction at which an ingest
+stops: the other kinds are known from names and tables, and many downloads contain them by design.
 """
 
 from collections import Counter
@@ -22,16 +22,16 @@ from data.schema import (
     UNUSED,
 )
 
-#: One and several of each kind, in the order in which they are told.
+#: Singular and plural of each kind, in the order in which they are listed.
 _WORDS = {
     UNREADABLE: ("image that cannot be read", "images that cannot be read"),
-    FORMAT: ("image of a format that is not read", "images of formats that are not read"),
+    FORMAT: ("image of an unsupported format", "images of unsupported formats"),
     UNUSED: ("file or row that cannot be used", "files or rows that cannot be used"),
     SET_ASIDE: ("image that was set aside", "images that were set aside"),
-    NO_IMAGE: ("file that is no image", "files that are no images"),
+    NO_IMAGE: ("file that is not an image", "files that are not images"),
     HIDDEN: ("hidden file or folder", "hidden files or folders"),
 }
-#: Kinds of what could have been an image of the set.
+#: Kinds that could have been images of the set.
 LOST = (UNREADABLE, FORMAT, UNUSED)
 
 
@@ -42,24 +42,24 @@ def table_of(rows: Iterable[tuple[str, str, str]]) -> pa.Table:
 
 
 def with_kinds(table: pa.Table) -> pa.Table:
-    """Return a table that an earlier version wrote, without kinds, as one of ``REJECT_SCHEMA``."""
+    """Convert a table of an earlier version, which may lack kinds, to ``REJECT_SCHEMA``."""
     if "kind" in table.column_names:
         return table
     return table.append_column("kind", pa.array([UNUSED] * table.num_rows)).cast(REJECT_SCHEMA)
 
 
 def of_kinds(table: pa.Table, kinds: Iterable[str]) -> pa.Table:
-    """Return the rows of some kinds."""
+    """Return the rows of the given kinds."""
     return table.filter(pc.is_in(table.column("kind"), pa.array(kinds, pa.string())))
 
 
 def count_kinds(table: pa.Table) -> dict[str, int]:
-    """Return how many rows each kind has that occurs."""
+    """Return the number of rows of each kind that occurs."""
     counted = Counter(table.column("kind").to_pylist())
     return {kind: counted[kind] for kind in _WORDS if counted[kind]}
 
 
 def in_words(counts: Mapping[str, int]) -> str:
-    """Return the sentence that counts what is left out; empty where nothing is."""
+    """Return a text with the number of rows of each kind that was left out; empty if none was."""
     parts = [f"{number:,} {_WORDS[kind][number != 1]}" for kind, number in counts.items() if number]
     return f"left out: {', '.join(parts)}" if parts else ""

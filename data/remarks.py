@@ -1,37 +1,37 @@
-"""Remarks on images that are taken, counted for a whole data set and put into words."""
+"""Remarks on the images of a data set, counted and formatted as notes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from data.images import NARROW, REPAIRED, SEVERAL, UNCHECKED
 
-#: Columns of a prepared data set that hold it.
+#: Columns of a prepared data set that contain the remarks.
 NOTED = ("remarks", "bits")
 
 _WORDS = {
-    REPAIRED: "Damaged images that were taken as the decoder repaired them",
-    UNCHECKED: "JPEG files of a rare chroma sampling, which were not checked for damage",
-    SEVERAL: "Files of several images, of which the first was taken, or the largest page of a TIFF",
+    REPAIRED: "Damaged images that are used as repaired by the decoder",
+    UNCHECKED: "JPEG files with rare chroma subsampling, which were not checked for damage",
+    SEVERAL: "Files with several images, of which the first is used, or the largest page of a TIFF",
     NARROW: "DICOM files without a window that use less than a quarter of the range of their "
-    "BitsStored, and have few grey levels",
+    "BitsStored and have few gray levels",
 }
-#: Cameras deliver 10 to 14 bits in files of 16; a set that uses 15 is a little dark at most.
+#: Cameras deliver 10 to 14 bits in 16-bit files; a data set that uses 15 is only slightly dark.
 _MOST_CAMERA_BITS = 14
 _BITS_SHOWN = 8
 
 
 @dataclass
 class Remarks:
-    """How many images each remark is made of, with one of them as an example."""
+    """Number of images for each remark, with the path of one of them as an example."""
 
     counts: dict[str, int] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
-    #: Images of 16 bits, and the bits that the largest value of all of them needs.
+    #: Number of 16-bit images, and the number of bits that their largest value needs.
     deep_images: int = 0
     deep_bits: int = 0
 
     def add(self, path: str, remarks: Sequence[str], bits: int | None) -> None:
-        """Count one image."""
+        """Add the remarks of one image."""
         for remark in remarks:
             self._count(remark, 1, path)
         if bits is not None:
@@ -48,10 +48,10 @@ class Remarks:
         if self.deep_images and self.deep_bits <= _MOST_CAMERA_BITS:
             levels = 2 ** max(self.deep_bits - _BITS_SHOWN, 0) + 1
             notes.append(
-                f"The {self.deep_images:,} images of 16 bits use {self.deep_bits} of them: no "
-                f"value is above {2**self.deep_bits - 1:,}. Scaled by the full range they have "
-                f"{levels} of 256 grey levels; save them scaled to 16 bits, or with their range in "
-                "the TIFF tag MaxSampleValue or in a window of DICOM."
+                f"The {self.deep_images:,} images of 16 bits use only {self.deep_bits}: no value "
+                f"is above {2**self.deep_bits - 1:,}. Scaled by the full range, they have "
+                f"{levels} of 256 gray levels; save them scaled to 16 bits, or with their range in "
+                "the TIFF tag MaxSampleValue or in a DICOM window."
             )
         return notes
 
@@ -61,7 +61,7 @@ class Remarks:
 
     @classmethod
     def together(cls, parts: Iterable["Remarks"]) -> "Remarks":
-        """Return the sum of the remarks on several parts of a data set."""
+        """Return the combined remarks of several parts of a data set."""
         total = cls()
         for part in parts:
             for remark, number in part.counts.items():

@@ -1,8 +1,8 @@
-"""Images that an earlier ingest of the same folder has decoded, finished or not.
+"""Reuse of images decoded by an earlier ingest into the same folder, finished or not.
 
-A Parquet file stands under its name only when it is complete, and its metadata say how its images
-were made. So whatever is there can be used: after an interruption, and when images have come or
-gone.
+A Parquet file gets its name only when it is complete, and its metadata record how its images were
+made. Existing files can therefore be reused after an interruption, and after images were added or
+removed.
 """
 
 from collections import OrderedDict
@@ -16,13 +16,13 @@ from pyarrow import fs
 
 from data.storage import locate
 
-#: Key of the metadata of a file, with a digest of how its images were made.
+#: Metadata key of a file for the recipe of its images, see `data.chunks.recipe`.
 RECIPE = b"sparkdl.recipe"
-#: Columns of an image that are taken over, beside what names say of it.
+#: Columns that are copied from an old file; the others follow from these and from the index.
 _KEPT = ("pixels", "source_xxh128", "remarks", "bits")
-#: Row groups that are kept open: rows of a patient stand together in an old file and in a new one.
+#: Number of row groups kept in memory: rows of a patient are adjacent in old and new files.
 _OPEN_GROUPS = 4
-#: Columns that say where an image stands already; null for one that is nowhere.
+#: Columns with the location of an image in an old file; null if it is in none.
 PLACE_SCHEMA = pa.schema([("old_file", pa.string()), ("old_row", pa.int64())])
 
 
@@ -32,11 +32,11 @@ def with_places(rows: pa.Table, output: str, recipe: str) -> pa.Table:
     Parameters
     ----------
     rows
-        With ``path`` and ``source_bytes``, the size of the file now, which may be null.
+        Table with ``path`` and ``source_bytes``, the current size of the file, which may be null.
     output
         Folder or URI of the data set.
     recipe
-        How images are made now; others are left where they are.
+        Current recipe, see `data.chunks.recipe`; images made with another one are not reused.
     """
     known = _known(output, recipe)
     found = pc.index_in(image_keys(rows), value_set=image_keys(known))
@@ -46,7 +46,7 @@ def with_places(rows: pa.Table, output: str, recipe: str) -> pa.Table:
 
 
 class Places:
-    """Reads single rows of old files; a few row groups stay open."""
+    """Reader for single rows of old files, which caches a few row groups."""
 
     def __init__(self, output: str) -> None:
         self._filesystem, self._root = locate(output)
@@ -54,7 +54,7 @@ class Places:
         self._groups: OrderedDict[tuple[str, int], pa.Table] = OrderedDict()
 
     def kept(self, file: str, row: int) -> dict[str, Any]:
-        """Return what decoding has given of a row: ``_KEPT``."""
+        """Return the columns ``_KEPT`` of one row."""
         parquet = self._files.get(file)
         if parquet is None:
             stream = self._filesystem.open_input_file(f"{self._root}/{file}")
@@ -77,7 +77,7 @@ class Places:
 
 
 def _known(output: str, recipe: str) -> pa.Table:
-    """Return ``path``, ``source_bytes`` and place of every image that can be used."""
+    """Return ``path``, ``source_bytes`` and location of every image that can be reused."""
     filesystem, root = locate(output)
     schema = pa.schema([("path", pa.string()), ("source_bytes", pa.int64()), *PLACE_SCHEMA])
     tables = [schema.empty_table()]
@@ -95,7 +95,7 @@ def _known(output: str, recipe: str) -> pa.Table:
 def _files(
     filesystem: fs.FileSystem, root: str, recipe: str
 ) -> Iterator[tuple[str, pq.ParquetFile]]:
-    """Yield name and content of each whole file that was made by ``recipe``."""
+    """Yield name and content of each complete file that was made with ``recipe``."""
     infos = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
     for info in sorted(infos, key=lambda info: info.path):
         if info.type != fs.FileType.File or not info.path.endswith(".parquet"):
@@ -103,14 +103,14 @@ def _files(
         with filesystem.open_input_file(info.path) as stream:
             try:
                 parquet = pq.ParquetFile(stream)
-            except pa.ArrowInvalid:  # damaged by others
+            except pa.ArrowInvalid:  # damaged by other programs
                 continue
             if (parquet.schema_arrow.metadata or {}).get(RECIPE) == recipe.encode():
                 yield info.base_name, parquet
 
 
 def image_keys(table: pa.Table) -> pa.Array:
-    """Return what an unchanged file keeps, its path and its bytes, of each row as one string."""
+    """Return a string with path and file size for each row, which identifies unchanged files."""
     size = pc.fill_null(pc.cast(table.column("source_bytes"), pa.string()), "")
     keys = pc.binary_join_element_wise(size, table.column("path"), "\0")
     return keys.combine_chunks() if isinstance(keys, pa.ChunkedArray) else keys

@@ -1,4 +1,4 @@
-"""The one order of rows that every backend sees."""
+"""Order of the rows of a data set, the same for every backend."""
 
 from collections import deque
 
@@ -13,16 +13,18 @@ from data.splitting import SplitManifest
 def order_rows(table: pa.Table, manifest: SplitManifest, seed: int) -> pa.Table:
     """Sort rows by split, then by group, and add the column ``split``.
 
-    Groups follow one another in a random order in which the classes take turns, so that any run
-    of groups has about the class balance of its split: shards are such runs. Within a group the
-    order is random too. It depends on ``seed`` and the table's content only.
+    Groups are in a random order that interleaves the classes, so that any run of groups, such as a
+    shard, has approximately the class balance of its split. The order within a group is random too.
+    It depends only on ``seed`` and the content of the table.
 
     Parameters
     ----------
     table
         Columns of `data.schema.INDEX_SCHEMA` and ``label``; the order of its rows does not matter.
     manifest
-        Covers every group of ``table``.
+        Split manifest, which must cover every group of ``table``.
+    seed
+        Seed of the random order.
     """
     table = table.sort_by("image_id")
     generator = np.random.default_rng(seed)
@@ -47,14 +49,14 @@ def order_rows(table: pa.Table, manifest: SplitManifest, seed: int) -> pa.Table:
 
 
 def thin_training(rows: pa.Table, count: int | None) -> pa.Table:
-    """Keep ``count`` training rows, evenly spaced in their order; other rows stay.
+    """Keep ``count`` training rows, evenly spaced in their order, and all rows of other splits.
 
-    Rows of a group follow one another in a random order, so that each group keeps its share.
+    Rows of a group are adjacent and in random order, so each group keeps its share.
 
     Raises
     ------
     DataError
-        When there are fewer, or when none of ``count`` is of one of the classes.
+        If there are fewer than ``count`` training rows, or a class has none among those kept.
     """
     if count is None:
         return rows
@@ -62,7 +64,7 @@ def thin_training(rows: pa.Table, count: int | None) -> pa.Table:
     total = int(train.sum())
     if count > total:
         raise DataError(
-            f"{count:,} training images are asked for (--images, train_images); the split has "
+            f"{count:,} training images are requested (--images, train_images), but the split has "
             f"{total:,}"
         )
     before = np.cumsum(train) - train
@@ -70,26 +72,26 @@ def thin_training(rows: pa.Table, count: int | None) -> pa.Table:
     names = np.array(rows.column("class_name").to_pylist(), object)
     if lost := sorted({*names[train]} - {*names[train & kept]}):
         raise DataError(
-            f"of the {count:,} training images that are asked for (--images, train_images) none is "
-            f"of class '{lost[0]}': ask for more"
+            f"none of the {count:,} requested training images (--images, train_images) is of class "
+            f"'{lost[0]}': request more"
         )
     return rows.filter(pa.array(kept))
 
 
 def take_turns(groups: np.ndarray, counts: np.ndarray) -> list[int]:
-    """Interleave groups so that each class keeps up with its share of the images.
+    """Interleave groups so that every prefix has approximately the overall class proportions.
 
     Parameters
     ----------
     groups
-        Numbers of the groups, in the order in which those of the same class stay.
+        Numbers of the groups; groups with the same predominant class keep their relative order.
     counts
-        Images of each group and class, shape (all groups, classes).
+        Number of images of each group and class, shape (all groups, classes).
 
     Returns
     -------
     list of int
-        ``groups``, each once.
+        The elements of ``groups``, each once.
     """
     if len(groups) == 0:
         return []

@@ -1,12 +1,12 @@
-"""Column names and types of everything the data room writes."""
+"""Column names and types of all tables that the package ``data`` writes."""
 
 import pyarrow as pa
 
 SPLITS = ("train", "validation", "test")
 
-#: One row for each image of a prepared data set. ``pixels`` holds height x width x channels
-#: unsigned bytes, row-major. ``group`` is what the split keeps together: the patient, the lesion
-#: where no patient is known, or the image itself in a leak audit.
+#: One row for each image of a prepared data set. ``pixels`` contains height x width x channels
+#: unsigned bytes in row-major order. ``group`` is the unit that the split keeps together: the
+#: patient, the lesion if no patient is known, or the image itself in a leak audit.
 IMAGE_SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
@@ -23,10 +23,11 @@ IMAGE_SCHEMA = pa.schema(
     ]
 )
 
-#: What an ingest keeps beside each image: bytes and XXH3-128 of its file, SHA-256 of its pixels and
-#: of the row. So an image that was decoded once is not decoded again, and duplicates are noticed.
-#: SHA-256 of whole files would take a quarter of an ingest. ``remarks`` holds those of
-#: `data.images.Decoded`, ``bits`` the bits that the largest value of a 16-bit image needs.
+#: Additional columns of an ingest: size in bytes and XXH3-128 of the file, SHA-256 of the pixels
+#: and of the row. They serve to reuse decoded images and to detect duplicates. SHA-256 of whole
+#: files would take a quarter of the time of an ingest. ``remarks`` contains those of
+#: `data.images.Decoded`, ``bits`` the number of bits that the largest value of a 16-bit image
+#: needs.
 SOURCE_FIELDS = (
     pa.field("source_bytes", pa.int64()),
     pa.field("source_xxh128", pa.binary(16), nullable=False),
@@ -37,8 +38,8 @@ SOURCE_FIELDS = (
 )
 INGEST_SCHEMA = pa.schema([*IMAGE_SCHEMA, *SOURCE_FIELDS])
 
-#: What a layout reads from names and tables, before any pixel is decoded. ``fold`` names the
-#: part that the publisher of the data put an image in (``fold_0``, ``preliminary``), or is empty.
+#: Index that a layout reads from names and tables, before any pixel is decoded. ``fold`` is the
+#: publisher's part that contains the image (``fold_0``, ``preliminary``), or empty.
 INDEX_SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
@@ -50,12 +51,12 @@ INDEX_SCHEMA = pa.schema(
     ]
 )
 
-#: Kinds of rejects. ``unreadable`` is a file that no decoder takes, or a damaged one; ``format`` an
-#: image of a format that is not read, by its name; ``unused`` a file or a row of a table that the
-#: layout cannot use; ``set aside`` an image that is no one's mistake: of another class, beyond
-#: ``train_images``, a mask, a test set without labels; ``no image`` a table, a text and the like;
-#: ``hidden`` a file or folder of the system; ``notice`` this project's own mark of synthetic
-#: images or a table that the layout has read, which are counted nowhere.
+#: Kinds of rejects. ``unreadable`` is a damaged file or one that no decoder accepts; ``format`` an
+#: image of an unsupported format, according to its name; ``unused`` a file or a row of a table that
+#: the layout cannot use; ``set aside`` a valid image that is excluded on purpose: of another class,
+#: beyond ``train_images``, a mask, a test set without labels; ``no image`` another file, such as a
+#: table or a text; ``hidden`` a hidden or system file or folder; ``notice`` this project's mark of
+#: synthetic images or a table that the layout has read, neither of which is counted.
 UNREADABLE = "unreadable"
 FORMAT = "format"
 UNUSED = "unused"
@@ -64,7 +65,7 @@ NO_IMAGE = "no image"
 HIDDEN = "hidden"
 NOTICE = "notice"
 
-#: Files and rows that were found and not taken, each with the reason and the kind of reason.
+#: Files and rows that were found but left out, each with the reason and its kind.
 REJECT_SCHEMA = pa.schema(
     [
         pa.field("path", pa.string(), nullable=False),

@@ -1,4 +1,4 @@
-"""The rows that one worker reads: a run of consecutive images that cuts no patient in two."""
+"""Shards: runs of consecutive rows, one for each worker, that do not divide a patient."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -13,17 +13,16 @@ from data.errors import DataError
 from data.imbalance import Draws, Sampler
 from data.storage import locate
 
-#: Of one number of an image: pixels, or features in their place.
+#: NumPy dtype of the stored values: uint8 for pixels, float32 for features.
 Dtype = Literal["uint8", "float32"]
 
-#: Rows are shuffled among as many images as fit in this many bytes; a shard that is smaller is
-#: read once and shuffled as a whole.
+#: Size of the shuffle buffer; a shard that fits in it is read once and shuffled as a whole.
 SHUFFLE_BUFFER_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
 class Piece:
-    """``rows`` images of one Parquet file, from row ``first`` on."""
+    """Run of ``rows`` images in one Parquet file, starting at row ``first``."""
 
     file: str
     first: int
@@ -32,11 +31,11 @@ class Piece:
 
 @dataclass(frozen=True)
 class Images:
-    """Images side by side in memory."""
+    """Images in memory."""
 
     #: Image names, length n.
     image_ids: list[str]
-    #: Of the data set's dtype, shape (n, height, width, channels).
+    #: Pixels or features with the data set's dtype, shape (n, height, width, channels).
     pixels: np.ndarray
     #: int32, shape (n,).
     labels: np.ndarray
@@ -47,18 +46,18 @@ class Images:
 
 @dataclass(frozen=True)
 class Shard:
-    """A picklable description of consecutive rows; reading happens where it is asked for."""
+    """Picklable description of consecutive rows, which are read only on request."""
 
     uri: str
     image_shape: tuple[int, int, int]
     pieces: tuple[Piece, ...]
     dtype: Dtype = "uint8"
-    #: What an epoch draws of each class; None takes every image once.
+    #: Number of images of each class that an epoch draws; None uses every image once.
     draws: Draws | None = None
 
     @property
     def rows(self) -> int:
-        """Number of images, of an epoch too."""
+        """Number of images in the shard, and in each epoch."""
         return sum(piece.rows for piece in self.pieces)
 
     def read(self) -> Images:
@@ -71,7 +70,10 @@ class Shard:
             yield self._read_row_group(piece, group, first, rows)
 
     def _row_groups(self) -> list[tuple[Piece, int, int, int]]:
-        """Row groups that hold rows of this shard: piece, group, first row within it, rows."""
+        """Return piece, row group, first row within the group and number of rows.
+
+        There is one entry for each row group that contains rows of this shard.
+        """
         found = []
         filesystem, root = locate(self.uri)
         for piece in self.pieces:
@@ -95,11 +97,11 @@ class Shard:
                 table = file.read_row_group(group, columns=["image_id", "label", "pixels"])
             table = table.slice(first, rows)
             pixels = pixels_of(table.column("pixels"), self.image_shape, self.dtype)
-        except (OSError, ValueError) as error:  # pyarrow's own are among them
+        except (OSError, ValueError) as error:  # include pyarrow's own exceptions
             raise DataError(
                 f"{root}/{piece.file}, row group {group}, cannot be read: "
-                f"{' '.join(str(error).split())}; if the file is damaged, delete its folder, "
-                "and the next run prepares the data again"
+                f"{' '.join(str(error).split())}; if the file is damaged, delete its folder: "
+                "the next run prepares the data again"
             ) from error
         return Images(
             image_ids=table.column("image_id").to_pylist(),
@@ -109,10 +111,17 @@ class Shard:
 
 
 class ShardReader:
-    """Batches of one shard, shuffled anew each epoch with a bounded buffer.
+    """Reader of a shard in batches, which reshuffles every epoch with a bounded buffer.
 
-    The order depends on nothing but ``seed``, the epoch and the shard's rows. Where the shard has
-    ``draws``, an epoch has as many images as the shard, drawn anew.
+    The order depends only on ``seed``, the epoch and the shard's rows. If the shard has ``draws``,
+    each epoch samples as many images as the shard contains.
+
+    Parameters
+    ----------
+    shard
+        Shard to read.
+    buffer_bytes
+        Size of the shuffle buffer in bytes.
     """
 
     def __init__(self, shard: Shard, buffer_bytes: int = SHUFFLE_BUFFER_BYTES) -> None:
@@ -130,7 +139,26 @@ class ShardReader:
         shuffle: bool = True,
         drop_remainder: bool = False,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield pixels (batch x height x width x channels) and labels (int32, batch)."""
+        """Yield the batches of one epoch.
+
+        Parameters
+        ----------
+        batch_size
+            Number of images per batch; the last batch may be smaller.
+        seed, epoch
+            Seed and number of the epoch, which determine the order.
+        shuffle
+            If False, keep the order of the data set.
+        drop_remainder
+            If True, omit a last batch that is smaller than ``batch_size``.
+
+        Yields
+        ------
+        pixels : numpy.ndarray
+            Data set's dtype, shape (batch, height, width, channels).
+        labels : numpy.ndarray
+            int32, shape (batch,).
+        """
         generator = np.random.default_rng([seed, epoch])
         draws = self.shard.draws
         sampler = Sampler(draws, generator) if draws else None
@@ -140,7 +168,7 @@ class ShardReader:
             order = generator.permutation(len(window)) if shuffle else np.arange(len(window))
             if sampler:
                 order = order[sampler.draw(window.labels[order])]
-                if shuffle:  # an image that is drawn again stands beside itself
+                if shuffle:  # repeated images are adjacent until they are shuffled again
                     order = generator.permutation(order)
             start = 0
             if left_pixels is not None and left_labels is not None:
@@ -163,7 +191,7 @@ class ShardReader:
             yield left_pixels, left_labels
 
     def _windows(self, generator: np.random.Generator, shuffle: bool) -> Iterator[Images]:
-        """Yield groups of images that fit the buffer, from row groups in random order."""
+        """Yield sets of images that fit in the buffer, from row groups in random order."""
         if self._resident is not None:
             yield self._resident
             return
@@ -181,23 +209,24 @@ class ShardReader:
 
 
 def cut(groups: Sequence[str], parts: int) -> list[tuple[int, int]]:
-    """Cut rows into ``parts`` runs of nearly equal length without cutting a group in two.
+    """Divide rows into ``parts`` runs of nearly equal length without dividing a group.
 
     Parameters
     ----------
     groups
-        The group of each row; rows of a group stand together.
+        Group of each row; rows of a group must be adjacent.
     parts
-        How many runs.
+        Number of runs.
 
     Returns
     -------
-    list of (first row, one past the last row)
+    list of tuple of int
+        First row, and the row after the last one, of each run.
 
     Raises
     ------
     ValueError
-        When there are fewer groups than parts.
+        If there are fewer groups than parts.
     """
     borders = [0] + [i for i in range(1, len(groups)) if groups[i] != groups[i - 1]]
     borders.append(len(groups))
@@ -216,7 +245,18 @@ def cut(groups: Sequence[str], parts: int) -> list[tuple[int, int]]:
 def pixels_of(
     column: pa.ChunkedArray, image_shape: tuple[int, int, int], dtype: Dtype = "uint8"
 ) -> np.ndarray:
-    """Return a column of equally long byte strings as an array (n, height, width, channels)."""
+    """Convert a column of byte strings of equal length to an array.
+
+    Returns
+    -------
+    numpy.ndarray
+        Array with the given dtype, shape (n, height, width, channels).
+
+    Raises
+    ------
+    ValueError
+        If the length of a byte string does not match the shape and dtype.
+    """
     size = int(np.prod(image_shape)) * np.dtype(dtype).itemsize
     blocks = []
     for chunk in column.chunks:

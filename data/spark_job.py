@@ -1,4 +1,4 @@
-"""One Spark job of independent tasks, with progress, that Ctrl-C can stop."""
+"""Spark job of independent tasks with progress reports, interruptible by Ctrl-C."""
 
 import contextlib
 import gc
@@ -32,9 +32,22 @@ def run_tasks(
     workers: int,
     progress: Progress | None,
 ) -> list[Result]:
-    """Call ``function`` on each of ``tasks`` in executors; return the results in their order.
+    """Call ``function`` on each task in the executors; return the results in order.
 
-    ``progress`` gets the sum of ``sizes`` of the tasks that are done, and of all.
+    Parameters
+    ----------
+    function
+        Picklable function of one task.
+    tasks
+        Picklable tasks.
+    sizes
+        Size of each task, for the progress.
+    spark
+        Session to use; None starts a local one with ``workers`` threads.
+    workers
+        Number of threads of a local session.
+    progress
+        Callback that receives the total size of the finished tasks and of all tasks.
     """
     with contextlib.ExitStack() as stack:
         context: SparkContext = (
@@ -59,8 +72,8 @@ def run_tasks(
             results: list[Result] = context.parallelize(pairs, len(pairs)).map(run).collect()
             return results
 
-        # PySpark's answer to Ctrl-C talks to the JVM, which fails while the same thread waits for
-        # an answer from it: so another thread waits, and this one is free to be interrupted.
+        # PySpark handles Ctrl-C by a call to the JVM, which fails while the same thread waits for a
+        # response from it. Therefore another thread waits, so that this one can be interrupted.
         pool = stack.enter_context(ThreadPoolExecutor(1))
         future = pool.submit(collect)
         try:
@@ -71,12 +84,13 @@ def run_tasks(
 
 
 def _spare_next_task() -> None:
-    """Let the next task of this Python worker begin 0.1 s sooner.
+    """Let the next task of this Python worker start 0.1 s earlier.
 
-    PySpark collects garbage after each task, 40 ms over the objects of all imported modules: they
-    are no garbage, and told so once. Before each task it asks all importers to look again, and that
-    of ``pyspark.zip`` reads the archive's whole directory, 60 ms; one that is missing is made anew
-    when a module is not found before.
+    PySpark collects garbage after each task, which takes 40 ms for the objects of all imported
+    modules; freezing them once excludes them. Before each task, it invalidates the caches of all
+    importers, and the importer of ``pyspark.zip`` then reads the archive's whole directory, which
+    takes 60 ms; a removed importer is recreated only if a module is not found before it on the
+    path.
     """
     if not gc.get_freeze_count():
         gc.collect()
@@ -92,7 +106,7 @@ def _wait(
     total: int,
     progress: Progress | None,
 ) -> list[Result]:
-    """Report whenever a task has ended, and once at the end of all."""
+    """Return the results, reporting progress whenever tasks have finished and once at the end."""
     reported = 0
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Patients and classes that may be the same one under two names, which no program can know."""
+"""Notes on patients and classes whose names may be spelling variants, for the user to check."""
 
 import re
 from collections.abc import Iterable
@@ -9,29 +9,29 @@ import pyarrow.compute as pc
 from data.config import Unit
 from data.names import likeness
 
-#: The form in which spreadsheets write numbers of twelve digits or more.
+#: Format in which spreadsheets write numbers of twelve or more digits.
 _ROUNDED = re.compile(r"\d([.,]\d+)?e\+\d+", re.IGNORECASE)
-#: Sets of names in a note.
+#: Maximum number of sets of names in a note.
 _SHOWN = 3
-#: Names of one set in a note.
+#: Maximum number of names of one set in a note.
 _SHOWN_OF_ONE = 4
 
 
 def notes_on_spelling(table: pa.Table, unit: Unit = "patient") -> list[str]:
-    """Name patients, and classes, whose names may be of one, or of several.
+    """Return notes on names of patients and classes that may be ambiguous.
 
     Parameters
     ----------
     table
         Columns ``patient_id`` and ``class_name``.
     unit
-        What ``patient_id`` names; nothing is said of it where it is the image.
+        Unit that ``patient_id`` identifies; it is not checked if it is the image.
 
     Returns
     -------
     list of str
-        At most one note of each kind: patients, and classes, whose names differ in capitals or in
-        how numbers are written; patients whose numbers a spreadsheet has rounded.
+        At most one note of each kind: patients, and classes, whose names differ only in case,
+        separators or the format of numbers; patients whose numbers were rounded by a spreadsheet.
     """
     columns, notes = [("patient_id", f"{unit}s"), ("class_name", "classes")], []
     if unit == "image":
@@ -43,9 +43,9 @@ def notes_on_spelling(table: pa.Table, unit: Unit = "patient") -> list[str]:
         if alike:
             names = sum(map(len, alike))
             notes.append(
-                f"{names:,} {what} have names that differ only in capitals, separators or the "
-                f"spelling of numbers, and count as {names:,} different ones: {_examples(alike)}. "
-                "Where they are the same, write them in one way."
+                f"{names:,} {what} have names that differ only in case, separators or the format "
+                f"of numbers and count as {names:,} different ones: {_examples(alike)}. If they "
+                "are the same, write them in the same way."
             )
     return notes
 
@@ -55,13 +55,14 @@ def _on_rounded(patients: Iterable[str]) -> list[str]:
     if not rounded:
         return []
     return [
-        f"{len(rounded):,} patients have rounded numbers for names, as spreadsheets show long ones "
-        f"(for example {rounded[0]!r}): several people may count as one. Export the column as text."
+        f"{len(rounded):,} patients have numbers as names that a spreadsheet has rounded "
+        f"(for example {rounded[0]!r}): several patients may count as one. Export the column as "
+        "text."
     ]
 
 
 def _alike(names: Iterable[str]) -> list[list[str]]:
-    """Return the sets of names with one `likeness`, sorted."""
+    """Return the sets of names with equal `likeness`, sorted."""
     by_key: dict[str, list[str]] = {}
     for name in names:
         by_key.setdefault(likeness(name), []).append(name)

@@ -1,40 +1,41 @@
-"""Search for the division of groups whose parts are nearest to the shares asked for.
+"""Search for the division of groups whose parts are closest to the requested shares.
 
-scikit-learn's StratifiedGroupKFold cuts parts of equal size, which 0.15 is not, looks at images
-and not at patients, and takes more than a second for 19,000 groups. Here divisions are drawn at
-random within strata of groups that hold the same classes; the best is kept and improved by
-exchanging groups.
+scikit-learn's StratifiedGroupKFold produces parts of equal size, whereas shares such as 0.15 are
+needed; it considers images but not patients, and takes more than a second for 19,000 groups. Here,
+divisions are drawn at random within strata of groups that contain the same classes; the best one is
+kept and improved by exchanging groups.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-#: Divisions that are drawn: many where groups are few and chance is large.
+#: Limits on the number of divisions drawn: more for fewer groups, where chance matters more.
 MOST_DRAWS = 200
 FEWEST_DRAWS = 20
-#: Draws times groups, which bounds the time to about a second.
+#: Product of draws and groups, which limits the time to about a second.
 DRAWN_GROUPS = 2_000_000
-#: Exchanges that are tried on the best division drawn.
+#: Number of exchanges that are tried on the best division.
 SWAPS = 5_000
 
 
 def draw(counts: np.ndarray, shares: Sequence[float], seed: int) -> np.ndarray | None:
-    """Divide groups into ``len(shares) + 1`` parts; the last takes what the others leave.
+    """Divide groups into ``len(shares) + 1`` parts, the last of which receives the remainder.
 
     Parameters
     ----------
     counts
-        Images of each group and class, integer, shape (groups, classes).
+        Number of images of each group and class, integer, shape (groups, classes).
     shares
-        Share of the images that each part but the last should hold, of every class.
+        Requested fraction of the images of every class for each part except the last.
     seed
-        The result depends on this and the arguments above alone.
+        Seed of the random draws. The result depends only on the arguments.
 
     Returns
     -------
-    Part of each group, shape (groups,), or None when no division that was drawn has every class
-    in every part.
+    numpy.ndarray or None
+        Part of each group, int64, shape (groups,); None if no drawn division has every class in
+        every part.
     """
     generator = np.random.default_rng(seed)
     strata = _strata(counts)
@@ -52,16 +53,16 @@ def draw(counts: np.ndarray, shares: Sequence[float], seed: int) -> np.ndarray |
 
 
 def _strata(counts: np.ndarray) -> list[np.ndarray]:
-    """Return the members of each stratum: groups that hold the same set of classes."""
+    """Return the members of each stratum: groups that contain the same set of classes."""
     _, stratum = np.unique(counts > 0, axis=0, return_inverse=True)
     return [np.flatnonzero(stratum == number) for number in range(stratum.max() + 1)]
 
 
 def _deal(groups: int, wanted: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Return ``groups`` part numbers in the wanted shares, fractions rounded by chance.
+    """Return ``groups`` part numbers in the requested shares, rounding fractions at random.
 
-    A stratum with enough groups gives each part one at least, so a class whose groups hold
-    nothing else is never missing.
+    If a stratum has enough groups, every part receives at least one, so that a class with groups of
+    its own is not missing from any part.
     """
     first = np.arange(len(wanted)) if groups >= len(wanted) else np.arange(0)
     exact = wanted * groups
@@ -69,7 +70,7 @@ def _deal(groups: int, wanted: np.ndarray, generator: np.random.Generator) -> np
     sizes[first] = np.maximum(sizes[first], 1)
     parts = np.repeat(np.arange(len(wanted)), sizes)
     missing = groups - len(parts)
-    if missing < 0:  # the lower bound of one overshot: the largest part gives
+    if missing < 0:  # the minimum of one per part exceeds the total: reduce the largest parts
         return _shorten(parts, -missing)
     fraction = exact - np.floor(exact)
     chance = fraction / fraction.sum() if fraction.sum() > 0 else wanted
@@ -83,10 +84,10 @@ def _swap(
     strata: list[np.ndarray],
     generator: np.random.Generator,
 ) -> np.ndarray:
-    """Exchange groups between parts wherever that brings the images nearer to the shares.
+    """Exchange groups between parts if that brings the images closer to the requested shares.
 
-    Groups change places within their stratum only, so the number of groups of every class stays
-    what it was in every part.
+    Groups are exchanged only within their stratum, so the number of groups of every class in every
+    part does not change.
     """
     parts = parts.copy()
     stratum = np.empty(len(counts), np.int64)
@@ -117,10 +118,11 @@ def _shorten(parts: np.ndarray, surplus: int) -> np.ndarray:
 
 
 def _deviation(counts: np.ndarray, parts: np.ndarray, wanted: np.ndarray) -> float:
-    """Return how far images and groups of each class are from the wanted shares.
+    """Return the total deviation of images and groups of each class from the requested shares.
 
-    Groups count as much as images: a test part of one patient with very many images would hold
-    the right number and say nothing about other patients. Infinite where a part lacks a class.
+    Groups count as much as images: a test part of one patient with very many images would have the
+    right size but would not represent other patients. The deviation is infinite if a part lacks a
+    class.
     """
     deviation = 0.0
     present = counts > 0

@@ -1,4 +1,4 @@
-"""Which patients train, validate and test: made once, written down with a checksum."""
+"""Split of patients into train, validation and test, stored as a manifest with a checksum."""
 
 import hashlib
 import json
@@ -22,25 +22,25 @@ from data.storage import locate, read_bytes, write_bytes
 
 @dataclass(frozen=True)
 class SplitManifest:
-    """Every group's side. Two manifests with equal checksums divide the data alike."""
+    """Assignment of every group to a side; manifests with equal checksums give equal splits."""
 
     by: Literal["patient", "image"]
-    #: The seed that the groups were drawn with.
+    #: Seed with which the groups were drawn.
     seed: int
-    #: Group -> ``train``, ``validation`` or ``test``.
+    #: Mapping from group to ``train``, ``validation`` or ``test``.
     assignments: dict[str, str]
 
     @property
     def checksum(self) -> str:
-        """SHA-256 over ``by`` and the sorted assignments, as hexadecimal digits.
+        """SHA-256 over ``by`` and the sorted assignments, in hexadecimal digits.
 
-        The seed is left out: it says how the groups were drawn, not where they stand.
+        The seed is excluded, because it does not change the assignments.
         """
         content = json.dumps([self.by, sorted(self.assignments.items())], separators=(",", ":"))
         return hashlib.sha256(content.encode()).hexdigest()
 
     def to_json(self) -> str:
-        """Return the manifest as JSON text, groups sorted."""
+        """Return the manifest as JSON text with sorted groups."""
         content = {
             "by": self.by,
             "seed": self.seed,
@@ -51,13 +51,13 @@ class SplitManifest:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read a manifest and refuse one that is damaged or puts a group on two sides.
+        """Parse a manifest; refuse one that is damaged or assigns a group to two sides.
 
         Raises
         ------
         DataError
-            When the text is no manifest, names a group twice or an unknown split, or does not
-            have the checksum that it carries.
+            If the text is not a manifest, contains a group twice or an unknown split, or does not
+            match its checksum.
         """
         try:
             content = json.loads(text, object_pairs_hook=_without_duplicates)
@@ -65,11 +65,11 @@ class SplitManifest:
             raise DataError(f"the split manifest is not JSON: {error}") from None
         if not isinstance(content, dict) or content.keys() != _MANIFEST_KEYS:
             raise DataError(
-                f"the split manifest must hold {', '.join(sorted(_MANIFEST_KEYS))} and nothing else"
+                f"the split manifest must contain exactly {', '.join(sorted(_MANIFEST_KEYS))}"
             )
         if content["by"] not in ("patient", "image"):
             raise DataError(
-                f"the split manifest divides by '{content['by']}', not patient or image"
+                f"the split manifest divides by '{content['by']}' instead of patient or image"
             )
         if type(content["seed"]) is not int:
             raise DataError("the split manifest's seed must be a whole number")
@@ -78,8 +78,8 @@ class SplitManifest:
         for group, split in content["assignments"].items():
             if split not in SPLITS:
                 raise DataError(
-                    f"the split manifest puts group {group} in '{split}', "
-                    f"which is none of {', '.join(SPLITS)}"
+                    f"the split manifest assigns group {group} to '{split}', "
+                    f"which is not one of {', '.join(SPLITS)}"
                 )
         manifest = cls(content["by"], content["seed"], content["assignments"])
         if manifest.checksum != content["checksum"]:
@@ -90,19 +90,19 @@ class SplitManifest:
         return manifest
 
     def save(self, path: str | Path) -> None:
-        """Write the manifest to ``path``, all of it or nothing."""
+        """Write the manifest to ``path`` atomically."""
         filesystem, location = locate(path)
         filesystem.create_dir(str(Path(location).parent), recursive=True)
         write_bytes(filesystem, location, self.to_json().encode())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a manifest from ``path``; raise DataError naming the file when it is unusable."""
+        """Read a manifest from ``path``; raise DataError with the path if it is unusable."""
         filesystem, location = locate(path)
         try:
             text = read_bytes(filesystem, location).decode("utf-8-sig")
         except FileNotFoundError:
-            raise DataError(f"{path}: there is no such split manifest") from None
+            raise DataError(f"{path}: no such split manifest") from None
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path} cannot be read as a split manifest: {error}") from None
         try:
@@ -115,7 +115,7 @@ _MANIFEST_KEYS = {"by", "seed", "checksum", "assignments"}
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Keep what ``json`` would drop in silence: the second side of a group listed twice."""
+    """Refuse duplicate keys, of which ``json`` would silently keep only the last."""
     content: dict[str, Any] = {}
     for key, value in pairs:
         if key in content:
@@ -125,10 +125,10 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def regroup(table: pa.Table, by: Literal["patient", "image"]) -> pa.Table:
-    """Set the column ``group`` to what must stay together.
+    """Set the column ``group`` to the unit that the split keeps together.
 
-    ``image`` makes every image a group of its own: the leaking split that a split by patient is
-    compared with.
+    With ``image``, every image is a separate group: the leaking split with which a split by patient
+    is compared.
     """
     if by == "patient":
         return table
@@ -148,22 +148,21 @@ def make_split(
     ----------
     table
         Columns ``group``, ``label`` (int), ``class_name`` and, for ``method: folds`` and
-        ``as-is``, ``fold``; already passed through `regroup`. The order of its rows does not
-        matter.
+        ``as-is``, ``fold``, as returned by `regroup`. The order of its rows does not matter.
     config
-        Shares, method and seed, or the manifest to use as it is.
+        Shares, method and seed, or the manifest to use unchanged.
     before
-        A split of the same configuration when there were other images: groups that stand in it keep
-        their side, for good: a model may have been chosen by them.
+        Earlier split with the same configuration, made before images were added or removed. Its
+        groups keep their side permanently, because a model may have been selected with them.
     unit
-        What a group is, where it is not what ``config.by`` says: a lesion, or an image where no
-        patients are known.
+        Unit of a group if it differs from ``config.by``: a lesion, or an image if no patients are
+        known.
 
     Raises
     ------
     DataError
-        When the groups cannot be divided so that each class stands in each part, when a fold or a
-        part is unknown or cuts a group in two, or when the manifest does not cover the table.
+        If the groups cannot be divided with each class in each part, a fold or a part is unknown or
+        divides a group, or the manifest does not cover the table.
     """
     unit = unit or config.by
     by: Literal["patient", "image"] = "image" if unit == "image" else "patient"
@@ -186,11 +185,11 @@ def make_split(
 def _given(table: pa.Table, config: SplitConfig, by: Literal["patient", "image"]) -> SplitManifest:
     manifest = SplitManifest.load(str(config.manifest))
     if manifest.by != by:
-        asked = f"and by {by} was asked for; give --split-by {manifest.by}"
+        advice = f"but {by} was requested; give --split-by {manifest.by}"
         if by != config.by:
-            asked = "and no patients are named here; name them with --group-pattern or --labels"
+            advice = "but the source has no patients; give them with --group-pattern or --labels"
         raise DataError(
-            f"{config.manifest} divides by {manifest.by} {asked} or make another manifest"
+            f"{config.manifest} divides by {manifest.by}, {advice} or make another manifest"
         )
     if manifest.by == "patient":
         manifest = replace(manifest, assignments=_in_one_spelling(manifest, str(config.manifest)))
@@ -204,13 +203,13 @@ def _given(table: pa.Table, config: SplitConfig, by: Literal["patient", "image"]
 
 
 def _in_one_spelling(manifest: SplitManifest, path: str) -> dict[str, str]:
-    """Return the assignments under the names that the groups have in an index."""
+    """Return the assignments with group names normalized as in an index."""
     assignments: dict[str, str] = {}
     for group, side in manifest.assignments.items():
         if assignments.setdefault(one_spelling(group), side) != side:
             raise DataError(
-                f"{path} puts the patient {one_spelling(group)}, whose name is encoded in two "
-                "ways, on two sides; make a new one with 'python -m data split'"
+                f"{path} assigns the patient {one_spelling(group)}, whose name is encoded in two "
+                "ways, to two sides; make a new one with 'python -m data split'"
             )
     return assignments
 
@@ -223,10 +222,10 @@ def _stratified(table: pa.Table, config: SplitConfig, unit: Unit) -> dict[str, s
 
 
 def _extended(table: pa.Table, config: SplitConfig, before: Mapping[str, str]) -> dict[str, str]:
-    """Keep the side of known groups; each new one goes where its classes are most wanted.
+    """Keep the side of known groups; assign each new group where its classes are most lacking.
 
-    New groups come in an order drawn from the seed, the larger ones first, so that the last ones
-    can make good what the first ones have left uneven.
+    New groups are processed by decreasing size, in an order drawn from the seed for equal sizes, so
+    that small groups can compensate for imbalances left by large ones.
     """
     groups, counts = _count(table)
     shares = {"test": config.test, "validation": config.validation}
@@ -249,7 +248,7 @@ def _extended(table: pa.Table, config: SplitConfig, before: Mapping[str, str]) -
 
 
 def _by_folds(table: pa.Table, config: SplitConfig, unit: Unit) -> dict[str, str]:
-    """Take the publisher's folds; validation groups are drawn where no fold is named for them."""
+    """Use the publisher's folds; draw validation groups if no fold is selected for them."""
     known = sorted(set(table.column("fold").to_pylist()) - {""})
     split_of_fold = dict.fromkeys(config.validation_folds, "validation")
     for fold in config.test_folds:
@@ -267,7 +266,7 @@ def _by_folds(table: pa.Table, config: SplitConfig, unit: Unit) -> dict[str, str
         side = split_of_fold.get(fold, "train")
         if assignments.setdefault(group, side) != side:
             raise DataError(
-                f"{unit} {group} stands in the folds '{folds[group]}' and '{fold}', "
+                f"{unit} {group} is in the folds '{folds[group]}' and '{fold}', "
                 f"so these folds cannot keep it on one side"
             )
         folds[group] = fold
@@ -277,7 +276,7 @@ def _by_folds(table: pa.Table, config: SplitConfig, unit: Unit) -> dict[str, str
 
 
 def _as_is(table: pa.Table, config: SplitConfig, unit: Unit) -> dict[str, str]:
-    """Take the source's own folders; validation groups are drawn from train where none are."""
+    """Use the source's own folders; draw validation groups from train if there are none."""
     assignments = assign_parts(table, unit)
     if "validation" not in assignments.values():
         assignments |= _validation_of_train(table, config, unit, assignments)
@@ -287,7 +286,7 @@ def _as_is(table: pa.Table, config: SplitConfig, unit: Unit) -> dict[str, str]:
 def _validation_of_train(
     table: pa.Table, config: SplitConfig, unit: Unit, assignments: Mapping[str, str]
 ) -> dict[str, str]:
-    """Draw validation groups among those that train and return the new side of all of these."""
+    """Draw validation groups from the training groups; return the new sides of all of these."""
     remaining = [group for group, side in assignments.items() if side == "train"]
     rest = table.filter(pc.is_in(table.column("group"), pa.array(remaining, pa.string())))
     groups, counts = _count(rest)
@@ -298,20 +297,20 @@ def _validation_of_train(
 def _draw(
     groups: list[str], counts: np.ndarray, shares: dict[str, float], seed: int
 ) -> dict[str, str]:
-    """Name the parts that `data.split_search.draw` numbers; what is left over trains."""
+    """Return the parts drawn by `data.split_search.draw` by name; the remainder is ``train``."""
     names = [*shares, "train"]
     parts = draw(counts, [*shares.values()], seed)
     if parts is None:
         raise DataError(
             f"no division of these {len(groups)} groups puts every class in each of "
-            f"{', '.join(reversed(names))}: groups that hold several classes leave no choice; "
-            "leave a rare class out or merge it with another (--class)"
+            f"{', '.join(reversed(names))}, because groups contain several classes; "
+            "leave out a rare class or merge it with another (--class)"
         )
     return {group: names[part] for group, part in zip(groups, parts, strict=True)}
 
 
 def _count(table: pa.Table) -> tuple[list[str], np.ndarray]:
-    """Return the groups, sorted, and their images per class (groups x classes, int64)."""
+    """Return the sorted groups and their images per class, int64 of shape (groups, classes)."""
     names, group_codes = np.unique(table.column("group").to_pylist(), return_inverse=True)
     labels, label_codes = np.unique(table.column("label").to_numpy(), return_inverse=True)
     counts = np.zeros((len(names), len(labels)), np.int64)
@@ -320,7 +319,7 @@ def _count(table: pa.Table) -> tuple[list[str], np.ndarray]:
 
 
 def _class_names(table: pa.Table) -> list[str]:
-    """Class names in label order, for the labels that occur."""
+    """Return the class names of the labels that occur, in label order."""
     pairs = zip(
         table.column("label").to_pylist(), table.column("class_name").to_pylist(), strict=True
     )
@@ -328,7 +327,7 @@ def _class_names(table: pa.Table) -> list[str]:
 
 
 def _check_enough(counts: np.ndarray, class_names: list[str], unit: Unit, parts: int) -> None:
-    """Refuse fewer groups than parts, over all classes and in each."""
+    """Refuse fewer groups than parts, in total and for each class."""
     if len(counts) < parts:
         raise DataError(
             f"{_some_of(len(counts), unit)} cannot fill {parts} parts: each part needs at least one"
@@ -346,15 +345,15 @@ def _some_of(number: int, unit: Unit) -> str:
 
 
 def _advice(name: str, class_names: Iterable[str]) -> str:
-    """Say what to do about a class that is too small, above all if it is another one misspelt."""
+    """Return advice for a class that is too small, which may be another class misspelled."""
     alike = [other for other in class_names if other != name and likeness(other) == likeness(name)]
     if alike:
-        return f"if it is '{alike[0]}' written in another way, write both alike or merge them"
-    return "leave the class out or merge it with another (--class)"
+        return f"if it is another spelling of '{alike[0]}', use the same spelling or merge them"
+    return "leave out the class or merge it with another (--class)"
 
 
 def _check_classes(table: pa.Table, manifest: SplitManifest) -> None:
-    """Refuse a part without images of some class: no score could be computed on it."""
+    """Refuse a part without images of some class, for which scores would be undefined."""
     class_names = _class_names(table)
     seen: set[tuple[str, str]] = set()
     columns = (table.column(name).to_pylist() for name in ("group", "class_name"))
@@ -364,7 +363,7 @@ def _check_classes(table: pa.Table, manifest: SplitManifest) -> None:
         missing = [name for name in class_names if (split, name) not in seen]
         if missing:
             raise DataError(
-                f"the split '{split}' would hold no image of {_some(missing)}; "
+                f"the split '{split}' would contain no image of {_some(missing)}; "
                 "choose other folds, another --split or other classes (--class)"
             )
 

@@ -1,4 +1,4 @@
-"""Where prepared data lives: a folder on disk or a prefix in an object store."""
+"""Access to files on disk or in an object store."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ from data.object_store import is_object, locate_object
 def locate(uri: str | Path) -> tuple[fs.FileSystem, str]:
     """Return the file system of ``uri`` and the path on it.
 
-    A plain path is local and made absolute, because executors have other working folders.
+    A local path is made absolute, because executors have other working folders.
 
     Raises
     ------
     DataError
-        When `data.addresses.plain_address` refuses it.
+        If `data.addresses.plain_address` refuses the address.
     """
     address = plain_address(str(uri))
     if is_object(address):
@@ -25,32 +25,32 @@ def locate(uri: str | Path) -> tuple[fs.FileSystem, str]:
 
 
 def absolute(uri: str | Path) -> str:
-    """Return the address of ``uri`` as it is handed to processes with another working folder.
+    """Return ``uri`` as an address that is valid in processes with another working folder.
 
     Raises
     ------
     DataError
-        As for `locate`.
+        As raised by `locate`.
     """
     address = plain_address(str(uri))
     return address if is_object(address) else str(Path(address).absolute())
 
 
 def exists(filesystem: fs.FileSystem, path: str) -> bool:
-    """Tell whether there is a file or folder at ``path``."""
+    """Return whether a file or folder exists at ``path``."""
     return filesystem.get_file_info(path).type != fs.FileType.NotFound
 
 
 def read_bytes(filesystem: fs.FileSystem, path: str) -> bytes:
     """Return the whole content of a small file."""
     if isinstance(filesystem, fs.LocalFileSystem):
-        return Path(path).read_bytes()  # 0.06 ms sooner than through Arrow
+        return Path(path).read_bytes()  # 0.06 ms faster than through Arrow
     with filesystem.open_input_stream(path) as stream:
         return stream.read()
 
 
 def write_bytes(filesystem: fs.FileSystem, path: str, content: bytes) -> None:
-    """Write a small file so that a reader sees all of it or nothing."""
+    """Write a small file atomically."""
     if isinstance(filesystem, fs.LocalFileSystem):
         unfinished = f"{path}.unfinished"
         try:
@@ -60,6 +60,6 @@ def write_bytes(filesystem: fs.FileSystem, path: str, content: bytes) -> None:
         except OSError:
             Path(unfinished).unlink(missing_ok=True)
             raise
-    else:  # an object appears when its upload is complete
+    else:  # an object becomes visible only when its upload is complete
         with filesystem.open_output_stream(path) as stream:
             stream.write(content)

@@ -1,4 +1,4 @@
-"""A synthetic data set with the file names and folders of C-NMC, for a first run without data."""
+"""Synthetic data set with the file names and folders of C-NMC, for a first run without data."""
 
 import hashlib
 import itertools
@@ -15,19 +15,19 @@ from data import own_folders
 from data.addresses import local_path
 from data.errors import DataError
 
-#: Stands in the root of every synthetic set; whoever reads the set marks its results by it.
+#: File in the root of every synthetic set, by which results computed on the set are marked.
 NOTICE_FILE = "SYNTHETIC.txt"
 
-#: Goes into the folder name of a cached set: raise it whenever the same parameters draw others.
+#: Part of the folder name of a cached set: increment it when the same parameters give other images.
 DRAWING_VERSION = 1
 
 FOLDS = 3
-#: Cells that stand in one photograph of a smear; only file names show it.
+#: Number of cells in one photograph of a smear, which is reflected only in the file names.
 CELLS_PER_PHOTOGRAPH = 6
 
 _NOTICE = """\
-These are synthetic images, drawn by a program. They show no patient and no real cell, and no
-score reached on them says anything about leukemia.
+These are synthetic images, drawn by a program. They show no patient and no real cell, and scores
+obtained on them are not evidence about leukemia.
 
 File names and folders are those of the C-NMC 2019 data set: all = drawn as leukemic blasts,
 hem = drawn as healthy lymphocytes (patients H...).
@@ -38,11 +38,11 @@ Parameters: {parameters}
 
 @dataclass(frozen=True)
 class Parameters:
-    """What decides every pixel of a synthetic set."""
+    """Parameters that determine every pixel of a synthetic set."""
 
-    #: Enough that the default split has 16 test patients: intervals need 8 at least.
+    #: The default split then has 16 test patients; confidence intervals need at least 8.
     patients: int = 80
-    #: On average; a patient has between 60 % and 140 % of it.
+    #: Average number; each patient has between 60 % and 140 % of it.
     cells_per_patient: int = 20
     #: Side of the square images in pixels.
     size: int = 96
@@ -50,13 +50,13 @@ class Parameters:
 
     def __post_init__(self) -> None:
         if self.patients < 2:
-            raise DataError(f"{self.patients} synthetic patients: two classes need two at least")
+            raise DataError(f"{self.patients} synthetic patients: two classes need at least two")
         if self.cells_per_patient < 1:
-            raise DataError(f"{self.cells_per_patient} cells per patient: ask for 1 or more")
+            raise DataError(f"{self.cells_per_patient} cells per patient: must be 1 or more")
         if not 16 <= self.size <= 2048:
-            raise DataError(f"synthetic images of {self.size} pixels: ask for 16 to 2048")
+            raise DataError(f"synthetic images of {self.size} pixels: must be 16 to 2048")
         if not 0 <= self.seed < 2**32:
-            raise DataError(f"seed {self.seed}: ask for 0 to {2**32 - 1}")
+            raise DataError(f"seed {self.seed}: must be 0 to {2**32 - 1}")
 
     def __str__(self) -> str:
         return ", ".join(f"{name}={value}" for name, value in asdict(self).items())
@@ -73,19 +73,34 @@ def synthesize(
 ) -> Path:
     """Draw a synthetic data set as 24-bit BMP files under ``output``.
 
-    ``training_data/fold_<k>/{all,hem}/UID_<patient>_<photograph>_<cell>_<label>.bmp``; half of
-    the patients have each class. The same parameters give the same files, whatever ``workers``
-    (threads) is. The folder appears when it is complete.
+    Paths are ``training_data/fold_<k>/{all,hem}/UID_<patient>_<photograph>_<cell>_<label>.bmp``,
+    with half of the patients in each class. The same parameters give the same files for any number
+    of ``workers``. The folder appears only when it is complete.
+
+    Parameters
+    ----------
+    output
+        New or empty folder.
+    patients
+        Number of patients, at least 2.
+    cells_per_patient
+        Average number of cells per patient.
+    size
+        Side of the square images in pixels, 16 to 2048.
+    seed
+        Random seed.
+    workers
+        Number of threads.
 
     Returns
     -------
     pathlib.Path
-        ``output``, made absolute.
+        Absolute path of ``output``.
 
     Raises
     ------
     DataError
-        When a parameter makes no sense, ``output`` holds something or the disk is full.
+        If a parameter is invalid, ``output`` is not empty or the disk is full.
     """
     parameters = Parameters(patients, cells_per_patient, size, seed)
     with new_set(output) as (unfinished, target):
@@ -96,17 +111,19 @@ def synthesize(
 
 @contextmanager
 def new_set(output: str | Path) -> Iterator[tuple[Path, Path]]:
-    """Yield a folder to draw into and ``output``, made absolute, which it becomes in the end.
+    """Yield a temporary folder to draw into, and the absolute path of ``output``.
+
+    The folder is renamed to ``output`` at the end of the block.
 
     Raises
     ------
     DataError
-        When ``output`` holds something or the disk is full.
+        If ``output`` is not empty or the disk is full.
     """
     target = local_path(output).absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise DataError(f"{target} is not empty: name a new folder for the synthetic cells")
-    # Named by process: two that draw the same set at once do not write into each other's files.
+        raise DataError(f"{target} is not empty: choose a new folder for the synthetic cells")
+    # The name contains the process id, so that processes drawing the same set do not interfere.
     unfinished = own_folders.unfinished(target)
     own_folders.remove_abandoned_beside(target)
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -122,15 +139,15 @@ def new_set(output: str | Path) -> Iterator[tuple[Path, Path]]:
 
 
 def write_notice(folder: Path, parameters: str) -> None:
-    """Mark ``folder`` as synthetic, with what decided its pixels."""
+    """Mark ``folder`` as synthetic and record the parameters of its images."""
     notice = _NOTICE.format(parameters=f"{parameters}, drawing version {DRAWING_VERSION}")
     (folder / NOTICE_FILE).write_text(notice)
 
 
 def synthetic_source(output: str | Path) -> Path:
-    """Return the default synthetic set beside the folder ``output``, drawing it the first time.
+    """Return the default synthetic set next to the folder ``output``; draw it if it is missing.
 
-    Its name holds a digest of the parameters, so a set of another version is not taken for it.
+    Its name contains a digest of the parameters, so that a set of another version is not used.
     """
     drawing = f"{Parameters()}, drawing version {DRAWING_VERSION}"
     digest = hashlib.sha256(drawing.encode()).hexdigest()[:8]
@@ -139,7 +156,7 @@ def synthetic_source(output: str | Path) -> Path:
 
 
 def is_synthetic(source: str | Path) -> bool:
-    """Tell whether the folder ``source`` says of itself that it is synthetic."""
+    """Return whether the folder ``source`` is marked as synthetic."""
     return (Path(source) / NOTICE_FILE).is_file()
 
 
@@ -147,7 +164,7 @@ def _draw_all(folder: Path, parameters: Parameters, workers: int) -> None:
     for fold in range(FOLDS):
         for label in ("all", "hem"):
             (folder / "training_data" / f"fold_{fold}" / label).mkdir(parents=True)
-    # Threads are enough: numpy, scipy and Pillow release the interpreter lock for most of the work.
+    # Threads suffice: NumPy, SciPy and Pillow release the interpreter lock for most of the work.
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for _ in pool.map(
             lambda number: _draw_patient(folder, number, parameters), range(parameters.patients)
@@ -156,7 +173,7 @@ def _draw_all(folder: Path, parameters: Parameters, workers: int) -> None:
 
 
 def _draw_patient(folder: Path, number: int, parameters: Parameters) -> None:
-    """Draw the cells of patient ``number``; classes and, within them, folds take turns."""
+    """Draw the cells of patient ``number``, which also determines the class and the fold."""
     from PIL import Image
 
     from data.synthetic_cells import draw_blocks
@@ -179,5 +196,5 @@ def _publish(unfinished: Path, target: Path) -> None:
     try:
         unfinished.rename(target)
     except OSError:
-        if not is_synthetic(target):  # else another process was faster, with equal files
+        if not is_synthetic(target):  # otherwise another process has created the same files
             raise

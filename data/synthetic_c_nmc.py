@@ -1,4 +1,4 @@
-"""A synthetic set in the full shape of C-NMC 2019, for load tests: 15,114 images, 9 GB of BMP."""
+"""Synthetic set with the structure of C-NMC 2019 for load tests: 15,114 images, 9 GB of BMP."""
 
 import csv
 import itertools
@@ -17,8 +17,8 @@ from data.layouts.c_nmc import LABELS_COLUMNS
 from data.synthetic import Parameters, new_set, write_notice
 
 OFFICIAL_SIZE = 450
-#: Cells are drawn no larger than this and enlarged: the noise of chromatin and grain is smooth at
-#: the official size, and drawing it there takes ten times as long.
+#: Maximum size at which cells are drawn; larger images are upscaled. At the official size, the
+#: noise of chromatin and grain is smooth, and drawing it takes ten times as long.
 DRAWN_SIZE = 150
 
 
@@ -32,53 +32,51 @@ def synthesize_c_nmc(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Draw images with folders, file names and labels file of C-NMC 2019 under ``output``.
+    """Draw images with the folders, file names and labels file of C-NMC 2019 under ``output``.
 
-    Three training folds, the preliminary test with its labels file, and the final test without
-    one. The same arguments give the same files, whatever ``workers`` is. The folder appears when
-    it is complete.
+    The set consists of three training folds, the preliminary test with its labels file, and the
+    final test without one. The same arguments give the same files for any number of ``workers``.
+    The folder appears only when it is complete.
 
     Parameters
     ----------
     output
         New or empty folder.
     file_list
-        The publisher's file names, as `data.c_nmc_shape.people` takes them.
+        List of the publisher's file names, see `data.c_nmc_shape.people`.
     size
         Side of the square images in pixels.
     share
-        Of everybody's images, above 0 and at most 1.
+        Fraction of each person's images to draw, above 0 and at most 1.
     seed
-        Of the drawing.
+        Random seed.
     workers
-        Processes; None takes one for each core.
+        Number of processes; None uses one per core.
     progress
-        Called with images done and images in total.
+        Callback that receives the number of drawn images and the total.
 
     Returns
     -------
     pathlib.Path
-        ``output``, made absolute.
+        Absolute path of ``output``.
 
     Raises
     ------
     DataError
-        When an argument makes no sense, ``output`` holds something or the disk is too small.
+        If an argument is invalid, ``output`` is not empty or the disk is too small.
     """
-    Parameters(size=size, seed=seed)  # checks both
+    Parameters(size=size, seed=seed)  # validates both
     if not 0 < share <= 1:
-        raise DataError(f"a share of {share} of the images: ask for more than 0 and at most 1")
-    everybody = people(file_list, seed, share)
-    total = sum(len(person.files) for person in everybody)
+        raise DataError(f"share of the images {share}: must be more than 0 and at most 1")
+    persons = people(file_list, seed, share)
+    total = sum(len(person.files) for person in persons)
     with new_set(output) as (unfinished, target):
         _check_space(target, total * _bmp_bytes(size))
-        for path in {str(Path(file).parent) for person in everybody for file in person.files}:
+        for path in {str(Path(file).parent) for person in persons for file in person.files}:
             (unfinished / path).mkdir(parents=True, exist_ok=True)
-        _draw_everybody(
-            unfinished, everybody, (size, seed), workers or os.cpu_count() or 1, progress
-        )
-        _write_labels(unfinished, everybody)
-        names = "of the publisher's list" if file_list else "made up"
+        _draw_all(unfinished, persons, (size, seed), workers or os.cpu_count() or 1, progress)
+        _write_labels(unfinished, persons)
+        names = "from the publisher's list" if file_list else "generated"
         write_notice(
             unfinished, f"like=c-nmc, names {names}, size={size}, share={share}, seed={seed}"
         )
@@ -86,7 +84,7 @@ def synthesize_c_nmc(
 
 
 def _bmp_bytes(size: int) -> int:
-    """Bytes of a file: rows of three bytes a pixel are filled up to whole words."""
+    """Return the size of a file in bytes: rows of 3-byte pixels are padded to 4-byte words."""
     return 54 + size * (-(-3 * size // 4) * 4)
 
 
@@ -95,23 +93,23 @@ def _check_space(target: Path, needed: int) -> None:
     free = shutil.disk_usage(existing).free
     if needed > free:
         raise DataError(
-            f"{target} would take {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free: take a "
-            "smaller --size or a --share of the images, or name a folder on another disk"
+            f"{target} would take {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free: reduce "
+            "--size or --share, or choose a folder on another disk"
         )
 
 
-def _draw_everybody(
+def _draw_all(
     folder: Path,
-    everybody: list[Person],
+    persons: list[Person],
     size_and_seed: tuple[int, int],
     workers: int,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    total, done = sum(len(person.files) for person in everybody), 0
-    # Fresh processes, because a fork of a process with threads may hang.
+    total, done = sum(len(person.files) for person in persons), 0
+    # A fork of a process with threads may hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        numbered = sorted(enumerate(everybody), key=lambda pair: -len(pair[1].files))
+        numbered = sorted(enumerate(persons), key=lambda pair: -len(pair[1].files))
         drawn = [
             pool.submit(_draw_person, folder, number, person, *size_and_seed)
             for number, person in numbered
@@ -127,7 +125,7 @@ def _draw_everybody(
 
 
 def _draw_person(folder: Path, number: int, person: Person, size: int, seed: int) -> int:
-    """Draw all images of one person; return how many."""
+    """Draw all images of one person; return their number."""
     from PIL import Image
 
     from data.synthetic_cells import draw_blocks
@@ -143,8 +141,8 @@ def _draw_person(folder: Path, number: int, person: Person, size: int, seed: int
     return len(person.files)
 
 
-def _write_labels(folder: Path, everybody: list[Person]) -> None:
-    rows = label_rows(everybody)
+def _write_labels(folder: Path, persons: list[Person]) -> None:
+    rows = label_rows(persons)
     if not rows:
         return
     with (folder / PRELIMINARY_LABELS).open("w", newline="") as lines:

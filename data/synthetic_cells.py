@@ -1,10 +1,11 @@
-"""Drawing of synthetic blood cells: what tells the classes apart, and what only tells patients.
+"""Drawing of synthetic blood cells with class-specific and patient-specific traits.
 
-Leukemic blasts (``all``) tend to a larger, less regular nucleus that fills more of the cell, finer
-chromatin and pale nucleoli; healthy lymphocytes (``hem``) to a small round nucleus with coarse
-clumps. Each trait is drawn for the patient first and for the cell around it, and the classes
-overlap in all of them. Stain, light and grain of the smear belong to the patient and say nothing
-about the class. Lengths are shares of half the image's side; noise scales are pixels at 96 x 96.
+Leukemic blasts (``all``) tend to have a larger, less regular nucleus that fills more of the cell,
+finer chromatin and pale nucleoli; healthy lymphocytes (``hem``) tend to have a small round nucleus
+with coarse clumps. The mean of each trait is drawn for every patient, and the values of the cells
+around it; the classes overlap in all traits. Stain, light and grain of the smear depend on the
+patient but not on the class. Lengths are fractions of half the image's side; noise scales are in
+pixels at 96 x 96.
 """
 
 from collections.abc import Iterator
@@ -12,15 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: Side at which the scales of the noise are stated.
+#: Side in pixels to which the scales of the noise refer.
 REFERENCE_SIZE = 96
-#: Pixels that are drawn at once, at about 150 bytes each: five cells of 450 x 450.
+#: Pixels drawn at once, which need about 150 bytes each: five cells of 450 x 450.
 BLOCK_PIXELS = 2**20
 
 
 @dataclass(frozen=True)
 class Trait:
-    """A normally distributed property: mean of each class, spread of patients and of cells."""
+    """Normally distributed property: class means, and spread between patients and cells."""
 
     all: float
     hem: float
@@ -30,12 +31,12 @@ class Trait:
     highest: float
 
     def draw_mean(self, label: str, generator: np.random.Generator) -> float:
-        """Return the mean of one patient."""
+        """Draw the mean of one patient."""
         mean = self.all if label == "all" else self.hem
         return mean + self.between_patients * generator.standard_normal()
 
     def draw(self, mean: float, cells: int, generator: np.random.Generator) -> np.ndarray:
-        """Return one value around ``mean`` for each cell, float64 of shape (cells,)."""
+        """Draw one value around ``mean`` for each cell, float64 of shape (cells,)."""
         values = mean + self.between_cells * generator.standard_normal(cells)
         return np.clip(values, self.lowest, self.highest)
 
@@ -50,14 +51,14 @@ NUCLEOLI = Trait(1.4, 0.3, 0.25, 0.8, 0.0, 3.4)
 
 @dataclass(frozen=True)
 class Smear:
-    """Stain, light and grain that all cells of one patient share, whatever their class."""
+    """Stain, light and grain of all cells of one patient, independent of the class."""
 
     #: Optical density of nucleus and cytoplasm in red, green and blue.
     nucleus: np.ndarray
     cytoplasm: np.ndarray
-    #: Colour of the light, 0..1.
+    #: Color of the light, 0..1.
     light: np.ndarray
-    #: Streaks across the cell: pixels along and across, direction, strength.
+    #: Streaks across the cell: scales in pixels along and across them, contrast and orientation.
     grain_scale: tuple[float, float]
     grain_contrast: float
     quarter_turns: int
@@ -65,7 +66,7 @@ class Smear:
     @classmethod
     def draw(cls, generator: np.random.Generator) -> "Smear":
         """Draw the properties of one patient's smear."""
-        # Bounded above: more would leave a nucleus as black as the ground.
+        # Bounded above, because a nucleus would otherwise be as black as the background.
         strength = min(generator.lognormal(0, 0.28), 1.4)
         tint = np.clip(generator.normal(0, 0.5, 3), -1.0, 0.5)
         along, across = generator.uniform(0.6, 3.0, 2)
@@ -80,7 +81,7 @@ class Smear:
 
 
 class Patient:
-    """What all cells of one patient have in common, drawn when it is first needed."""
+    """Properties shared by all cells of one patient; means of traits are drawn on first use."""
 
     def __init__(self, label: str, generator: np.random.Generator) -> None:
         self.smear = Smear.draw(generator)
@@ -88,7 +89,7 @@ class Patient:
         self._means: dict[Trait, float] = {}
 
     def draw(self, trait: Trait, cells: int, generator: np.random.Generator) -> np.ndarray:
-        """Return ``trait`` of each of ``cells``, float64 of shape (cells,)."""
+        """Draw the values of ``trait`` for ``cells`` cells, float64 of shape (cells,)."""
         if trait not in self._means:
             self._means[trait] = trait.draw_mean(self._label, generator)
         return trait.draw(self._means[trait], cells, generator)
@@ -108,9 +109,9 @@ def draw_cells(label: str, cells: int, size: int, generator: np.random.Generator
 def draw_blocks(
     label: str, cells: int, size: int, generator: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    """Yield the cells of one patient in blocks that fit in memory, as ``draw_cells`` returns them.
+    """Yield the cells of one patient in blocks of at most `BLOCK_PIXELS` pixels or one cell.
 
-    Patients of up to `BLOCK_PIXELS` are one block.
+    Each block is an array as returned by `draw_cells`.
     """
     patient = Patient(label, generator)
     most = max(1, BLOCK_PIXELS // size**2)
@@ -151,13 +152,13 @@ def _draw_block(
 def _coordinates(
     cells: int, size: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pixel positions around each cell's centre, -1..1, shape (cells, size, size)."""
+    """Return pixel positions relative to each cell's center, -1..1, shape (cells, size, size)."""
     axis = ((np.arange(size) + 0.5) / size * 2 - 1).astype(np.float32)
-    centre = generator.normal(0, 0.03, (2, cells))
+    center = generator.normal(0, 0.03, (2, cells))
     shape = (cells, size, size)
     return (
-        np.broadcast_to(axis[None, None, :] - _each(centre[0]), shape),
-        np.broadcast_to(axis[None, :, None] - _each(centre[1]), shape),
+        np.broadcast_to(axis[None, None, :] - _each(center[0]), shape),
+        np.broadcast_to(axis[None, :, None] - _each(center[1]), shape),
     )
 
 
@@ -168,7 +169,7 @@ def _blob(
     irregularity: np.ndarray,
     generator: np.random.Generator,
 ) -> np.ndarray:
-    """Cover of a round shape with a wavy outline, 0..1 with a soft edge."""
+    """Return the coverage of a round shape with a wavy outline, 0..1 with a soft edge."""
     angle = np.arctan2(y, x)
     outline = np.ones_like(angle)
     for wave in (2, 3, 4, 5, 7):
@@ -184,7 +185,7 @@ def _blob(
 def _chromatin(
     patient: Patient, cells: int, size: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """Relative density of the nucleus: a blend of fine and coarse noise for each cell."""
+    """Return the relative density of each nucleus, a blend of fine and coarse noise."""
     scale = patient.draw(CHROMATIN_SCALE, cells, generator)
     contrast = patient.draw(CHROMATIN_CONTRAST, cells, generator)
     coarse = np.clip((scale - 0.8) / 2.4, 0, 1)
@@ -201,7 +202,7 @@ def _nucleoli(
     patient: Patient,
     generator: np.random.Generator,
 ) -> np.ndarray:
-    """Pale round spots inside the nucleus, 0..1."""
+    """Return pale round spots inside the nucleus, 0..1."""
     number = np.rint(patient.draw(NUCLEOLI, len(x), generator))
     spots = np.zeros_like(x)
     for spot in range(3):
@@ -223,7 +224,7 @@ def _grain(cells: int, size: int, smear: Smear, generator: np.random.Generator) 
 def _noise(
     cells: int, size: int, scale: float | tuple[float, float], generator: np.random.Generator
 ) -> np.ndarray:
-    """Smooth noise of mean 0 and standard deviation 1, float32 (cells, size, size)."""
+    """Return smooth noise of mean 0 and standard deviation 1, float32 (cells, size, size)."""
     from scipy.ndimage import gaussian_filter
 
     scales = np.broadcast_to(scale, 2) * (size / REFERENCE_SIZE)
@@ -234,5 +235,5 @@ def _noise(
 
 
 def _each(values: np.ndarray) -> np.ndarray:
-    """One value for each cell, shaped to be spread over its pixels."""
+    """Reshape one value for each cell so that it broadcasts over the cell's pixels."""
     return values.astype(np.float32)[:, None, None]

@@ -1,4 +1,4 @@
-"""Whether images are synthetic, whichever folder of a synthetic set they were named by."""
+"""Detection of synthetic images, for any folder of a synthetic set given as the source."""
 
 import os
 from collections.abc import Iterator
@@ -11,15 +11,15 @@ from data.storage import exists, locate
 from data.synthetic import NOTICE_FILE
 from data.values import values_of
 
-#: Folders between the images of a synthetic set and the notice in its root, at most.
+#: Maximum number of folders between the images of a synthetic set and the notice in its root.
 _LEVELS = 3
 
 
 def shows_synthetic(index: Index) -> bool:
-    """Tell whether images of ``index`` belong to a set that says of itself that it is synthetic.
+    """Return whether images of ``index`` belong to a set that is marked as synthetic.
 
-    Its notice may stand in the folder of the images, below it, or above it when only a part of the
-    set was named; on disk, links and tables that lead into a synthetic set are followed.
+    The notice may be in the source folder, below it, or above it if only a part of the set was
+    given; on disk, links and tables that lead into a synthetic set are followed.
     """
     filesystem, root = locate(index.root)
     if any(exists(filesystem, f"{folder}/{NOTICE_FILE}") for folder in _up_from(root)):
@@ -42,7 +42,7 @@ def shows_synthetic(index: Index) -> bool:
 
 
 def _up_from(path: str) -> Iterator[str]:
-    """Yield a folder and those above it that can be the root of its synthetic set."""
+    """Yield a folder and its ancestors that can be the root of its synthetic set."""
     yield path
     for parent in [*PurePosixPath(path).parents][:_LEVELS]:
         if str(parent) not in ("/", "."):

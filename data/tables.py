@@ -1,4 +1,4 @@
-"""Descriptions and rejects as they appear on a terminal."""
+"""Terminal output of descriptions and rejects."""
 
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from data.exploration.findings import Findings
 
 SYNTHETIC_STAMP = "SYNTHETIC images: they show no patient and no real cell"
-#: Reasons that are shown; all of them stand in the rejects table.
+#: Maximum number of reasons shown; the table of rejects contains all of them.
 SHOWN_REJECTS = 5
 
 
@@ -39,7 +39,7 @@ def print_description(console: Console, description: Description) -> None:
 
 
 def print_findings(console: Console, findings: "Findings") -> None:
-    """Print what reading the images has shown, leaks first."""
+    """Print the findings from reading the images, leaks first."""
     for sentence in findings.leaks:
         console.print(f"LEAK RISK: {_shown(sentence)}", style="bold red", highlight=False)
     for sentence in findings.remarks:
@@ -47,7 +47,7 @@ def print_findings(console: Console, findings: "Findings") -> None:
 
 
 def print_rejects(console: Console, rejects: pa.Table) -> None:
-    """Print how many files and rows were left out, and the commonest reasons with an example."""
+    """Print the counts of rejected files and rows, and the most common reasons with an example."""
     counts = count_kinds(rejects)
     if not counts:
         return
@@ -113,5 +113,5 @@ def _split_table(description: Description) -> Table:
 
 
 def _shown(text: str) -> str:
-    """Return what names hold, so that it moves no cursor and is taken for no markup."""
+    """Escape control characters and markup in text that contains names."""
     return escape(visible(text))

@@ -1,4 +1,4 @@
-"""Refusing an output that could not be written, before hours are spent on its content."""
+"""Early checks that outputs can be written, before hours are spent on their content."""
 
 import os
 from pathlib import Path
@@ -18,48 +18,48 @@ def check_file_target(uri: str | Path, example: str) -> None:
     uri
         Path, or ``s3://`` address.
     example
-        Name of a file, for the message about a folder.
+        Example of a file name, for the message if ``uri`` is a folder.
 
     Raises
     ------
     DataError
-        When ``uri`` is a folder, or nothing can be written where it would lie.
+        If ``uri`` is a folder, or its location is not writable.
     """
     filesystem, path = locate(uri)
     if filesystem.get_file_info(path).type == fs.FileType.Directory:
-        raise DataError(f"{uri} is a folder; name a file in it, for example {uri}/{example}")
+        raise DataError(f"{uri} is a folder; give a file in it, for example {uri}/{example}")
     _check_place(uri, filesystem, Path(path))
 
 
 def check_folder_target(uri: str | Path) -> None:
-    """Refuse a folder that cannot be made or written.
+    """Refuse a folder that cannot be created or written.
 
     Raises
     ------
     DataError
-        When ``uri`` is a file, or nothing can be written where it would lie.
+        If ``uri`` is a file, or its location is not writable.
     """
     filesystem, path = locate(uri)
     if filesystem.get_file_info(path).type == fs.FileType.File:
-        raise DataError(f"{uri} is a file; name a folder")
+        raise DataError(f"{uri} is a file; give a folder")
     _check_place(uri, filesystem, Path(path) / "any")
 
 
 def refuse_inside(uri: str | Path, source: str) -> None:
-    """Refuse an output in the folder of the images, which it would be taken for a part of.
+    """Refuse an output within the folder of the images, where it would be read as images.
 
     Parameters
     ----------
     uri
         Path, or ``s3://`` address.
     source
-        The folder of the images, a table in it, or ``synthetic``.
+        Folder of the images, a table in it, or ``synthetic``.
 
     Raises
     ------
     DataError
-        When ``uri`` lies below that folder or is it, whatever links lead there, and in no folder
-        that the listing of the images leaves out.
+        If ``uri``, with links resolved, is that folder or below it, unless it is in a folder that
+        the listing of the images excludes.
     """
     (filesystem, path), (other, root) = locate(uri), locate(source)
     if source == "synthetic" or type(filesystem) is not type(other):
@@ -72,16 +72,16 @@ def refuse_inside(uri: str | Path, source: str) -> None:
             return
     if f"{path}/".startswith(f"{root.rstrip('/')}/"):
         raise DataError(
-            f"{uri} lies in the folder of the images, {root}, and would be taken for a part of it; "
-            "name a folder elsewhere"
+            f"{uri} is in the folder of the images, {root}, and would be read as part of it; "
+            "choose a folder elsewhere"
         )
 
 
 def _check_place(uri: str | Path, filesystem: fs.FileSystem, path: Path) -> None:
     if not isinstance(filesystem, fs.LocalFileSystem):
-        return  # a bucket says at the first request what it allows
+        return  # the permissions of a bucket are known only after the first request
     there = next(parent for parent in path.parents if os.access(parent, os.F_OK))
     if not there.is_dir():
-        raise DataError(f"{uri} cannot be made: {there} is a file and no folder")
+        raise DataError(f"{uri} cannot be created: {there} is a file, not a folder")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise DataError(f"{uri} cannot be written: this user may not write in {there}")
+        raise DataError(f"{uri} cannot be written: no permission to write in {there}")

@@ -1,4 +1,4 @@
-"""The files below a folder of this machine, each once, whatever links lead where."""
+"""Recursive listing of a local folder, following links without entering any folder twice."""
 
 import os
 from collections.abc import Iterator
@@ -8,20 +8,20 @@ from data.working_folder import MARK
 
 
 def files_below(root: str) -> Iterator[tuple[str, int | None]]:
-    """Yield the path below ``root`` and the bytes of every file, in no order.
+    """Yield path (relative to ``root``) and size in bytes of every file, in arbitrary order.
 
-    None stands for what is no regular file, which a reader might wait for, and for a link to
-    nowhere. A folder that `data.left_out` knows, or that `data.working_folder` has marked, is one
-    path, with a slash at its end, and what lies in it is not listed.
+    The size is None for broken links and for anything but a regular file, because reading it might
+    block. A folder excluded by `data.left_out` or marked by `data.working_folder` is one path with
+    a trailing slash, and its content is not listed.
 
-    Links to folders are followed, but no folder is entered twice: a link back to a folder above
-    would otherwise show all images again some forty times. Folders are entered by their own path
-    before any link to them.
+    Links to folders are followed, but no folder is entered twice: a link to a parent folder would
+    otherwise repeat all images about forty times. Folders are entered through their own path before
+    any link to them.
 
     Raises
     ------
     OSError
-        When a folder cannot be listed: to leave it out without a word would be a loss of data.
+        If a folder cannot be listed, because omitting it silently would lose data.
     """
     entered: set[str] = set()
     waiting = [""]
@@ -39,7 +39,7 @@ def _enter(
     below = [folder]
     while below:
         current = below.pop()
-        real = os.path.realpath(os.path.join(root, current))  # noqa: PTH118 - a million times
+        real = os.path.realpath(os.path.join(root, current))  # noqa: PTH118 - called very often
         if real in entered:
             continue
         entered.add(real)

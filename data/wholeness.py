@@ -1,4 +1,4 @@
-"""Damage that a decoder does not report, found by the checksums that a file holds."""
+"""Detection of damage that a decoder does not report, by the checksums in a file."""
 
 import zlib
 from collections.abc import Iterator
@@ -7,23 +7,23 @@ import simplejpeg
 from PIL import Image
 
 _PNG_SIGNATURE_BYTES = 8
-#: Length and kind before the data of a PNG's chunk, checksum behind.
+#: Bytes of a PNG chunk before its data (length and type) and after it (checksum).
 _HEAD, _CHECKSUM = 8, 4
 
 _COMPRESSION, _JPEG_TABLES = 259, 347
 _STRIPS, _TILES = (273, 279), (324, 325)
 _DEFLATE, _JPEG = (8, 32946), 7
 _MARKER = 2  # bytes of "start of image" and of "end of image"
-#: Inflated data is thrown away piece by piece: a strip of some kilobytes can claim gigabytes.
+#: Data is inflated and discarded in pieces, as a strip of a few kilobytes may expand to gigabytes.
 _PIECE = 2**20
 
 
 def damage(image: Image.Image, content: bytes) -> str | None:
-    """Return what is wrong with the bytes of an opened image, None when nothing is known to be.
+    """Return a description of the damage to an opened image, or None if none is detected.
 
-    PNG: the CRC-32 of every chunk and the last chunk, IEND. Deflated TIFF: the Adler-32 of each
-    strip or tile of the page. TIFF with JPEG strips: what libjpeg warns of. JPEG files are decoded
-    strictly instead, by `data.jpeg`.
+    The checks are, for PNG, the CRC-32 of every chunk and the presence of the last chunk, IEND; for
+    deflated TIFF, the Adler-32 of each strip or tile of the page; for TIFF with JPEG strips, the
+    warnings of libjpeg. JPEG files are decoded strictly by `data.jpeg` instead.
     """
     if image.format == "PNG":
         return _damage_of_png(content)
@@ -62,11 +62,11 @@ def _damage_of_tiff(image: Image.Image, content: bytes) -> str | None:
 
 
 def _parts(image: Image.Image, content: bytes) -> Iterator[bytes]:
-    """Yield the compressed strips or tiles of a TIFF's page."""
+    """Yield the compressed strips or tiles of the current page of a TIFF."""
     for offsets, counts in (_STRIPS, _TILES):
         if offsets in image.tag_v2 and counts in image.tag_v2:
             for start, count in zip(image.tag_v2[offsets], image.tag_v2[counts], strict=False):
-                if count:  # tiles without content are left out by some programs
+                if count:  # some programs omit empty tiles
                     yield content[start : start + count]
 
 
@@ -90,9 +90,9 @@ def _warning(part: bytes) -> str | None:
 
 
 def is_refusal(error: ValueError) -> bool:
-    """Tell whether libjpeg-turbo refuses a kind of JPEG, whole or not, that Pillow may read.
+    """Return whether libjpeg-turbo refuses a kind of JPEG, damaged or not, that Pillow may read.
 
-    Its own refusals, of rare chroma samplings, begin with the name of a function; what libjpeg
-    says of the data does not.
+    Messages of libjpeg-turbo, on rare chroma subsampling, begin with the name of a function; those
+    of libjpeg on the data do not.
     """
     return str(error).startswith("tj")

@@ -1,7 +1,7 @@
-"""A folder of this project's within the folder of the images: it is left out of their listing.
+"""Marking of the project's working folder within the folder of the images.
 
-``--data .`` is a natural thing to write, and the folder for prepared data then lies among the
-images. A hidden file marks it, so that nothing in it is taken for an image of the data set.
+With an option such as ``--data .``, the folder for prepared data is created among the images. A
+hidden file marks it, so that it is excluded from the listing of the images.
 """
 
 import os
@@ -16,22 +16,22 @@ _OWN = frozenset(("data", "outbox", "checkpoints", "tuning.db", MARK))
 
 
 def mark_within(folder: Path, source: str) -> None:
-    """Make and mark ``folder``, if it lies below the folder of the images and has no other files.
+    """Create and mark ``folder`` if it is below the folder of the images and has no other files.
 
-    A folder with files of another kind is left as it is, and an output in it is refused by
-    `data.targets.refuse_inside`: images in it would be left out.
+    A folder that contains other files is not marked, because images in it would be excluded;
+    `data.targets.refuse_inside` then refuses an output in it.
 
     Parameters
     ----------
     folder
-        Folder of this machine for prepared data; it need not exist.
+        Local folder for prepared data; it need not exist.
     source
         Folder of the images, a table in it, or ``synthetic``.
     """
     if is_object(source):
         return
     root = os.path.realpath(source)
-    if os.path.isfile(root):  # noqa: PTH113 - a text, as the source is
+    if os.path.isfile(root):  # noqa: PTH113 - a string, like the source
         root = os.path.dirname(root)  # noqa: PTH120
     below = os.path.realpath(folder).startswith(f"{root.rstrip('/')}/")
     if not below or (folder.is_dir() and not {*os.listdir(folder)} <= _OWN):  # noqa: PTH208
@@ -41,7 +41,7 @@ def mark_within(folder: Path, source: str) -> None:
 
 
 def is_marked_below(path: str, root: str) -> bool:
-    """Tell whether ``path`` lies in a marked folder below ``root``; both are absolute paths."""
+    """Return whether ``path`` is in a marked folder below ``root``; both must be absolute paths."""
     folder = path
     while len(folder) > len(root.rstrip("/")) + 1:
         if os.path.isfile(f"{folder}/{MARK}"):  # noqa: PTH113

@@ -29,7 +29,7 @@ def test_schemes_that_are_not_read_are_refused_with_those_that_are(scheme: str):
         DataConfig(source=f"{scheme}://host/folder")
     with pytest.raises(ValueError, match=r"s3://"):
         SplitConfig(manifest=f"{scheme}:/host/split.json")
-    with pytest.raises(DataError, match="path of this machine"):
+    with pytest.raises(DataError, match="path on this machine"):
         local_path(Path(f"{scheme}://host/folder"))
 
 
@@ -39,8 +39,8 @@ def test_schemes_that_are_not_read_are_refused_with_those_that_are(scheme: str):
         ("s3://", "names no bucket"),
         ("s3:/bucket/x", "write s3://bucket/x"),
         ("s3a://bucket/x", "write s3://bucket/x"),
-        ("", "is no path"),
-        ("a\0b", "is no path"),
+        ("", "is not a path"),
+        ("a\0b", "is not a path"),
         ("file://other/x", "another machine"),
         ("~no-such-user/x", "no user no-such-user"),
     ],
@@ -77,13 +77,13 @@ def test_server_that_does_not_answer_is_named_at_once(monkeypatch: pytest.Monkey
 def test_outputs_that_cannot_be_written_are_refused_before_anything_is(tmp_path: Path):
     touch(tmp_path, "file", "src/a/p1.png")
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(DataError, match=r"is a folder; name a file in it, for example .*/s\.json"):
+    with pytest.raises(DataError, match=r"is a folder; give a file in it, for example .*/s\.json"):
         check_file_target(tmp_path, "s.json")
     for check in (check_folder_target, lambda uri: check_file_target(uri, "s.json")):
-        with pytest.raises(DataError, match="is a file and no folder"):
+        with pytest.raises(DataError, match="is a file, not a folder"):
             check(tmp_path / "file" / "deep" / "s.json")
         check(tmp_path / "new" / "deep" / "s.json")
-    with pytest.raises(DataError, match="is a file; name a folder"):
+    with pytest.raises(DataError, match="is a file; give a folder"):
         check_folder_target(tmp_path / "file")
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -92,23 +92,23 @@ def test_outputs_that_cannot_be_written_are_refused_before_anything_is(tmp_path:
     ("arguments", "message"),
     [
         ("split {cells} --output {here}", "is a folder"),
-        ("split {cells} --output {cells}/SYNTHETIC.txt/s.json", "is a file and no folder"),
+        ("split {cells} --output {cells}/SYNTHETIC.txt/s.json", "is a file, not a folder"),
         ("describe {cells} --html {here}", "is a folder"),
-        ("describe {cells} --output {cells}/plots", "lies in the folder of the images"),
-        ("describe {cells} --output s3://bucket/plots", "path of this machine"),
+        ("describe {cells} --output {cells}/plots", "is in the folder of the images"),
+        ("describe {cells} --output s3://bucket/plots", "path on this machine"),
         ("prepare {cells} {cells}/SYNTHETIC.txt", "is a file"),
-        ("prepare {cells} {cells}/out", "lies in the folder of the images"),
-        ("prepare {cells} gs://bucket/out", "gs:// are not read"),
-        ("prepare {cells} {here}/out --workers 0", "--workers 0: ask for 1 or more"),
+        ("prepare {cells} {cells}/out", "is in the folder of the images"),
+        ("prepare {cells} gs://bucket/out", "gs:// addresses are not supported"),
+        ("prepare {cells} {here}/out --workers 0", "--workers 0: must be 1 or more"),
         ("prepare {cells} {here}/out --height 0 --width 0", "--image-size"),
         ("prepare {cells} {here}/out --max-reject-share nan", "--max-reject-share"),
         ("split {cells} --output {here}/s.json --seed -1", "seed"),
         ("split {cells} --output {here}/s.json --seed 4294967296", "seed"),
         ("split {cells} --output {here}/s.json --test 0", "test"),
-        ("synthesize {here}/new --patients 0", "two classes need two"),
+        ("synthesize {here}/new --patients 0", "two classes need at least two"),
         ("synthesize {here}/new --seed 4294967296", "seed"),
         ("synthesize {here}/new --like c-nmc --share nan", "share"),
-        ("synthesize s3://bucket/new", "path of this machine"),
+        ("synthesize s3://bucket/new", "path on this machine"),
         ("describe {cells} --html {here}/h.html --sample 0", "--sample 0"),
     ],
 )
@@ -135,5 +135,5 @@ def test_commands_of_experiments_take_the_same_addresses(tmp_path, monkeypatch):
     assert (plan.prepared, plan.artifacts) == (f"{tmp_path}/p", "/a")
     assert plan.data.source == f"{tmp_path}/d"
     for key in ("prepared", "artifacts"):
-        with pytest.raises(ValueError, match="gs:// are not read"):
+        with pytest.raises(ValueError, match="gs:// addresses are not supported"):
             Experiment.model_validate({"positive_class": "x", "name": "x", key: "gs://bucket/x"})

@@ -168,7 +168,7 @@ def test_c_nmc_patient_of_training_and_preliminary_test_is_refused(tmp_path):
     )
     split = SplitConfig(method="folds", test_folds=("preliminary",))
     table = select_classes(read(tmp_path), None)[0]
-    with pytest.raises(DataError, match="patient 1 stands in the folds 'fold_0' and 'preliminary'"):
+    with pytest.raises(DataError, match="patient 1 is in the folds 'fold_0' and 'preliminary'"):
         make_split(table, split)
 
 

@@ -101,15 +101,15 @@ def test_synthesize_says_that_it_is_synthetic(tmp_path):
         (["split", "{cells}", "--test", "2"], "--test must be less than 1, not 2.0"),
         (["split", "{cells}", "--test-fold", "fold_8"], "no fold 'fold_8'"),
         (["split", "{cells}", "--class", "all", "--class", "hen"], "did you mean 'hem'"),
-        (["split", "{cells}", "--class", "x=all", "--class", "x=hem"], "asked for twice"),
+        (["split", "{cells}", "--class", "x=all", "--class", "x=hem"], "given twice"),
         (["split", "{cells}", "--group-pattern", "(a)", "--layout", "c-nmc"], "layout 'folders'"),
         (
             ["prepare", "{cells}", "{missing}", "--size", "4"],
             "--image-size must be 8 or more, not 4",
         ),
-        (["prepare", "{cells}", "{missing}", "--height", "32"], "belong together"),
+        (["prepare", "{cells}", "{missing}", "--height", "32"], "must be given together"),
         (["prepare", "{cells}", "{missing}", "--size", "32", "--width", "32"], "--size sets"),
-        (["prepare", "{cells}", "{missing}", "--split", "m", "--test-fold", "a"], "no folds"),
+        (["prepare", "{cells}", "{missing}", "--split", "m", "--test-fold", "a"], "folds cannot"),
     ],
 )
 def test_wrong_requests_are_answered_in_a_line(cells, tmp_path, arguments, message):
@@ -158,5 +158,5 @@ def test_options_of_a_run_are_those_of_prepare_and_former_names_still_work(cells
     code, _, err = run("split", cells, "--seed", 3, "--split-seed", 3)
     assert (code, err) == (
         2,
-        "error: --split-seed and its former name were given: give --split-seed alone\n",
+        "error: --split-seed was also given under its former name: give --split-seed alone\n",
     )

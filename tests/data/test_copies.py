@@ -78,8 +78,8 @@ def test_copies_are_one_group_named_by_the_first_image(folder: Path) -> None:
     assert division.unit == division.manifest.by == "image"
     assert {*division.manifest.assignments} == {*groups.values()}
     kept, mixed = division.notes
-    assert kept.startswith("1 sets of images that show the same are kept on one side")
-    assert mixed.startswith("1 sets of images that look the same stand in two classes")
+    assert kept.startswith("1 sets of copies of the same image are kept on one side")
+    assert mixed.startswith("1 sets of images that look the same are in two classes")
 
 
 def test_images_that_all_look_alike_are_told_from_each_other(tmp_path: Path, monkeypatch) -> None:
@@ -166,7 +166,7 @@ def test_copies_in_two_parts_stay_there_and_are_noted_as_a_leak(tmp_path: Path) 
     assert groups["test/mel/large"] == "test/mel/large"
     assert division.manifest.assignments["test/mel/large"] == "test"
     leak = next(note for note in division.notes if "LEAK" in note)
-    assert leak.startswith("1 sets of images that look the same stand on two sides of the split")
+    assert leak.startswith("1 sets of images that look the same are on two sides of the split")
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_copies_in_two_parts_stay_there_and_are_noted_as_a_leak(tmp_path: Path) 
         (
             [f"{part}/{name}/p1/{part}{name}.png" for part in ("train", "test") for name in "ab"]
             + [f"train/{name}/p{n}/1.png" for name in "ab" for n in (2, 3)],
-            r"1 patient stands in more than one .*\(p1 in test and train\).*omit --split as-is.*"
+            r"1 patient is in more than one .*\(p1 in test and train\).*omit --split as-is.*"
             "--split-by image",
         ),
     ],
@@ -235,7 +235,7 @@ def test_ingest_makes_the_manifest_of_split_and_reads_new_images_alone(
     }
     notes = " ".join(first.summary.notes)
     assert "more than one patient" not in notes
-    assert "1 of them stand in two classes: one label is wrong" in notes
+    assert "1 of them are in two classes: one label is wrong" in notes
     text = printed(describe(DataConfig(source=first.uri)))
     assert "patient" not in text.split("(--labels)")[1]
 
@@ -264,4 +264,4 @@ def test_ingest_of_ready_made_parts_says_leak(spark, tmp_path: Path) -> None:
         split=SplitConfig(method="as-is"),
     )
     notes = prepare(config, str(tmp_path / "out")).summary.notes
-    assert any("stand on two sides of the split: a LEAK" in note for note in notes)
+    assert any("are on two sides of the split: a LEAK" in note for note in notes)

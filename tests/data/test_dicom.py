@@ -49,7 +49,7 @@ def test_16_bits_are_scaled_by_the_full_range_and_the_used_bits_are_noted():
     assert found.bits == 12
     remarks = Remarks()
     remarks.add("a.dcm", found.remarks, found.bits)
-    assert "images of 16 bits use 12 of them" in remarks.notes()[0]
+    assert "images of 16 bits use only 12:" in remarks.notes()[0]
 
 
 def test_rescale_and_window_give_what_a_viewer_shows():
@@ -189,7 +189,7 @@ def video() -> bytes:
         (lambda: dicom(RAMP)[:-20], "damaged image: "),
         (lambda: dicom(RAMP)[:200], "without pixels|damaged"),
         (lambda: dicom(DEEP.astype(np.uint32)), "32-bit pixels have no fixed range"),
-        (lambda: dicom(DEEP, RescaleSlope=0, RescaleIntercept=0), "leave no range of grey"),
+        (lambda: dicom(DEEP, RescaleSlope=0, RescaleIntercept=0), "leave no range of gray"),
         (lambda: dicom(RAMP, PhotometricInterpretation="HSV"), "PhotometricInterpretation HSV"),
         (video, "compressed as MPEG2 .* no decoder is installed: save it"),
         (lambda: bytes(128) + b"DICM" + bytes(99), "DICOM|damaged"),

@@ -94,7 +94,7 @@ def test_font_that_was_installed_since_the_list_was_made_is_found(
 def test_letters_that_no_font_has_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     _only_the_usual_font(monkeypatch)
     note = font_note(["nevus", "黒色腫", "黒"]) or ""
-    assert note.startswith("No installed font has the letters 腫色黒,")
+    assert note.startswith("No installed font has the characters 腫色黒,")
     assert font_note(["nevus", "naïve"]) is None
     _families_for.cache_clear()
 

@@ -41,7 +41,7 @@ def test_files_are_private_unless_they_are_to_be_shared(
 def test_word_that_says_nothing_of_sharing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SHARE, "yes")
     with (
-        pytest.raises(DataError, match="=yes: write 'group' or 'all'"),
+        pytest.raises(DataError, match="=yes: set it to 'group' or 'all'"),
         private_files(),
     ):
         pass

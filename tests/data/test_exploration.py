@@ -300,9 +300,9 @@ def test_page_that_cannot_be_written_is_said_before_images_are_read(
     monkeypatch.setattr("data.exploration.survey.survey", never)
     (tmp_path / "file").touch()
     description = describe(DataConfig(source=str(folder), group_pattern=PATTERN))
-    with pytest.raises(DataError, match="is a folder; name a file in it"):
+    with pytest.raises(DataError, match="is a folder; give a file in it"):
         explore(description, str(tmp_path))
-    with pytest.raises(DataError, match="cannot be made"):
+    with pytest.raises(DataError, match="cannot be created"):
         explore(description, str(tmp_path / "file" / "report.html"))
 
 
@@ -330,5 +330,5 @@ def test_oddities_of_names_and_sizes_are_told_without_reading(folder: Path) -> N
     }
     (folder / "well/P0_x.png").write_bytes((folder / "well/p1_6.png").read_bytes())
     notes = describe(DataConfig(source=str(folder), group_pattern=r"(?i)(p\d+)_")).notes
-    assert any("differ only in capitals" in n and "'P0' and 'p0'" in n for n in notes)
+    assert any("differ only in case" in n and "'P0' and 'p0'" in n for n in notes)
     assert "sick/p0_whole.svs" in list_source(str(folder)).files

@@ -118,8 +118,8 @@ def test_16_bits_of_which_few_are_used_are_noted_for_the_whole_set():
     for file in (encoded(Image.fromarray(dim)), encoded(Image.fromarray(dim // 2))):
         remarks.add("a.png", (), decode_file(file, 4, 4, "rgb").bits)
     assert decode_file(colour, 4, 4, "rgb").bits is None
-    assert "2 images of 16 bits use 12 of them: no value is above 4,095" in remarks.notes()[0]
-    assert "17 of 256 grey levels" in remarks.notes()[0]
+    assert "2 images of 16 bits use only 12: no value is above 4,095" in remarks.notes()[0]
+    assert "17 of 256 gray levels" in remarks.notes()[0]
     remarks.add("b.png", (), decode_file(encoded(Image.fromarray(bright)), 4, 4, "rgb").bits)
     assert remarks.notes() == []
 

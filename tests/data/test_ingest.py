@@ -229,7 +229,7 @@ def test_synthetic_cells_are_marked_by_name_and_by_folder(spark, tmp_path: Path,
 @pytest.mark.parametrize("name", ["thesis.txt", "train-00000.parquet", "dataset.csv"])
 def test_a_folder_with_files_of_others_is_refused(cells: Path, tmp_path: Path, name: str):
     (tmp_path / name).write_text("mine")
-    with pytest.raises(DataError, match="holds files that are not of a data set"):
+    with pytest.raises(DataError, match="contains files that do not belong to a data set"):
         prepare(config_for(cells), str(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == [name]
 

@@ -39,8 +39,8 @@ def script(tmp_path: Path) -> Callable[[str], dict[str, str]]:
         (f"echo '{DIED}' >&2; sleep 600", "InvalidPathException: Malformed input"),
         ("echo 'Unrecognized VM option Xfoo' >&2; exit 1", "status 1.*Unrecognized VM option"),
         ("exit 0", "status 0.*it wrote nothing"),
-        ("sleep 600", "hangs.*done nothing for 1 s"),
-        (BUSY, "not bring Spark up within 3 s"),
+        ("sleep 600", "hangs.*idle for 1 s"),
+        (BUSY, "not start Spark within 3 s"),
     ],
 )
 def test_start_that_fails_or_hangs_ends_soon_and_leaves_no_process(
@@ -75,7 +75,7 @@ def test_pause_of_both_processes_is_not_taken_for_a_hang(
         for clock[0] in range(61, 80):
             assert watch.problem() is None
         clock[0] = 81.0
-        assert "done nothing" in str(watch.problem())
+        assert "has been idle" in str(watch.problem())
         process.kill()
 
 

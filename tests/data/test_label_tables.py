@@ -270,10 +270,10 @@ def test_class_folders_keep_their_layout_beside_a_table_that_does_not_label_the_
 def test_workbooks_and_tables_without_a_header_are_refused_with_what_to_do(folder: Path):
     for name in ("labels.xlsx", "really.csv"):
         (folder / name).write_bytes(b"PK\x03\x04rest")
-        with pytest.raises(DataError, match=r"workbook .* 'CSV UTF-8'"):
+        with pytest.raises(DataError, match=r"workbook, .* 'CSV UTF-8'"):
             read(folder / name)
     (folder / "really.csv").unlink()
-    with pytest.raises(DataError, match=r"workbook .* 'CSV UTF-8'"):
+    with pytest.raises(DataError, match=r"workbook, .* 'CSV UTF-8'"):
         read(folder, labels=str(folder / "labels.xlsx"))
     (folder / "t.csv").write_text(table("photos/a/ISIC_000.jpg,nevus,p0", names()[1:]))
     with pytest.raises(DataError, match="first row contains the image photos/a/ISIC_000"):

@@ -295,7 +295,7 @@ def test_missing_and_empty_folders_are_refused(tmp_path):
     touch(tmp_path, "notes.txt")
     with pytest.raises(DataError, match="no image files"):
         read(tmp_path)
-    with pytest.raises(DataError, match="is a file"):
+    with pytest.raises(DataError, match="contains no table"):
         read(tmp_path / "notes.txt")
 
 

@@ -31,7 +31,7 @@ def test_open_files_are_raised_as_far_as_they_may_be() -> None:
 
 def test_limit_that_is_too_low_is_named() -> None:
     last = check_with(128, 128).stderr.strip().splitlines()[-1]
-    assert "128 files open ('ulimit -n')" in last
+    assert "128 open files ('ulimit -n')" in last
 
 
 def test_limit_of_processes_counts_those_that_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,13 +114,13 @@ def test_spellings_of_numbers_and_capitals_get_one_note_each():
     rows += [("1.0", "well"), ("q7", "sick"), ("Q7", "sick"), ("q8", "sick")]
     columns = zip(("patient_id", "class_name"), zip(*rows, strict=True), strict=True)
     patients, classes = notes_on_spelling(pa.table(dict(columns)))
-    assert patients.startswith("27 patients have names that differ only in capitals")
+    assert patients.startswith("27 patients have names that differ only in case")
     assert "'0' and '000'; '001', '1' and '1.0'; " in patients
     assert "and 10 more such sets" in patients
     assert classes.startswith("2 classes")
     assert "'Sick' and 'sick'" in classes
     rounded = pa.table({"patient_id": ["1.23E+11", "1.24E+11", "1e5"], "class_name": ["a"] * 3})
-    assert notes_on_spelling(rounded)[0].startswith("2 patients have rounded numbers")
+    assert notes_on_spelling(rounded)[0].startswith("2 patients have numbers as names that")
 
 
 def test_manifest_of_other_spellings_is_used_and_a_contradiction_is_refused(tmp_path: Path):
@@ -139,5 +139,5 @@ def test_manifest_of_other_spellings_is_used_and_a_contradiction_is_refused(tmp_
     assert make_split(table, given_split).assignments == sides
     moved = {groups[0]: "train" if sides[groups[0]] != "train" else "test"}
     SplitManifest("patient", 0, other | moved).save(tmp_path / "s.json")
-    with pytest.raises(DataError, match="encoded in two ways, on two sides"):
+    with pytest.raises(DataError, match="encoded in two ways, to two sides"):
         make_split(table, given_split)

@@ -121,13 +121,13 @@ def test_a_tampered_manifest_is_refused(folder: Path):
 def test_the_manifest_of_another_data_set_is_refused(folder: Path):
     sides = {group: split for split, groups in GROUPS.items() for group in groups}
     SplitManifest("patient", 0, sides | {"4": "train"}).save(folder / "split.json")
-    with pytest.raises(DataError, match="changed after the data set was made"):
+    with pytest.raises(DataError, match="changed after the data set was created"):
         open_prepared(folder)
 
 
 def test_a_row_whose_group_stands_on_another_side_is_refused(folder: Path, rewrite):
     rewrite(group="4", patient_id="4")
-    with pytest.raises(DataError, match="group 4 stands in 'train' and the manifest says 'test'"):
+    with pytest.raises(DataError, match=r"group 4 is in 'train', but the manifest .* 'test'"):
         open_prepared(folder)
 
 
@@ -139,14 +139,14 @@ def test_a_row_of_an_unknown_group_is_refused(folder: Path, rewrite):
 
 def test_a_row_that_claims_another_split_is_refused(folder: Path, rewrite):
     rewrite(split="test")
-    with pytest.raises(DataError, match="stands in 'train'"):
+    with pytest.raises(DataError, match="is in 'train'"):
         open_prepared(folder)
 
 
 @pytest.mark.parametrize("name", ["4", "\u200b4 "])
 def test_a_patient_on_two_sides_is_refused_even_when_the_groups_agree(folder, rewrite, name):
     rewrite(patient_id=name)
-    with pytest.raises(DataError, match="patient 4 stands in 'train' and in 'test'"):
+    with pytest.raises(DataError, match="patient 4 is in 'train' and in 'test'"):
         open_prepared(folder)
 
 

@@ -208,7 +208,7 @@ def test_counts_of_what_is_left_out_are_the_same_words_everywhere(spark, folder:
     for name in ("sick/patient 0/scan.jp2", "sick/patient 0/scan.j2k", "README.txt"):
         (folder / name).touch()
     words = (
-        "left out: 2 images of formats that are not read, 1 file that is no image, "
+        "left out: 2 images of unsupported formats, 1 file that is not an image, "
         "1 hidden file or folder"
     )
     data = prepared(folder)
@@ -230,8 +230,9 @@ def test_images_set_aside_by_the_request_have_a_row_each(spark, folder: Path) ->
     picture(1).save(folder / "other" / "patient 0" / "x.png")
     data = prepared(folder, classes=("sick", "well"), split=SplitConfig(train_images=20))
     reasons = Counter(rejects_of(data).values())
-    assert reasons["its class other was not asked for"] == 1
-    assert reasons["train_images asks for fewer images to train on"] == 49 - 1 - len(table_of(data))
+    assert reasons["its class other was not selected"] == 1
+    limited = "train_images limits the number of training images"
+    assert reasons[limited] == 49 - 1 - len(table_of(data))
     assert data.summary.reject_kinds == {"set aside": 49 - len(table_of(data))}
     assert data.summary.rejects == 0
 
@@ -251,7 +252,7 @@ def test_damaged_images_are_left_out_or_noted_as_the_user_chooses(spark, folder:
     for _ in range(2):  # the second time with the decoded data of the first
         data = prepared(folder, damaged="accept")
         assert data.summary.notes == (
-            "Damaged images that were taken as the decoder repaired them: 1 (for example "
+            "Damaged images that are used as repaired by the decoder: 1 (for example "
             "'sick/patient 0/0-0.png').",
         )
         (Path(data.uri) / "dataset.json").unlink()
@@ -269,11 +270,11 @@ def test_duplicates_are_told_and_across_patients_are_a_leak(spark, folder: Path)
     other.parent.mkdir(exist_ok=True)
     Image.open(folder / "sick" / "patient 1" / "2-0.png").save(other)
     notes = " ".join(prepared(folder).summary.notes)
-    assert "1 files are there more than once, byte for byte (for example 'sick/pat" in notes
-    assert "1 pictures are there more than once in files that differ" in notes
-    assert "of them lie with more than one patient" in notes
-    assert "stand on two sides of the split: a LEAK" in notes
-    assert "1 of them stand in two classes: one label is wrong" in notes
+    assert "1 files occur more than once, byte for byte (for example 'sick/pat" in notes
+    assert "1 images occur more than once in files that differ" in notes
+    assert "of them belong to more than one patient" in notes
+    assert "are on two sides of the split: a LEAK" in notes
+    assert "1 of them are in two classes: one label is wrong" in notes
 
 
 @pytest.mark.spark

@@ -146,7 +146,7 @@ def test_new_images_alone_are_decoded_and_known_patients_keep_their_side(
         before.manifest.assignments
     )
     assert set(sides) == set(fresh.manifest.assignments)
-    assert any("kept the side" in note for note in after.summary.notes)
+    assert any("kept their previous side" in note for note in after.summary.notes)
     names = {part.name for parts in after.summary.files.values() for part in parts}
     assert {path.name for path in output.glob("*.parquet")} == names | {"rejects.parquet"}
 
@@ -180,7 +180,7 @@ def test_data_set_of_earlier_rules_opens_as_it_is_and_is_made_anew_on_request(
     (output / "dataset.json").write_text(json.dumps(summary))
     assert open_prepared(output).summary.fingerprint == before.summary.fingerprint
     after = prepare(config_for(cells), str(output))
-    assert any("decoded again: this version decodes by other" in n for n in after.summary.notes)
+    assert any("decoded again, because the decoding rules" in n for n in after.summary.notes)
     assert after.summary.decoding_rules == DECODING_RULES > 1
     assert after.summary.files != before.summary.files
     assert after.manifest == before.manifest

@@ -91,7 +91,7 @@ def test_synthetic_cells_are_drawn_on_disk_and_prepared_to_s3(
     monkeypatch.setattr(ingest, "synthetic_source", source)
     config = DataConfig(image=ImageConfig(height=24, width=24))
     output = f"s3://{BUCKET}/prepared/drawn"
-    with pytest.raises(DataError, match="drawn beside a folder on disk"):
+    with pytest.raises(DataError, match="drawn only next to a folder on disk"):
         ingest.prepare(config, output)
     made = ingest.prepare(config, output, drawings=tmp_path)
     assert [path.parent for path in asked] == [tmp_path]

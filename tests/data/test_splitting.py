@@ -207,7 +207,7 @@ def test_mixed_patients_that_leave_no_choice_are_explained():
     # some class in one part (the Fano plane has no such coloring).
     lines = ["abd", "bce", "cdf", "deg", "efa", "fgb", "gac"]
     rows = [(f"p{patient}", name, "") for patient, held in enumerate(lines) for name in held]
-    with pytest.raises(DataError, match="groups that hold several classes leave no choice"):
+    with pytest.raises(DataError, match="groups contain several classes"):
         make_split(table_of(rows), SplitConfig())
 
 
@@ -256,7 +256,7 @@ def test_folds_of_the_publisher_are_used_as_they_are():
         (
             [*FOLDED, *patients("c", 3, 3, 3)],
             {"test_folds": ["fold_1"], "validation_folds": ["fold_2"]},
-            "'validation' would hold no image of c",
+            "'validation' would contain no image of c",
         ),
     ],
 )
@@ -273,7 +273,7 @@ def test_manifest_is_used_as_it_is_and_must_cover_the_data(tmp_path):
     assert make_split(table_of(rows), given) == manifest
     with pytest.raises(DataError, match=r"split\.json does not cover 1 groups .*\(new\)"):
         make_split(table_of([*rows, ("new", "a", "")]), given)
-    with pytest.raises(DataError, match="divides by patient and by image was asked for"):
+    with pytest.raises(DataError, match="divides by patient, but image was requested"):
         make_split(table_of(rows), given.model_copy(update={"by": "image"}))
     with pytest.raises(DataError, match="no such split manifest"):
         make_split(table_of(rows), SplitConfig(manifest=str(tmp_path / "missing.json")))
@@ -298,11 +298,11 @@ def test_checksum_tells_divisions_apart_and_ignores_order_and_seed():
     [
         ('"p1": "train"', '"p1": "test"', "changed after it was written"),
         ('"p1": "train"', '"p1": "train", "p1": "test"', "lists 'p1' twice"),
-        ('"p1": "train"', '"p1": "training"', "puts group p1 in 'training'"),
-        ('"p1": "train"', '"p1": ["train"]', "puts group p1 in"),
+        ('"p1": "train"', '"p1": "training"', "assigns group p1 to 'training'"),
+        ('"p1": "train"', '"p1": ["train"]', "assigns group p1 to"),
         ('"by": "patient"', '"by": "image"', "changed after it was written"),
         ('"by": "patient"', '"by": "week"', "divides by 'week'"),
-        ('"seed": 0,', "", "must hold"),
+        ('"seed": 0,', "", "must contain"),
         ('"assignments"', "assignments", "not JSON"),
     ],
 )
@@ -337,17 +337,17 @@ def test_classes_can_be_merged_under_a_new_name():
     table, names, notes = select_classes(index, {"nv": ["nv"], "cancer": ["mel", "bcc"]})
     assert names == ("nv", "cancer")
     assert table.column("class_name").to_pylist() == ["nv", "cancer", "cancer"]
-    assert notes == ("Class cancer is made of mel, bcc.",)
+    assert notes == ("Class cancer consists of mel, bcc.",)
 
 
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
         (["nv", "mell"], "no images of class 'mell'; it has mel, nv; did you mean 'mel'"),
-        (["nv"], "needs two classes and there is nv"),
-        (["nv", "nv"], "asked for twice"),
-        ({"a": ["nv"], "b": ["nv", "mel"]}, "cannot go into 'a' and 'b'"),
-        ({"a": ["nv", "mel"], "b": []}, "'b' takes in no class"),
+        (["nv"], "needs at least two classes, selected: nv"),
+        (["nv", "nv"], "given twice"),
+        ({"a": ["nv"], "b": ["nv", "mel"]}, "cannot be merged into both 'a' and 'b'"),
+        ({"a": ["nv", "mel"], "b": []}, "'b' merges no class"),
     ],
 )
 def test_unusable_classes_are_refused(classes, message):

@@ -162,14 +162,14 @@ def test_disk_that_is_too_small_is_told_before_anything_is_drawn(
 ) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10**9))
-    with pytest.raises(DataError, match=r"would take 9\.2 GB and 1\.0 GB are free"):
+    with pytest.raises(DataError, match=r"would take 9\.2 GB, but 1\.0 GB are free"):
         synthesize_c_nmc(tmp_path / "set")
     assert not any(tmp_path.iterdir())
 
 
 def test_list_without_c_nmc_in_it_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there is no such list"):
+    with pytest.raises(DataError, match="no such list of files"):
         people(tmp_path / "missing.tsv", seed=0)
     (tmp_path / "other.tsv").write_text("path\tsize\ncats/1.bmp\t3\n")
-    with pytest.raises(DataError, match="names no image of C-NMC"):
+    with pytest.raises(DataError, match="lists no training image of C-NMC"):
         people(tmp_path / "other.tsv", seed=0)

@@ -83,14 +83,14 @@ def test_tables_of_many_programs_are_read(folder: Path, content: str, encoding: 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (HEADER + "a/\0.png,sick,p1\n", "line 2 holds a NUL byte"),
-        ((HEADER + ROWS).encode("utf-16-le"), "line 1 holds a NUL byte"),
+        (HEADER + "a/\0.png,sick,p1\n", "line 2 contains a NUL byte"),
+        ((HEADER + ROWS).encode("utf-16-le"), "line 1 contains a NUL byte"),
         ((HEADER + ROWS + "ä\x81").encode("latin-1"), "line 6 is not UTF-8 text"),
         ((HEADER + ROWS + "ä\x07").encode("latin-1"), "line 6 is not UTF-8 text"),
         (HEADER + 'a/1.png,sick,"p1\n' + ROWS, "row 2: a quotation mark .* never closed"),
         (
             HEADER + ROWS + '"a/1.png,sick,p1\nb/3.png,well,p3"\n',
-            "row 6: .* ends in line 7 and takes",
+            "row 6: .* ends in line 7 and includes",
         ),
         (HEADER + ROWS + '"a"1.png,sick,p1\n', "row 6: a quotation mark within"),
         (HEADER + ROWS + f"{'x' * 200_000},sick,p1\n", "row 6: a cell has more than 131,072"),
@@ -99,7 +99,7 @@ def test_tables_of_many_programs_are_read(folder: Path, content: str, encoding: 
         ("path,label,group,Label \n" + ROWS, "has 2 columns 'label'"),
         ((HEADER + 'a/1.png,sick,"p1\n' + ROWS).replace(",", ";"), "row 2: a quotation mark"),
         (HEADER + "a/1.png,sick,p1\na\\1.png,well,p1\n", r"different rows for a/1.png, 2 and 3"),
-        ("", "it has none"),
+        ("", "it has no rows"),
     ],
 )
 def test_tables_that_cannot_be_read_whole_are_refused_in_a_line(

@@ -21,7 +21,7 @@ def test_home_of_a_user_is_written_out(monkeypatch: pytest.MonkeyPatch, tmp_path
         ("file/below", "is a file"),
         ("~nobody-of-this-name/x", "no user"),
         ("x" * 300, "too long"),
-        ("s3://bucket/x", "path of this machine"),
+        ("s3://bucket/x", "path on this machine"),
     ],
 )
 def test_what_is_no_folder_is_refused_with_its_option(

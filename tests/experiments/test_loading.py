@@ -40,7 +40,7 @@ def test_unknown_key_is_answered_with_line_and_nearest_key(tmp_path: Path) -> No
         ({"--price-core-hour": -1.0}, [], "--price-core-hour must be 0 or more, not -1"),
         ({}, ["data={image: {height: 0}}"], "--set data: image.height must be 8 or more, not '0'"),
         ({}, ["data.classes=a"], "--set data.classes must be a mapping of keys to values or a lis"),
-        ({}, ["data.classes=[a, [b]]"], "--set data.classes must be a text, not"),
+        ({}, ["data.classes=[a, [b]]"], "--set data.classes must be a string, not"),
         ({}, ["modle.name=x"], "--set modle.name: there is no key 'modle'; did you mean 'model'"),
         ({"--epochs": 2}, ["epochs=3"], "--epochs and --set epochs: the value of 'epochs' can be"),
         ({}, ["data.classes=&a [*a]"], "--set data.classes: '&a [*a]' is not YAML"),

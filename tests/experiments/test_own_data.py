@@ -239,7 +239,7 @@ def test_working_folder_among_the_images_is_left_out(tmp_path: Path) -> None:
     assert "working folder" in reasons["work/"]
     assert reasons["mlflow.db"] == "a record of MLflow"
     refuse_inside(work / "data" / "new", str(tmp_path))
-    with pytest.raises(Exception, match="lies in the folder of the images"):
+    with pytest.raises(Exception, match="is in the folder of the images"):
         refuse_inside(tmp_path / "new", str(tmp_path))
     mark_within(tmp_path / "ill", str(tmp_path))
     assert [path.name for path in (tmp_path / "ill").iterdir()] == ["a.png"]

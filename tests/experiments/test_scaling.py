@@ -188,9 +188,9 @@ def test_tables_of_a_study_fit_80_columns() -> None:
 
 def test_too_few_images_are_said_to_leave_a_class_out(prepared: PreparedData) -> None:
     rows = pa.concat_tables(prepared.index(split) for split in ("train", "test"))
-    with pytest.raises(DataError, match=r"of the 1 training images .*\(--images.* class '.*more"):
+    with pytest.raises(DataError, match=r"none of the 1 requested .*\(--images.* class '.*more"):
         thin_training(rows, 1)
-    with pytest.raises(DataError, match="5,000 training images are asked for"):
+    with pytest.raises(DataError, match="5,000 training images are requested"):
         thin_training(rows, 5000)
     kept = thin_training(rows, 20).column("split").to_pylist()
     assert kept.count("train") == 20
