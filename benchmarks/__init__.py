@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measurements of the project's performance claims.
+"""``sparkdl-bench benchmark``: measurements of the project's performance claims.
 
 The two sides of a ratio are measured alternately in the same call, because the speed of shared
 machines drifts.

@@ -1,4 +1,4 @@
-"""Options and output of ``python -m benchmarks``."""
+"""Options and output of ``sparkdl-bench benchmark``."""
 
 import sys
 from typing import Annotated

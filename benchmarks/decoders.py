@@ -1,6 +1,6 @@
 """Image decoders compared with the one in use, image by image on one core.
 
-Usage: ``uv run --extra decoders python -m benchmarks --part decoders``. Decoders that are not
+Usage: ``uv run --extra decoders sparkdl-bench benchmark --part decoders``. Decoders that are not
 installed, or cannot read a kind of file, are skipped. Resizing is included in the time, because a
 decoder that scales while decoding does less work.
 """

@@ -46,8 +46,8 @@ def chaos(
     cluster: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of 'python -m deploy cluster up'; by default a cluster is started on this "
-            "machine."
+            help="Folder of 'sparkdl-bench deploy cluster up'; by default a cluster is started on "
+            "this machine."
         ),
     ] = None,
     outage_seconds: Annotated[

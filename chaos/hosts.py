@@ -37,7 +37,7 @@ class _Content(BaseModel):
 
 @dataclass
 class Hosts:
-    """The hosts that ``python -m deploy cluster up`` has started in ``folder``."""
+    """The hosts that ``sparkdl-bench deploy cluster up`` has started in ``folder``."""
 
     folder: Path
     content: _Content
@@ -109,8 +109,8 @@ class Hosts:
             if time.monotonic() > deadline:
                 raise ExperimentError(
                     f"{found} of {len(self.workers)} workers reconnected to the cluster in "
-                    f"{self.folder} within {_HEAL_LIMIT:g} s: restart it with 'python -m deploy "
-                    "cluster down' and 'up'"
+                    f"{self.folder} within {_HEAL_LIMIT:g} s: restart it with "
+                    "'sparkdl-bench deploy cluster down' and 'up'"
                 )
             time.sleep(1)
 
@@ -134,7 +134,7 @@ def read_hosts(folder: Path) -> Hosts:
         content = _Content.model_validate_json((folder / _FILE).read_text())
     except FileNotFoundError:
         raise ExperimentError(
-            f"no cluster was started in {folder}: start one with 'python -m deploy cluster up "
+            f"no cluster was started in {folder}: start one with 'sparkdl-bench deploy cluster up "
             f"--folder {folder}'"
         ) from None
     except (OSError, ValidationError) as error:
@@ -142,7 +142,7 @@ def read_hosts(folder: Path) -> Hosts:
         raise ExperimentError(f"{folder / _FILE} cannot be read: {reason}") from error
     if content.stage != "up":
         raise ExperimentError(
-            f"the cluster in {folder} is not up: see 'python -m deploy cluster status'"
+            f"the cluster in {folder} is not up: see 'sparkdl-bench deploy cluster status'"
         )
     hosts = Hosts(folder.absolute(), content)
     hosts.remember()

@@ -1,4 +1,4 @@
-"""``python -m data``: prepare, split, describe and synthesize images.
+"""``sparkdl-bench data``: prepare, split, describe and synthesize images.
 
 Heavy packages are imported inside the commands, so that invalid options are reported immediately.
 """

@@ -92,7 +92,7 @@ class Division:
         _option(
             "--split",
             "'as-is' keeps the source's folders train, validation and test; any other value is the "
-            "path of a manifest written by 'python -m data split'.",
+            "path of a manifest written by 'sparkdl-bench data split'.",
             metavar="HOW",
         ),
     ]
@@ -168,7 +168,7 @@ class Decoding:
     ]
 
 
-#: All options of a run and of ``python -m data prepare``.
+#: All options of a run and of ``sparkdl-bench data prepare``.
 ALL = (Source, Classes, Division, Decoding)
 
 

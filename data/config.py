@@ -63,7 +63,7 @@ class SplitConfig(_Frozen):
     #: Number of training images to use, spaced evenly over all patients; validation and test are
     #: not reduced. None uses all.
     train_images: Annotated[int, Field(ge=1)] | None = None
-    #: Manifest written by ``python -m data split``, used unchanged.
+    #: Manifest written by ``sparkdl-bench data split``, used unchanged.
     manifest: Address | None = None
 
     @model_validator(mode="after")

@@ -227,7 +227,7 @@ def open_prepared(uri: str | Path) -> PreparedData:
     if not exists(filesystem, f"{root}/{DATASET_FILE}"):
         raise DataError(
             f"{uri} contains no finished data set ({DATASET_FILE} is missing): "
-            "create one with 'python -m data prepare'"
+            "create one with 'sparkdl-bench data prepare'"
         )
     try:
         summary = Summary.model_validate_json(read_bytes(filesystem, f"{root}/{DATASET_FILE}"))

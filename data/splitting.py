@@ -85,7 +85,7 @@ class SplitManifest:
         if manifest.checksum != content["checksum"]:
             raise DataError(
                 "the split manifest was changed after it was written (its checksum differs); "
-                "make a new one with 'python -m data split'"
+                "make a new one with 'sparkdl-bench data split'"
             )
         return manifest
 
@@ -197,7 +197,7 @@ def _given(table: pa.Table, config: SplitConfig, by: Literal["patient", "image"]
     if missing:
         raise DataError(
             f"{config.manifest} does not cover {len(missing)} groups of the data "
-            f"({_some(missing)}); make a new one with 'python -m data split'"
+            f"({_some(missing)}); make a new one with 'sparkdl-bench data split'"
         )
     return manifest
 
@@ -209,7 +209,7 @@ def _in_one_spelling(manifest: SplitManifest, path: str) -> dict[str, str]:
         if assignments.setdefault(one_spelling(group), side) != side:
             raise DataError(
                 f"{path} assigns the patient {one_spelling(group)}, whose name is encoded in two "
-                "ways, to two sides; make a new one with 'python -m data split'"
+                "ways, to two sides; make a new one with 'sparkdl-bench data split'"
             )
     return assignments
 

@@ -1,4 +1,4 @@
-"""``python -m deploy``: the commands that run experiments on clusters.
+"""``sparkdl-bench deploy``: the commands that run experiments on clusters.
 
 Each command imports its dependencies inside its own function.
 """

@@ -1,4 +1,4 @@
-"""Commands around ``docker-compose.yml``: ``python -m deploy env`` and ``bucket``."""
+"""Commands around ``docker-compose.yml``: ``sparkdl-bench deploy env`` and ``bucket``."""
 
 import sys
 from pathlib import Path

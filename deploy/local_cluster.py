@@ -1,4 +1,4 @@
-"""``python -m deploy cluster``: the cluster of ``docker-compose.yml`` without a container engine.
+"""``sparkdl-bench deploy cluster``: the services of ``docker-compose.yml`` without containers.
 
 Every host is a network namespace with its own address and a view of the disk that hides this
 machine's Python: Spark's daemons and executors run only from the packed environment. A driver runs

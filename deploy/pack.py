@@ -1,4 +1,4 @@
-"""``python -m deploy pack``: the current environment as a relocatable archive.
+"""``sparkdl-bench deploy pack``: the current environment as a relocatable archive.
 
 The archive contains the interpreter with its standard library and linked libraries, the packages
 and Java. A Spark worker only needs Linux with a C library at least as new as the one that the

@@ -21,7 +21,7 @@ DRIVER_PORT, BLOCK_MANAGER_PORT = 7078, 7079
 class Yarn:
     """The Hadoop cluster that ``HADOOP_CONF_DIR`` configures."""
 
-    #: Archive from ``python -m deploy pack``: a file, or an address that Hadoop can read.
+    #: Archive from ``sparkdl-bench deploy pack``: a file, or an address that Hadoop can read.
     archive: str
     #: Executor memory outside the heap: TensorFlow runs in the Python worker, not in the JVM.
     overhead: str = "2g"

@@ -1,4 +1,4 @@
-"""``python -m deploy submit``: experiments on YARN and Kubernetes."""
+"""``sparkdl-bench deploy submit``: experiments on YARN and Kubernetes."""
 
 import os
 import shlex
@@ -28,7 +28,7 @@ Arguments = Annotated[
 
 @app.command()
 def yarn(
-    archive: Annotated[str, typer.Option(help="Archive from 'python -m deploy pack'.")],
+    archive: Annotated[str, typer.Option(help="Archive from 'sparkdl-bench deploy pack'.")],
     prepared: Prepared,
     arguments: Arguments = None,
     overhead: Overhead = "2g",

@@ -54,8 +54,8 @@ class SparkConfig(_Frozen):
     #: the one in the archive that Spark sends them; ``image``: the one installed on their machines
     #: or in their containers.
     environment: Literal["path", "archive", "image"] = "path"
-    #: Archive made by ``python -m deploy pack``: a file, or an address that Spark or this machine
-    #: can read.
+    #: Archive made by ``sparkdl-bench deploy pack``: a file, or an address that Spark or this
+    #: machine can read.
     environment_archive: Annotated[str, AfterValidator(os.path.expanduser)] | None = None
     #: Path of Python in the executors' image.
     environment_python: str = IMAGE_PYTHON

@@ -35,7 +35,7 @@ class DeepImageFeaturizer(
     The input column is one of
 
     - binary: row-major uint8 pixels, in a frame that also has the columns ``height``, ``width``
-      and ``channels``, as in the Parquet files of ``python -m data prepare``;
+      and ``channels``, as in the Parquet files of ``sparkdl-bench data prepare``;
     - a struct with the fields ``pixels``, ``height``, ``width`` and ``channels``;
     - Spark's image struct, from ``spark.read.format("image")``.
 

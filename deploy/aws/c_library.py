@@ -64,8 +64,8 @@ def check_object(address: str, answer: dict[str, Any] | None) -> str | None:
     """
     if answer is None:
         raise DeployError(
-            f"there is no environment archive {address}: pass a file from 'python -m deploy pack' "
-            "as --environment-archive to have it uploaded"
+            f"there is no environment archive {address}: pass a file from "
+            "'sparkdl-bench deploy pack' as --environment-archive to have it uploaded"
         )
     return check(address, answer.get("Metadata", {}).get(KEY))
 

@@ -170,8 +170,8 @@ def _refusal(operation: str, code: str, message: str) -> str:
         return "there is no such bucket: create it, or use another one with --bucket"
     if code in ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"):
         return (
-            f"AWS does not allow {operation} ({_line(message)}): 'python -m deploy iam' prints the "
-            "required policies"
+            f"AWS does not allow {operation} ({_line(message)}): 'sparkdl-bench deploy iam' prints "
+            "the required policies"
         )
     if code in _EXPIRED:
         return f"AWS does not accept the credentials ({code}): renew them"

@@ -1,4 +1,4 @@
-"""``python -m deploy emr``: start a run, follow it, download the record and clean up."""
+"""``sparkdl-bench deploy emr``: start a run, follow it, download the record and clean up."""
 
 import sys
 import tempfile
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from data.invocation import command
 from deploy.aws.cli_support import ended_in_every_case, new_name, region_of, report
 from deploy.cli_paths import path_option
 
@@ -32,7 +33,7 @@ def emr(
         str | None, typer.Option(help="Name of the run; default: date and time.")
     ] = None,
     environment_archive: Annotated[
-        str, typer.Option(help="Archive from 'python -m deploy pack', or its s3:// address.")
+        str, typer.Option(help="Archive from 'sparkdl-bench deploy pack', or its s3:// address.")
     ] = "environment.tar.gz",
     output: Annotated[
         Path | None,
@@ -113,7 +114,7 @@ def emr(
 ) -> None:
     """Run an experiment on EMR, download the record and stop everything that was started.
 
-    python -m deploy emr --bucket B -- --experiment malaria --data s3://B/cells --backend all
+    sparkdl-bench deploy emr --bucket B -- --experiment malaria --data s3://B/cells --backend all
     """
     given = {
         "release": release,
@@ -176,7 +177,7 @@ def _plan(
         if "role" not in given:
             raise DeployError(
                 "EMR Serverless needs the ARN of a role for the job: --role "
-                "arn:aws:iam::ACCOUNT:role/sparkdl-bench-job (policy: 'python -m deploy iam')"
+                "arn:aws:iam::ACCOUNT:role/sparkdl-bench-job (policy: 'sparkdl-bench deploy iam')"
             )
         fields = without_cluster.ServerlessOptions.model_fields
         known = {key: value for key, value in given.items() if key in fields}
@@ -215,7 +216,7 @@ def _report_pending(output: Path) -> None:
     if any(output.glob("outbox/*")):
         sys.stderr.write(
             f"{output}/outbox contains pending records because their MLflow server was unreachable:"
-            f" send them with\n        uv run python -m experiments send --work {output}\n"
+            f" send them with\n        {command('sync', '--work', str(output))}\n"
         )
 
 
@@ -224,6 +225,4 @@ def report_record(output: Path, tracking_uri: str | None) -> None:
     from deploy.aws.storage import DATABASE
 
     uri = tracking_uri or f"sqlite:///{output / DATABASE}"
-    sys.stderr.write(
-        f"record: {output}\n        uv run python -m experiments compare --tracking-uri {uri}\n"
-    )
+    sys.stderr.write(f"record: {output}\n        {command('compare', '--tracking-uri', uri)}\n")

@@ -1,4 +1,4 @@
-"""``python -m deploy iam``: least-privilege policies with their values filled in."""
+"""``sparkdl-bench deploy iam``: least-privilege policies with their values filled in."""
 
 import json
 import sys

@@ -174,7 +174,7 @@ class Runner:
             return None
         reason = "; ".join(filter(None, (reason, self._diagnosis())))
         if _NOT_TAGGED in reason:
-            reason += " ('python -m deploy iam emr-service-role' prints the required tags)"
+            reason += " ('sparkdl-bench deploy iam emr-service-role' prints the required tags)"
         return f"{state}{': ' + reason if reason else ''}"
 
     def _diagnosis(self) -> str | None:

@@ -1,4 +1,4 @@
-"""``python -m deploy sagemaker``: train in the worker image, or serve a recorded model."""
+"""``sparkdl-bench deploy sagemaker``: train in the worker image, or serve a recorded model."""
 
 import json
 import sys
@@ -76,7 +76,7 @@ def train(
 ) -> None:
     """Run an experiment as a training job and download the record.
 
-    python -m deploy sagemaker train --bucket B --image I --role R -- --data s3://B/cells
+    sparkdl-bench deploy sagemaker train --bucket B --image I --role R -- --data s3://B/cells
     """
     with ended_in_every_case():
         from deploy.aws import run_options, sagemaker_training

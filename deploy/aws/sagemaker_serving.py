@@ -94,7 +94,7 @@ def deletion(options: EndpointOptions, now: datetime) -> Request:
     if options.scheduler_role is None:
         raise DeployError(
             "an endpoint costs money until it is deleted: set --scheduler-role to the role that "
-            f"deletes it after {options.max_hours:g} h (policy: 'python -m deploy iam "
+            f"deletes it after {options.max_hours:g} h (policy: 'sparkdl-bench deploy iam "
             "scheduler-role')"
         )
     end = now.astimezone(UTC) + timedelta(hours=options.max_hours)
@@ -243,8 +243,8 @@ def _check_new(aws: Aws, name: str) -> None:
         found = aws.client("sagemaker").list_endpoints(NameContains=name)["Endpoints"]
     if any(endpoint["EndpointName"] == name for endpoint in found):
         raise DeployError(
-            f"there is an endpoint {name}: use another --name, or delete it with 'python -m deploy "
-            f"sagemaker stop {name}'"
+            f"there is an endpoint {name}: use another --name, or delete it with "
+            f"'sparkdl-bench deploy sagemaker stop {name}'"
         )
 
 

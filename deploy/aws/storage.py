@@ -109,8 +109,8 @@ def environment(place: Place, source: str, *, rehearsal: bool = False) -> Enviro
     Parameters
     ----------
     source
-        A file from ``python -m deploy pack``, stored under its checksum so that it is uploaded only
-        once, or the ``s3://`` address of an existing archive.
+        A file from ``sparkdl-bench deploy pack``, stored under its checksum so that it is uploaded
+        only once, or the ``s3://`` address of an existing archive.
     rehearsal
         True for a dry run: the file need not exist, and a rejection becomes a warning.
 
@@ -127,8 +127,8 @@ def environment(place: Place, source: str, *, rehearsal: bool = False) -> Enviro
         return Environment(place.uri(key), (upload_once(place, key, file, "environment archive"),))
     if not file.is_file():
         raise DeployError(
-            f"there is no environment archive {source}: create it with 'python -m deploy pack', or "
-            "set --environment-archive to another one"
+            f"there is no environment archive {source}: create it with "
+            "'sparkdl-bench deploy pack', or set --environment-archive to another one"
         )
     libc = c_library.of_file(file)
     try:

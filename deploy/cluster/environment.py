@@ -17,7 +17,7 @@ def unpacked(archive: Path, folder: Path) -> Path:
     Parameters
     ----------
     archive
-        Archive from ``python -m deploy pack``; created here if it does not exist.
+        Archive from ``sparkdl-bench deploy pack``; created here if it does not exist.
     folder
         Folder of the cluster.
 
@@ -41,8 +41,8 @@ def unpacked(archive: Path, folder: Path) -> Path:
         )
         if done.returncode or not (target / MANIFEST).is_file():
             raise DeployError(
-                f"{archive} is damaged or was not created by 'python -m deploy pack': remove it, "
-                "and it is recreated"
+                f"{archive} is damaged or was not created by 'sparkdl-bench deploy pack': remove "
+                "it, and it is recreated"
             )
         stamp.write_text(known)
     packed = json.loads((target / MANIFEST).read_text())["packages"]

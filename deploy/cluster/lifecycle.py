@@ -100,11 +100,11 @@ def _check_free(folder: Path, report: Callable[[str], None]) -> None:
         if old.stage != "up":
             raise DeployError(
                 f"a start of the cluster in {folder} is in progress or was killed: stop it with "
-                "'python -m deploy cluster down'"
+                "'sparkdl-bench deploy cluster down'"
             )
         raise DeployError(
-            f"a cluster is up in {folder}: see 'python -m deploy cluster status', or stop it with "
-            "'python -m deploy cluster down'"
+            f"a cluster is up in {folder}: see 'sparkdl-bench deploy cluster status', or stop it "
+            "with 'sparkdl-bench deploy cluster down'"
         )
     report(f"removing the remains of an earlier cluster in {folder}")
     _tear_down(old, folder)

@@ -19,7 +19,7 @@ _TAR_BLOCK = 512
 
 
 def read(archive: Path) -> dict[str, Any] | None:
-    """Return the manifest, or None if the file was not created by ``python -m deploy pack``."""
+    """Return the manifest, or None if the file was not created by ``sparkdl-bench deploy pack``."""
     with archive.open("rb") as file:
         file.seek(max(0, archive.stat().st_size - _TAIL_BYTES))
         tail = file.read()

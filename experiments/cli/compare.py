@@ -1,4 +1,4 @@
-"""``python -m experiments compare`` and ``dashboard``: views of recorded runs."""
+"""``sparkdl-bench compare`` and ``dashboard``: views of recorded runs."""
 
 import sys
 from pathlib import Path

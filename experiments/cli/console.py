@@ -13,6 +13,7 @@ from rich.text import Text
 from data.activity import SILENCE, Activity, duration
 from data.config import Unit
 from data.drawing import font_note
+from data.invocation import command, program
 from data.names import visible
 from data.prepared import PreparedData
 from data.schema import SPLITS
@@ -161,8 +162,8 @@ class Console(Observer):
         self._show(list(records))
         if self._experiment:
             uri = self._experiment.tracking_uri
-            store = "" if uri == DEFAULT_URI else f" --tracking-uri {uri}"
-            self._print(f"report: uv run python -m experiments compare{store}")
+            store = () if uri == DEFAULT_URI else ("--tracking-uri", uri)
+            self._print(f"report: {command('compare', *store)}")
 
     def warm_up_starts(self, backend: str, number: int, total: int) -> None:
         """Print which backend is started for warm-up."""
@@ -339,6 +340,6 @@ def how_to_open(tracking_uri: str) -> str:
     if is_server(tracking_uri):
         return f"record: {tracking_uri}"
     return (
-        f"record: uv run mlflow ui --backend-store-uri {tracking_uri}\n"
+        f"record: {program('mlflow', 'ui', '--backend-store-uri', tracking_uri)}\n"
         "        then open http://127.0.0.1:5000"
     )

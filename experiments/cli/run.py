@@ -94,7 +94,7 @@ def run(
     environment_archive: Annotated[
         str | None,
         typer.Option(
-            help="Path or address of the archive made by 'python -m deploy pack'.",
+            help="Path or address of the archive made by 'sparkdl-bench deploy pack'.",
             metavar="PLACE",
             rich_help_panel=_MACHINE,
         ),

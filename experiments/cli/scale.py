@@ -1,4 +1,4 @@
-"""``python -m experiments scale``."""
+"""``sparkdl-bench scale``."""
 
 import sys
 from collections.abc import Mapping

@@ -1,6 +1,5 @@
-"""``python -m experiments tune``."""
+"""``sparkdl-bench tune``."""
 
-import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from data import cli_options
 from data.addresses import local_path
 from data.command_line import plain_errors
 from data.exit_status import FAILED
+from data.invocation import command
 from experiments.cli.options import Naming
 from experiments.units import plural
 
@@ -147,7 +147,7 @@ def tune(
 
 def _command(backend: str, best: Path, work: Path) -> str:
     """Return the command that trains with the best settings and evaluates on the test images."""
-    words = ["--backend", backend, "--experiment", str(best.absolute())]
+    words = ["run", "--backend", backend, "--experiment", str(best.absolute())]
     if work != _WORK:
         words += ["--work", str(local_path(work).absolute())]
-    return f"uv run run_experiment.py {shlex.join(words)}"
+    return command(*words)

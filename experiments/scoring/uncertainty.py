@@ -21,7 +21,7 @@ components", Biometrics Bulletin 2, 1946; with three seeds they are about 2 to 4
 between seeds dominates.
 
 The method was chosen by simulation from percentile, BCa and studentized bootstraps and variants of
-this method: ``python -m benchmarks --part statistics`` repeats the check.
+this method: ``sparkdl-bench benchmark --part statistics`` repeats the check.
 """
 
 from dataclasses import dataclass

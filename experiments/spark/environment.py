@@ -122,7 +122,7 @@ def check(
         raise EnvironmentDifferenceError(
             f"executors have packages that differ from this machine's and that {backend} uses:\n"
             + "\n".join(lines)
-            + "\npack this environment with 'python -m deploy pack' and send it with "
+            + "\npack this environment with 'sparkdl-bench deploy pack' and send it with "
             "--environment archive, or install the same versions on the executors"
         )
     archives = sorted({one.checksum[:12] for one in found if one.checksum})
@@ -237,21 +237,21 @@ def _no_python(text: str) -> str | None:
     if missing := re.search(r'Cannot run program "([^"]+)"', text):
         return (
             f"executors have no Python at {missing[1]}: send this environment with --environment "
-            "archive (create it with 'python -m deploy pack'), or give the path of theirs with "
+            "archive (create it with 'sparkdl-bench deploy pack'), or give the path of theirs with "
             "--environment image --set spark.environment_python=/path/to/python"
         )
     if other := re.search(r"Python in worker has different version:? \(?'?([\d., ']+)", text):
         version = re.sub(r"[^\d.]+", ".", other[1]).strip(".")
         return (
             f"executors have Python {version}, this is Python {_python()}: send this environment "
-            "with --environment archive (create it with 'python -m deploy pack')"
+            "with --environment archive (create it with 'sparkdl-bench deploy pack')"
         )
     if "No module named 'pyspark'" in text or "Error from python worker" in text:
         last = [line.strip() for line in text.splitlines() if "Error:" in line]
         return (
             "Python does not start on the executors"
             f"{f' ({last[-1]})' if last else ''}: send this environment with --environment archive "
-            "(create it with 'python -m deploy pack')"
+            "(create it with 'sparkdl-bench deploy pack')"
         )
     return None
 

@@ -46,7 +46,7 @@ def check_archive(spark: SparkConfig) -> None:
         )
     if "://" not in archive and not Path(archive).is_file():
         raise ExperimentError(
-            f"there is no archive {archive}: make it with 'python -m deploy pack {archive}'"
+            f"there is no archive {archive}: make it with 'sparkdl-bench deploy pack {archive}'"
         )
 
 
@@ -90,7 +90,9 @@ def _download(uri: str, folder: Path) -> Path:
 
     filesystem, path = locate(uri)
     if not exists(filesystem, path):
-        raise ExperimentError(f"there is no archive {uri}: make one with 'python -m deploy pack'")
+        raise ExperimentError(
+            f"there is no archive {uri}: make one with 'sparkdl-bench deploy pack'"
+        )
     target = folder / Path(path).name
     fs.copy_files(path, str(target), filesystem, fs.LocalFileSystem())
     return target

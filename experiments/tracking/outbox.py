@@ -85,12 +85,12 @@ def deliver(
         except ServerAwayError as away:
             return (
                 f"{away}: the record is kept in {place} and will be sent with the next run or by "
-                "'python -m experiments send'."
+                "'sparkdl-bench sync'."
             )
         except Exception as error:
             raise ExperimentError(
                 f"{type(error).__name__}: {error}; everything is kept in {place}: fix the "
-                "cause, then run 'python -m experiments send'"
+                "cause, then run 'sparkdl-bench sync'"
             ) from error
         shutil.rmtree(place, ignore_errors=True)
     _report(note, on_wait)

@@ -1,4 +1,4 @@
-"""Real faults in real runs, with one backend each; ``python -m experiments chaos`` runs all."""
+"""Real faults in real runs, with one backend each; ``sparkdl-bench chaos`` runs all."""
 
 import subprocess
 import sys

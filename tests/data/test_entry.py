@@ -64,7 +64,8 @@ def test_closed_terminal_ends_a_command_unless_nohup_has_started_it() -> None:
 
 def entry_points() -> list[Path]:
     root = Path(__file__).parents[2]
-    return [root / "experiments" / "cli.py", *root.glob("*/__main__.py")]
+    mains = set(root.glob("*/__main__.py")) - {root / "sparkdl_bench" / "__main__.py"}
+    return [root / "experiments/cli/run.py", root / "sparkdl_bench/cli.py", *sorted(mains)]
 
 
 @pytest.mark.parametrize("path", entry_points(), ids=lambda path: f"{path.parent.name}/{path.name}")

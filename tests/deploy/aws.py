@@ -96,7 +96,7 @@ def small_archive(path: Path, libc: str) -> Path:
 
 
 def call(*arguments: str | Path) -> Any:
-    """Run ``python -m deploy`` in this process."""
+    """Run ``sparkdl-bench deploy`` in this process."""
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 

@@ -206,7 +206,7 @@ def passwords_of(path: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def passwords(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ``.env`` as ``python -m deploy env`` writes it."""
+    """A ``.env`` as ``sparkdl-bench deploy env`` writes it."""
     path = tmp_path_factory.mktemp("compose") / ".env"
     secret_file.write(path, SETTINGS)
     return path

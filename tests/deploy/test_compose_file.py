@@ -36,7 +36,7 @@ def test_without_passwords_compose_says_what_to_run() -> None:
         check=False,
     )
     assert done.returncode != 0
-    assert "run 'python -m deploy env' first" in done.stderr
+    assert "run 'sparkdl-bench deploy env' first" in done.stderr
 
 
 def test_dockerfile_passes_hadolint() -> None:

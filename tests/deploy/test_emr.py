@@ -189,7 +189,7 @@ def test_a_cluster_that_cannot_be_ended_is_said(
             "1 x m5.xlarge can hold 3 executors, not 4: each takes 3,072",
         ),
         ([*RUN, "--set", "spark.executor_memory=6g"], "can hold 2 executors, not 4"),
-        (["--environment-archive", "none.tar.gz"], "create it with 'python -m deploy pack'"),
+        (["--environment-archive", "none.tar.gz"], "create it with 'sparkdl-bench deploy pack'"),
         (["--serverless"], "ARN of a role"),
         (["--serverless", "--price-per-hour", "1"], "--price-per-hour cannot be given here"),
         (["--serverless", "--spot"], "--spot cannot be given here: EMR Serverless has no cluster"),

@@ -46,7 +46,7 @@ pytestmark = [
 
 
 def deploy(*arguments: str) -> subprocess.CompletedProcess:
-    """Run ``python -m deploy cluster`` as a user does."""
+    """Run ``sparkdl-bench deploy cluster`` as a user does."""
     command = [sys.executable, "-m", "deploy", "cluster", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
@@ -254,7 +254,7 @@ def check_that_another_environment_is_told_before_training(folder: Path, cells: 
 
 
 def check_that_a_run_survives_a_host_that_is_cut_off(folder: Path, data: DataConfig) -> None:
-    """``python -m experiments chaos --cluster`` tries all faults with all backends."""
+    """``sparkdl-bench chaos --cluster`` tries all faults with all backends."""
     from chaos import Conditions, campaign
     from chaos.hosts import read_hosts
     from chaos.outcome import Verdict

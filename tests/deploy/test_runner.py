@@ -99,7 +99,7 @@ def test_a_network_without_its_tag_is_explained(
     why = "Service role sparkdl-bench-emr-service has insufficient EC2 permissions"
     on_pause(monkeypatch, lambda: steps("CANCELLED", why))
     done = call(*asked, *RUN)
-    assert "'python -m deploy iam emr-service-role' prints the required tags" in done.stderr
+    assert "'sparkdl-bench deploy iam emr-service-role' prints the required tags" in done.stderr
 
 
 def test_an_interrupted_run_brings_back_what_there_is(
@@ -132,7 +132,7 @@ def test_records_that_wait_are_brought_back_and_told(
     done = call(*asked, *RUN)
     assert done.exit_code == 0, done.output
     assert (tmp_path / "record" / "outbox" / "r1" / "parcel.json").read_text() == "content"
-    assert f"python -m experiments send --work {tmp_path / 'record'}" in done.stderr
+    assert f"sparkdl-bench sync --work {tmp_path / 'record'}" in done.stderr
 
 
 def test_a_cluster_whose_answer_was_lost_is_followed_and_made_once(

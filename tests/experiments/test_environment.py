@@ -103,7 +103,7 @@ def test_python_of_the_executors_follows_the_environment(tmp_path: Path) -> None
         (["--environment", "conda"], "--environment must be 'path', 'archive' or 'image'"),
         (
             [*ARCHIVE, "not-there.tar.gz"],
-            "there is no archive not-there.tar.gz: make it with 'python -m deploy pack",
+            "there is no archive not-there.tar.gz: make it with 'sparkdl-bench deploy pack",
         ),
         (
             [*ARCHIVE, "not-there.7z"],

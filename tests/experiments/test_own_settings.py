@@ -138,9 +138,11 @@ def test_best_experiment_means_the_same_in_every_folder(
     assert "source" not in portable(load("synthetic"), "x").get("data", {}), "cells are drawn"
 
 
-def test_command_can_be_copied(tmp_path: Path) -> None:
+def test_command_can_be_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     best = tmp_path / "my search" / "best.yaml"
-    assert _command("elephas", best, Path("work")) == (
-        f"uv run run_experiment.py --backend elephas --experiment '{best}'"
-    )
+    words = f"sparkdl-bench run --backend elephas --experiment '{best}'"
+    monkeypatch.chdir(ROOT)
+    assert _command("elephas", best, Path("work")) == f"uv run {words}"
+    monkeypatch.chdir(tmp_path)
+    assert _command("elephas", best, Path("work")) == f"uv run --project {ROOT} {words}"
     assert _command("elephas", best, tmp_path).endswith(f" --work {tmp_path}")
