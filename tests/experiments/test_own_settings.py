@@ -9,6 +9,7 @@ import yaml
 
 from backends import create
 from backends.search import Choices, Range, Values
+from data.project import ROOT
 from experiments.cli.tune import _command
 from experiments.cli.tune_console import trial_line
 from experiments.loading import load
