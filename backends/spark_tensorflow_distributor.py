@@ -1,8 +1,8 @@
 """spark-tensorflow-distributor: one TensorFlow worker for each task of a Spark barrier stage."""
 
-from backends import all_reduce
-from backends.all_reduce_backend import AllReduceBackend, AllReduceOptions
-from backends.all_reduce_worker import WorkerJob, shard_source, train
+from backends.all_reduce import driver
+from backends.all_reduce.backend import AllReduceBackend, AllReduceOptions
+from backends.all_reduce.worker import WorkerJob, shard_source, train
 from backends.base import FitResult, RunContext, TrainingTask
 
 
@@ -22,10 +22,10 @@ class SparkTensorFlowDistributor(AllReduceBackend[AllReduceOptions]):
 
     def fit(self, task: TrainingTask[AllReduceOptions], context: RunContext) -> FitResult:
         """Train through a barrier stage."""
-        return all_reduce.fit(task, context, _launch, task.options.patience)
+        return driver.fit(task, context, _launch, task.options.patience)
 
 
-def _launch(job: WorkerJob, _: all_reduce.Follower) -> None:
+def _launch(job: WorkerJob, _: driver.Follower) -> None:
     from spark_tensorflow_distributor import MirroredStrategyRunner
 
     runner = MirroredStrategyRunner(

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from backends import all_reduce
-from backends.all_reduce_backend import AllReduceBackend, AllReduceOptions
-from backends.all_reduce_worker import Source, WorkerJob, shard_source, train
+from backends.all_reduce import driver
+from backends.all_reduce.backend import AllReduceBackend, AllReduceOptions
+from backends.all_reduce.worker import Source, WorkerJob, shard_source, train
 from backends.base import FitResult, RunContext, TrainingTask
 from backends.errors import BackendError
 from backends.reservation_server import reservations_on
@@ -71,15 +71,13 @@ class TensorFlowOnSpark(AllReduceBackend[TensorFlowOnSparkOptions]):
                 "use a cluster, or input_mode 'tensorflow'"
             )
 
-        def launch(job: WorkerJob, follower: all_reduce.Follower) -> None:
+        def launch(job: WorkerJob, follower: driver.Follower) -> None:
             _launch(spark, job, follower, feeds=options.input_mode == "spark")
 
-        return all_reduce.fit(task, context, launch, options.patience)
+        return driver.fit(task, context, launch, options.patience)
 
 
-def _launch(
-    spark: "SparkContext", job: WorkerJob, follower: all_reduce.Follower, feeds: bool
-) -> None:
+def _launch(spark: "SparkContext", job: WorkerJob, follower: driver.Follower, feeds: bool) -> None:
     """Start the workers, feed them if they are fed, and take the cluster down."""
     from tensorflowonspark import TFCluster
 
@@ -95,7 +93,7 @@ def _launch(
                 num_ps=0,
                 input_mode=TFCluster.InputMode.SPARK if feeds else TFCluster.InputMode.TENSORFLOW,
                 master_node="chief",  # without one, TF_CONFIG is not set
-                reservation_timeout=int(all_reduce.START_LIMIT),
+                reservation_timeout=int(driver.START_LIMIT),
             )
             if feeds:
                 _feed(spark, job, follower, cluster)
@@ -107,9 +105,7 @@ def _launch(
         raise BackendError(f"TensorFlowOnSpark ended the process: {reason}") from error
 
 
-def _feed(
-    spark: "SparkContext", job: WorkerJob, follower: all_reduce.Follower, cluster: Any
-) -> None:
+def _feed(spark: "SparkContext", job: WorkerJob, follower: driver.Follower, cluster: Any) -> None:
     """Feed the workers of ``cluster`` epoch by epoch."""
     epoch = job.first_epoch
     while follower.continues_after(epoch - 1):

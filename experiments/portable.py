@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from experiments.config import Experiment
+from experiments.config import LONGEST_NAME, Experiment
+from experiments.own_data.description import SYNTHETIC
 from experiments.store_address import absolute_uri
 
-_LONGEST_NAME = 150
 #: Keys whose values are paths or addresses.
 _PATHS = (
     ("data", "source"),
@@ -17,8 +17,6 @@ _PATHS = (
     ("artifacts",),
     ("spark", "environment_archive"),
 )
-#: Source of the generated images.
-_DRAWN = "synthetic"
 
 
 def portable(experiment: Experiment, name: str) -> dict[str, Any]:
@@ -27,7 +25,7 @@ def portable(experiment: Experiment, name: str) -> dict[str, Any]:
     Keys with default values are omitted.
     """
     content = experiment.model_dump(mode="json", exclude_defaults=True)
-    content["name"] = name[-_LONGEST_NAME:].lstrip("/")
+    content["name"] = name[-LONGEST_NAME:].lstrip("/")
     for keys in _PATHS:
         _replace(content, keys)
     if "tracking_uri" in content:
@@ -42,6 +40,6 @@ def _replace(content: dict[str, Any], keys: tuple[str, ...]) -> None:
     for key in keys[:-1]:
         content = content.get(key, {})
     path = content.get(keys[-1])
-    if isinstance(path, str) and path != _DRAWN and "://" not in path:
+    if isinstance(path, str) and path != SYNTHETIC and "://" not in path:
         expanded = os.path.expanduser(path)  # noqa: PTH111 - Path raises for unknown users
         content[keys[-1]] = str(Path(expanded).absolute())

@@ -152,7 +152,7 @@ def executors(cluster: Cluster) -> list[psutil.Process]:
 
 def main(folder: Path) -> None:
     """Run the job of ``folder``."""
-    from backends.all_reduce_backend import AllReduceBackend
+    from backends.all_reduce.backend import AllReduceBackend
     from experiments.config import SparkConfig
     from experiments.spark import session as sessions
 

@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends import all_reduce, calls
-from backends.all_reduce_worker import WorkerJob
+from backends import calls
+from backends.all_reduce import driver
+from backends.all_reduce.channel import Address, DriverEnd, Message, WorkerEnd
+from backends.all_reduce.network import private_network
+from backends.all_reduce.worker import WorkerJob
 from backends.base import RunContext, TrainingTask
 from backends.checkpoints import CheckpointFolder
 from backends.epoch import Epoch
 from backends.errors import BackendError
-from backends.tensorflow_network import private_network
-from backends.worker_channel import Address, DriverEnd, Message, WorkerEnd
 from data.prepared import PreparedData
 from models import ModelConfig, OptimizerConfig
 
@@ -182,7 +183,7 @@ def test_key_is_not_printed(channel: DriverEnd) -> None:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(all_reduce, "CAUSE_LIMIT", 0.1)
+    monkeypatch.setattr(driver, "CAUSE_LIMIT", 0.1)
 
 
 class Script:
@@ -215,7 +216,7 @@ def follow(
     steps = min(shard.rows for shard in shards) // 8
     job = WorkerJob(task(prepared, **values), shards, (), steps, None, Address(LOOPBACK, 1, b"key"))
     context = RunContext(spark=None, folder=Path(), on_epoch=told.append, checkpoints=checkpoints)
-    follower = all_reduce.Follower(job, context, Script(*looks))  # type: ignore[arg-type]
+    follower = driver.Follower(job, context, Script(*looks))  # type: ignore[arg-type]
     follower.follow([])
     return follower.result(shards), told
 
@@ -307,19 +308,19 @@ def test_workers_with_different_weights_are_an_error(prepared: PreparedData) -> 
 def test_missing_worker_is_an_error(
     prepared: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(all_reduce, "START_LIMIT", 0.1)
+    monkeypatch.setattr(driver, "START_LIMIT", 0.1)
     with pytest.raises(BackendError, match="1 of 2 workers started within"):
         follow(prepared, greeting(0), *[[] for _ in range(3)])
 
 
 def test_silence_is_an_error(prepared: PreparedData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(all_reduce, "SILENCE_LIMIT", 0.1)
+    monkeypatch.setattr(driver, "SILENCE_LIMIT", 0.1)
     with pytest.raises(BackendError, match="no worker has said a word"):
         follow(prepared, greeting(0), greeting(1))
 
 
 def test_shard_smaller_than_a_batch_is_refused(prepared: PreparedData) -> None:
-    assert all_reduce.unsupported(task(prepared)) is None
-    reason = all_reduce.unsupported(task(prepared, global_batch_size=1024))
+    assert driver.unsupported(task(prepared)) is None
+    reason = driver.unsupported(task(prepared, global_batch_size=1024))
     assert reason is not None
     assert "fewer than its share of a batch (512)" in reason

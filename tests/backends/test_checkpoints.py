@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends.all_reduce_backend import AllReduceOptions
+from backends.all_reduce.backend import AllReduceOptions
 from backends.base import FitResult, RunContext, TrainingTask
 from backends.checkpoints import Checkpoint, CheckpointFolder
 from backends.epoch import Epoch

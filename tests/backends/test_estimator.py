@@ -10,9 +10,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from backends.errors import BackendError
-from backends.estimator import BackendEstimator
-from backends.estimator_data import write_prepared
-from backends.estimator_model import BackendModel
+from backends.spark_ml.data import write_prepared
+from backends.spark_ml.estimator import BackendEstimator
+from backends.spark_ml.model import BackendModel
 from data.errors import DataError
 from data.prepared import PreparedData
 from models import ModelConfig, build

@@ -20,7 +20,7 @@ from backends.featurizer.cache import FeatureCache
 from backends.featurizer.engine import EngineChoice, choose, relative_error
 from backends.featurizer.extraction import Extraction
 from backends.featurizer.features import bound_batches, probabilities
-from backends.featurizer.spark_ml import DeepImageFeaturizer
+from backends.spark_ml.featurizer import DeepImageFeaturizer
 from chaos.damage import flip_a_bit
 from data.errors import DataError
 from data.local_spark import local_context

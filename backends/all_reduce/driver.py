@@ -2,7 +2,7 @@
 
 TensorFlowOnSpark and spark-tensorflow-distributor do the same for a user: they start one
 TensorFlow worker on each executor and tell the workers of each other. What the workers then do
-(``all_reduce_worker``) and how the driver follows them is common to both, and here. Two runs of
+(``worker``) and how the driver follows them is common to both, and here. Two runs of
 one seed give identical weights, through either framework: shards belong to ranks, the ring adds
 in the order of ranks, and an executor of one core computes with one thread.
 """
@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
-from backends.all_reduce_worker import WorkerJob
+from backends.all_reduce.channel import DriverEnd, Message
+from backends.all_reduce.worker import WorkerJob
 from backends.base import FitResult, RunContext, TrainingTask
 from backends.epoch import Epoch
 from backends.errors import BackendError
-from backends.worker_channel import DriverEnd, Message
 from data.shards import Shard
 
 if TYPE_CHECKING:

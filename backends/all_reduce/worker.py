@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backends.all_reduce.channel import LINK_LIMIT, Address, WorkerEnd
+from backends.all_reduce.network import private_network
 from backends.base import TrainingTask
 from backends.checkpoints import Checkpoint
 from backends.epoch import Epoch
 from backends.inference import BATCH, EPSILON
 from backends.keras_state import OPTIMIZER, RANDOM, assign, generators, values_of
-from backends.tensorflow_network import private_network
-from backends.worker_channel import LINK_LIMIT, Address, WorkerEnd
 from data.shards import Shard, ShardReader
 from models import checksum, loss, optimizer
 

@@ -5,7 +5,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from backends import all_reduce, inference
+from backends import inference
+from backends.all_reduce import driver
 from backends.base import Backend, Options, RunContext, TrainingTask
 
 
@@ -14,7 +15,7 @@ class AllReduceOptions(Options):
 
     #: Epochs without a better validation loss after which training stops and the best epoch's
     #: weights are kept; None trains all epochs.
-    patience: all_reduce.Patience = None
+    patience: driver.Patience = None
 
 
 AllReduceOptionsT = TypeVar("AllReduceOptionsT", bound=AllReduceOptions)
@@ -32,7 +33,7 @@ class AllReduceBackend(Backend[AllReduceOptionsT]):
 
     def unsupported(self, task: TrainingTask) -> str | None:
         """Refuse shards that do not fill a batch."""
-        return all_reduce.unsupported(task)
+        return driver.unsupported(task)
 
     def spark_conf(self, task: TrainingTask) -> dict[str, str]:
         """A failed worker fails the run: alone it cannot start again, the others have gone on."""

@@ -1,0 +1,1 @@
+"""The all-reduce loop that TensorFlowOnSpark and spark-tensorflow-distributor share."""
