@@ -6,7 +6,9 @@ Each command imports its dependencies inside its own function.
 import typer
 
 from deploy import compose_cli, submit_cli
-from deploy.aws import emr_cli, iam_cli, sagemaker_cli
+from deploy.aws import iam_cli
+from deploy.aws.emr import cli as emr_cli
+from deploy.aws.sagemaker import cli as sagemaker_cli
 from deploy.local_cluster import app as cluster
 from deploy.pack import pack
 

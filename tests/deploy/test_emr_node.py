@@ -1,4 +1,4 @@
-"""``emr_node.sh`` with a fake program ``aws`` that stores its objects in a folder."""
+"""``node.sh`` with a fake program ``aws`` that stores its objects in a folder."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from experiments.config import SparkConfig
 from experiments.spark.shipping import executor_python
 from tests.deploy.aws import REGION
 
-NODE = Path(ROOT / "deploy" / "aws" / "emr_node.sh")
+NODE = Path(ROOT / "deploy" / "aws" / "emr" / "node.sh")
 
 
 @pytest.fixture

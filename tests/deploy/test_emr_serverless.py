@@ -11,7 +11,7 @@ from moto.emrserverless import models
 
 from data.process_environment import for_spark
 from data.project import ROOT
-from deploy.aws import emr_serverless
+from deploy.aws.emr import serverless as emr_serverless
 from experiments.spark.cluster import embedded_cluster
 from tests.deploy.aws import BUCKET, REGION, ROLE, Sent, aws, call, on_pause, put, shown
 from tests.s3_server import BUCKET as SERVER_BUCKET

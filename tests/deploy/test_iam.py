@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
-from deploy.aws import emr, emr_serverless, iam, run_options, sagemaker_serving, sagemaker_training
+from deploy.aws import iam, run_options
+from deploy.aws.emr import cluster as emr
+from deploy.aws.emr import serverless as emr_serverless
 from deploy.aws.iam_cli import _PURPOSES
 from deploy.aws.plan import Plan
+from deploy.aws.sagemaker import serving as sagemaker_serving
+from deploy.aws.sagemaker import training as sagemaker_training
 from deploy.aws.storage import Place
 from tests.deploy.aws import BUCKET, REGION, ROLE, call
 

@@ -18,8 +18,8 @@ from moto.backends import get_backend
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.sagemaker.models import FakeTrainingJob
 
-from deploy.aws import sagemaker_entry
-from deploy.aws.hyperparameters import decode, encode
+from deploy.aws.sagemaker import entry as sagemaker_entry
+from deploy.aws.sagemaker.hyperparameters import decode, encode
 from tests.deploy.aws import (
     BUCKET,
     REGION,

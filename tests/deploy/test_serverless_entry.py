@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.aws import emr_serverless, serverless_entry, storage
+from deploy.aws import storage
+from deploy.aws.emr import serverless as emr_serverless
+from deploy.aws.emr import serverless_entry
 
 ADDRESS = "s3://bucket/runs/first/record"
 

@@ -1,9 +1,9 @@
 #!/bin/bash
 # Script of the nodes of an EMR cluster. Stored in S3 with each run.
 #
-#   emr_node.sh install ENVIRONMENT_URI           every node, before Hadoop starts (bootstrap action)
-#   emr_node.sh run RUN_URI REGION SECONDS OPTION...          primary node of such a cluster (step)
-#   emr_node.sh lend ENVIRONMENT_URI RUN_URI REGION SECONDS OPTION...     primary node of any other
+#   node.sh install ENVIRONMENT_URI           every node, before Hadoop starts (bootstrap action)
+#   node.sh run RUN_URI REGION SECONDS OPTION...          primary node of such a cluster (step)
+#   node.sh lend ENVIRONMENT_URI RUN_URI REGION SECONDS OPTION...     primary node of any other
 #
 # OPTION... are passed to run_experiment.py unchanged. The record is always uploaded to
 # RUN_URI/record at the end, and every minute before, in case the node is lost. Nothing runs for

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 # Import from the project's folder instead of this file's.
-sys.path[0] = str(Path(__file__).resolve().parents[2])
-from deploy.aws.hyperparameters import IMAGES, decode  # noqa: E402
+sys.path[0] = str(Path(__file__).resolve().parents[3])
+from deploy.aws.sagemaker.hyperparameters import IMAGES, decode  # noqa: E402
 
 #: Variable that overrides SageMaker's folder, for tests.
 ROOT_VARIABLE = "SAGEMAKER_ROOT"
 #: Number of characters of a failure that SageMaker shows.
 _FAILURE_LENGTH = 1024
-_RUNNER = Path(__file__).resolve().parents[2] / "run_experiment.py"
+_RUNNER = Path(__file__).resolve().parents[3] / "run_experiment.py"
 
 
 def main() -> int:

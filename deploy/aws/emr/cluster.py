@@ -4,7 +4,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from deploy.aws import emr_size, prices, storage
+from deploy.aws import prices, storage
+from deploy.aws.emr import size as emr_size
 from deploy.aws.job import TAG, JobOptions, record_requests, run_arguments, upload
 from deploy.aws.plan import Lost, Plan, Request, Until
 
@@ -12,7 +13,7 @@ from deploy.aws.plan import Lost, Plan, Request, Until
 _MANAGED = "for-use-with-amazon-emr-managed-policies"
 #: Hours of the limit reserved for the time before a step can start: machines, Hadoop, environment.
 START_HOURS = 0.25
-_COMMAND = Path(__file__).with_name("emr_node.sh")
+_COMMAND = Path(__file__).with_name("node.sh")
 _CLUSTER, _STEP = "<ClusterId>", "<StepId>"
 
 

@@ -133,7 +133,8 @@ def emr(
         "rehearsal": dry_run,
     }
     with ended_in_every_case(), tempfile.TemporaryDirectory() as staging:
-        from deploy.aws import emr_choices, run_options
+        from deploy.aws import run_options
+        from deploy.aws.emr import choices as emr_choices
         from deploy.aws.storage import Place
         from deploy.errors import DeployError
 
@@ -167,9 +168,9 @@ def _plan(
     serverless: bool, common: dict[str, Any], given: dict[str, Any]
 ) -> "tuple[Plan, prices.Price]":
     """Return the plan and its price per hour."""
-    from deploy.aws import emr as on_cluster
-    from deploy.aws import emr_serverless as without_cluster
     from deploy.aws.cli_support import validated
+    from deploy.aws.emr import cluster as on_cluster
+    from deploy.aws.emr import serverless as without_cluster
     from deploy.errors import DeployError
 
     given = {key: value for key, value in given.items() if value is not None}

@@ -4,15 +4,16 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from deploy.aws import hyperparameters, prices, storage
+from deploy.aws import prices, storage
 from deploy.aws.job import TAG
 from deploy.aws.plan import Plan, Request, Until
 from deploy.aws.run_options import RunOptions
+from deploy.aws.sagemaker import hyperparameters
 from deploy.aws.storage import Place
 from deploy.errors import DeployError
 
 #: Entry point in the worker image.
-_ENTRY = ["python", "/app/deploy/aws/sagemaker_entry.py"]
+_ENTRY = ["python", "/app/deploy/aws/sagemaker/entry.py"]
 #: Default size of the machine's volume, in GB.
 _VOLUME_GB = 30
 #: Seconds that SageMaker takes to provide the machine before, and to upload the results after.

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import typer
 
 from deploy.aws.cli_support import ended_in_every_case, new_name, region_of, report, validated
-from deploy.aws.emr_cli import carry_out, report_record
+from deploy.aws.emr.cli import carry_out, report_record
 from deploy.cli_paths import path_option
 
 app = typer.Typer(help="Train on SageMaker, or serve a recorded model there.", no_args_is_help=True)
@@ -79,7 +79,8 @@ def train(
     sparkdl-bench deploy sagemaker train --bucket B --image I --role R -- --data s3://B/cells
     """
     with ended_in_every_case():
-        from deploy.aws import run_options, sagemaker_training
+        from deploy.aws import run_options
+        from deploy.aws.sagemaker import training as sagemaker_training
         from deploy.aws.storage import Place
 
         run_name = name or new_name()
@@ -142,7 +143,7 @@ def serve(
     with ended_in_every_case():
         from datetime import UTC, datetime
 
-        from deploy.aws import sagemaker_serving as serving
+        from deploy.aws.sagemaker import serving
 
         options = validated(
             serving.EndpointOptions,
@@ -180,7 +181,7 @@ def stop(
 ) -> None:
     """Delete an endpoint with its configuration, model, archive and scheduled deletion."""
     with ended_in_every_case():
-        from deploy.aws import sagemaker_serving as serving
+        from deploy.aws.sagemaker import serving
 
         serving.remove(name, region_of(region))
         sys.stderr.write(f"{name} is deleted\n")

@@ -7,7 +7,7 @@ from deploy.errors import DeployError
 #: Share of a machine's memory that YARN assigns to containers. EMR sets it by machine type: 12 of
 #: 16 GiB for m5.xlarge, more for larger machines.
 _YARN_SHARE = 0.75
-#: MiB outside an executor's heap: ``spark.executor.memoryOverhead`` in ``emr_node.sh``.
+#: MiB outside an executor's heap: ``spark.executor.memoryOverhead`` in ``node.sh``.
 _OVERHEAD_MB = 2048
 #: MiB of YARN's application master on one of the machines: Spark's 512 and the minimum overhead.
 _MASTER_MB = 896
