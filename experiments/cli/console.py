@@ -245,8 +245,10 @@ class Console(Observer):
         else:
             self._pace.ends(record.metrics, finished=record.status == FINISHED)
         if record.status != FINISHED:
-            style = "yellow" if record.refused else "red"
-            self._print((f"{record.backend}: {record.status}", style), f": {record.reason}")
+            if record.refused:  # the reason begins with this word
+                self._print((f"{record.backend}: ", "yellow"), record.reason)
+            else:
+                self._print((f"{record.backend}: {record.status}", "red"), f": {record.reason}")
         for note in record.notes:
             if note not in self._noted | self._of_data:
                 self._print(f"  note: {note}")

@@ -62,7 +62,8 @@ class Worker:
             return Result(status="refused", reason=reason, times=self.times)
         with self.phase("spark_start"):
             self._start(backend, task)
-            task = self._packed(task)
+            if backend.trains == "network":
+                task = self._packed(task)
         if self.job.rehearsal:
             return Result(status="finished", times=self.times)
         context = RunContext(

@@ -60,6 +60,24 @@ class Refusing(Majority):
         return "it is Saturday"
 
 
+class Unanswering(Majority):
+    """A backend that fails when it is asked whether it supports a task."""
+
+    name = "unanswering"
+
+    def unsupported(self, task: TrainingTask) -> str | None:
+        raise ValueError("no such layer\nand more lines")
+
+
+class Untranslating(Majority):
+    """A backend that fails to answer in the worker process."""
+
+    name = "untranslating"
+
+    def unsupported_network(self, task: TrainingTask) -> str | None:
+        raise OSError("the weights cannot be downloaded")
+
+
 class Diverging(Majority):
     """Predicts values that are not numbers (NaN)."""
 

@@ -62,6 +62,16 @@ def test_refusal_is_a_result_and_the_next_backend_runs(run: Run) -> None:
     assert majority.status == FINISHED
 
 
+def test_backend_that_cannot_answer_refuses_and_the_comparison_continues(run: Run) -> None:
+    names = [f"{MISBEHAVING}:Unanswering", f"{MISBEHAVING}:Untranslating", "majority"]
+    unanswering, untranslating, majority = run(*names)
+    check = "refused: its support could not be checked"
+    assert unanswering.reason == f"{check} (ValueError: no such layer)"
+    assert untranslating.reason == f"{check} (OSError: the weights cannot be downloaded)"
+    assert [one.refused for one in (unanswering, untranslating)] == [True, True]
+    assert majority.status == FINISHED
+
+
 def test_predictions_that_are_no_numbers_fail_the_run(run: Run) -> None:
     (record,) = run(f"{MISBEHAVING}:Diverging")
     assert record.status == FAILED
