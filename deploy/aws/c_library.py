@@ -42,14 +42,15 @@ def check(archive: str, libc: str | None) -> str | None:
     there = _text(NEWEST)
     if needed is None:
         return (
-            f"{archive} does not state which C library it needs: was it created by 'python -m "
-            f"deploy pack'? The run fails if it needs a newer one than EMR's glibc {there}"
+            f"{archive} does not state which C library it needs: was it created by "
+            "'sparkdl-bench deploy pack'? The run fails if it needs a newer one than EMR's glibc "
+            f"{there}"
         )
     if needed > NEWEST:
         raise DeployError(
-            f"{archive} needs glibc {_text(needed)} and EMR's machines have {there}: run 'python "
-            f"-m deploy pack' where glibc is {there} or older, for example in a container "
-            "amazonlinux:2023 with Python 3.11"
+            f"{archive} needs glibc {_text(needed)} and EMR's machines have {there}: run "
+            f"'sparkdl-bench deploy pack' where glibc is {there} or older, for example in a "
+            "container amazonlinux:2023 with Python 3.11"
         )
     return None
 
