@@ -1,13 +1,16 @@
 """Fixtures shared by the tests of several packages, such as a small prepared data set."""
 
+import fcntl
 import os
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from data.config import DataConfig, ImageConfig
-from data.prepared import PreparedData
+from data.prepared import PreparedData, open_prepared
 from tests.spark_classes import java_options
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -23,20 +26,41 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["JDK_JAVA_OPTIONS"] = java_options(make=several)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Make every test process start with slow tests, so that a slow one is not the last.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow tests, and keep tests together that share what is costly to make.
 
-    ``worksteal`` assigns equal parts in order and moves tests from the ends of longer ones.
+    ``--dist loadgroup`` gives a group to one test process. Quick tests of a file are a group,
+    because many share a fixture of their module; classes of slow tests name theirs.
     """
-    processes = int(getattr(config, "workerinput", {}).get("workercount", 1))
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    quick = [item for item in items if not item.get_closest_marker("slow")]
-    items[:] = [
-        item
-        for number in range(processes)
-        for part in (slow, quick)
-        for item in part[len(part) * number // processes : len(part) * (number + 1) // processes]
-    ]
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    for item in items:
+        if item.get_closest_marker("slow") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+def shared(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that all test processes of a session share; the first one fills it.
+
+    Parameters
+    ----------
+    factory
+        Whose base folder has one folder for each process.
+    name
+        Name of the folder.
+    make
+        Fills the folder that it is given.
+    """
+    base = factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, made = root / f"shared-{name}", root / f"shared-{name}.made"
+    with (root / f"shared-{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            folder.mkdir()
+            make(folder)
+            made.touch()
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -44,25 +68,44 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Synthetic cells: 16 patients with 12 images each, 8 healthy and 8 sick."""
     from data.synthetic import synthesize
 
-    folder = tmp_path_factory.mktemp("cells") / "cells"
-    return synthesize(str(folder), patients=16, cells_per_patient=12, size=48, seed=1)
+    def make(folder: Path) -> None:
+        synthesize(str(folder / "cells"), patients=16, cells_per_patient=12, size=48, seed=1)
+
+    return shared(tmp_path_factory, "cells", make) / "cells"
 
 
 @pytest.fixture(scope="session")
 def data_config(cells: Path) -> DataConfig:
-    """Configuration of the cells at 24 x 24 pixels in RGB, split by patient."""
+    """The cells at 24 x 24 RGB, split by patient."""
     return DataConfig(source=str(cells), image=ImageConfig(height=24, width=24))
 
 
 @pytest.fixture(scope="session")
 def prepared(data_config: DataConfig, tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
-    """Prepared data of ``data_config``."""
+    """``data_config``, prepared."""
     from data.ingest import prepare
 
-    return prepare(data_config, str(tmp_path_factory.mktemp("prepared") / "cells"))
+    def make(folder: Path) -> None:
+        prepare(data_config, str(folder / "cells"))
+
+    return open_prepared(str(shared(tmp_path_factory, "prepared", make) / "cells"))
 
 
 @pytest.fixture(scope="session")
-def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One database for all tests, because creating its tables takes seconds."""
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database without experiments, to be copied: creating its tables takes seconds."""
+    from experiments.store_address import sqlite_uri
+    from experiments.tracking.store import make_ready
+
+    def make(folder: Path) -> None:
+        make_ready(sqlite_uri(folder / "mlflow.db"))
+
+    return shared(tmp_path_factory, "store", make) / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def tracking_uri(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Address of a database of this test process."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    shutil.copy2(empty_store, path)
+    return f"sqlite:///{path}"

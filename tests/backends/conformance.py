@@ -105,8 +105,13 @@ class Watching(Intruder):
 class BackendConformance:
     """Tests of any backend: predictions, counts, progress, repetition, refusals, privacy."""
 
+    def __init_subclass__(cls) -> None:
+        # One test process for the class, whose runs are made once.
+        cls.pytestmark = [pytest.mark.xdist_group(cls.__name__)]
+
     #: Name of the backend, or ``package.module:Class``.
     name: ClassVar[str]
+    pytestmark: ClassVar[list[pytest.MarkDecorator]]
     #: Options of the backend for these tests.
     options: ClassVar[dict[str, Any]] = {}
 

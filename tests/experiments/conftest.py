@@ -8,18 +8,8 @@ import experiments
 from data.config import DataConfig
 from experiments.observer import Observer
 from experiments.records import RunRecord
-from experiments.store_address import sqlite_uri
-from experiments.tracking.store import make_ready
 
 Run = Callable[..., list[RunRecord]]
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database to copy, because creating its tables takes seconds."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    make_ready(sqlite_uri(path))
-    return path
 
 
 @pytest.fixture(scope="session")
