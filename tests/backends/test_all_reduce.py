@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends import calls
+from backends import connections
 from backends.all_reduce import driver
 from backends.all_reduce.channel import Address, DriverEnd, Message, WorkerEnd
 from backends.all_reduce.network import private_network
@@ -133,7 +133,7 @@ def test_strangers_who_say_nothing_or_nonsense_keep_no_worker_out(channel: Drive
 def test_stranger_who_says_nothing_is_hung_up_on(
     channel: DriverEnd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls, "STRANGER_LIMIT", 1)
+    monkeypatch.setattr(connections, "UNTRUSTED_LIMIT", 1)
     with socket.create_connection((LOOPBACK, channel.address.port), timeout=10) as stranger:
         while stranger.recv(64):  # the challenge
             pass
@@ -156,10 +156,10 @@ def test_calls_are_taken_again_when_files_are_free_again(monkeypatch: pytest.Mon
         return real(self)
 
     monkeypatch.setattr(socket.socket, "accept", accept)
-    calls.answer_calls(listener, lambda _: answered.set(), "test")
+    connections.accept_connections(listener, lambda _: answered.set(), "test")
     with socket.create_connection(listener.getsockname()):
         assert answered.wait(10)
-    calls.hang_up(listener)
+    connections.stop_accepting(listener)
 
 
 @pytest.mark.parametrize(("host", "device"), [(LOOPBACK, b"lo\0"), ("192.0.2.7", b"")])
