@@ -2,7 +2,7 @@
 
 Properties of Elephas 7.3 that this module handles or records:
 
-- ``SparkModel`` is synchronous whatever its ``mode`` says; asynchronous training needs
+- ``SparkModel`` is synchronous regardless of its ``mode``; asynchronous training needs
   ``AsynchronousSparkModel``.
 - A partition with no more rows than the batch size is skipped but still counted in the average, so
   this module refuses such a task.

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
-def _param(name: str, what: str, convert: Any) -> Any:
-    return Param(Params._dummy(), name, what, typeConverter=convert)
+def _param(name: str, doc: str, convert: Any) -> Any:
+    return Param(Params._dummy(), name, doc, typeConverter=convert)
 
 
 class BackendEstimator(ImageColumns, Estimator, DefaultParamsReadable, DefaultParamsWritable):
