@@ -1,4 +1,4 @@
-"""One module for each framework behind one contract."""
+"""Spark deep-learning frameworks behind a common interface, one module for each."""
 
 from backends.base import Backend, FitResult, Options, RunContext, TrainingTask
 from backends.epoch import Epoch

@@ -1,8 +1,8 @@
-"""The contract between the harness and a framework.
+"""Interface between the harness and a framework.
 
-A backend says how it synchronises, what it cannot do and which Spark settings it needs; it trains
-the network that it is given and returns weights. It never scores itself, never writes a record
-and knows no other backend.
+A backend declares how it synchronizes its workers, which tasks it does not support and which Spark
+settings it needs; it trains the given network and returns the weights. It neither computes scores
+nor writes records, and does not depend on other backends.
 """
 
 from abc import ABC, abstractmethod
@@ -46,31 +46,31 @@ class Options(BaseModel):
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 
-#: What a backend trains: the experiment's Keras network with the experiment's optimizer and
-#: batches, a model of the framework's own, or nothing.
+#: Model that a backend trains: the experiment's Keras network with the experiment's optimizer and
+#: batches, a different model of the framework, or none.
 Trains = Literal["network", "own model", "nothing"]
 
 
 @dataclass(frozen=True)
 class TrainingTask(Generic[OptionsT]):
-    """Data, network, optimizer and length of a training; the same for all compared backends."""
+    """Data, network, optimizer and length of training; the same for all compared backends."""
 
     data: PreparedData
     model: ModelConfig
     optimizer: OptimizerConfig
     epochs: int
-    #: Images per optimiser step over all workers together.
+    #: Images per optimizer step, summed over all workers.
     global_batch_size: int
-    #: Executors of one core.
+    #: Number of executors; each has one core.
     workers: int
     seed: int
-    #: Whether images are shuffled anew each epoch; off only where an exact order is compared.
+    #: True to reshuffle the images in each epoch; False only where an exact order is compared.
     shuffle: bool = True
-    #: Options of the backend, of the class in ``Backend[...]``.
+    #: Options of the backend, an instance of the class in ``Backend[...]``.
     options: OptionsT = field(default_factory=cast("Callable[[], Any]", Options))
-    #: With ``sampling``, the shards of ``data`` draw already and a backend need do nothing.
+    #: With ``sampling``, the shards of ``data`` already resample; a backend need not do anything.
     imbalance: Imbalance = "none"
-    #: What a training image of each class must count for all classes to count the same; None
+    #: Weight of a training image of each class that gives all classes the same total weight; None
     #: without ``imbalance``.
     class_weights: tuple[float, ...] | None = None
     #: See :attr:`models.NetworkSpec.archive`.
@@ -78,7 +78,7 @@ class TrainingTask(Generic[OptionsT]):
 
     @property
     def network(self) -> NetworkSpec:
-        """What any process needs to build the network; it holds no data."""
+        """Specification from which any process can build the network; it contains no data."""
         return NetworkSpec(
             self.model,
             self.data.image_shape,
@@ -94,7 +94,7 @@ class TrainingTask(Generic[OptionsT]):
 
     @property
     def loss_weights(self) -> tuple[float, ...] | None:
-        """What the loss of an image of each class counts; None counts all the same."""
+        """Weight of the loss of an image of each class; None if all weights are equal."""
         return self.class_weights if self.imbalance == "weights" else None
 
     def build_model(self) -> "keras.Model":
@@ -102,27 +102,27 @@ class TrainingTask(Generic[OptionsT]):
         return self.network.build(self.seed)
 
     def compiled_model(self) -> "keras.Model":
-        """Return the Keras model with its initial weights, loss and optimiser."""
+        """Return the Keras model with its initial weights, loss and optimizer."""
         return compiled(self.build_model(), self.optimizer, self.loss_weights)
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """What training leaves."""
+    """Result of training."""
 
-    #: In the order of ``keras.Model.get_weights()``, float32.
+    #: Trained weights in the order of ``keras.Model.get_weights()``, float32.
     weights: list[np.ndarray]
     epochs: tuple[Epoch, ...]
-    #: Images that went through an optimiser step, all workers and epochs together.
+    #: Images used in optimizer steps, summed over all workers and epochs.
     samples_seen: int
-    #: Optimiser steps of one worker, all epochs together.
+    #: Optimizer steps of one worker, summed over all epochs.
     steps: int
-    #: Deviations that a reader of the result should know, one sentence each.
+    #: Deviations that a reader of the result should be aware of, one sentence each.
     notes: tuple[str, ...] = ()
 
 
 class RunContext:
-    """What the harness hands to a backend for one run."""
+    """Resources and callbacks that the harness provides to a backend for one run."""
 
     def __init__(
         self,
@@ -136,27 +136,28 @@ class RunContext:
     ) -> None:
         self._spark = spark
         self._checkpoints = checkpoints
-        #: Why nothing more was kept, in a sentence; empty while all is well.
+        #: Reason why checkpoints are no longer saved, as a sentence; empty if there is none.
         self.checkpoint_failure = ""
-        #: A folder on the driver for whatever the backend must write.
+        #: Folder on the driver for files of the backend.
         self.folder = folder
         #: Called when an epoch ends.
         self.on_epoch = on_epoch
-        #: Called now and then within an epoch: epoch, images so far, mean loss so far.
+        #: Called repeatedly within an epoch with the epoch, the number of images so far and the
+        #: mean loss so far.
         self.on_batch = on_batch
         self._expected_checksum = expected_checksum
         self.initial_weights_checksum: str | None = None
 
     @property
     def keeps_checkpoints(self) -> bool:
-        """Whether :meth:`keep` does anything: where gathering a state costs, it is asked first."""
+        """True if :meth:`keep` saves checkpoints; check it where collecting a state is costly."""
         return self._checkpoints is not None
 
     def checkpoint(self) -> Checkpoint | None:
-        """Return what to go on from, or None to start at the beginning.
+        """Return the checkpoint from which to resume, or None to start at the beginning.
 
-        A backend verifies its initial weights all the same, and puts the checkpoint's in their
-        place afterwards.
+        A backend that resumes verifies its initial weights nevertheless, and replaces them with
+        those of the checkpoint afterwards.
         """
         return self._checkpoints.load() if self._checkpoints else None
 
@@ -166,9 +167,18 @@ class RunContext:
         weights: Sequence[np.ndarray],
         state: Mapping[str, Sequence[np.ndarray]] = MappingProxyType({}),
     ) -> None:
-        """Keep the state after the last of ``epochs``, in place of what was kept before.
+        """Save the state after the last of ``epochs``, replacing the previous checkpoint.
 
-        Where it cannot be written, training goes on without.
+        If it cannot be written, training continues without checkpoints.
+
+        Parameters
+        ----------
+        epochs
+            All epochs so far.
+        weights
+            Weights in the order of ``keras.Model.get_weights()``.
+        state
+            Further arrays that are needed to resume, by name.
         """
         if self._checkpoints is None:
             return
@@ -177,67 +187,69 @@ class RunContext:
         except OSError as error:
             self._checkpoints = None
             self.checkpoint_failure = (
-                f"Epoch {epochs[-1].number} and those after it were not kept for --resume: {error}"
+                f"Epoch {epochs[-1].number} and later epochs were not saved for --resume: {error}"
             )
 
     @property
     def spark(self) -> "SparkSession":
-        """The Spark session of the run."""
+        """Spark session of the run."""
         if self._spark is None:
             raise BackendError("this backend declared that it needs no Spark session")
         return self._spark
 
     @property
     def has_spark(self) -> bool:
-        """Whether the run has a Spark session."""
+        """True if the run has a Spark session."""
         return self._spark is not None
 
     def verify_initial_weights(self, weights: Sequence[np.ndarray]) -> None:
-        """Record and check the weights that the framework really starts from.
+        """Record and check the weights from which the framework actually starts.
 
         Parameters
         ----------
         weights
-            Read back from the model that the framework built, in Keras's order and layout.
+            Weights read back from the model that the framework built, in the order and layout of
+            Keras.
 
         Raises
         ------
         BackendError
-            When they are not the weights that every backend starts from.
+            If they differ from the initial weights of the experiment.
         """
         found = checksum(weights)
         expected = self._expected_checksum() if self._expected_checksum else found
         if found != expected:
             raise BackendError(
-                f"the framework starts from other weights ({found[:12]}) than the "
-                f"experiment's ({expected[:12]}): the runs would not compare"
+                f"the framework starts from different weights ({found[:12]}) than the experiment "
+                f"({expected[:12]}): the runs would not be comparable"
             )
         self.initial_weights_checksum = found
 
 
 class Backend(ABC, Generic[OptionsT]):
-    """One way to train, with the class of its options in brackets: ``Backend[MyOptions]``.
+    """Base class of backends, with the class of their options in brackets: ``Backend[MyOptions]``.
 
-    Subclasses are created without arguments and hold no state of a run.
+    Subclasses are instantiated without arguments and have no state that belongs to a run.
     """
 
     #: Name in ``--backend``, in tables, in options and in the record.
     name: ClassVar[str]
-    #: False for backends that train in the driver process alone.
+    #: False for backends that train only in the driver process.
     needs_spark: ClassVar[bool] = True
     trains: ClassVar[Trains] = "network"
     #: True if two runs with the same seed give identical weights; see :meth:`repeats`.
     reproducible: ClassVar[bool] = True
-    #: Distributions whose versions belong in the record.
+    #: Distributions whose versions are recorded.
     packages: ClassVar[tuple[str, ...]] = ("keras", "tensorflow-cpu")
     #: True if the framework opens servers, on executors or driver, that accept every connection.
-    #: Such a run gets a private network where the system allows it; otherwise a note says so.
+    #: Such a run gets a private network if the system allows it, and a note otherwise.
     listens_unprotected: ClassVar[bool] = False
     #: Modules that the executors import before training starts.
     executor_modules: ClassVar[tuple[str, ...]] = ()
-    #: Class in ``Backend[...]``; given as ``--set backend_options.<name>.<option>=<value>``.
+    #: Class in ``Backend[...]``; options are set with
+    #: ``--set backend_options.<name>.<option>=<value>``.
     options: ClassVar[type[Options]] = Options
-    #: Options that ``tune`` varies, with the values that it tries.
+    #: Options that ``tune`` varies, with the values to try.
     tunable: ClassVar[Tunable] = MappingProxyType({})
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -251,7 +263,7 @@ class Backend(ABC, Generic[OptionsT]):
 
     @abstractmethod
     def synchronisation(self, task: TrainingTask[OptionsT]) -> str:
-        """Describe in a few words how workers agree on the weights."""
+        """Return a phrase that describes how workers synchronize their weights."""
 
     def repeats(self, options: OptionsT) -> bool:
         """Return whether two runs with the same seed give identical weights with ``options``."""
@@ -260,26 +272,27 @@ class Backend(ABC, Generic[OptionsT]):
     def unsupported(self, task: TrainingTask[OptionsT]) -> str | None:
         """Return why this task cannot be trained, or None.
 
-        Called in the parent process before anything starts, so it must be quick: it imports no
-        framework and needs no network.
+        This method is called in the parent process before anything starts, so it must be fast: it
+        must neither import a framework nor build a network.
         """
         return None
 
     def unsupported_network(self, task: TrainingTask[OptionsT]) -> str | None:
         """Return why the framework cannot train the network of ``task``, or None.
 
-        Called in the worker process, where Keras may be imported and the network built.
+        This method is called in the worker process, where it may import Keras and build the
+        network.
         """
         return None
 
     def spark_conf(self, task: TrainingTask[OptionsT]) -> dict[str, str]:
-        """Return Spark settings that this framework needs in addition to the harness's own."""
+        """Return Spark settings that this framework needs in addition to those of the harness."""
         return {}
 
     def warm_up(self, seed: int) -> None:
-        """Import the framework in the driver; its time is not training time.
+        """Import the framework in the driver, before training time is measured.
 
-        Called while the Spark session starts, so it has no session to use.
+        This method is called while the Spark session starts, so it cannot use the session.
         """
 
     @abstractmethod
@@ -290,4 +303,10 @@ class Backend(ABC, Generic[OptionsT]):
     def predict(
         self, task: TrainingTask[OptionsT], weights: Sequence[np.ndarray], context: RunContext
     ) -> np.ndarray:
-        """Return probabilities of the test images, float32 (n, classes), in the data's order."""
+        """Return class probabilities of the test images, in the order of the data.
+
+        Returns
+        -------
+        numpy.ndarray
+            Float32, shape (n, classes).
+        """

@@ -1,4 +1,4 @@
-"""What a run keeps of its last whole epoch, so that another process can go on from there."""
+"""Checkpoint of the last complete epoch of a run, from which another process can resume."""
 
 import json
 import os
@@ -17,13 +17,13 @@ _WEIGHTS = "weights"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of training after a whole epoch."""
+    """State of training after a complete epoch."""
 
     #: All epochs so far.
     epochs: tuple[Epoch, ...]
-    #: In the order of ``keras.Model.get_weights()``.
+    #: Weights in the order of ``keras.Model.get_weights()``.
     weights: Sequence[np.ndarray]
-    #: What a backend needs beside the weights: the optimiser's state, random generators.
+    #: State other than the weights: that of the optimizer and of random generators, by name.
     state: Mapping[str, Sequence[np.ndarray]] = field(default_factory=dict)
 
     @property
@@ -33,13 +33,13 @@ class Checkpoint:
 
 
 class CheckpointFolder:
-    """Keeps the newest checkpoint of one run, whole or not at all."""
+    """Folder with the latest checkpoint of one run, which is replaced atomically."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Put ``checkpoint`` in the place of the one before."""
+        """Save ``checkpoint``, replacing the previous one."""
         arrays = {_WEIGHTS: checkpoint.weights, **checkpoint.state}
         about = {
             "epochs": [asdict(epoch) for epoch in checkpoint.epochs],
@@ -59,7 +59,7 @@ class CheckpointFolder:
         unfinished.replace(self._folder / _FILE)
 
     def load(self) -> Checkpoint | None:
-        """Return the checkpoint, or None where there is none."""
+        """Return the checkpoint, or None if there is none."""
         path = self._folder / _FILE
         if not path.exists():
             return None
@@ -73,6 +73,6 @@ class CheckpointFolder:
         return Checkpoint(epochs, arrays.pop(_WEIGHTS), arrays)
 
     def clear(self) -> None:
-        """Remove what is kept."""
+        """Remove the checkpoint and any unfinished one."""
         for name in (_FILE, f"{_FILE}.unfinished"):
             (self._folder / name).unlink(missing_ok=True)

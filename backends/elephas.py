@@ -1,17 +1,17 @@
-"""Elephas: Keras models on RDDs, averaged each epoch or through a parameter server.
+"""Elephas: Keras models on RDDs, averaged each epoch or updated through a parameter server.
 
-What its code does, and this module handles or records (Elephas 7.3):
+Properties of Elephas 7.3 that this module handles or records:
 
-- ``SparkModel`` is synchronous whatever its ``mode`` says; asynchronous training needs
+- ``SparkModel`` is synchronous regardless of its ``mode``; asynchronous training needs
   ``AsynchronousSparkModel``.
-- A partition with no more rows than the batch size is skipped and still counted in the average:
-  such a task is refused here.
-- ``num_workers`` would repartition the RDD and so mix the patients of the workers: it is left out,
+- A partition with no more rows than the batch size is skipped but still counted in the average, so
+  this module refuses such a task.
+- ``num_workers`` would repartition the RDD and thus mix the patients of the workers. It is omitted,
   and the RDD has one partition for each worker.
-- Batches come from ``fit``'s ``batch_size``; the constructor's is ignored.
-- Images are shuffled here, by the seed, and not by Keras on the worker, which has no seed.
-- A worker builds the network anew for each epoch, and with it generators for dropout that nothing
-  has seeded: they are given a start of their own for each worker and epoch.
+- The batch size is that of ``fit``; the one of the constructor is ignored.
+- Keras has no seed on a worker, so images are shuffled here with the seed of the task.
+- A worker rebuilds the network for each epoch, including unseeded random generators for dropout.
+  They are seeded here separately for each worker and epoch.
 """
 
 import os
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
 
 class ElephasOptions(Options):
-    """How the workers of Elephas agree."""
+    """Synchronization of the workers."""
 
     mode: Literal["synchronous", "asynchronous", "hogwild"] = "synchronous"
-    #: How often a worker talks to the parameter server; synchronous training knows only epochs.
+    #: How often a worker contacts the parameter server; synchronous training supports only epochs.
     frequency: Literal["epoch", "batch"] = "epoch"
-    #: Of the parameter server on the driver; None takes a free one.
+    #: Port of the parameter server on the driver; None selects a free one.
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
 
 
@@ -49,7 +49,7 @@ Task = TrainingTask[ElephasOptions]
 
 
 class Elephas(Backend[ElephasOptions]):
-    """Local training on each worker; weights meet on the driver."""
+    """Local training on each worker; weights are combined on the driver."""
 
     name = "elephas"
     packages = ("elephas", "keras", "tensorflow-cpu", "pyspark")
@@ -60,7 +60,7 @@ class Elephas(Backend[ElephasOptions]):
     }
 
     def synchronisation(self, task: Task) -> str:
-        """Depends on the mode."""
+        """Return the synchronization of the chosen mode."""
         mode, frequency = task.options.mode, task.options.frequency
         if mode == "synchronous":
             return "weights averaged once per epoch (local SGD); optimiser state starts anew"
@@ -68,18 +68,18 @@ class Elephas(Backend[ElephasOptions]):
         return f"parameter server {locking}, each worker's full update every {frequency}"
 
     def repeats(self, options: ElephasOptions) -> bool:
-        """Updates reach a parameter server in any order."""
+        """Return True in synchronous mode; a parameter server receives updates in any order."""
         return options.mode == "synchronous"
 
     def unsupported(self, task: Task) -> str | None:
-        """Refuse what Elephas would skip or ignore without a word."""
+        """Refuse options and images that Elephas would silently ignore or skip."""
         options = task.options
         if options.mode == "synchronous" and options.frequency == "batch":
             return "synchronous Elephas averages per epoch only: use mode asynchronous or hogwild"
         if options.mode != "synchronous" and options.port and not is_free(options.port):
             return (
-                f"port {options.port} is taken on this machine: name another for Elephas's "
-                "parameter server, or leave the port out"
+                f"port {options.port} is taken on this machine: choose another port for Elephas's "
+                "parameter server, or omit the port"
             )
         smallest = min(shard.rows for shard in task.data.shards("train", task.workers))
         if smallest <= task.worker_batch_size:
@@ -90,11 +90,11 @@ class Elephas(Backend[ElephasOptions]):
         return None
 
     def spark_conf(self, task: Task) -> dict[str, str]:
-        """Go round an executor that fails."""
+        """Retry a task that failed on one executor on another."""
         return executors.try_elsewhere(task.workers)
 
     def warm_up(self, seed: int) -> None:
-        """Import Elephas here; ``executor_modules`` are imported on the executors meanwhile."""
+        """Import Keras while the executors import ``executor_modules``."""
         import keras
 
         keras.utils.set_random_seed(seed)
@@ -106,14 +106,14 @@ class Elephas(Backend[ElephasOptions]):
         return _fit_with_server(task, context)
 
     def predict(self, task: Task, weights: Sequence[np.ndarray], context: RunContext) -> np.ndarray:
-        """Predict with Keras on the executors; Elephas's own predict does the same on an RDD."""
+        """Predict with Keras on the executors, as the ``predict`` of Elephas does on an RDD."""
         return inference.predict(task, weights, context)
 
 
 def training_rdd(task: Task, context: RunContext, epoch: int) -> "RDD":
     """Return an RDD of (pixels (h, w, c), label) with one partition for each worker.
 
-    Executors read their shard from Parquet when the RDD is used; the driver sees no pixel.
+    Executors read their shard from Parquet when the RDD is used; the driver does not load pixels.
     """
     shards = task.data.shards("train", task.workers)
     seed, shuffle = task.seed, task.shuffle
@@ -128,10 +128,10 @@ def training_rdd(task: Task, context: RunContext, epoch: int) -> "RDD":
 
 
 def _fit_synchronous(task: Task, context: RunContext) -> FitResult:
-    """Average after every epoch, one call to Elephas for each.
+    """Train with one call to Elephas for each epoch, averaging after each.
 
-    Elephas itself starts each of its epochs from nothing but the averaged weights, so a call for
-    each epoch trains as one call for all would, and lets validation happen in between.
+    Elephas itself starts each epoch from the averaged weights only, so one call for each epoch is
+    equivalent to one call for all epochs, and allows validation in between.
     """
     from elephas.spark_model import SparkModel
 
@@ -167,13 +167,13 @@ def _fit_synchronous(task: Task, context: RunContext) -> FitResult:
         )
         epochs.append(epoch)
         context.on_epoch(epoch)
-        # The weights are all there is: the optimisers start anew in each epoch.
+        # The weights are the complete state, because the optimizers are reset in each epoch.
         context.keep(epochs, weights)
     notes = []
     if max(shard_rows) > min(shard_rows):
         notes.append(
-            f"Elephas averages workers without regard to their {min(shard_rows)} to "
-            f"{max(shard_rows)} images."
+            "Elephas averages workers without weighting them by their number of images "
+            f"({min(shard_rows)} to {max(shard_rows)})."
         )
     return _result(spark_model.master_network.get_weights(), epochs, shard_rows, task, notes)
 
@@ -181,7 +181,7 @@ def _fit_synchronous(task: Task, context: RunContext) -> FitResult:
 def _fit_with_server(task: Task, context: RunContext) -> FitResult:
     """Train all epochs in one call; workers exchange weights through the parameter server."""
     address = _listen_on_driver_address(context)
-    # Before anything takes time: an executor may be lost while Elephas is imported.
+    # Listed before the slow import of Elephas, during which an executor may be lost.
     present = executors.alive(context.spark.sparkContext)
     from elephas.spark_model import AsynchronousSparkModel
 
@@ -194,7 +194,7 @@ def _fit_with_server(task: Task, context: RunContext) -> FitResult:
         model,
         mode=options.mode,
         frequency=options.frequency,
-        parameter_server_mode="http",  # the socket server burns a core and hung once
+        parameter_server_mode="http",  # the socket server keeps a core busy and has hung
     )
     secret = secrets.token_hex(32)
     server = ParameterServer(
@@ -231,26 +231,26 @@ def _fit_with_server(task: Task, context: RunContext) -> FitResult:
     for epoch in epochs:
         context.on_epoch(epoch)
     notes = [
-        "Elephas tells losses of asynchronous epochs only when training has ended; nothing is kept "
-        "before that to go on from."
+        "Elephas reports losses of asynchronous epochs only after training has ended; no "
+        "checkpoint is saved before that."
     ]
     if not by_epoch:
-        notes.append("With frequency 'batch' Elephas tells no training loss.")
+        notes.append("With frequency 'batch' Elephas reports no training loss.")
     if repeated.value or executors.lost(context.spark.sparkContext, present):
         notes.append(
-            "An executor was lost or failed: its images were trained on again from the start, on "
-            "top of whatever updates it had sent before."
+            "An executor was lost or failed: training on its images was repeated from the start, "
+            "in addition to the updates that it had already sent."
         )
     if task.imbalance == "sampling":
-        notes.append("Images are drawn once, for all epochs.")
-    notes.append("Workers apply their full update, not a share of it (no division by workers).")
+        notes.append("Images are sampled once for all epochs.")
+    notes.append("Workers apply their full updates (not divided by the number of workers).")
     return _result(weights, epochs, shard_rows, task, notes)
 
 
 def _listen_on_driver_address(context: RunContext) -> str:
-    """Let the parameter server listen where the driver does, and nowhere else; return the address.
+    """Restrict the parameter server to the address of the driver, and return that address.
 
-    Elephas reads the variable for the address that it gives to the workers.
+    Elephas reads the address that it passes to the workers from ``SPARK_LOCAL_IP``.
     """
     address = str(context.spark.sparkContext.getConf().get("spark.driver.host"))
     os.environ["SPARK_LOCAL_IP"] = address
@@ -266,15 +266,15 @@ def _result(
 ) -> FitResult:
     steps = -(-max(shard_rows) // task.worker_batch_size) * task.epochs
     notes.append(
-        "Elephas turns all images of a worker into one array: "
-        f"{max(shard_rows) * task.data.image_bytes / 2**20:,.0f} MiB here, and more with more "
-        "images."
+        "Elephas converts all images of a worker to one array: "
+        f"{max(shard_rows) * task.data.image_bytes / 2**20:,.0f} MiB here, proportional to the "
+        "number of images."
     )
     return FitResult(weights, tuple(epochs), sum(shard_rows) * task.epochs, steps, tuple(notes))
 
 
 def _mean_by_epoch(reported: list[tuple[int, float]], epochs: int) -> dict[int, float]:
-    """Return the workers' mean loss for each epoch from (epoch, loss) pairs."""
+    """Return the mean loss of all workers for each epoch, from (epoch, loss) pairs."""
     return {
         number: float(np.mean([loss for epoch, loss in reported if epoch == number]))
         for number in range(1, epochs + 1)
@@ -283,9 +283,10 @@ def _mean_by_epoch(reported: list[tuple[int, float]], epochs: int) -> dict[int, 
 
 
 def _random_starts(seed: int, epoch: int) -> Any:
-    """Return a Keras callback that seeds a worker's dropout and random augmentation.
+    """Return a Keras callback that seeds dropout and random augmentation of a worker.
 
-    Elephas calls ``fit`` once for each epoch on a worker; ``epoch`` is that of the first call.
+    Elephas calls ``fit`` once for each epoch on a worker; ``epoch`` is the number of the epoch of
+    the first call.
     """
     import keras
 
@@ -319,9 +320,9 @@ def _list_parameter() -> Any:
 
 
 def _loss_recorder(losses: Any, repeated: Any) -> Any:
-    """Return a Keras callback that tells the driver each epoch's loss, and of second tries.
+    """Return a Keras callback that reports the loss of each epoch and retried tasks to the driver.
 
-    Elephas calls ``fit`` once for each epoch on a worker, so calls are counted here.
+    Elephas calls ``fit`` once for each epoch on a worker, so the callback counts calls.
     """
     import keras
 

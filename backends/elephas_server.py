@@ -1,11 +1,13 @@
-"""Elephas's parameter server and its clients: for the workers of one run, and never in their way.
+"""Elephas's parameter server and its client, restricted to the workers of one run.
 
-What its code does (Elephas 7.3): the server gives its weights to whoever asks and takes updates
-from whoever sends them; the clients ask the proxy in ``http_proxy`` for it; an update is read from
-the network while the lock on the weights is held, and the lock of a request that fails is never
-given back, so that one worker lost in the middle of an update stops all others for good; the
-server is a forked process that nobody ends when training fails or the driver is killed, and that
-keeps the driver's JVM alive with it.
+This module works around these properties of Elephas 7.3:
+
+- The server sends its weights to every client and applies every update that it receives.
+- The clients connect through the proxy in ``http_proxy``.
+- An update is read from the network while the lock on the weights is held, and a failed request
+  never releases the lock, so that a worker lost during an update blocks all others permanently.
+- The server is a forked process that is not stopped when training fails or the driver is killed,
+  and that keeps the JVM of the driver alive.
 """
 
 import ctypes
@@ -28,52 +30,53 @@ from werkzeug.serving import WSGIRequestHandler
 
 _PR_SET_PDEATHSIG = 1
 _SECRET = "X-Run-Secret"  # pragma: allowlist secret
-#: Seconds that a caller may say nothing in the middle of a request.
+#: Seconds without data after which an incomplete request is aborted.
 _SILENCE_LIMIT = 120
 _OPENER = build_opener(ProxyHandler({}))
 
 
 class ParameterServer(HttpServer):
-    """Elephas's own server over HTTP but for its door, its locks and its end."""
+    """Elephas's HTTP server with authentication, safe locking and termination with the driver."""
 
     def __init__(self, model: dict[str, Any], address: tuple[str, int], mode: str, secret: str):
-        """Listen at once, on a free port where that of ``address`` is 0.
+        """Listen immediately, on a free port if the port of ``address`` is 0.
 
-        Nobody else can then take the port between its choice and the start, and be sent the secret
-        by the workers. Without Flask's debugger, which would run anybody's code.
+        Thus no other process can take the port between its choice and the start of the server, and
+        receive the secret from the workers. Flask's debugger, which executes code from clients, is
+        disabled.
 
         Raises
         ------
         OSError
-            When the address is not free.
+            If the address is in use.
         """
         self._listener = socket.create_server(address)
         super().__init__(model, self._listener.getsockname()[1], mode, debug=False)
         self._secret = secret.encode()
-        # A daemon, for Python's exit waits for all others.
+        # A daemon process, because Python waits for all others when it exits.
         self.server = Process(target=self._serve, args=[os.getpid()], daemon=True)
 
     def start(self) -> None:
-        """Start the process that serves; it alone holds the port then."""
+        """Start the server process, and close the port in this process."""
         super().start()
         self._listener.close()
 
     @property
     def app(self) -> Flask:
-        """Flask's application, which Elephas makes in the process that serves."""
+        """Flask application, which Elephas creates in the server process."""
         return self._app
 
     @app.setter
     def app(self, app: Flask) -> None:
-        app.before_request(self._refuse_strangers)
-        # An update has the size of the weights.
+        app.before_request(self._require_secret)
+        # An update is as large as the weights.
         app.config["MAX_CONTENT_LENGTH"] = len(weights_to_bytes(self.weights))
         self._app = app
 
     def make_threadsafe_if_necessary(
         self, func: Callable[..., Any], lock_aquire_callable: Callable[[], None]
     ) -> Callable[..., Any]:
-        """Take the lock when the whole request is there, and give it back in any case."""
+        """Acquire the lock after the whole request has arrived, and always release it."""
         if self.mode != "asynchronous":
             return func
 
@@ -88,18 +91,18 @@ class ParameterServer(HttpServer):
 
         return wrapper
 
-    def _refuse_strangers(self) -> None:
-        """Refuse a request without the run's secret before its body is read."""
-        told = request.headers.get(_SECRET, "").encode()
-        if not hmac.compare_digest(told, self._secret):
+    def _require_secret(self) -> None:
+        """Reject a request without the secret of the run before its body is read."""
+        received = request.headers.get(_SECRET, "").encode()
+        if not hmac.compare_digest(received, self._secret):
             abort(403)
 
     def _serve(self, driver: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != driver:  # it died before the kernel was asked
+        if os.getppid() != driver:  # the driver died before prctl was called
             return
         WSGIRequestHandler.timeout = _SILENCE_LIMIT
-        # So werkzeug serves on a socket that is there already.
+        # These variables make werkzeug serve on an existing socket.
         os.environ |= {
             "WERKZEUG_RUN_MAIN": "true",
             "WERKZEUG_SERVER_FD": str(self._listener.fileno()),
@@ -108,9 +111,9 @@ class ParameterServer(HttpServer):
 
 
 class ParameterClient(HttpClient):
-    """Elephas's own client, with the run's secret and without a proxy.
+    """Elephas's client, with the secret of the run and without a proxy.
 
-    Workers get it within their tasks, whose way is Spark's.
+    Spark sends it to the workers as part of their tasks.
     """
 
     def __init__(self, port: int, secret: str) -> None:
@@ -118,14 +121,14 @@ class ParameterClient(HttpClient):
         self.headers[_SECRET] = secret
 
     def get_parameters(self) -> list[np.ndarray]:
-        """Return the server's weights."""
-        return bytes_to_weights(self._ask("parameters"))
+        """Return the weights of the server."""
+        return bytes_to_weights(self._request("parameters"))
 
     def update_parameters(self, delta: list[np.ndarray]) -> bytes:
-        """Have the server subtract ``delta`` from its weights."""
-        return self._ask("update", weights_to_bytes(delta))
+        """Send ``delta``, which the server subtracts from its weights."""
+        return self._request("update", weights_to_bytes(delta))
 
-    def _ask(self, path: str, body: bytes | None = None) -> bytes:
-        asked = Request(f"http://{self.master_url}/{path}", data=body, headers=self.headers)
-        with _OPENER.open(asked) as answer:
-            return bytes(answer.read())
+    def _request(self, path: str, body: bytes | None = None) -> bytes:
+        outgoing = Request(f"http://{self.master_url}/{path}", data=body, headers=self.headers)
+        with _OPENER.open(outgoing) as response:
+            return bytes(response.read())

@@ -1,19 +1,19 @@
-"""What is known of an epoch when it ends."""
+"""Results of an epoch."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What is known when an epoch ends."""
+    """Losses, number of images and duration of an epoch."""
 
-    #: From 1.
+    #: Number of the epoch, from 1.
     number: int
-    #: Mean training loss over the images of the epoch, or None where the framework hides it.
+    #: Mean training loss over the images of the epoch, or None if the framework does not report it.
     loss: float | None
     #: Mean loss over the validation images after the epoch.
     validation_loss: float | None = None
-    #: Images trained on in this epoch, all workers together.
+    #: Number of training images used in this epoch, summed over all workers.
     images: int = 0
-    #: Seconds spent training, validation left out.
+    #: Training time in seconds, without validation.
     seconds: float = 0.0

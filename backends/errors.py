@@ -1,7 +1,10 @@
-"""The error of the package ``backends``."""
+"""Exception of the package ``backends``."""
 
 from data.errors import SparkdlError
 
 
 class BackendError(SparkdlError):
-    """A backend that is unknown, not installed or could not train; the message says what to do."""
+    """Raised when a backend is unknown, not installed or cannot train.
+
+    The message states what to do.
+    """

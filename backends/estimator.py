@@ -1,4 +1,4 @@
-"""Former place of :mod:`backends.spark_ml`; pipelines saved by version 0.1 name it."""
+"""Former location of :mod:`backends.spark_ml`, to which pipelines saved by version 0.1 refer."""
 
 from backends.spark_ml.estimator import BackendEstimator
 from backends.spark_ml.model import BackendModel

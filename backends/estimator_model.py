@@ -1,4 +1,4 @@
-"""Former place of :class:`backends.spark_ml.BackendModel`, for saved pipelines."""
+"""Former location of :class:`backends.spark_ml.BackendModel`, to which saved pipelines refer."""
 
 from backends.spark_ml.model import BackendModel
 

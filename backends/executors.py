@@ -1,4 +1,4 @@
-"""The executors of a run: which are alive, asking all of them, going round one that fails."""
+"""Executors of a run: which ones are alive, tasks on all of them, and retries after failures."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pyspark import RDD, SparkContext
 
-_LOOK_SECONDS = 0.1
-#: Executors that may be lost, one after the other, while a stage needs all of them.
+_POLL_SECONDS = 0.1
+#: Number of executors that may be lost, one after the other, during a stage that needs all of them.
 _LOSSES = 3
-#: Seconds within which Spark's driver counts an executor out whose task has failed with it.
+#: Seconds within which Spark's driver removes an executor that was lost together with its task.
 _LOSS_SECONDS = 2.0
 
 
 def try_elsewhere(workers: int) -> dict[str, str]:
-    """Return settings with which a task that failed on one executor is tried on another.
+    """Return Spark settings with which a task that failed on one executor is retried on another.
 
-    Without them Spark gives it back to the one that is free, which is the one where it failed: a
-    worker with a full disk ends the run. A task that fails on all of them waits for a new one, by
-    default for two minutes: long enough here for an executor that is just being replaced.
+    By default Spark schedules it on the executor that is free, which is the one on which it failed,
+    so that a single worker with a full disk would fail the run. A task that failed on all executors
+    waits for a new one, by default for two minutes; the timeout here is long enough for an executor
+    that is being replaced.
     """
     if workers == 1:
         return {}
@@ -30,7 +31,7 @@ def try_elsewhere(workers: int) -> dict[str, str]:
 
 
 def alive(spark: "SparkContext") -> frozenset[tuple[str, int]]:
-    """Return host and port of every executor that is alive."""
+    """Return host and port of every live executor."""
     infos = spark._jsc.sc().statusTracker().getExecutorInfos()
     own = spark._jsc.sc().env().blockManager().blockManagerId()
     found = {(info.host(), info.port()) for info in infos}
@@ -38,21 +39,20 @@ def alive(spark: "SparkContext") -> frozenset[tuple[str, int]]:
 
 
 def lost(spark: "SparkContext", before: frozenset[tuple[str, int]], patience: float = 0.0) -> bool:
-    """Tell whether one of ``before`` is gone, or goes within ``patience`` seconds."""
+    """Return whether an executor in ``before`` is lost now or within ``patience`` seconds."""
     deadline = time.monotonic() + patience
     while before <= alive(spark):
         if time.monotonic() >= deadline:
             return False
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
     return True
 
 
 def at_once(rdd: "RDD", function: Callable[[Iterator[Any]], Iterable[Any]]) -> list[Any]:
-    """Apply ``function`` to each partition, all at the same time: one for each executor.
+    """Apply ``function`` to all partitions at the same time, one on each executor.
 
-    A barrier stage is the one way to be sure of that, and Spark gives it up where an executor is
-    lost after another one's task has ended. It is then run again; ``function`` has no effects
-    that a second time would spoil.
+    Only a barrier stage guarantees this, and Spark aborts it if an executor is lost after the task
+    of another one has ended. The stage is then run again, so ``function`` must be idempotent.
     """
     for losses in range(_LOSSES + 1):
         before = alive(rdd.context)

@@ -1,7 +1,7 @@
 """Forward passes of the Keras model, in this process or on the executors.
 
-Shared by every backend whose framework leaves prediction to Keras, and by all for the
-validation loss, so that a difference between backends is never one of scoring.
+All backends compute the validation loss with this module, and those whose framework leaves
+prediction to Keras also predict with it, so that backends never differ in scoring.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,19 +18,24 @@ from models import NetworkSpec
 if TYPE_CHECKING:
     from pyspark import Broadcast
 
-#: Bounds the activations that a worker holds at once.
+#: Images in one forward pass, which limits the memory for activations on a worker.
 BATCH = 64
-#: Keras's own lower bound for a probability under the logarithm.
+#: Lower limit of probabilities in the logarithm, as in Keras.
 EPSILON = 1e-7
 
 
 def predict(
     task: TrainingTask, weights: Sequence[np.ndarray], context: RunContext, split: str = "test"
 ) -> np.ndarray:
-    """Return probabilities of ``split``, float32 (n, classes), in the data's order.
+    """Return class probabilities of the images of ``split``, in the order of the data.
 
-    On the executors where the run has some, one slice of the images each; only probabilities
-    come back to the driver.
+    If the run has executors, each predicts one slice of the images, and only probabilities are
+    sent to the driver.
+
+    Returns
+    -------
+    numpy.ndarray
+        Float32, shape (n, classes).
     """
     network = task.network
     if not context.has_spark:
@@ -76,7 +81,7 @@ def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
 def shard_probabilities(
     network: NetworkSpec, weights: Sequence[np.ndarray], shard: Shard
 ) -> Iterator[np.ndarray]:
-    """Yield probabilities of a shard, block by block, each (n, classes)."""
+    """Yield the class probabilities of a shard block by block, each of shape (n, classes)."""
     classify = classifier(network, weights)
     for block in shard.blocks():
         yield classify(block.pixels)
@@ -85,7 +90,7 @@ def shard_probabilities(
 def classifier(
     network: NetworkSpec, weights: Sequence[np.ndarray]
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function from pixels (n x h x w x c) to probabilities (n, classes)."""
+    """Return a function that maps pixels (n, h, w, c) to class probabilities (n, classes)."""
     model, forward = _forward(network)
     model.set_weights(weights)
 
@@ -98,7 +103,7 @@ def classifier(
 
 @lru_cache(maxsize=2)
 def _forward(network: NetworkSpec) -> tuple[Any, Callable[[np.ndarray], Any]]:
-    """Return a model and its traced forward pass, kept by a process between calls."""
+    """Return a model and its traced forward pass, cached in the process between calls."""
     import tensorflow as tf
 
     model = network.build(seed=0)

@@ -1,4 +1,4 @@
-"""Plain Keras in one process, without Spark: the baseline of every distributed backend."""
+"""Plain Keras in one process, without Spark: the baseline for all distributed backends."""
 
 from collections.abc import Iterator, Sequence
 from time import perf_counter
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class KerasLocal(Backend[Options]):
-    """``keras.Model.fit`` with as many threads as the other backends have workers."""
+    """``keras.Model.fit`` with one thread for each worker of the other backends."""
 
     name = "keras_local"
     needs_spark = False
 
     def synchronisation(self, task: TrainingTask) -> str:
-        """Return that there is none."""
+        """Return that there is no synchronization."""
         return "none: one process"
 
     def warm_up(self, seed: int) -> None:
@@ -48,10 +48,10 @@ class KerasLocal(Backend[Options]):
             started = perf_counter()
             history = model.fit(
                 batches(reader, task, number),
-                # Without a number of steps Keras asks for one batch more than there is, and the
-                # graph of that step counts it in Adam's bias correction before it fails.
+                # Without a number of steps Keras requests one batch too many, and the graph of
+                # that step counts it in Adam's bias correction before it fails.
                 steps_per_epoch=steps,
-                shuffle=False,  # the batches come shuffled by the seed
+                shuffle=False,  # the batches are already shuffled with the seed
                 verbose=0,
                 callbacks=[_progress(context, number, task.global_batch_size)],
             )
@@ -73,7 +73,7 @@ class KerasLocal(Backend[Options]):
 
 
 def batches(reader: ShardReader, task: TrainingTask, epoch: int) -> "tf.data.Dataset":
-    """Return one epoch of (pixels, labels int32) batches as a TensorFlow data set."""
+    """Return the batches of one epoch, (pixels, int32 labels), as a TensorFlow data set."""
     import tensorflow as tf
 
     def produce() -> Iterator[tuple[np.ndarray, np.ndarray]]:

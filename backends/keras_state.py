@@ -1,4 +1,4 @@
-"""The state of a Keras model in training beside its weights: optimiser and random generators."""
+"""State of a Keras model in training other than its weights: optimizer and random generators."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -8,19 +8,20 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
+#: Key for the variables of the optimizer.
 OPTIMIZER = "optimizer"
-#: Of dropout and random augmentation.
+#: Key for the random generators of dropout and augmentation.
 RANDOM = "random"
 
 
 def generators(model: "keras.Model") -> list[Any]:
-    """Return the variables of random generators, which are no weights."""
+    """Return the variables of random generators, which Keras does not count as weights."""
     weights = {id(variable) for variable in model.weights}
     return [v for v in model.variables if id(v) not in weights and "seed" in v.path]
 
 
 def set_random_starts(model: "keras.Model", seed: Sequence[int]) -> None:
-    """Let each generator start at a number drawn from ``seed``."""
+    """Set the initial state of each random generator to a number drawn with ``seed``."""
     variables = generators(model)
     starts = np.random.SeedSequence(seed).generate_state(max(1, len(variables)), np.uint32)
     for variable, start in zip(variables, starts, strict=False):
@@ -33,19 +34,19 @@ def values_of(variables: Sequence[Any]) -> list[np.ndarray]:
 
 
 def assign(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
-    """Give the variables the values, in their order.
+    """Assign values to variables in order.
 
     Raises
     ------
     ValueError
-        When there are more or fewer of them.
+        If there are more or fewer values than variables.
     """
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 
 
 def training_state(model: "keras.Model") -> dict[str, list[np.ndarray]]:
-    """Return the state of a compiled model."""
+    """Return the state of the optimizer and the random generators of a compiled model."""
     return {
         OPTIMIZER: values_of(model.optimizer.variables),
         RANDOM: values_of(generators(model)),
@@ -53,7 +54,7 @@ def training_state(model: "keras.Model") -> dict[str, list[np.ndarray]]:
 
 
 def set_training_state(model: "keras.Model", state: Mapping[str, Sequence[np.ndarray]]) -> None:
-    """Give a compiled model the state that :func:`training_state` returned of its like."""
+    """Restore a state that :func:`training_state` returned for a model of the same architecture."""
     model.optimizer.build(model.trainable_variables)
     assign(model.optimizer.variables, state[OPTIMIZER])
     assign(generators(model), state[RANDOM])

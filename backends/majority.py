@@ -1,4 +1,4 @@
-"""Predicts the class prior of the training images: the floor that any result must beat."""
+"""Backend that predicts the class prior: a lower bound that every other result must exceed."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from backends.base import Backend, FitResult, Options, RunContext, TrainingTask
 
 
 class Majority(Backend[Options]):
-    """Predicts the class prior, as scikit-learn's ``DummyClassifier(strategy="prior")`` does."""
+    """Predict the class prior, as scikit-learn's ``DummyClassifier(strategy="prior")`` does."""
 
     name = "majority"
     needs_spark = False
@@ -16,11 +16,11 @@ class Majority(Backend[Options]):
     packages = ()
 
     def synchronisation(self, task: TrainingTask) -> str:
-        """Nothing is trained."""
+        """Return that there is no training."""
         return "none: no training"
 
     def fit(self, task: TrainingTask, context: RunContext) -> FitResult:
-        """Count the training labels."""
+        """Compute the class frequencies of the training labels."""
         labels = task.data.index("train").column("label").to_numpy()
         counts = np.bincount(labels, minlength=len(task.data.class_names))
         shares = (counts / counts.sum()).astype(np.float32)
@@ -30,5 +30,5 @@ class Majority(Backend[Options]):
     def predict(
         self, task: TrainingTask, weights: Sequence[np.ndarray], context: RunContext
     ) -> np.ndarray:
-        """Give every test image the same probabilities."""
+        """Return the same probabilities for every test image."""
         return np.tile(weights[0], (task.data.rows("test"), 1))

@@ -1,7 +1,7 @@
 """Features from a frozen backbone in a pandas UDF, and Spark MLlib's logistic regression on them.
 
-MLlib adds up the executors' partial sums in the order in which they arrive: with three workers or
-more, two runs of one seed differ in the last digits of the weights.
+MLlib adds the partial sums of the executors in the order in which they arrive. With three or more
+workers, two runs with the same seed therefore differ in the last digits of the weights.
 """
 
 from collections.abc import Sequence
@@ -29,33 +29,35 @@ _NO_LOSS = float("nan")
 
 
 class PandasUdfOptions(Options):
-    """Which features, and which classifier on them."""
+    """Backbone, feature extraction and classifier."""
 
-    #: None is the experiment's own CNN with its initial weights: random convolutions, which need
-    #: no download and are a baseline of their own.
+    #: None selects the experiment's CNN with its initial weights: random convolutions, which
+    #: require no download and are a baseline in themselves.
     backbone: BackboneConfig | None = None
     engine: EngineChoice = "auto"
     #: ``seed``: maxIter 5, regParam 0.03, elasticNetParam 0.5, as in the first reports on this
-    #: method. Single values below are stronger.
+    #: method. The individual values below override the preset.
     preset: PresetName = "default"
     max_iter: Annotated[int, Field(ge=1)] | None = None
     reg_param: Annotated[float, Field(ge=0)] | None = None
     elastic_net: Annotated[float, Field(ge=0, le=1)] | None = None
-    #: A folder that driver and executors share, where features are kept for later runs.
+    #: Folder shared by driver and executors in which features are kept for later runs.
     cache: str | None = None
-    #: Pixels that a Python worker is handed at once.
+    #: Bytes of pixels that a Python worker receives at once.
     batch_bytes: Annotated[int, Field(ge=1)] = features.BATCH_BYTES
 
     @field_validator("cache")
     @classmethod
     def _folder(cls, value: str | None) -> str | None:
         if value is not None and "://" in value:
-            raise ValueError(f"'{value}': the cache is a folder, Spark alone has no object store")
+            raise ValueError(
+                f"'{value}': the cache must be a folder; Spark by itself supports no object store"
+            )
         return value
 
     @property
     def classifier(self) -> ClassifierConfig:
-        """The preset with the values that were given."""
+        """Preset, overridden by the individual values that were given."""
         preset = PRESETS[self.preset]
         return ClassifierConfig(
             preset.max_iter if self.max_iter is None else self.max_iter,
@@ -81,23 +83,26 @@ class PandasUdf(Backend[PandasUdfOptions]):
     }
 
     def synchronisation(self, task: Task) -> str:
-        """MLlib's optimiser runs on the driver."""
+        """Return that MLlib's optimizer runs on the driver."""
         return "frozen backbone; gradients of the last layer summed on the driver (L-BFGS)"
 
     def unsupported(self, task: Task) -> str | None:
-        """Refuse what can be seen without importing Keras."""
+        """Refuse invalid options, as far as they can be checked without importing Keras."""
         options = task.options
         config = options.backbone
         if config is not None and config.is_file and not config.path.is_file():
             return f"there is no backbone file {config.path}"
         if config is not None and task.data.dtype == "float32":
-            return "the experiment's model names the backbone: leave backbone_options' one out"
+            return (
+                "the experiment's model already specifies a backbone: omit "
+                "backend_options.pandas_udf.backbone"
+            )
         if options.engine == "openvino" and find_spec("openvino") is None:
             return "openvino is not installed: run 'uv sync --group pandas_udf' or use engine keras"
         return None
 
     def spark_conf(self, task: Task) -> dict[str, str]:
-        """Bound batches in bytes, divide small files among all workers, go round one that fails."""
+        """Limit batches in bytes, divide small files among workers, and retry failed tasks."""
         return {
             **executors.try_elsewhere(task.workers),
             **source.spark_conf(task.workers),
@@ -128,7 +133,7 @@ class PandasUdf(Backend[PandasUdfOptions]):
         if found != rows:
             raise RuntimeError(f"{found} of {rows} training images have features")
         featurized = perf_counter() - started
-        # As few partitions as workers: each is a task in every iteration.
+        # One partition for each worker, because every iteration runs a task for each partition.
         fitted = classifier.fit(
             train.coalesce(task.workers),
             task.options.classifier,
@@ -150,7 +155,7 @@ class PandasUdf(Backend[PandasUdfOptions]):
         )
 
     def predict(self, task: Task, weights: Sequence[np.ndarray], context: RunContext) -> np.ndarray:
-        """Featurize the test images and apply the classifier; the driver gets probabilities."""
+        """Featurize the test images and apply the classifier; the driver receives probabilities."""
         frame = _extraction(task, context).features("test")
         with source.naming_damaged_files(task.data, "test"):
             return features.probabilities(frame, weights[-2], weights[-1], task.data.rows("test"))
@@ -177,9 +182,9 @@ def _extraction(task: Task, context: RunContext) -> Extraction | Precomputed:
 
 
 def _frozen_weights(task: Task, context: RunContext) -> list[np.ndarray]:
-    """Return all weights of the experiment's network but the last layer's.
+    """Return the weights of the experiment's network except those of the last layer.
 
-    Features are checked to be made with them.
+    Their checksum is verified, because the features are computed with them.
     """
     whole: list[np.ndarray] = task.build_model().get_weights()
     used = [] if task.data.dtype == "float32" else _backbone(task).model.get_weights()
@@ -209,15 +214,17 @@ def _notes(
     frozen = f"'{name}' is frozen; only a logistic regression on its features is trained"
     notes = [
         f"{frozen} ({options.classifier}).",
-        "Epochs, batch size and optimiser of the experiment do not apply; the one epoch is the "
-        f"whole fit, and its {fitted.iterations} steps pass over features, not images.",
-        "The training loss includes the classifier's penalty.",
+        "The experiment's epochs, batch size and optimizer do not apply; the single epoch is the "
+        f"whole fit, and its {fitted.iterations} steps iterate over features, not images.",
+        "The training loss includes the penalty of the classifier.",
         f"Features took {featurized:.1f} s, the classifier {classified:.1f} s.",
     ]
     if config is None:
-        notes.append("No pretrained backbone was named: these are features of random weights.")
+        notes.append("No pretrained backbone was chosen: the features come from random weights.")
     if task.imbalance == "sampling":
-        notes.append("Images are not drawn: each counts as often as it would be drawn on average.")
+        notes.append(
+            "Images are not resampled: each is weighted by how often it would be drawn on average."
+        )
     if task.model.augmentation:
         notes.append("Images are not augmented.")
     return (*notes, *extraction.notes)

@@ -7,15 +7,15 @@ from threading import Event, Thread
 
 @contextmanager
 def polled(poll: Callable[[], None], seconds: float, name: str) -> Iterator[None]:
-    """Call ``poll`` every ``seconds`` until the block ends, and once more then.
+    """Call ``poll`` every ``seconds`` until the block ends, and once more at its end.
 
     Parameters
     ----------
     poll
-        Called in a thread of its own, never twice at the same time. An error in it ends the calls,
-        not the block.
+        Called in a separate thread, never concurrently. An exception in it ends the calls, but not
+        the block.
     seconds
-        Time between two calls.
+        Time between two calls in seconds.
     name
         Name of the thread.
     """

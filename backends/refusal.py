@@ -1,4 +1,4 @@
-"""The guarded question whether a backend supports a task."""
+"""Check whether a backend supports a task, in which exceptions count as a refusal."""
 
 from collections.abc import Callable
 
@@ -7,26 +7,26 @@ from data.errors import SparkdlError
 
 
 def refusal(backend: Backend, task: TrainingTask) -> str | None:
-    """Return why ``backend`` does not support ``task``, or None; imports no framework.
+    """Return why ``backend`` does not support ``task``, or None, without importing a framework.
 
-    A backend that fails to answer refuses: its failure must not end a comparison.
+    An exception in the backend counts as a refusal, so that it does not end a comparison.
     """
-    return _answer(backend.unsupported, task)
+    return _reason(backend.unsupported, task)
 
 
 def network_refusal(backend: Backend, task: TrainingTask) -> str | None:
     """Return why the framework cannot train the network of ``task``, or None.
 
-    For the process that trains: Keras may be imported and weights downloaded.
+    Call this function in the process that trains: it may import Keras and download weights.
     """
-    return _answer(backend.unsupported_network, task)
+    return _reason(backend.unsupported_network, task)
 
 
-def _answer(question: Callable[[TrainingTask], str | None], task: TrainingTask) -> str | None:
+def _reason(check: Callable[[TrainingTask], str | None], task: TrainingTask) -> str | None:
     try:
-        return question(task)
+        return check(task)
     except SparkdlError as error:
         return str(error)
-    except Exception as error:  # whatever a framework or a custom backend raises
+    except Exception as error:  # frameworks and custom backends may raise any exception
         first = next(iter(str(error).splitlines()), "")
         return f"its support could not be checked ({type(error).__name__}: {first})"

@@ -1,7 +1,7 @@
-"""Names of the backends, and where each is found. Importing this imports no framework.
+"""Registry of the backends by name. Importing this module imports no framework.
 
-Three kinds are known by name: those of the project, those that installed packages declare in the
-entry-point group ``sparkdl_bench.backends``, and classes that :func:`register` was given.
+The registry contains three kinds of backends: those of the project, those that installed packages
+declare in the entry-point group ``sparkdl_bench.backends``, and classes passed to :func:`register`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a backend's class lives and how to install what it needs."""
+    """Location of a backend's class, and the command that installs its dependencies."""
 
     module: str
     class_name: str
     install: str = "uv sync"
-    #: How it trains, in half a line.
+    #: Short description of how the backend trains.
     summary: str = ""
 
 
@@ -75,7 +75,7 @@ BACKENDS = {
 
 #: Entry-point group in which installed packages declare backends.
 GROUP = "sparkdl_bench.backends"
-#: Classes of :func:`register`, by the backend's name.
+#: Classes passed to :func:`register`, by name of the backend.
 _registered: dict[str, Entry] = {}
 
 
@@ -85,22 +85,27 @@ def entries() -> Mapping[str, Entry]:
 
 
 def known() -> tuple[str, ...]:
-    """Return the names of these backends, which ``--backend all`` stands for."""
+    """Return the names of these backends, which ``--backend all`` selects."""
     return tuple({**BACKENDS, **_installed()})
 
 
 def register(address: str) -> str:
-    """Make the class at ``address``, written ``package.module:Class``, known by its ``name``.
+    """Register the class at ``address`` under its ``name``.
+
+    Parameters
+    ----------
+    address
+        Location of the class as ``package.module:Class``.
 
     Returns
     -------
     str
-        The name.
+        Name of the backend.
 
     Raises
     ------
     BackendError
-        When it cannot be loaded, or another backend has the name.
+        If the class cannot be loaded, or another backend has the same name.
     """
     module, _, class_name = address.partition(":")
     entry = Entry(module, class_name)
@@ -108,15 +113,15 @@ def register(address: str) -> str:
     taken = {**entries(), **_registered}.get(name)
     if taken is not None and (taken.module, taken.class_name) != (module, class_name):
         raise BackendError(
-            f"'{address}' has the name '{name}', which is that of {taken.module}:"
-            f"{taken.class_name}: give its class another name"
+            f"'{address}' has the name '{name}', which is already used by {taken.module}:"
+            f"{taken.class_name}: set another 'name' in the class"
         )
     _registered[name] = entry
     return name
 
 
 def address_of(name: str) -> str | None:
-    """Return ``module:Class`` of a backend that was registered, or None for the others."""
+    """Return ``module:Class`` of a registered backend, or None for any other."""
     entry = _registered.get(name)
     return f"{entry.module}:{entry.class_name}" if entry and name not in entries() else None
 
@@ -127,7 +132,7 @@ def check_name(name: str) -> str:
     Raises
     ------
     BackendError
-        With the known names, and the nearest one.
+        If the name is unknown; the message lists the known names and suggests the closest one.
     """
     module, colon, class_name = name.partition(":")
     if colon and module and class_name:
@@ -141,34 +146,35 @@ def check_name(name: str) -> str:
 
 
 def check_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Return ``names`` without repeats, with ``all`` standing for every backend.
+    """Return ``names`` without duplicates, with ``all`` replaced by the names of all backends.
 
     Raises
     ------
     BackendError
-        For an unknown name.
+        If a name is unknown.
     """
     chosen = [one for name in names for one in (known() if name == "all" else [check_name(name)])]
     return tuple(dict.fromkeys(chosen))
 
 
 def create(name: str) -> "Backend":
-    """Return the backend ``name``, which may be written ``package.module:Class``.
+    """Return an instance of the backend ``name``, which may also be ``package.module:Class``.
 
     Raises
     ------
     BackendError
-        For an unknown name, or with the command that installs what is missing.
+        If the name is unknown, or a package is missing; the message then contains the command that
+        installs it.
     """
     name = check_name(name)
     entry = {**_registered, **entries()}[name]
-    made = _load(name, entry)
-    if made.name != name:
+    backend = _load(name, entry)
+    if backend.name != name:
         raise BackendError(
-            f"the entry point '{name}' names {entry.module}:{entry.class_name}, whose name is "
-            f"'{made.name}': both must be equal"
+            f"the entry point '{name}' refers to {entry.module}:{entry.class_name}, whose name is "
+            f"'{backend.name}': the two names must be equal"
         )
-    return made
+    return backend
 
 
 @cache
@@ -187,21 +193,21 @@ def _installed() -> dict[str, Entry]:
 
 def _load(name: str, entry: Entry) -> "Backend":
     try:
-        made = getattr(import_module(entry.module), entry.class_name)()
+        backend = getattr(import_module(entry.module), entry.class_name)()
     except ImportError as error:
         raise BackendError(
             f"backend '{name}' needs a package that is not installed ({error}): {entry.install}"
         ) from error
     except AttributeError as error:
         raise BackendError(f"there is no backend '{name}': {error}") from error
-    except Exception as error:  # whatever a custom module raises
+    except Exception as error:  # a custom module may raise any exception
         raise BackendError(
             f"backend '{name}' cannot be loaded ({type(error).__name__}: {error})"
         ) from error
     from backends.base import Backend
 
-    if not isinstance(made, Backend):
+    if not isinstance(backend, Backend):
         raise BackendError(f"'{name}' is not a backend: its class must extend backends.Backend")
-    if not isinstance(getattr(made, "name", None), str):
+    if not isinstance(getattr(backend, "name", None), str):
         raise BackendError(f"backend '{name}' has no name: set the class attribute 'name'")
-    return made
+    return backend

@@ -1,9 +1,12 @@
-"""TensorFlowOnSpark's reservations, read by nobody and from nobody without the run's secret.
+"""TensorFlowOnSpark's reservation server, with messages authenticated by a secret of the run.
 
-What its code does (TensorFlowOnSpark 2.2): the driver's server and the workers send each other
-pickles, so that whoever reaches the server can run code on the driver; it listens on every address
-of the machine and reads from one caller at a time, so that a silent one keeps all others waiting;
-it tells each caller the keys of the workers' queues, and logs them.
+This module works around these properties of TensorFlowOnSpark 2.2:
+
+- The server on the driver and the workers exchange pickles, so every client that can connect to
+  the server can run code on the driver.
+- The server listens on every address of the machine.
+- The server reads from one client at a time, so an idle client blocks all others.
+- The server sends the keys of the workers' queues to every client, and logs them.
 """
 
 import hmac
@@ -17,37 +20,37 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
-from backends.calls import answer_calls, hang_up, trust
+from backends.connections import accept_connections, stop_accepting, trust
 from backends.ports import LOOPBACK
 
 _BACKLOG = 128
 _LENGTH = struct.Struct(">I")
 _DIGEST = "sha256"
-_SEAL_BYTES = 32
-#: Largest message in bytes: the list of all workers takes about 300 for each.
+_CODE_BYTES = 32
+#: Maximum size of a message in bytes; the list of all workers takes about 300 bytes for each.
 _LARGEST = 2**24
 
-#: A function over the rows of a partition, as Spark runs it on an executor.
+#: Function of the rows of a partition, which Spark runs on an executor.
 _Work = Callable[[Iterable[Any]], Any]
 
 
 @contextmanager
 def reservations_on(address: str) -> Iterator[None]:
-    """Let ``TFCluster`` listen for its workers on ``address`` alone, with a secret of its own.
+    """Make ``TFCluster`` listen for its workers only on ``address``, with a secret of its own.
 
-    As long as this lasts, which must be until the cluster has been shut down. The workers get the
-    secret within their tasks, whose way is Spark's. The server's port is the one in
-    ``TFOS_SERVER_PORT``, or the first free one of a range there, as ever.
+    The context must last until the cluster has been shut down. Spark sends the secret to the
+    workers as part of their tasks. The port of the server is still the one in
+    ``TFOS_SERVER_PORT``, or the first free one if that variable contains a range.
     """
     from tensorflowonspark import TFSparkNode, reservation
 
-    key = secrets.token_bytes(_SEAL_BYTES)
+    key = secrets.token_bytes(_CODE_BYTES)
     host = address if address == LOOPBACK else None
 
-    class Sealed(reservation.Server):
+    class AuthenticatingServer(reservation.Server):
         def start(self) -> tuple[str, int]:
             self._listener = self.start_listening_socket()
-            answer_calls(self._listener, self._answer, "reservations")
+            accept_connections(self._listener, self._serve, "reservations")
             return self.get_server_ip(), self._listener.getsockname()[1]
 
         def start_listening_socket(self) -> socket.socket:
@@ -57,25 +60,25 @@ def reservations_on(address: str) -> Iterator[None]:
                     return socket.create_server((address, port), backlog=_BACKLOG)
                 except OSError as error:
                     failure = error
-            raise OSError(f"no reservation server on {address}: {failure}")
+            raise OSError(f"the reservation server cannot listen on {address}: {failure}")
 
         def stop(self) -> None:
             super().stop()
-            hang_up(self._listener)
+            stop_accepting(self._listener)
 
-        def _answer(self, line: socket.socket) -> None:
-            with line, suppress(OSError, EOFError):
+        def _serve(self, connection: socket.socket) -> None:
+            with connection, suppress(OSError, EOFError):
                 while True:
-                    message = self.receive(line)
-                    trust(line)
-                    self._handle_message(line, message)
+                    message = self.receive(connection)
+                    trust(connection)
+                    self._handle_message(connection, message)
 
     originals = {name: getattr(TFSparkNode, name) for name in ("run", "train", "shutdown")}
-    server, reservation.Server = reservation.Server, Sealed
+    server, reservation.Server = reservation.Server, AuthenticatingServer
     for name, original in originals.items():
-        setattr(TFSparkNode, name, _sealing(original, key, host))
+        setattr(TFSparkNode, name, _authenticating(original, key, host))
     try:
-        with _sealed(key, host):
+        with _authenticated(key, host):
             yield
     finally:
         reservation.Server = server
@@ -83,37 +86,41 @@ def reservations_on(address: str) -> Iterator[None]:
             setattr(TFSparkNode, name, original)
 
 
-def _sealing(make_work: Callable[..., _Work], key: bytes, host: str | None) -> Callable[..., _Work]:
-    """Return ``make_work`` but that the work it makes for executors seals its messages."""
+def _authenticating(
+    make_work: Callable[..., _Work], key: bytes, host: str | None
+) -> Callable[..., _Work]:
+    """Return a variant of ``make_work`` whose functions authenticate messages on executors."""
 
     def make(*args: Any, **values: Any) -> _Work:
-        return partial(_work_sealed, key, host, make_work(*args, **values))
+        return partial(_authenticated_work, key, host, make_work(*args, **values))
 
     return make
 
 
-def _work_sealed(key: bytes, host: str | None, work: _Work, rows: Iterable[Any]) -> Any:
-    """Do ``work`` on an executor."""
-    with _sealed(key, host):
+def _authenticated_work(key: bytes, host: str | None, work: _Work, rows: Iterable[Any]) -> Any:
+    """Call ``work`` on an executor."""
+    with _authenticated(key, host):
         return work(rows)
 
 
 @contextmanager
-def _sealed(key: bytes, host: str | None) -> Iterator[None]:
-    """Let TensorFlowOnSpark seal each message with ``key`` and read none without its seal.
+def _authenticated(key: bytes, host: str | None) -> Iterator[None]:
+    """Make TensorFlowOnSpark authenticate each message it sends, and reject others on receipt.
 
     Parameters
     ----------
+    key
+        Key of the message authentication codes (HMAC).
     host
-        This machine's address for the workers, where it is known; by default it is the one from
-        which the internet would be reached, which a machine need not have.
+        Address of this machine for the workers, if it is known. The default of TensorFlowOnSpark
+        is the address from which this machine reaches the internet, which does not always exist.
     """
     from tensorflowonspark import reservation, util
 
     ends = reservation.MessageSocket
     originals = ends.send, ends.receive, util.get_ip_address
-    ends.send = lambda _, line, message: _send(line, message, key)
-    ends.receive = lambda _, line: _receive(line, key)
+    ends.send = lambda _, connection, message: _send(connection, message, key)
+    ends.receive = lambda _, connection: _receive(connection, key)
     if host is not None:
         util.get_ip_address = lambda: host
     log = logging.getLogger("tensorflowonspark")
@@ -126,34 +133,34 @@ def _sealed(key: bytes, host: str | None) -> Iterator[None]:
         log.setLevel(level)
 
 
-def _send(line: socket.socket, message: Any, key: bytes) -> None:
+def _send(connection: socket.socket, message: Any, key: bytes) -> None:
     body = pickle.dumps(message)
-    line.sendall(_LENGTH.pack(len(body)) + hmac.digest(key, body, _DIGEST) + body)
+    connection.sendall(_LENGTH.pack(len(body)) + hmac.digest(key, body, _DIGEST) + body)
 
 
-def _receive(line: socket.socket, key: bytes) -> Any:
+def _receive(connection: socket.socket, key: bytes) -> Any:
     """Return the next message.
 
     Raises
     ------
     ConnectionError
-        When it is too large or not sealed with ``key``; it has not been unpickled then.
+        If the message is too large or not authenticated with ``key``; it is not unpickled.
     EOFError
-        When the line ends.
+        If the connection has been closed.
     """
-    (length,) = _LENGTH.unpack(_read(line, _LENGTH.size))
+    (length,) = _LENGTH.unpack(_read(connection, _LENGTH.size))
     if length > _LARGEST:
-        raise ConnectionError(f"a message of {length} bytes")
-    seal, body = _read(line, _SEAL_BYTES), _read(line, length)
-    if not hmac.compare_digest(seal, hmac.digest(key, body, _DIGEST)):
-        raise ConnectionError("a message without the seal of this run")
+        raise ConnectionError(f"a message of {length} bytes exceeds the limit of {_LARGEST}")
+    code, body = _read(connection, _CODE_BYTES), _read(connection, length)
+    if not hmac.compare_digest(code, hmac.digest(key, body, _DIGEST)):
+        raise ConnectionError("a message is not authenticated with the secret of this run")
     return pickle.loads(body)
 
 
-def _read(line: socket.socket, size: int) -> bytes:
+def _read(connection: socket.socket, size: int) -> bytes:
     read = bytearray()
     while len(read) < size:
-        part = line.recv(size - len(read))
+        part = connection.recv(size - len(read))
         if not part:
             raise EOFError
         read += part

@@ -1,4 +1,4 @@
-"""Values that a search for good settings tries."""
+"""Search spaces of options that are tuned."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from ``low`` to ``high``, both included."""
+    """Numbers from ``low`` to ``high``, both inclusive."""
 
     low: float
     high: float
@@ -17,11 +17,11 @@ class Range:
 
 @dataclass(frozen=True)
 class Choices:
-    """One of a few values: numbers, strings or booleans."""
+    """A finite set of values: numbers, strings or booleans."""
 
     values: tuple[Any, ...]
 
 
 Values = Range | Choices
-#: Values to try, by name of the option.
+#: Values to try, by option name.
 Tunable = Mapping[str, Values]

@@ -1,19 +1,20 @@
 """TensorFlowOnSpark: one TensorFlow worker on each executor, found through a reservation server.
 
-What its code does, and this module handles or records (TensorFlowOnSpark 2.2):
+Properties of TensorFlowOnSpark 2.2 that this module handles or records:
 
-- On an error its ``shutdown`` stops Spark and exits the process; the error's own words come
-  through the workers' line to the driver.
-- ``feed_timeout`` counts from the end of feeding to the end of the epoch, so it would end a long
-  epoch and not only a stuck one; a worker that dies or hangs is noticed through its line.
-- Each row that Spark feeds costs three round trips to the executor's queue: a row here is a whole
-  batch.
-- The queue has no bound: with ``input_mode`` "spark" a worker's images of one epoch lie in the
-  memory of its executor's machine.
-- Its reservation server reads pickles from whoever connects, on every address of the machine: see
+- On an error ``shutdown`` stops Spark and exits the process; the original error message reaches
+  the driver through the connection of the worker.
+- ``feed_timeout`` is measured from the end of feeding to the end of the epoch, so it would abort
+  not only a stuck epoch but also a long one. A worker that dies or hangs is detected through its
+  connection to the driver instead.
+- Each row that Spark feeds costs three round trips to the queue of the executor, so a row is a
+  whole batch here.
+- The queue is unbounded: with ``input_mode`` "spark" the images of a worker in one epoch are held
+  in the memory of the executor's machine.
+- The reservation server reads pickles from every client, on every address of the machine; see
   ``reservation_server``.
-- The queues of a worker are a server of ``multiprocessing`` on a socket in the file system, in a
-  folder that is the user's alone, with a random key.
+- The queues of a worker belong to a server of ``multiprocessing`` on a Unix socket, in a folder
+  that only the user can access, with a random key.
 """
 
 import os
@@ -33,29 +34,29 @@ from backends.reservation_server import reservations_on
 if TYPE_CHECKING:
     from pyspark import RDD, SparkContext
 
-#: Seconds; longer than any epoch, see above.
+#: Timeout in seconds that is longer than any epoch; see the module docstring.
 _FEED_TIMEOUT = 7 * 24 * 3600
 #: Seconds to wait for the end of the workers' Spark job; ``shutdown`` waits for longer.
 _JOB_LIMIT = 10.0
 
 
 class TensorFlowOnSparkOptions(AllReduceOptions):
-    """How images reach the workers, and when training ends early."""
+    """Input mode and early stopping."""
 
-    #: ``tensorflow``: each worker reads its Parquet shard; ``spark``: Spark tasks read it and feed
-    #: the worker.
+    #: ``tensorflow``: each worker reads its Parquet shard; ``spark``: Spark tasks read the shard
+    #: and feed the worker.
     input_mode: Literal["tensorflow", "spark"] = "tensorflow"
 
 
 class TensorFlowOnSpark(AllReduceBackend[TensorFlowOnSparkOptions]):
-    """``TFCluster`` with a chief and workers, no parameter server."""
+    """``TFCluster`` with a chief and workers, without a parameter server."""
 
     name = "tensorflowonspark"
     packages = ("tensorflowonspark", "keras", "tensorflow-cpu", "pyspark")
     executor_modules = ("keras", "tensorflowonspark.TFSparkNode")
 
     def warm_up(self, seed: int) -> None:
-        """Import Keras and TensorFlowOnSpark; the executors do so meanwhile."""
+        """Import Keras and TensorFlowOnSpark, while the executors do the same."""
         import keras
         import tensorflowonspark.TFCluster  # noqa: F401
 
@@ -78,7 +79,7 @@ class TensorFlowOnSpark(AllReduceBackend[TensorFlowOnSparkOptions]):
 
 
 def _launch(spark: "SparkContext", job: WorkerJob, follower: driver.Follower, feeds: bool) -> None:
-    """Start the workers, feed them if they are fed, and take the cluster down."""
+    """Start the workers, feed them if ``feeds`` is true, and shut down the cluster."""
     from tensorflowonspark import TFCluster
 
     os.environ["TFOS_SERVER_HOST"] = job.address.host
@@ -99,9 +100,9 @@ def _launch(spark: "SparkContext", job: WorkerJob, follower: driver.Follower, fe
                 _feed(spark, job, follower, cluster)
             follower.wait_until_done()
             _wait_for_jobs(spark)
-            cluster.shutdown(timeout=-1)  # its alarm works in the main thread only
+            cluster.shutdown(timeout=-1)  # the timeout uses an alarm, which needs the main thread
     except SystemExit as error:
-        reason = TFCluster.tf_status.get("error", "it gave no reason")
+        reason = TFCluster.tf_status.get("error", "no reason was given")
         raise BackendError(f"TensorFlowOnSpark ended the process: {reason}") from error
 
 
@@ -114,7 +115,7 @@ def _feed(spark: "SparkContext", job: WorkerJob, follower: driver.Follower, clus
 
 
 def _wait_for_jobs(spark: "SparkContext") -> None:
-    """Wait until the workers' job has ended: ``shutdown`` looks for that every five seconds."""
+    """Wait until the job of the workers has ended, which ``shutdown`` checks every five seconds."""
     deadline = time.monotonic() + _JOB_LIMIT
     while spark.statusTracker().getActiveJobsIds() and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -123,9 +124,9 @@ def _wait_for_jobs(spark: "SparkContext") -> None:
 def _epoch_rdd(spark: "SparkContext", job: WorkerJob, epoch: int) -> "RDD":
     """Return an RDD with one partition for each worker and one row for each batch.
 
-    A task feeds the worker of the executor on which it happens to run, so it reads that worker's
-    shard. No executor gets two tasks of an epoch: one ends when its worker has used its rows,
-    which no worker can do before all have theirs.
+    A task feeds the worker of the executor on which it runs, so it reads the shard of that worker.
+    No executor runs two tasks of an epoch: a task ends only after its worker has used the rows,
+    which is not possible before all workers have received theirs.
     """
 
     def batches(_: Iterator[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -1,4 +1,4 @@
-"""The example in CONTRIBUTING.md: extracted, linted, type-checked, and put through conformance."""
+"""Example in CONTRIBUTING.md: extracted, linted, type-checked and run through conformance tests."""
 
 import os
 import re
@@ -14,7 +14,7 @@ CONFIG = str(ROOT / "pyproject.toml")
 
 @pytest.fixture(scope="module")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the backend and its test, and the variables to import them."""
+    """Return a folder with the backend of the example and its test."""
     folder = tmp_path_factory.mktemp("example")
     text = (ROOT / "CONTRIBUTING.md").read_text()
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)

@@ -1,1 +1,1 @@
-"""The all-reduce loop that TensorFlowOnSpark and spark-tensorflow-distributor share."""
+"""All-reduce training loop shared by TensorFlowOnSpark and spark-tensorflow-distributor."""

@@ -1,4 +1,4 @@
-"""What both backends that train by all-reduce have in common."""
+"""Base class of the two backends that train by all-reduce."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -11,10 +11,10 @@ from backends.base import Backend, Options, RunContext, TrainingTask
 
 
 class AllReduceOptions(Options):
-    """When training ends early."""
+    """Early stopping."""
 
-    #: Epochs without a better validation loss after which training stops and the best epoch's
-    #: weights are kept; None trains all epochs.
+    #: Number of epochs without a lower validation loss after which training stops and returns the
+    #: weights of the best epoch; None trains all epochs.
     patience: driver.Patience = None
 
 
@@ -22,25 +22,25 @@ AllReduceOptionsT = TypeVar("AllReduceOptionsT", bound=AllReduceOptions)
 
 
 class AllReduceBackend(Backend[AllReduceOptionsT]):
-    """Everything but ``fit``: how a framework starts the workers is its own."""
+    """Implements everything except ``fit``, because frameworks start workers differently."""
 
-    #: TensorFlow's workers know no password, and listen on all addresses of their host.
+    #: TensorFlow's workers require no password and listen on all addresses of their host.
     listens_unprotected = True
 
     def synchronisation(self, task: TrainingTask) -> str:
-        """Every step."""
+        """Return that gradients are summed at every step."""
         return "gradients summed over all workers at every step (ring all-reduce)"
 
     def unsupported(self, task: TrainingTask) -> str | None:
-        """Refuse shards that do not fill a batch."""
+        """Refuse shards with fewer images than a batch."""
         return driver.unsupported(task)
 
     def spark_conf(self, task: TrainingTask) -> dict[str, str]:
-        """A failed worker fails the run: alone it cannot start again, the others have gone on."""
+        """Disable retries: a worker cannot restart alone, since the others have continued."""
         return {"spark.task.maxFailures": "1", "spark.stage.maxConsecutiveAttempts": "1"}
 
     def predict(
         self, task: TrainingTask, weights: Sequence[np.ndarray], context: RunContext
     ) -> np.ndarray:
-        """Predict with Keras on the executors; the frameworks have no prediction of their own."""
+        """Predict with Keras on the executors, since the frameworks do not provide prediction."""
         return inference.predict(task, weights, context)

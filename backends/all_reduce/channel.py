@@ -1,11 +1,11 @@
-"""A line from each worker to the driver: epochs as they end, weights, errors in their own words.
+"""Connection from each worker to the driver for epochs, weights and original error messages.
 
-Neither framework has one. Spark's own ways back (a task's result, an accumulator) speak only when
-the task has ended, and a folder would have to be shared between machines. The line is a TCP
-connection to ``spark.driver.host``, which executors reach anyway; both ends prove that they know
-a random key (``multiprocessing.connection``), and nothing that arrives is unpickled. When a
-worker dies, its line breaks at once and the driver knows; when the driver dies, the worker ends.
-A machine that is gone says nothing: the driver notices it after ``LINK_LIMIT`` seconds.
+Neither framework provides one. Task results and accumulators of Spark arrive only when the task has
+ended, and a folder would have to be shared between machines. The channel is a TCP connection to
+``spark.driver.host``, which executors must be able to reach in any case. Both ends prove that they
+have a random key (``multiprocessing.connection``), and received data are never unpickled. If a
+worker dies, its connection breaks and the driver detects it immediately; if the driver dies, the
+worker exits. The failure of a whole machine is detected after ``LINK_LIMIT`` seconds.
 """
 
 import io
@@ -29,23 +29,24 @@ from typing import Any
 
 import numpy as np
 
-from backends.calls import answer_calls, hang_up, trust
+from backends.connections import accept_connections, stop_accepting, trust
 
-#: Seconds between two looks at things other than the lines.
-LOOK = 0.2
-#: Seconds that a worker waits for the driver's goodbye.
+#: Maximum time in seconds that the driver waits for messages before it checks other conditions.
+POLL_SECONDS = 0.2
+#: Seconds that a worker waits for the driver to acknowledge the end.
 _GOODBYE_LIMIT = 20.0
-#: Seconds without a sign of the other machine after which a line is taken for broken: the kernel
-#: asks for one itself. A network may be away for less, and nothing else tells of a host that is.
+#: Seconds without a response from the other machine after which the kernel, which sends keep-alive
+#: probes, closes the connection. Shorter network outages are tolerated; an unreachable host is not
+#: detected in any other way.
 LINK_LIMIT = 45
 _FIRST_PROBE, _PROBE_SECONDS = 15, 5
-#: Exit status of a worker whose driver is gone.
+#: Exit status of a worker that has lost its driver.
 DRIVER_GONE = 76
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where the driver listens; given to the workers with their work."""
+    """Address and key of the driver, which the workers receive with their job."""
 
     host: str
     port: int
@@ -54,7 +55,7 @@ class Address:
 
 @dataclass(frozen=True)
 class Message:
-    """What a worker said, or, with the kind ``lost``, that its line broke."""
+    """Message from a worker; the kind ``lost`` means that its connection has broken."""
 
     rank: int
     kind: str
@@ -63,7 +64,10 @@ class Message:
 
 
 class DriverEnd:
-    """Listens for ``workers`` workers; a context manager that hangs up at the end."""
+    """Driver's end of the connections to ``workers`` workers.
+
+    As a context manager, it closes all connections at the end.
+    """
 
     def __init__(self, bind: str, host: str, workers: int) -> None:
         self._key = secrets.token_bytes(32)
@@ -71,70 +75,78 @@ class DriverEnd:
         self.address = Address(host, int(self._listener.getsockname()[1]), self._key)
         self._lock = threading.Lock()
         self._new: list[Connection] = []
-        self._lines: dict[Any, int | None] = {}
-        answer_calls(self._listener, self._admit, "worker-channel")
+        #: Rank of the worker by connection; None until its first message.
+        self._connections: dict[Any, int | None] = {}
+        accept_connections(self._listener, self._admit, "worker-channel")
 
     def __enter__(self) -> "DriverEnd":
         return self
 
     def __exit__(self, *_: object) -> None:
-        hang_up(self._listener)
-        for line in [*self._lines, *self._new]:
-            line.close()
+        stop_accepting(self._listener)
+        for connection in [*self._connections, *self._new]:
+            connection.close()
 
     def messages(self) -> list[Message]:
-        """Return what was said within the next ``LOOK`` seconds, without waiting for more."""
-        with self._lock:
-            self._lines.update(dict.fromkeys(self._new))
-            self._new.clear()
-        if not self._lines:
-            time.sleep(LOOK)
-            return []
-        return [message for line in wait([*self._lines], LOOK) for message in self._read(line)]
+        """Return the first messages that arrive within ``POLL_SECONDS``, without waiting for more.
 
-    def _read(self, line: Any) -> Iterator[Message]:
+        The list is empty if none arrives.
+        """
+        with self._lock:
+            self._connections.update(dict.fromkeys(self._new))
+            self._new.clear()
+        if not self._connections:
+            time.sleep(POLL_SECONDS)
+            return []
+        ready = wait([*self._connections], POLL_SECONDS)
+        return [message for connection in ready for message in self._read(connection)]
+
+    def _read(self, connection: Any) -> Iterator[Message]:
         try:
-            head, _, body = line.recv_bytes().partition(b"\n")
+            head, _, body = connection.recv_bytes().partition(b"\n")
         except (EOFError, OSError):
-            rank = self._lines.pop(line)
-            line.close()
+            rank = self._connections.pop(connection)
+            connection.close()
             if rank is not None:
                 yield Message(rank, "lost", {}, [])
             return
         content = json.loads(head)
         kind, rank = content.pop("kind"), content.pop("rank")
-        self._lines[line] = rank
+        self._connections[connection] = rank
         if kind == "done":
-            # What follows the goodbye, an end of the line, is no loss.
-            line.send_bytes(b"goodbye")
-            del self._lines[line]
-            line.close()
+            # The worker disconnects after the goodbye, which must not count as a loss.
+            connection.send_bytes(b"goodbye")
+            del self._connections[connection]
+            connection.close()
         yield Message(rank, kind, content, _unpack(body))
 
-    def _admit(self, caller: socket.socket) -> None:
-        """Let in who knows the key, and hang up on everybody else."""
-        with caller:
-            line = Connection(os.dup(caller.fileno()))
+    def _admit(self, peer: socket.socket) -> None:
+        """Accept a peer that has the key, and disconnect any other."""
+        with peer:
+            connection = Connection(os.dup(peer.fileno()))
             try:
-                deliver_challenge(line, self._key)
-                answer_challenge(line, self._key)
-                trust(caller)
-                _watch_link(line)
+                deliver_challenge(connection, self._key)
+                answer_challenge(connection, self._key)
+                trust(peer)
+                _enable_keepalive(connection)
             except (AuthenticationError, EOFError, OSError):
-                line.close()
+                connection.close()
                 return
         with self._lock:
-            self._new.append(line)
+            self._new.append(connection)
 
 
 class WorkerEnd:
-    """A worker's line; a context manager that reports an exception before it passes it on."""
+    """Worker's end of its connection to the driver.
+
+    As a context manager, it reports an exception to the driver before it propagates it.
+    """
 
     def __init__(self, address: Address, rank: int) -> None:
         self._rank = rank
         try:
-            self._line = Client((address.host, address.port), authkey=address.key)
-            _watch_link(self._line)
+            self._connection = Client((address.host, address.port), authkey=address.key)
+            _enable_keepalive(self._connection)
         except OSError as error:
             raise ConnectionError(
                 f"worker {rank} on {socket.gethostname()} cannot reach the driver at "
@@ -165,25 +177,25 @@ class WorkerEnd:
             )
 
     def send(self, kind: str, arrays: Sequence[np.ndarray] = (), **content: Any) -> None:
-        """Say something; returns when it is on its way."""
+        """Send a message to the driver; return without waiting for its arrival."""
         head = json.dumps({"kind": kind, "rank": self._rank, **content}).encode()
-        self._line.send_bytes(head + b"\n" + _pack(arrays))
+        self._connection.send_bytes(head + b"\n" + _pack(arrays))
 
     def _end_with_driver(self) -> None:
-        """End this process when the driver hangs up: nobody waits for what it computes.
+        """Exit this process when the driver disconnects, since its results are no longer needed.
 
-        A worker that waits in a collective operation, or for data, notices nothing else.
+        A worker that waits in a collective operation, or for data, detects this in no other way.
         """
         try:
-            self._line.recv_bytes()
+            self._connection.recv_bytes()
         except (EOFError, OSError):
             if not self._closing.is_set():
                 os._exit(DRIVER_GONE)
 
 
-def _watch_link(line: Connection) -> None:
-    """Let the kernel break ``line`` when the other machine is gone."""
-    with socket.socket(fileno=os.dup(line.fileno())) as link:
+def _enable_keepalive(connection: Connection) -> None:
+    """Make the kernel close ``connection`` if the other machine does not respond."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as link:
         link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _FIRST_PROBE)
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_SECONDS)

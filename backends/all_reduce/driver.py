@@ -1,10 +1,10 @@
-"""Synchronous all-reduce training on Spark executors, seen from the driver.
+"""Driver side of synchronous all-reduce training on Spark executors.
 
-TensorFlowOnSpark and spark-tensorflow-distributor do the same for a user: they start one
-TensorFlow worker on each executor and tell the workers of each other. What the workers then do
-(``worker``) and how the driver follows them is common to both, and here. Two runs of
-one seed give identical weights, through either framework: shards belong to ranks, the ring adds
-in the order of ranks, and an executor of one core computes with one thread.
+TensorFlowOnSpark and spark-tensorflow-distributor have the same purpose: they start one TensorFlow
+worker on each executor and send each worker the addresses of the others. The training loop of the
+workers (``worker``) and the way in which the driver follows them are shared by both. Two runs with
+the same seed give identical weights with either framework, because shards are assigned to ranks,
+the ring adds in the order of ranks, and an executor with one core computes with one thread.
 """
 
 import time
@@ -30,21 +30,22 @@ if TYPE_CHECKING:
 
 #: Seconds within which all workers must have started; importing TensorFlow takes ten.
 START_LIMIT = 180.0
-#: Seconds without a word from any worker; each speaks within every batch that takes longer.
+#: Seconds without a message from any worker after which training fails; workers send progress
+#: messages after batches.
 SILENCE_LIMIT = 300.0
-#: Seconds that a failure may take to show its cause: a worker that lost its neighbour may be
-#: heard before the neighbour's own error.
+#: Seconds to wait for the cause of a failure: the error of a worker that lost its neighbor may
+#: arrive before the error of the neighbor.
 CAUSE_LIMIT = 3.0
-#: Seconds that a framework may take to end after its workers have.
+#: Seconds that a framework may take to end after its workers have ended.
 _END_LIMIT = 60.0
-#: What a worker says, or is said of it, when it has failed.
+#: Kinds of messages that mean that a worker has failed.
 _ENDS = ("error", "lost")
-#: Errors that a worker sees when another one is gone; that other one's is the cause.
+#: Errors that a worker raises when another worker has failed, whose error is the cause.
 _CONSEQUENCES = ("UnavailableError", "AbortedError", "CancelledError", "DeadlineExceededError")
 
 #: Type of the option that stops training early.
 Patience = Annotated[int, Field(ge=1)] | None
-#: Starts the workers and returns when all have ended.
+#: Function that starts the workers and returns when all have ended.
 Launch = Callable[[WorkerJob, "Follower"], None]
 
 
@@ -63,20 +64,24 @@ def unsupported(task: TrainingTask) -> str | None:
 def fit(
     task: TrainingTask, context: RunContext, launch: Launch, patience: int | None = None
 ) -> FitResult:
-    """Train on all workers and return what the chief holds in the end.
+    """Train on all workers and return the final weights of the chief.
 
     Parameters
     ----------
+    task
+        Task to train.
+    context
+        Context of the run.
     launch
-        Starts the workers through a framework; runs in a thread.
+        Function that starts the workers through a framework; it runs in a thread.
     patience
-        Epochs without a better validation loss after which training stops; the weights of the
-        best epoch are returned then. None trains all epochs and returns the last weights.
+        Number of epochs without a lower validation loss after which training stops and the weights
+        of the best epoch are returned. None trains all epochs and returns the last weights.
 
     Raises
     ------
     BackendError
-        When a worker fails, dies or falls silent, with its own words.
+        If a worker fails, dies or no longer sends messages; with its error message if there is one.
     """
     conf = context.spark.sparkContext.getConf()
     host = conf.get("spark.driver.host")
@@ -102,15 +107,17 @@ def fit(
             raise
         thread.join(_END_LIMIT)
         if failures:
-            raise BackendError(f"training ended, its framework did not: {failures[0]}")
+            raise BackendError(f"the framework failed after training had ended: {failures[0]}")
         if thread.is_alive():
             context.spark.sparkContext.cancelAllJobs()
-            raise BackendError(f"the framework did not end within {_END_LIMIT:g} s of its workers")
+            raise BackendError(
+                f"the framework did not end within {_END_LIMIT:g} s after its workers had ended"
+            )
     return follower.result(shards)
 
 
 class Follower:
-    """Follows the workers from start to end."""
+    """Processes the messages of the workers from start to end."""
 
     def __init__(self, job: WorkerJob, context: RunContext, channel: DriverEnd) -> None:
         self._job = job
@@ -121,7 +128,7 @@ class Follower:
         self._final: dict[int, str] = {}
         self._done: set[int] = set()
         self._epochs: list[Epoch] = list(job.start.epochs) if job.start else []
-        #: By epoch and rank, until all workers have told theirs.
+        #: State messages by epoch and rank, until all workers have sent theirs.
         self._states: defaultdict[int, dict[int, Message]] = defaultdict(dict)
         self._ended = [Event() for _ in range(job.task.epochs)]
         for event in self._ended[: len(self._epochs)]:
@@ -133,7 +140,10 @@ class Follower:
         self._has_statistics = False
 
     def continues_after(self, epoch: int) -> bool:
-        """Wait until ``epoch`` has ended, 0 being the start; return whether another one follows."""
+        """Wait until ``epoch`` has ended and return whether another one follows.
+
+        0 stands for the start of training.
+        """
         if epoch > 0:
             self._ended[epoch - 1].wait()
         return not self._stopped and epoch < self._job.task.epochs
@@ -143,38 +153,43 @@ class Follower:
         self._all_done.wait()
 
     def follow(self, failures: list[BaseException]) -> None:
-        """Return when all workers are done.
+        """Process messages until all workers have ended.
 
         Parameters
         ----------
         failures
-            Filled by another thread when the framework itself fails.
+            Filled by another thread if the framework itself fails.
+
+        Raises
+        ------
+        BackendError
+            If a worker or the framework fails, or a time limit is exceeded.
         """
         workers = self._job.task.workers
-        started = heard = time.monotonic()
+        started = received = time.monotonic()
         while len(self._done) < workers:
             messages = self._channel.messages()
             ends = [message for message in messages if message.kind in _ENDS]
             if ends or failures:
                 raise self._failure(ends, failures)
             for message in messages:
-                self._take(message)
+                self._handle(message)
             now = time.monotonic()
-            heard = now if messages else heard
+            received = now if messages else received
             if len(self._hosts) < workers and now - started > START_LIMIT:
                 raise BackendError(
                     f"{len(self._hosts)} of {workers} workers started within {START_LIMIT:g} s: "
-                    "are there as many free executors, and can they reach "
-                    f"{self._job.address.host}:{self._job.address.port}?"
+                    f"check that {workers} executors are free and can reach "
+                    f"{self._job.address.host}:{self._job.address.port}"
                 )
-            if len(self._hosts) == workers and now - heard > SILENCE_LIMIT:
-                raise BackendError(f"no worker has said a word for {SILENCE_LIMIT:g} s")
+            if len(self._hosts) == workers and now - received > SILENCE_LIMIT:
+                raise BackendError(f"no worker has sent a message for {SILENCE_LIMIT:g} s")
         self._all_done.set()
         if len(set(self._final.values())) != 1:
             raise BackendError(f"the workers ended with different weights: {self._final}")
 
     def result(self, shards: tuple[Shard, ...]) -> FitResult:
-        """Return what training left."""
+        """Return the result of training."""
         job = self._job
         steps = job.steps * len(self._epochs)
         return FitResult(
@@ -185,23 +200,23 @@ class Follower:
             notes=tuple(self._notes(shards)),
         )
 
-    def _take(self, message: Message) -> None:
-        """Act on what a worker said; messages without a handler are signs of life."""
+    def _handle(self, message: Message) -> None:
+        """Process a message according to its kind."""
         handlers: dict[str, Callable[[Message], None]] = {
-            "hello": self._take_hello,
-            "initial": self._take_initial,
-            "progress": self._take_progress,
-            "epoch": self._take_epoch,
-            "state": self._take_state,
-            "weights": self._take_weights,
+            "hello": self._handle_hello,
+            "initial": self._handle_initial,
+            "progress": self._handle_progress,
+            "epoch": self._handle_epoch,
+            "state": self._handle_state,
+            "weights": self._handle_weights,
             "done": lambda message: self._done.add(message.rank),
         }
         handlers[message.kind](message)
 
-    def _take_hello(self, message: Message) -> None:
+    def _handle_hello(self, message: Message) -> None:
         self._hosts[message.rank] = message.content["host"]
 
-    def _take_initial(self, message: Message) -> None:
+    def _handle_initial(self, message: Message) -> None:
         self._initial[message.rank] = message.content["checksum"]
         if message.rank == 0:
             self._context.verify_initial_weights(message.arrays)
@@ -209,64 +224,65 @@ class Follower:
         if len(set(self._initial.values())) != 1:
             raise BackendError(f"the workers start from different weights: {self._initial}")
 
-    def _take_progress(self, message: Message) -> None:
-        said = message.content
-        if message.rank == 0 and said["images"]:
-            self._context.on_batch(said["epoch"], said["images"], said["loss"])
+    def _handle_progress(self, message: Message) -> None:
+        content = message.content
+        if message.rank == 0 and content["images"]:  # 0 images in validation
+            self._context.on_batch(content["epoch"], content["images"], content["loss"])
 
-    def _take_epoch(self, message: Message) -> None:
+    def _handle_epoch(self, message: Message) -> None:
         epoch = Epoch(**message.content)
         self._epochs.append(epoch)
         self._context.on_epoch(epoch)
         self._stopped = self._job.has_stopped(self._epochs)
         self._ended[epoch.number - 1].set()
 
-    def _take_state(self, message: Message) -> None:
-        """Keep the state after an epoch when all workers have told theirs.
+    def _handle_state(self, message: Message) -> None:
+        """Save the state after an epoch when all workers have sent theirs.
 
-        One worker may be heard of two epochs before another one is heard of the first.
+        The states of two epochs may arrive from one worker before that of the first epoch arrives
+        from another.
         """
         epoch = message.content["epoch"]
-        told = self._states[epoch]
-        told[message.rank] = message
-        if len(told) < self._job.task.workers:
+        received = self._states[epoch]
+        received[message.rank] = message
+        if len(received) < self._job.task.workers:
             return
         del self._states[epoch]
         state: dict[str, list[np.ndarray]] = {}
-        for part in told.values():
+        for part in received.values():
             arrays = iter(part.arrays)
             for name, length in part.content["lengths"].items():
                 state[name] = [*islice(arrays, length)]
         self._context.keep(self._epochs[:epoch], state.pop("weights"), state)
 
-    def _take_weights(self, message: Message) -> None:
+    def _handle_weights(self, message: Message) -> None:
         self._final[message.rank] = message.content["checksum"]
         if message.rank == 0:
             self._weights = message.arrays
             self._best_epoch = message.content["best_epoch"]
 
-    def _failure(self, heard: list[Message], failures: list[BaseException]) -> BackendError:
-        """Return the likeliest cause among what is heard within a moment."""
+    def _failure(self, ends: list[Message], failures: list[BaseException]) -> BackendError:
+        """Return the most likely cause among the errors that arrive within ``CAUSE_LIMIT``."""
         deadline = time.monotonic() + CAUSE_LIMIT
-        while time.monotonic() < deadline and not any(map(_is_cause, heard)):
-            heard = heard + [m for m in self._channel.messages() if m.kind in _ENDS]
-        if not heard:
+        while time.monotonic() < deadline and not any(map(_is_cause, ends)):
+            ends = ends + [m for m in self._channel.messages() if m.kind in _ENDS]
+        if not ends:
             return BackendError(f"the framework failed: {failures[0]}")
-        cause = min(heard, key=lambda m: (not _is_cause(m), m.kind != "lost"))
+        cause = min(ends, key=lambda m: (not _is_cause(m), m.kind != "lost"))
         where = f"worker {cause.rank} on {self._hosts.get(cause.rank, 'an unknown host')}"
         if cause.kind == "lost":
             return BackendError(
-                f"{where} died or hung without a word (killed? out of memory? its host gone or cut "
-                "off?); the others cannot go on without it"
+                f"{where} died or hung without reporting an error (killed, out of memory, or host "
+                "unreachable?); the other workers cannot continue without it"
             )
-        told = f"{cause.content['error']}: {cause.content['text']}"
-        heard_of = {message.rank for message in heard} | self._done
-        silent = [f"worker {rank} on {self._hosts[rank]}" for rank in {*self._hosts} - heard_of]
+        reported = f"{cause.content['error']}: {cause.content['text']}"
+        ended = {message.rank for message in ends} | self._done
+        silent = [f"worker {rank} on {self._hosts[rank]}" for rank in {*self._hosts} - ended]
         if silent and not _is_cause(cause):
-            missing = f"{', '.join(silent)} cannot be reached any more (its host gone or cut off?)"
-            error = BackendError(f"{missing}; {where}: {told}")
+            missing = f"{', '.join(silent)} can no longer be reached (host down or disconnected?)"
+            error = BackendError(f"{missing}; {where}: {reported}")
         else:
-            error = BackendError(f"{where}: {told}")
+            error = BackendError(f"{where}: {reported}")
         error.add_note(cause.content["traceback"])
         return error
 
@@ -277,14 +293,14 @@ class Follower:
         if left_out:
             notes.append(
                 f"{left_out} of {sum(rows)} training images are left out of each epoch"
-                f"{', others each time' if task.shuffle else ''}: workers have {min(rows)} to "
-                f"{max(rows)} images and take {self._job.steps} whole batches of "
+                f"{', different ones each time' if task.shuffle else ''}: workers have {min(rows)} "
+                f"to {max(rows)} images and use {self._job.steps} full batches of "
                 f"{task.worker_batch_size}."
             )
         if self._has_statistics and task.workers > 1:
             notes.append(
-                f"Batch normalisation uses the statistics of each worker's own "
-                f"{task.worker_batch_size} images; its moving averages are the workers' mean."
+                f"Batch normalization uses the statistics of each worker's own "
+                f"{task.worker_batch_size} images; its moving averages are averaged over workers."
             )
         if self._job.patience is not None and self._stopped:
             notes.append(f"Stopped early after epoch {len(self._epochs)} of {task.epochs}.")
@@ -300,7 +316,7 @@ def _is_cause(message: Message) -> bool:
 def _start(
     launch: Launch, job: WorkerJob, follower: Follower
 ) -> tuple["InheritableThread", list[BaseException]]:
-    """Run ``launch`` in a thread that Spark takes for its parent; collect what it raises."""
+    """Run ``launch`` in a thread that inherits Spark's local properties; collect exceptions."""
     from pyspark import InheritableThread
 
     failures: list[BaseException] = []
@@ -308,7 +324,7 @@ def _start(
     def run() -> None:
         try:
             launch(job, follower)
-        except BaseException as error:  # TensorFlowOnSpark exits where others raise
+        except BaseException as error:  # TensorFlowOnSpark raises SystemExit
             failures.append(error)
 
     thread = InheritableThread(target=run, name="launch", daemon=True)

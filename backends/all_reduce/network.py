@@ -1,7 +1,7 @@
-"""How TensorFlow's workers reach each other; it has no options for this (TensorFlow 2.19).
+"""Network settings of TensorFlow's workers, for which TensorFlow 2.19 has no options.
 
-Each worker has a server that knows no password and listens on every address of its machine, and
-clients of the others' servers.
+Each worker runs a server that requires no password and listens on every address of its machine, and
+connects as a client to the servers of the others.
 """
 
 import json
@@ -23,17 +23,17 @@ _POLL_SECONDS = 0.05
 
 @contextmanager
 def private_network() -> Iterator[None]:
-    """Keep strangers out as far as the kernel lets it, while workers find each other.
+    """Protect the servers of the workers, as far as the kernel allows, while workers connect.
 
-    Clients ask no proxy: gRPC looks at ``http_proxy`` also for addresses of a cluster's network.
-    Where ``TF_CONFIG`` has loopback addresses alone, the server is closed to other machines, which
-    nobody need be root for from Linux 5.7 on.
+    Clients use no proxy: otherwise gRPC would apply ``http_proxy`` even to addresses in the network
+    of the cluster. If ``TF_CONFIG`` contains only loopback addresses, the server is closed to other
+    machines, which requires no root privileges from Linux 5.7 on.
     """
     os.environ["TF_GRPC_DEFAULT_OPTIONS"] = "grpc.enable_http_proxy=0"
     if not _on_one_machine():
         yield
         return
-    # The server listens long before the last worker is found.
+    # The server listens long before the last worker has connected, so it must be closed early.
     with polled(_close_to_others, _POLL_SECONDS, "loopback-only"):
         yield
 
@@ -45,7 +45,7 @@ def _on_one_machine() -> bool:
 
 
 def _close_to_others() -> None:
-    """Bind whatever this process listens with on all addresses to loopback."""
+    """Bind the sockets on which this process listens on all addresses to loopback."""
     for one in psutil.Process().net_connections("tcp"):
         if one.status == psutil.CONN_LISTEN and one.laddr.ip in _ANY:
             with suppress(OSError), socket.socket(fileno=os.dup(one.fd)) as listener:

@@ -1,11 +1,11 @@
-"""What each worker of a synchronous all-reduce does, whichever framework has started it.
+"""Training loop of a worker in synchronous all-reduce, independent of the framework that starts it.
 
-``MultiWorkerMirroredStrategy`` with a Keras 3 model and a loop of its own: ``Model.fit`` of
-Keras 3 does not work under that strategy. Keras's optimiser sums the gradients over all workers,
-so each worker divides its loss by the global batch.
+The loop uses ``MultiWorkerMirroredStrategy`` with a Keras 3 model. It is a custom loop because
+``Model.fit`` of Keras 3 does not work with that strategy. Keras's optimizer sums the gradients over
+all workers, so each worker divides its loss by the global batch size.
 
-TensorFlow's own servers, one in each worker, have no password: on one machine they are closed to
-others, else keep executors in a private network.
+TensorFlow's servers, one in each worker, require no password. On a single machine they are closed
+to other machines; otherwise run the executors in a private network.
 """
 
 import time
@@ -31,40 +31,42 @@ from models import checksum, loss, optimizer
 if TYPE_CHECKING:
     import tensorflow as tf
 
-#: Seconds that a worker waits in a collective operation for the others. A worker that dies is
-#: noticed at once through its line to the driver; this is for one that hangs.
+#: Seconds that a worker waits for the others in a collective operation. This limit is for workers
+#: that hang; a worker that dies is detected immediately through its connection to the driver.
 COLLECTIVE_LIMIT = 120.0
-#: Seconds that a worker may be unheard before TensorFlow ends all of them. By default it waits ten,
-#: which a network may be away for; and the driver shall see first which host is gone.
+#: Seconds without a heartbeat of a worker after which TensorFlow aborts all workers. The default of
+#: ten seconds is as short as a network outage may be. The limit exceeds ``LINK_LIMIT`` so that the
+#: driver first detects which host has failed.
 HEARTBEAT_LIMIT = LINK_LIMIT + 15
-#: Seconds between two signs of life within an epoch.
+#: Minimum number of seconds between two progress messages within an epoch.
 _PROGRESS_INTERVAL = 0.25
-#: Whether this process has been a worker: TensorFlow forms collectives once in a process, and a
-#: second time fails here and leaves the other workers waiting.
+#: Set once this process has been a worker. TensorFlow can form collectives only once per process;
+#: a second attempt fails and leaves the other workers waiting.
 _used = Event()
 
-#: Batches of an epoch, counted from 1, of a worker: pixels uint8 (n, h, w, c), labels int32 (n,).
+#: Function that returns the batches of a worker in an epoch, which is numbered from 1: pixels,
+#: uint8 (n, h, w, c), and labels, int32 (n,).
 Source = Callable[[int], Iterator[tuple[np.ndarray, np.ndarray]]]
 
 
 @dataclass(frozen=True)
 class WorkerJob:
-    """What every worker is given; picklable, without a pixel."""
+    """Job that every worker receives; picklable, without pixels."""
 
     task: TrainingTask
     #: Training images by worker.
     shards: tuple[Shard, ...]
     #: Validation images by worker; the last workers may have none.
     validation: tuple[Shard, ...]
-    #: Steps of an epoch, the same for all workers: a worker with one more would wait forever.
+    #: Steps of an epoch, the same for all workers: a worker with an extra step would wait forever.
     steps: int
-    #: Epochs without a better validation loss after which training stops, or None.
+    #: Number of epochs without a lower validation loss after which training stops, or None.
     patience: int | None
-    #: Where the driver listens.
+    #: Address of the driver.
     address: Address
-    #: What to go on from, or None to start at the beginning.
+    #: Checkpoint from which to resume, or None to start at the beginning.
     start: Checkpoint | None = None
-    #: Whether the driver is told the state after each epoch.
+    #: True to send the state to the driver after each epoch.
     keeps: bool = False
 
     @property
@@ -73,20 +75,20 @@ class WorkerJob:
         return self.start.epoch + 1 if self.start else 1
 
     def has_stopped(self, epochs: Sequence[Epoch]) -> bool:
-        """Whether training stops early after ``epochs``."""
+        """Return whether training stops early after ``epochs``."""
         if not self.patience or (best := best_of(epochs)) is None:
             return False
         return epochs[-1].number - best.number >= self.patience
 
 
 def best_of(epochs: Sequence[Epoch]) -> Epoch | None:
-    """Return the first epoch with the smallest validation loss."""
+    """Return the first epoch with the lowest validation loss, or None without validation."""
     known = [epoch for epoch in epochs if epoch.validation_loss is not None]
     return min(known, key=lambda epoch: epoch.validation_loss or 0.0, default=None)
 
 
 def shard_source(job: WorkerJob, rank: int) -> Source:
-    """Return the batches of a worker's own shard, read from Parquet here."""
+    """Return a source of batches that reads the shard of worker ``rank`` from Parquet."""
     task = job.task
     reader = ShardReader(job.shards[rank])
 
@@ -109,25 +111,26 @@ def train(job: WorkerJob, rank: int, source: Callable[[WorkerJob, int], Source])
     Parameters
     ----------
     job
-        The same for all workers.
+        Job, which is the same for all workers.
     rank
-        From 0, the chief.
+        Number of this worker; 0 is the chief.
     source
-        Called once with ``job`` and ``rank`` for this worker's batches.
+        Function that is called once with ``job`` and ``rank`` and returns the source of the batches
+        of this worker.
     """
     with WorkerEnd(job.address, rank) as driver:
         if _used.is_set():
             raise RuntimeError(
-                "this Python process has trained before, and TensorFlow joins workers once in a "
-                "process: for several trainings in one Spark session, start it with "
-                "spark.python.worker.reuse=false"
+                "this Python process has trained before, and TensorFlow can connect workers only "
+                "once per process: to train several times in one Spark session, start the session "
+                "with spark.python.worker.reuse=false"
             )
         _used.set()
         _Replica(job, rank, driver, source(job, rank)).run()
 
 
 class _Replica:
-    """One worker's copy of the network and its share of the work."""
+    """Copy of the network on one worker, and its share of the training."""
 
     def __init__(self, job: WorkerJob, rank: int, driver: WorkerEnd, source: Source) -> None:
         import keras
@@ -146,8 +149,8 @@ class _Replica:
         found = self.strategy.num_replicas_in_sync
         if found != job.task.workers:
             raise RuntimeError(
-                f"{found} workers found each other, not {job.task.workers}: "
-                "is TF_CONFIG set, and does each executor have one TensorFlow device?"
+                f"{found} workers are connected, not {job.task.workers}: "
+                "check that TF_CONFIG is set and that each executor has one TensorFlow device"
             )
         with self.strategy.scope():
             self.model = job.task.build_model()
@@ -157,16 +160,16 @@ class _Replica:
         self.validation = ShardReader(job.validation[rank]) if rank < len(job.validation) else None
         self.step, self.reduce, self.forward = self._traced()
         self.last_progress = 0.0
-        #: Whether a batch has come already.
+        #: True once the first batch has arrived.
         self.warm = False
 
     @property
     def images(self) -> int:
-        """Images of an epoch, over all workers."""
+        """Number of images in an epoch, summed over all workers."""
         return self.job.steps * self.task.worker_batch_size * self.task.workers
 
     def run(self) -> None:
-        """Train all epochs, telling the driver of each."""
+        """Train all epochs and report each to the driver."""
         weights = self.model.get_weights()
         self.driver.send(
             "initial",
@@ -176,7 +179,7 @@ class _Replica:
         )
         epochs = list(self.job.start.epochs) if self.job.start else []
         best_weights = self._restore() if self.job.start else None
-        # Every worker has the same sums before it, bit for bit, and so stops with the others.
+        # The sums are bitwise identical on all workers, so that all stop after the same epoch.
         while len(epochs) < self.task.epochs and not self.job.has_stopped(epochs):
             number = len(epochs) + 1
             mean_loss, seconds = self._train_epoch(number)
@@ -184,9 +187,9 @@ class _Replica:
             epochs.append(Epoch(number, mean_loss, self._validation_loss(), self.images, seconds))
             if self.job.patience and best_of(epochs) is epochs[-1]:
                 best_weights = self.model.get_weights()
-            self._tell_epoch(epochs)
+            self._send_epoch(epochs)
             if self.job.keeps:
-                self._tell_state(number, best_weights)
+                self._send_state(number, best_weights)
         weights = best_weights or self.model.get_weights()
         best = best_of(epochs)
         self.driver.send(
@@ -197,7 +200,10 @@ class _Replica:
         )
 
     def _restore(self) -> list[np.ndarray] | None:
-        """Go on from the job's checkpoint; return the best weights so far, where they count."""
+        """Resume from the checkpoint of the job.
+
+        Return the best weights so far if early stopping needs them, otherwise None.
+        """
         start = self.job.start
         assert start is not None
         self.model.set_weights(start.weights)
@@ -205,8 +211,8 @@ class _Replica:
         assign(generators(self.model), start.state[f"{RANDOM}.{self.rank}"])
         return list(start.state["best"]) or None
 
-    def _tell_state(self, epoch: int, best_weights: list[np.ndarray] | None) -> None:
-        """Tell the driver what going on from here takes; the chief speaks for what all share."""
+    def _send_state(self, epoch: int, best_weights: list[np.ndarray] | None) -> None:
+        """Send the state from which training can resume; only the chief sends the shared part."""
         parts = {f"{RANDOM}.{self.rank}": values_of(generators(self.model))}
         if self.rank == 0:
             parts |= {
@@ -222,11 +228,11 @@ class _Replica:
         )
 
     def _train_epoch(self, epoch: int) -> tuple[float, float]:
-        """Return the mean loss over the images of all workers, and the seconds it took."""
+        """Return the mean loss over the images of all workers, and the duration in seconds."""
         size = self.task.worker_batch_size
         own_sum, steps = 0.0, 0
         batches = iter(self._prefetched(epoch))
-        # What the very first batch waits for, a cold reader or feed, is not training.
+        # Waiting for the very first batch (start of the reader or feed) does not count as training.
         ready = list(islice(batches, 0 if self.warm else 1))
         self.warm = True
         started = time.perf_counter()
@@ -240,7 +246,7 @@ class _Replica:
         return self._total(own_sum)[0] / self.images, seconds
 
     def _prefetched(self, epoch: int) -> "tf.data.Dataset":
-        """Return one epoch as a data set that prepares the next batches during a step."""
+        """Return the batches of one epoch as a data set that prefetches during a step."""
         import tensorflow as tf
 
         size = self.task.worker_batch_size
@@ -254,13 +260,13 @@ class _Replica:
         return batches.prefetch(2)
 
     def _traced(self) -> tuple[Callable, Callable, Callable]:
-        """Return the training step, the sum over workers and the forward pass, traced once."""
+        """Return traced functions: the training step, the sum over workers and the forward pass."""
         import keras
         import tensorflow as tf
 
         loss_function = keras.losses.get(loss(self.task.loss_weights))
         if isinstance(loss_function, keras.losses.Loss):
-            loss_function.reduction = None  # else the mean over this worker's images
+            loss_function.reduction = None  # the default is the mean over the worker's images
         strategy, model, global_batch_size = self.strategy, self.model, self.task.global_batch_size
 
         def replica_step(pixels: "tf.Tensor", labels: "tf.Tensor") -> "tf.Tensor":
@@ -289,7 +295,7 @@ class _Replica:
         def reduce(values: list["tf.Tensor"]) -> list["tf.Tensor"]:
             def sum_over_workers(inner: list["tf.Tensor"]) -> list["tf.Tensor"]:
                 context = tf.distribute.get_replica_context()
-                # An argument has no device yet, which the strategy asks for.
+                # Arguments have no device yet, but the strategy requires one.
                 placed = [tf.identity(value) for value in inner]
                 return context.all_reduce(tf.distribute.ReduceOp.SUM, placed)
 
@@ -299,13 +305,14 @@ class _Replica:
         def forward(pixels: "tf.Tensor") -> "tf.Tensor":
             return model(tf.cast(pixels, tf.float32), training=False)
 
-        step.get_concrete_function()  # the first epoch is not timed with its tracing
+        step.get_concrete_function()  # traced here so that the first epoch is timed without tracing
         return step, reduce, forward
 
     def _use_own_random_stream(self) -> None:
-        """Let each worker draw its own dropout and augmentation, the chief as one process would.
+        """Give each worker its own random numbers for dropout and augmentation.
 
-        Variables start as the chief's on all workers, the states of random generators too.
+        All variables are initialized with the values of the chief, including the states of random
+        generators. Those of the chief are not changed, so that it draws as a single process does.
         """
         for variable in generators(self.model):
             state = variable.numpy()
@@ -313,10 +320,10 @@ class _Replica:
             variable.assign(state)
 
     def _average_statistics(self) -> None:
-        """Give all workers the mean of their moving averages of batch normalisation.
+        """Replace the moving averages of batch normalization by their mean over all workers.
 
-        The averages are linear in what each batch adds, so their mean after an epoch is the mean
-        that exchanging them at every step would give.
+        The averages are linear in the contribution of each batch, so averaging them after an epoch
+        gives the same result as averaging them at every step.
         """
         variables = self.model.non_trainable_weights
         if variables:
@@ -342,12 +349,15 @@ class _Replica:
         """Return the sum of each value over all workers."""
         return [float(total) for total in self.reduce([np.array(values, np.float32)])[0]]
 
-    def _tell_epoch(self, epochs: Sequence[Epoch]) -> None:
+    def _send_epoch(self, epochs: Sequence[Epoch]) -> None:
         if self.rank == 0:
             self.driver.send("epoch", **vars(epochs[-1]))
 
     def _progress(self, epoch: int, steps: int, loss: float) -> None:
-        """Give a sign of life now and then; of training (``steps`` above 0) with figures."""
+        """Send a progress message if ``_PROGRESS_INTERVAL`` has passed since the last one.
+
+        During validation ``steps`` is 0, and the message only shows that the worker is alive.
+        """
         now = time.monotonic()
         if now - self.last_progress >= _PROGRESS_INTERVAL:
             self.last_progress = now
@@ -356,9 +366,9 @@ class _Replica:
 
 
 def _wait_for_heartbeats() -> None:
-    """Let TensorFlow's coordination service be as patient as ``HEARTBEAT_LIMIT`` says.
+    """Set the heartbeat timeout of TensorFlow's coordination service to ``HEARTBEAT_LIMIT``.
 
-    The strategy configures it and has no option for this (TensorFlow 2.19).
+    The strategy configures this service, but has no option for the timeout (TensorFlow 2.19).
     """
     from tensorflow.python.eager.context import context
 

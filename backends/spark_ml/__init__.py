@@ -1,4 +1,4 @@
-"""Stages of Spark ML pipelines: any backend as an estimator, and the featurizer.
+"""Stages of Spark ML pipelines: an estimator that trains with any backend, and a featurizer.
 
 >>> from backends.spark_ml import BackendEstimator, DeepImageFeaturizer
 """

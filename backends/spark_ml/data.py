@@ -1,5 +1,7 @@
-"""From a DataFrame of images to the shards that backends read. Executors write; the driver sees
-names and counts."""
+"""Conversion of a DataFrame of images to the shards that backends read.
+
+Executors write the shards; the driver receives only names and counts.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ from data.storage import locate
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-#: Parquet row groups of about this size let a worker read a part of a file.
+#: Approximate size of Parquet row groups, which allow a worker to read part of a file.
 _ROW_GROUP_BYTES = 8 * 2**20
 
 
@@ -32,24 +34,35 @@ def write_prepared(
     workers: int,
     seed: int,
 ) -> PreparedData:
-    """Write training and validation rows of ``images`` to ``folder``, each group on one side.
+    """Write the training and validation images of a DataFrame to ``folder``.
+
+    All images of a group belong to the same split.
 
     Parameters
     ----------
     images
-        Columns named by ``pixels`` (binary), ``label`` (from 0) and ``group``, and ``height``,
-        ``width``, ``channels``.
+        DataFrame with the columns ``pixels``, ``label`` and ``group`` under the names given below,
+        and ``height``, ``width`` and ``channels``.
     folder
         Empty folder or URI that driver and executors share.
+    pixels
+        Name of the binary column of pixels.
+    label
+        Name of the column of labels, which are integers from 0 without gaps.
+    group
+        Name of the column of groups.
     validation
-        Share of the images.
+        Fraction of the images that are used for validation.
     workers
-        As many groups at least must remain for training.
+        Number of workers; at least one group for each must remain for training.
+    seed
+        Seed of the split.
 
     Raises
     ------
     DataError
-        For missing columns, images of several shapes, labels with gaps or too few groups.
+        If columns are missing, images differ in shape, labels have gaps or there are too few
+        groups.
     """
     from pyspark.sql import functions as F  # noqa: N812
 
@@ -96,10 +109,10 @@ def write_prepared(
 
 
 class _Counts:
-    """Images of each group and label."""
+    """Number of images of each group and label."""
 
     def __init__(self, rows: list[Any]) -> None:
-        #: A group as the rows have it -> its one spelling.
+        #: Normalized spelling of each group, by its spelling in the rows.
         self.names = {row["group"]: one_spelling(row["group"]) for row in rows}
         self.groups = sorted({*self.names.values()})
         labels = sorted({row["label"] for row in rows})
@@ -122,7 +135,9 @@ def _counts(images: "DataFrame", label: str, group: str) -> _Counts:
 def _shape(images: "DataFrame") -> tuple[int, int, int]:
     shapes = images.select("height", "width", "channels").distinct().limit(2).collect()
     if len(shapes) != 1:
-        raise DataError("the DataFrame holds no images" if not shapes else "images differ in shape")
+        raise DataError(
+            "the DataFrame contains no images" if not shapes else "the images differ in shape"
+        )
     height, width, channels = shapes[0]
     return height, width, channels
 
@@ -130,13 +145,15 @@ def _shape(images: "DataFrame") -> tuple[int, int, int]:
 def _sides(counts: _Counts, validation: float, seed: int) -> dict[str, str]:
     parts = draw(counts.table, [validation], seed)
     if parts is None:
-        raise DataError("each label needs groups in training and in validation; there are too few")
+        raise DataError(
+            "there are too few groups: each label needs groups in training and in validation"
+        )
     names = ("validation", "train")
     return {group: names[part] for group, part in zip(counts.groups, parts, strict=True)}
 
 
 def _write(rows: "DataFrame", split: str, folder: str, parts: int) -> tuple[FilePart, ...]:
-    """Write one side with the rows of a group together; return its files."""
+    """Write one split, with the rows of each group next to each other, and return its files."""
     (
         rows.where(rows["split"] == split)
         .repartitionByRange(parts, "group")

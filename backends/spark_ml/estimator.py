@@ -1,4 +1,4 @@
-"""The Spark ML face of the backends: an Estimator that trains through any of them.
+"""Spark ML Estimator that trains with any backend.
 
 >>> estimator = BackendEstimator(backend="elephas", epochs=5, groupCol="patient_id")
 >>> model = Pipeline(stages=[estimator]).fit(images)  # pixels, height, width, channels, label
@@ -29,34 +29,38 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
-def _param(name: str, what: str, convert: Any) -> Any:
-    return Param(Params._dummy(), name, what, typeConverter=convert)
+def _param(name: str, doc: str, convert: Any) -> Any:
+    return Param(Params._dummy(), name, doc, typeConverter=convert)
 
 
 class BackendEstimator(ImageColumns, Estimator, DefaultParamsReadable, DefaultParamsWritable):
-    """Trains one of the project's networks on a DataFrame of images.
+    """Estimator that trains a network of this project on a DataFrame of images.
 
-    The DataFrame has binary pixels (height x width x channels bytes, row-major), their height,
+    The DataFrame contains binary pixels (height x width x channels bytes, row-major), their height,
     width and channels, a label from 0, and a group (the patient) that is never divided between
     training and validation or between workers.
     """
 
-    backend = _param("backend", "name as in --backend", TypeConverters.toString)
+    backend = _param("backend", "name of the backend, as in --backend", TypeConverters.toString)
     network = _param("network", "small_cnn, lesion_cnn or mini_xception", TypeConverters.toString)
-    groupCol = _param("groupCol", "column of the patient", TypeConverters.toString)  # noqa: N815
-    labelCol = _param("labelCol", "column of the label", TypeConverters.toString)  # noqa: N815
+    groupCol = _param("groupCol", "column of patients", TypeConverters.toString)  # noqa: N815
+    labelCol = _param("labelCol", "column of labels", TypeConverters.toString)  # noqa: N815
     epochs = _param("epochs", "passes over the training images", TypeConverters.toInt)
     batchSize = _param(  # noqa: N815
-        "batchSize", "images per step over all workers together", TypeConverters.toInt
+        "batchSize", "images per step, summed over all workers", TypeConverters.toInt
     )
-    learningRate = _param("learningRate", "of Adam", TypeConverters.toFloat)  # noqa: N815
-    workers = _param("workers", "executors of one core", TypeConverters.toInt)
-    seed = _param("seed", "decides initial weights, order and validation", TypeConverters.toInt)
-    validation = _param("validation", "share of images for validation", TypeConverters.toFloat)
+    learningRate = _param(  # noqa: N815
+        "learningRate", "learning rate of Adam", TypeConverters.toFloat
+    )
+    workers = _param("workers", "number of executors with one core each", TypeConverters.toInt)
+    seed = _param(
+        "seed", "seed of initial weights, image order and validation split", TypeConverters.toInt
+    )
+    validation = _param("validation", "fraction of images for validation", TypeConverters.toFloat)
     folder = _param(
         "folder",
-        "where shards are written: a folder or URI that driver and executors share; empty for a "
-        "temporary folder of this machine",
+        "folder or URI, shared by driver and executors, to which shards are written; empty for a "
+        "temporary folder on this machine",
         TypeConverters.toString,
     )
 
@@ -123,10 +127,12 @@ class BackendEstimator(ImageColumns, Estimator, DefaultParamsReadable, DefaultPa
             options=backend.options(),
         )
         if task.global_batch_size < task.workers:
-            raise DataError("batchSize is below the number of workers")
+            raise DataError(
+                f"batchSize {task.global_batch_size} is below the number of workers {task.workers}"
+            )
         reason = refusal(backend, task) or network_refusal(backend, task)
         if reason is not None:
-            raise BackendError(f"{backend.name} cannot train this: {reason}")
+            raise BackendError(f"{backend.name} cannot train this model: {reason}")
         history: list[Epoch] = []
         context = RunContext(
             spark=dataset.sparkSession, folder=Path(tempfile.gettempdir()), on_epoch=history.append

@@ -1,10 +1,10 @@
-"""The featurizer as a stage of a Spark ML Pipeline.
+"""Featurizer as a stage of a Spark ML Pipeline.
 
 >>> featurizer = DeepImageFeaturizer(inputCol="image", backbone="ResNet50")
 >>> pipeline = Pipeline(stages=[featurizer, LogisticRegression()])
 
-Names and setters follow the conventions of Spark ML instead of this project's, as users of a
-Pipeline expect.
+Names and setters follow the conventions of Spark ML, as users of a Pipeline expect, and not those
+of this project.
 """
 # ruff: noqa: N802, N803, N815
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class DeepImageFeaturizer(
     Transformer, HasInputCol, HasOutputCol, HasSeed, DefaultParamsReadable, DefaultParamsWritable
 ):
-    """Adds a vector of features from a frozen backbone to each image.
+    """Transformer that adds a vector of features from a frozen backbone to each image.
 
     The input column is one of
 

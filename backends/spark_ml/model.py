@@ -1,4 +1,4 @@
-"""What the Estimator returns: a Transformer that classifies images on the executors."""
+"""Fitted model of the Estimator: a Transformer that classifies images on the executors."""
 
 import io
 import json
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class ImageColumns(Params):
-    """The column that holds pixels."""
+    """Parameters for the input column, which contains pixels."""
 
     inputCol = Param(  # noqa: N815
         Params._dummy(), "inputCol", "binary column of pixels", TypeConverters.toString
@@ -38,7 +38,7 @@ class ImageColumns(Params):
 
 
 class BackendModel(ImageColumns, Model, MLWritable, MLReadable):
-    """A trained network; adds ``probability`` (a vector) and ``prediction`` (a label)."""
+    """Trained network that adds the columns ``probability`` (vector) and ``prediction`` (label)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class BackendModel(ImageColumns, Model, MLWritable, MLReadable):
         self.image_shape = (0, 0, 0)
         self.classes = 0
         self.weights: list[np.ndarray] = []
-        #: Epochs of the training, empty in a model that was loaded.
+        #: Epochs of training; empty for a model that was loaded.
         self.history: list[Epoch] = []
 
     @classmethod
@@ -58,7 +58,7 @@ class BackendModel(ImageColumns, Model, MLWritable, MLReadable):
         weights: Sequence[np.ndarray],
         history: list[Epoch],
     ) -> Self:
-        """Return a model with these weights, in Keras's order."""
+        """Return a model with the given weights, in the order of ``keras.Model.get_weights()``."""
         model = cls()
         model.network, model.image_shape, model.classes = network, image_shape, classes
         model.weights, model.history = list(weights), history
@@ -77,7 +77,11 @@ class BackendModel(ImageColumns, Model, MLWritable, MLReadable):
         )
 
     def _classifier(self) -> Any:
-        """Return the function that executors run; it carries names and shared weights only."""
+        """Return the function that executors run.
+
+        It captures only the specification of the network and the broadcast weights, so that Spark
+        can pickle it.
+        """
         import pandas as pd
         from pyspark.sql import SparkSession
 
@@ -98,12 +102,12 @@ class BackendModel(ImageColumns, Model, MLWritable, MLReadable):
         return classify
 
     def write(self) -> MLWriter:
-        """Return a writer of parameters and weights."""
+        """Return a writer for parameters and weights."""
         return _Writer(self)
 
     @classmethod
     def read(cls) -> MLReader:
-        """Return a reader of what :meth:`write` wrote."""
+        """Return a reader for models saved with :meth:`write`."""
         return _Reader()
 
 

@@ -1,4 +1,4 @@
-"""The processes of one run: cluster, Spark driver, and who measures them."""
+"""Processes of one run: cluster, Spark driver and resource monitors."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -29,38 +29,39 @@ from experiments.spark.secret import authentication, write_settings
 
 #: Phases of the worker process that begin when the driver has its executors.
 _AFTER_START = ("fit", "predict")
-#: MiB of a Worker daemon beyond the executor's heap: Spark adds a tenth, at least 384.
+#: Memory of a Worker daemon in MiB beyond the executor's heap; Spark adds a tenth, at least 384.
 _EXECUTOR_OVERHEAD_MB = 512
 
 
 @dataclass
 class Launch:
-    """Starts a run's processes, watches them and takes them down."""
+    """Starts, monitors and terminates the processes of a run."""
 
     plan: RunPlan
     backend: Backend
     data: PreparedData
     folder: Path
-    #: For what is kept of each epoch; None keeps nothing.
+    #: Folder for the checkpoint of each epoch; None saves none.
     checkpoints: Path | None = None
     #: Called with each of :attr:`notes` before anything starts.
     on_note: Callable[[str], None] = lambda _: None
     monitor: ResourceMonitor = field(default_factory=lambda: ResourceMonitor(gpu=gpu_sampler()))
-    #: Of energy, where the plan asks for it.
+    #: Energy meter, if the plan requests one.
     meter: EnergyMeter | None = None
-    #: From the start of the cluster to its end; what measures is started before.
+    #: Seconds from the start of the cluster to its end, without the start of the monitors.
     seconds: float = 0.0
     #: Process ids of the driver.
     drivers: list[int] = field(default_factory=list)
-    #: ``private`` or ``host``: what the run's processes could reach, and be reached from.
+    #: Network of the run's processes, ``private`` or ``host``.
     network: str = "host"
-    #: Notes for the user on how the run was made, one sentence each.
+    #: Notes for the user on the execution of the run, one sentence each.
     notes: list[str] = field(default_factory=list)
-    #: The run's own cluster, when it has started.
+    #: Embedded cluster of the run, once it has started.
     cluster: Cluster | None = None
-    #: True when the driver has its executors, False while it waits for them.
+    #: True once the driver has its executors, False while it waits for them.
     executors_are_up: bool = False
-    #: Exit status of the driver; below zero the signal that ended it, None while it is not known.
+    #: Exit status of the driver; a negative value is the signal that ended it, and None means that
+    #: it is not known.
     status: int | None = None
 
     def run(
@@ -70,26 +71,27 @@ class Launch:
         on_poll: Callable[[], None] = lambda: None,
         rehearsal: bool = False,
     ) -> None:
-        """Return when all processes have ended.
+        """Run all processes until they have ended.
 
         Parameters
         ----------
         on_event
-            Called with what the worker process tells.
+            Called with each event of the worker process.
         on_poll
-            Called ten times a second. What this or ``on_event`` raises ends the processes.
+            Called ten times per second. An exception in this function or in ``on_event`` ends the
+            processes.
         rehearsal
-            Start Spark and import the framework, and train nothing.
+            True to start Spark and import the framework without training.
 
         Raises
         ------
         TimeLimitError
-            When they did not end in time, after they were ended.
+            If the processes did not end within the time limit; they have been stopped then.
         """
         workers = self.plan.experiment.workers
         threads = "1" if self.backend.needs_spark else str(workers)
         spark = self.plan.experiment.spark
-        # Frameworks' servers on the driver take their address from it, as Spark's own do.
+        # The servers of frameworks on the driver listen on this address, as those of Spark do.
         address = spark.conf.get("spark.driver.host") or driver_address(spark.master)
         environment = {
             **for_spark(address, here=not spark.has_own_executors),
@@ -102,7 +104,7 @@ class Launch:
             if country and not rehearsal:
                 self.meter = stack.enter_context(EnergyMeter(country))
             stack.enter_context(self.monitor)
-            # Last, so that it ends the time after the cluster's end and before the meter's.
+            # Registered here so that it stops the clock after the cluster and before the meter.
             stack.callback(self._stop_clock, perf_counter())
             network = self._network(stack)
             master = self._cluster(stack, network, environment)
@@ -120,19 +122,19 @@ class Launch:
                 environment=environment,
                 time_limit=self.plan.experiment.time_limit,
                 on_start=self._watch_driver,
-                on_event=lambda event: self._hear(event, on_event),
-                on_poll=lambda: self._look(on_poll),
+                on_event=lambda event: self._receive(event, on_event),
+                on_poll=lambda: self._poll(on_poll),
                 before_end=self.monitor.sample,
                 network=network,
             )
 
-    def _look(self, on_poll: Callable[[], None]) -> None:
-        # Later, losing a worker is for Spark to deal with.
+    def _poll(self, on_poll: Callable[[], None]) -> None:
+        # Once the executors have started, Spark handles the loss of a worker.
         if self.cluster is not None and not self.executors_are_up:
             self.cluster.check()
         on_poll()
 
-    def _hear(self, event: dict[str, Any], on_event: Callable[[dict[str, Any]], None]) -> None:
+    def _receive(self, event: dict[str, Any], on_event: Callable[[dict[str, Any]], None]) -> None:
         started = event["event"] == "phase" and event["name"] in _AFTER_START
         if started or event["event"] == "end":
             self.executors_are_up = True
@@ -142,7 +144,7 @@ class Launch:
         self.seconds = perf_counter() - began
 
     def resources(self) -> dict[str, float]:
-        """Return what the processes have used, under the names of the record."""
+        """Return the resource use of the processes, by metric name."""
         driver = sum(self.monitor.peak_memory_of(pid) for pid in self.drivers)
         return {
             **self.monitor.metrics(),
@@ -152,15 +154,15 @@ class Launch:
 
     @property
     def method(self) -> str:
-        """How the figures of :meth:`resources` were taken."""
+        """Description of how the values of :meth:`resources` were measured."""
         return self.monitor.method + (self.meter.method if self.meter else "")
 
     def _network(self, stack: ExitStack) -> PrivateNetwork | None:
-        """Return a network of the run's own that ends with ``stack``, where it can have one."""
+        """Return a private network that is removed with ``stack``, or None if it is unavailable."""
         spark = self.plan.experiment.spark
         if not self.backend.needs_spark:
             return None
-        reason = "it trains on a cluster that was there before"
+        reason = "it trains on an existing cluster"
         if not spark.has_own_executors:
             reason = "spark.network is 'host'"
             if spark.network == "auto":
@@ -171,7 +173,7 @@ class Launch:
             except NoPrivateNetworkError as error:
                 if spark.network == "private":
                     raise
-                reason = f"this machine gives none ({error})"
+                reason = f"this machine does not allow one ({error})"
             else:
                 self.network = "private"
                 return network
@@ -183,9 +185,10 @@ class Launch:
     def _cluster(
         self, stack: ExitStack, network: PrivateNetwork | None, environment: dict[str, str]
     ) -> str | None:
-        """Return the Spark URL, of a cluster that ends with ``stack`` if none is given.
+        """Return the Spark URL, or None for a backend without Spark.
 
-        Adds to ``environment`` what a driver needs beside it.
+        If the experiment specifies no cluster, an embedded one is started, which ends with
+        ``stack``. Variables that the driver needs in addition are added to ``environment``.
         """
         spark = self.plan.experiment.spark
         if not self.backend.needs_spark:

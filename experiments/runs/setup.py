@@ -1,4 +1,4 @@
-"""From a validated experiment to open data and an open record."""
+"""Preparation of a validated experiment: data and connection to the tracking store."""
 
 import json
 import os
@@ -32,44 +32,48 @@ from experiments.tracking.outage import first_line
 from experiments.tracking.outbox import OUTBOX, send_waiting
 from experiments.tracking.recorder import Recorder, check_reachable
 
-#: MLflow's variable for where networks are registered.
+#: MLflow's variable for the location of the model registry.
 _REGISTRY = "MLFLOW_REGISTRY_URI"
 
-_NONE_BEGUN = "no run had begun and none is recorded"
+_NONE_BEGUN = "no run had started and none is recorded"
 
-#: Letters of a log's end that are shown with an error.
+#: Maximum number of characters at the end of a log that are shown with an error.
 _LONGEST_LOG = 3000
 
 
 @dataclass(frozen=True)
 class PreparedExperiment:
-    """What every run of an experiment needs."""
+    """Resources that all runs of an experiment share."""
 
-    #: With the settings that its data have decided.
+    #: Experiment with the settings that depend on its data.
     experiment: Experiment
     backends: dict[str, Backend]
     data: PreparedData
     recorder: Recorder
-    #: Where records wait whose server is away.
+    #: Folder for records that could not be sent because their server is unreachable.
     outbox: Path
 
 
 def prepare_experiment(
     experiment: Experiment, work: Path, observer: Observer, records: str
 ) -> PreparedExperiment:
-    """Prepare the data and open the record, at the same time.
+    """Prepare the data and open the record concurrently.
 
     Parameters
     ----------
+    experiment
+        Validated experiment.
     work
-        Folder for prepared data; it is reused between calls.
+        Folder for prepared data, which is reused between calls.
+    observer
+        Observer that is notified of progress.
     records
-        MLflow's experiment.
+        Name of the MLflow experiment.
 
     Raises
     ------
     ExperimentError, DataError, BackendError
-        When the request is wrong, before any training.
+        If the experiment cannot run as requested; raised before any training.
     """
     limits.check()
     backends = {name: create(name) for name in experiment.backends}
@@ -101,14 +105,14 @@ def prepare_experiment(
     recorder = recording.result()
     outbox = work / OUTBOX
     if sent := send_waiting(outbox):
-        observer.record_waits(f"sent {len(sent)} earlier records that waited for their server")
+        observer.record_waits(f"sent {len(sent)} earlier records that had waited for their server")
     for sentence in tidy(experiment.tracking_uri, work, work / "data", outbox):
         observer.record_waits(sentence)
     return PreparedExperiment(experiment, backends, data, recorder, outbox)
 
 
 class _Recording:
-    """Opens the record in a thread: importing MLflow takes seconds that data can use."""
+    """Opens the record in a thread: MLflow takes seconds to import, while data are prepared."""
 
     def __init__(self, make: Callable[[], Recorder]) -> None:
         self._made: list[Recorder] = []
@@ -118,13 +122,13 @@ class _Recording:
         self._thread.start()
 
     def result(self) -> Recorder:
-        """Return the recorder when it is there."""
+        """Wait for the recorder and return it."""
         self._thread.join()
         self.check()
         return self._made[0]
 
     def check(self) -> None:
-        """Raise what has gone wrong until now."""
+        """Raise an exception if opening the record has failed so far."""
         if not self._failure:
             return
         (error,) = self._failure
@@ -135,17 +139,17 @@ class _Recording:
     def _run(self) -> None:
         try:
             self._made.append(self._make())
-        except Exception as error:  # raised again in the thread that asks
+        except Exception as error:  # raised again by ``check``
             self._failure.append(error)
 
 
 def check_options(experiment: Experiment, backends: dict[str, Backend]) -> None:
-    """Refuse options that a backend does not have, or values that they cannot have.
+    """Check the options of the backends and their values.
 
     Raises
     ------
     ExperimentError
-        With the options that there are.
+        If a backend does not have an option or a value is invalid; the message lists the options.
     """
     from pydantic import ValidationError
 
@@ -162,7 +166,7 @@ def check_options(experiment: Experiment, backends: dict[str, Backend]) -> None:
 
 
 def _notes(experiment: Experiment) -> list[str]:
-    """Return what a user should know of the run and its record before anything starts."""
+    """Return notes on the run and its record that the user should see before it starts."""
     set_aside = process_environment.note(here=not experiment.spark.has_own_executors)
     notes = [set_aside] if set_aside else []
     if experiment.tracking_uri != DEFAULT_URI:
@@ -171,18 +175,18 @@ def _notes(experiment: Experiment) -> list[str]:
     shared = experiment.prepared if experiment.spark.has_own_executors else None
     if shared and not is_object(shared) and is_private():
         notes.append(
-            f"prepared images can be read by executors of this user alone: for others, set "
+            f"only executors of this user can read the prepared images: to allow others, set "
             f"{SHARE}=group or {SHARE}=all"
         )
     if os.environ.get(_REGISTRY):
-        notes.append(f"{_REGISTRY} is not used: networks are registered where runs are recorded")
+        notes.append(f"{_REGISTRY} is ignored: networks are registered where runs are recorded")
     return notes
 
 
 def _prepare(
     experiment: Experiment, work: Path, observer: Observer, on_poll: Callable[[], None]
 ) -> PreparedData:
-    """Prepare the data in a process of its own and open it."""
+    """Prepare the data in a separate process and open them."""
     output = prepared_folder(experiment.data, experiment.prepared or str(work / "data"))
     work.mkdir(parents=True, exist_ok=True)
     mark_within(work, experiment.data.source)
@@ -197,7 +201,7 @@ def _prepare(
     with temporary_folder("prepare") as folder:
         (folder / "job.json").write_text(job.model_dump_json())
 
-        def tell(event: dict[str, Any]) -> None:
+        def report(event: dict[str, Any]) -> None:
             observer.data_progress(event["done"], event["total"])
 
         try:
@@ -206,13 +210,13 @@ def _prepare(
                 folder,
                 environment=process_environment.for_spark(),
                 time_limit=experiment.time_limit,
-                on_event=tell,
+                on_event=report,
                 on_poll=on_poll,
             )
         except TimeLimitError as error:
             raise ExperimentError(
-                f"preparing the data {error}: allow more with --time-limit, or repeat the command, "
-                "which goes on where this one was"
+                f"preparing the data {error}: increase --time-limit, or repeat the command, which "
+                "continues where this one stopped"
             ) from error
         if status:
             raise _preparation_error(folder)
@@ -220,7 +224,7 @@ def _prepare(
 
 
 def _preparation_error(folder: Path) -> Exception:
-    """Return the error of the process in ``folder``, in one line; its log is for --debug."""
+    """Return the error of the process in ``folder`` as one line, with its log as a note."""
     kinds = {kind.__name__: kind for kind in (DataError, SparkStartError)}
     failure, log = folder / "failure.json", (folder / "worker.log").read_text(errors="replace")
     if failure.exists():
@@ -229,7 +233,7 @@ def _preparation_error(folder: Path) -> Exception:
             return kinds.get(content["kind"], ExperimentError)(content["message"])
         reason = content["message"]
     else:
-        reason = (log.strip().splitlines() or ["its process ended and wrote nothing"])[-1]
+        reason = (log.strip().splitlines() or ["its process ended without output"])[-1]
     error = ExperimentError(f"preparing the data failed: {reason}")
     error.add_note(log[-_LONGEST_LOG:])
     return error

@@ -1,4 +1,4 @@
-"""What parent and worker process exchange, and the training task that both derive from a plan."""
+"""Messages between parent and worker process, and the training task that a plan describes."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ class Job(BaseModel):
 
 
 class Result(BaseModel):
-    """Answer of the worker process, as ``result.json``."""
+    """Response of the worker process, as ``result.json``."""
 
     #: ``finished``, ``failed`` or ``refused``.
     status: str
@@ -46,7 +46,7 @@ class Result(BaseModel):
 
 
 def task_of(plan: RunPlan, data: PreparedData, backend: Backend) -> TrainingTask:
-    """Return the training task of ``plan`` for ``backend``."""
+    """Return the training task of ``plan`` for ``backend`` on ``data``."""
     experiment = plan.experiment
     weights = None if experiment.imbalance == "none" else data.class_weights()
     return TrainingTask(

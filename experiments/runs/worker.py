@@ -1,8 +1,8 @@
-"""The process that trains: one run, one Spark driver, one result folder.
+"""Worker process that trains: one run, one Spark driver, one result folder.
 
-Called as ``python -m experiments.runs.worker <folder>``. Reads ``job.json``, tells what it does in
-``events.jsonl`` and leaves ``result.json``, ``predictions.parquet`` and ``model.keras``. Whatever
-a framework does to this process, the parent has the files.
+The process is started as ``python -m experiments.runs.worker <folder>``. It reads ``job.json``,
+logs its progress to ``events.jsonl`` and writes ``result.json``, ``predictions.parquet`` and
+``model.keras``. Results are exchanged through files because a framework may end this process.
 """
 
 import json
@@ -32,12 +32,12 @@ from models import checksum
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-#: Seconds between two progress events within an epoch.
+#: Minimum number of seconds between two progress events within an epoch.
 _PROGRESS_INTERVAL = 0.25
 
 
 class Worker:
-    """One run from start to end; the phases are timed apart."""
+    """Execution of one run from start to end, with separately timed phases."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -45,12 +45,12 @@ class Worker:
         self.events = EventWriter(folder / "events.jsonl")
         self.times: dict[str, float] = {}
         self.session: SparkSession | None = None
-        #: On the executors, for the record.
+        #: Notes on the executors for the record.
         self.notes: list[str] = []
         self._last_progress = 0.0
 
     def run(self) -> Result:
-        """Train, predict, and write what came out."""
+        """Train, predict, and write the predictions and the model."""
         plan = self.job.plan
         backend = create(plan.backend)
         with self.phase("load"):
@@ -70,13 +70,13 @@ class Worker:
             spark=self.session,
             folder=self.folder,
             expected_checksum=lambda: checksum(task.build_model().get_weights()),
-            on_epoch=self._tell_epoch,
-            on_batch=self._tell_batch,
+            on_epoch=self._report_epoch,
+            on_batch=self._report_batch,
             checkpoints=self._checkpoints(),
         )
         kept = context.checkpoint()
         for epoch in kept.epochs if kept else ():
-            self._tell_epoch(epoch)
+            self._report_epoch(epoch)
         with self.phase("fit"):
             fitted = backend.fit(task, context)
         resumed_after = kept.epoch if kept else 0
@@ -110,14 +110,14 @@ class Worker:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Time a phase and tell that it begins."""
+        """Report the start of a phase and measure its duration."""
         self.events.send("phase", name=name)
         started = time.perf_counter()
         yield
         self.times[name] = time.perf_counter() - started
 
     def _start(self, backend: Backend, task: TrainingTask) -> None:
-        """Start Spark and import the framework at the same time: both take seconds of one core."""
+        """Start Spark and import the framework concurrently; each takes seconds on one core."""
         if self.job.master is None:
             backend.warm_up(task.seed)
             return
@@ -126,7 +126,7 @@ class Worker:
         def connect() -> None:
             try:
                 self._connect(backend, task)
-            except BaseException as error:  # handed to the main thread below
+            except BaseException as error:  # raised in the main thread below
                 failures.append(error)
 
         thread = threading.Thread(target=connect, name="spark-start")
@@ -145,17 +145,17 @@ class Worker:
         )
 
     def _executor_use(self, task: TrainingTask) -> ExecutorUse | None:
-        """Ask a cluster's executors what they have used; a failure to tell fails no run."""
+        """Return the resource use of a cluster's executors; a failure does not fail the run."""
         if self.session is None or not self.job.plan.experiment.spark.has_own_executors:
             return None
         try:
             return executor_use(self.session, task.workers)
-        except Exception:  # the training is done and worth keeping
+        except Exception:  # the results of training must not be lost
             traceback.print_exc()
             return None
 
     def _packed(self, task: TrainingTask) -> TrainingTask:
-        """Return ``task`` with the network as a file, where executors could not build it."""
+        """Return ``task`` with the network as an archive if executors cannot build it."""
         if not task.model.trainable:
             return task
         from models.specification import archive
@@ -163,7 +163,7 @@ class Worker:
         return replace(task, archive=archive(task.build_model()))
 
     def _save_model(self, task: TrainingTask, fitted: FitResult) -> None:
-        """Keep the trained network, from pixels to probabilities."""
+        """Save the trained network, which maps pixels to probabilities."""
         model = task.build_model()
         model.set_weights(fitted.weights)
         if task.model.on_features:
@@ -174,16 +174,16 @@ class Worker:
         model.save(self.folder / "model.keras")
 
     def _split_fit_time(self, fitted: FitResult, resumed_after: int) -> None:
-        """Keep training apart from validation and from what a framework sets up within fit."""
+        """Separate training time from validation and from setup by the framework within ``fit``."""
         if fitted.epochs:
             own = sum(epoch.seconds for epoch in fitted.epochs if epoch.number > resumed_after)
             self.times["fit_other"] = max(0.0, self.times["fit"] - own)
             self.times["fit"] = sum(epoch.seconds for epoch in fitted.epochs)
 
-    def _tell_epoch(self, epoch: Epoch) -> None:
+    def _report_epoch(self, epoch: Epoch) -> None:
         self.events.send("epoch", **vars(epoch))
 
-    def _tell_batch(self, epoch: int, images: int, loss: float) -> None:
+    def _report_batch(self, epoch: int, images: int, loss: float) -> None:
         now = time.monotonic()
         if now - self._last_progress >= _PROGRESS_INTERVAL:
             self._last_progress = now
@@ -206,7 +206,7 @@ class Worker:
 
 
 def main(folder: Path) -> int:
-    """Run the job of ``folder``; return the exit status."""
+    """Run the job in ``folder`` and return the exit status."""
     worker = Worker(folder)
     try:
         result = worker.run()

@@ -1,4 +1,4 @@
-"""What both frameworks that drive the all-reduce loop must show on a real cluster."""
+"""Checks on a real cluster for the frameworks that use the all-reduce loop."""
 
 import itertools
 import time
@@ -25,13 +25,13 @@ from models import ModelConfig, OptimizerConfig
 from tests.backends.fit_process import FitError, fit, fit_all
 
 Network = Literal["small_cnn", "lesion_cnn", "mini_xception"]
-#: Networks with batch normalisation, whose statistics are of each worker's own images, equal
-#: Keras's with one worker only.
+#: Networks with batch normalization equal those of Keras only with one worker, because the
+#: statistics are those of each worker's own images.
 NETWORKS_BY_WORKERS = [
     pytest.param(("small_cnn", "lesion_cnn"), 2),
     pytest.param(("mini_xception",), 1),
 ]
-#: Seconds from a worker's death to a failed run.
+#: Maximum time in seconds from the death of a worker to the failure of the run.
 DEATH_LIMIT = 60
 
 
@@ -50,7 +50,7 @@ def task(prepared: PreparedData, **values: Any) -> TrainingTask:
 
 @pytest.fixture(scope="session")
 def even(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
-    """Twelve patients with two images of each class: two workers get equal shares."""
+    """Return data of twelve patients with two images of each class, equally divisible by two."""
     folder = tmp_path_factory.mktemp("even")
     generator = np.random.default_rng(0)
     for number, name in enumerate(("Parasitized", "Uninfected")):
@@ -70,7 +70,7 @@ def even(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
 def full_batch_task(
     prepared: PreparedData, model: Network, workers: int, **values: Any
 ) -> TrainingTask:
-    """Five epochs of one step with all images in their order."""
+    """Return a task of five epochs, each one step with all images in their order."""
     rows = {shard.rows for shard in prepared.shards("train", workers)}
     assert len(rows) == 1, "the test needs shards of equal size"
     return task(
@@ -93,7 +93,7 @@ def assert_five_full_batch_steps_equal_keras(
     **values: Any,
 ) -> None:
     tasks = [full_batch_task(prepared, model, workers, **values) for model in models]
-    # Classes of unequal weight, in the same session: another loss in every framework.
+    # Unequal class weights in the same session, which change the loss in every framework.
     tasks += [
         replace(asked, imbalance="weights", class_weights=(0.5, 1.5))
         for asked in tasks
@@ -123,11 +123,11 @@ def assert_lost_worker_fails_the_run(
     kill: Callable[[Cluster], None],
     **values: Any,
 ) -> None:
-    """``kill`` is called when the first of very many epochs has ended."""
+    """Check the failure after ``kill`` is called at the end of the first of many epochs."""
     killed: list[float] = []
     seen: set[psutil.Process] = set()
 
-    def strike(cluster: Cluster) -> None:
+    def inject(cluster: Cluster) -> None:
         if not killed:
             for process in cluster.processes:
                 seen.update(psutil.Process(process.pid).children(recursive=True))
@@ -136,18 +136,18 @@ def assert_lost_worker_fails_the_run(
 
     asked = task(prepared, epochs=100_000, **values)
     with pytest.raises(
-        FitError, match=r"BackendError: worker \d on \S+ died or hung without a word"
+        FitError, match=r"BackendError: worker \d on \S+ died or hung without reporting an error"
     ):
-        fit(backend, asked, folder, on_epoch=strike)
+        fit(backend, asked, folder, on_epoch=inject)
     assert time.monotonic() - killed[0] < DEATH_LIMIT
     _, alive = psutil.wait_procs(seen, timeout=20)
-    assert not alive, "processes were left behind"
+    assert not alive, "processes are still running"
 
 
-def assert_error_of_a_worker_is_told(
+def assert_error_of_a_worker_is_reported(
     backend: str, prepared: PreparedData, folder: Path, **values: Any
 ) -> None:
-    """The last training image, one of worker 1, lacks bytes."""
+    """Check the reported error if the last training image, one of worker 1, is truncated."""
     broken = Path(copytree(prepared.uri, folder / "broken"))
     name = prepared.summary.files["train"][-1].name
     table = pq.read_table(broken / name)

@@ -1,7 +1,8 @@
-"""BigDL's forward pass of translated networks, in a process of its own.
+"""BigDL's forward pass of translated networks, in a separate process.
 
-Its jars must be on the class path of the JVM from the start: ``python -m
-tests.backends.bigdl_forward <file>`` leaves (probabilities, weights) of every case there.
+The process is separate because the jars of BigDL must be on the class path of the JVM from the
+start. ``python -m tests.backends.bigdl_forward <file>`` writes (probabilities, weights) of every
+case to the file.
 """
 
 import pickle
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 CLASSES = 3
 IMAGES = 16
-#: Networks and image shapes; odd sides make "same" padding lopsided.
+#: Networks and image shapes; with odd sides "same" padding is asymmetric.
 CASES = [
     ("small_cnn", (24, 24, 3)),
     ("small_cnn", (25, 31, 1)),
@@ -30,12 +31,12 @@ CASES = [
     ("mini_xception", (37, 41, 3)),
 ]
 ORDERINGS = get_args(Ordering)
-#: What BigDL made of one network: probabilities, and the weights in Keras's order.
+#: Outcome of one network in BigDL: probabilities, and the weights in the order of Keras.
 Outcome = tuple[np.ndarray, list[np.ndarray]]
 
 
 def keras_network(name: Any, image_shape: tuple[int, int, int]) -> "keras.Model":
-    """A network whose biases, scales and running statistics are neither 0 nor 1."""
+    """Return a network whose biases, scales and running statistics are neither 0 nor 1."""
     model = build(ModelConfig(name=name), image_shape, CLASSES, seed=5)
     generator = np.random.default_rng(3)
     weights = [
@@ -49,7 +50,7 @@ def keras_network(name: Any, image_shape: tuple[int, int, int]) -> "keras.Model"
 
 
 def pixels(image_shape: tuple[int, int, int]) -> np.ndarray:
-    """Images with a pattern each, not mere noise, which pooling would level."""
+    """Return images with different patterns instead of noise, which pooling would average out."""
     generator = np.random.default_rng(4)
     coarse = generator.integers(0, 256, (IMAGES, 5, 5, image_shape[2]), dtype=np.uint8)
     rows = np.arange(image_shape[0]) * 5 // image_shape[0]
@@ -58,7 +59,7 @@ def pixels(image_shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def main(target: Path) -> None:
-    """Let BigDL compute all cases."""
+    """Compute all cases with BigDL."""
     from bigdl.dllib.utils.common import init_engine
     from pyspark.sql import SparkSession
 

@@ -1,9 +1,9 @@
-"""The contract of a backend as tests. A backend's test file inherits one of the two classes.
+"""Conformance tests of backends: the test file of a backend inherits from one of two classes.
 
 :class:`BackendConformance` is for any backend, :class:`NetworkConformance` for backends that train
 the experiment's Keras network. One run goes through the harness, in a worker process on an
-embedded cluster, as a user's run does: some frameworks exit the process or leave servers running.
-The runs that are compared with it share one session.
+embedded cluster, as the run of a user does, because some frameworks exit the process or do not stop
+their servers. The runs that are compared with it share one session.
 """
 
 import os
@@ -30,7 +30,8 @@ from tests.backends.fit_process import train_all
 from tests.backends.trained import Trained
 from tests.intruder import Intruder
 
-#: A learning rate that changes no float32 weight, so that the untrained network predicts.
+#: Learning rate that changes no float32 weight, so that predictions are those of the untrained
+#: network.
 STANDSTILL = 1e-30
 
 Harness = Callable[..., RunRecord]
@@ -41,7 +42,7 @@ _THREE_EPOCHS = {"epochs": 3, "optimizer": {"name": "adam", "learning_rate": 2e-
 def harness(
     data_config: DataConfig, tmp_path_factory: pytest.TempPathFactory, tracking_uri: str
 ) -> Harness:
-    """Run one backend on the small data set."""
+    """Return a function that runs one backend on the small data set."""
     work = tmp_path_factory.mktemp("work")
 
     def run(backend: str, observer: Observer | None = None, **values: Any) -> RunRecord:
@@ -77,7 +78,7 @@ def probabilities(record: RunRecord, folder: Path) -> np.ndarray:
 
 
 def trained_weights(record: RunRecord, folder: Path) -> list[np.ndarray]:
-    """Return the weights of the model that a record keeps."""
+    """Return the weights of the model of a record."""
     import keras
 
     client = MlflowClient(record.tracking_uri)
@@ -87,7 +88,7 @@ def trained_weights(record: RunRecord, folder: Path) -> list[np.ndarray]:
 
 @dataclass
 class Watching(Intruder):
-    """Records the events of a run, and attacks it where this account may act as another."""
+    """Records the events of a run, and attacks it if this account may act as another."""
 
     events: list[dict[str, Any]] = field(default_factory=list)
 
@@ -123,7 +124,7 @@ class BackendConformance:
 
     @classmethod
     def task(cls, prepared: PreparedData, **values: Any) -> TrainingTask:
-        """Return the task of the observed run, with ``values`` in place of its own."""
+        """Return the task of the observed run, with values replaced by ``values``."""
         standard: dict[str, Any] = {
             "data": prepared,
             "model": ModelConfig(),
@@ -138,13 +139,13 @@ class BackendConformance:
 
     @classmethod
     def tasks(cls, prepared: PreparedData) -> list[TrainingTask]:
-        """Return the tasks of the session; the first one is that of the observed run."""
+        """Return the tasks of the session; the first is that of the observed run."""
         return [cls.task(prepared)]
 
     @pytest.fixture(scope="class")
     @classmethod
     def observed(cls, harness: Harness) -> tuple[RunRecord, Watching]:
-        """Three epochs through the harness."""
+        """Run three epochs through the harness."""
         watching = Watching()
         return cls.run(harness, watching, **_THREE_EPOCHS), watching
 
@@ -153,7 +154,7 @@ class BackendConformance:
     def trained(
         cls, prepared: PreparedData, tmp_path_factory: pytest.TempPathFactory
     ) -> list[Trained]:
-        """The tasks of :meth:`tasks`, trained in one session."""
+        """Train the tasks of :meth:`tasks` in one session."""
         folder = tmp_path_factory.mktemp("session")
         return train_all(cls.name, cls.tasks(prepared), folder, time_limit=400)
 
@@ -166,13 +167,13 @@ class BackendConformance:
         assert found.min() >= 0
         np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
 
-    def test_every_sample_is_counted_or_a_note_says_which_is_not(
+    def test_every_sample_is_counted_or_a_note_reports_those_left_out(
         self, observed: tuple[RunRecord, Watching], prepared: PreparedData
     ) -> None:
         record, _ = observed
         whole = max(1, len(record.epochs)) * prepared.rows("train")
         if record.metrics["train.samples_seen"] != whole:
-            assert record.notes, "samples were left out, and no note says so"
+            assert record.notes, "samples were left out without a note"
             assert 0.7 * whole < record.metrics["train.samples_seen"] < whole
 
     def test_progress_is_reported(self, observed: tuple[RunRecord, Watching]) -> None:
@@ -190,21 +191,21 @@ class BackendConformance:
         np.testing.assert_allclose(second, first, rtol=0, atol=tolerance)
 
     def test_refusal_is_a_reason(self, prepared: PreparedData) -> None:
-        """Of a batch that no worker can fill, and of the task that the other tests train."""
+        """Test the task of the other tests, and one with a batch that no worker can fill."""
         backend = create(self.name)
         assert refusal(backend, self.task(prepared)) is None
         reason = refusal(backend, self.task(prepared, global_batch_size=2**20))
         assert reason is None or reason.strip() == reason != ""
 
-    def test_no_other_account_gets_at_a_run_while_it_trains(
+    def test_no_other_account_can_access_a_run_while_it_trains(
         self, observed: tuple[RunRecord, Watching]
     ) -> None:
         """No server accepts another account, no file can be read, and no secret is visible."""
         if os.geteuid() != 0:
-            pytest.skip("acts as another account, which root alone can do")
+            pytest.skip("only root can act as another account")
         record, intruder = observed
         if not record.epochs:
-            pytest.skip("trains for no time in which it could be attacked")
+            pytest.skip("the backend has no epochs during which it could be attacked")
         assert intruder.processes, "no epoch was reported, so nothing was tried"
         assert intruder.got_in == []
         assert [listener for listener in intruder.listeners if listener.shared] == []
@@ -218,7 +219,7 @@ class NetworkConformance(BackendConformance):
 
     @classmethod
     def tasks(cls, prepared: PreparedData) -> list[TrainingTask]:
-        """Return the task of the observed run, and one that leaves the network untrained."""
+        """Return the task of the observed run, and one that does not change the network."""
         standstill = OptimizerConfig(name="sgd", learning_rate=STANDSTILL)
         return [cls.task(prepared), cls.task(prepared, epochs=1, optimizer=standstill)]
 
@@ -231,7 +232,7 @@ class NetworkConformance(BackendConformance):
     def test_untrained_network_predicts_as_keras_does(
         self, trained: list[Trained], prepared: PreparedData
     ) -> None:
-        """Same forward pass, and the weights come back in Keras's order and layout."""
+        """The forward pass is the same, and weights have the order and layout of Keras."""
         model = build(ModelConfig(), prepared.image_shape, 2, seed=0)
         untrained = trained[1]
         assert untrained.initial_weights_checksum == checksum(model.get_weights())

@@ -1,14 +1,14 @@
-"""A driver that serves weights: ``python -m tests.backends.elephas_serving``.
+"""Driver that serves weights: ``python -m tests.backends.elephas_serving``.
 
-Prints the process id and the port of the server when a worker of the run has read and changed the
-weights, and waits to be killed.
+It prints the process id and the port of the server after a worker of the run has read and changed
+the weights, and then waits to be killed.
 """
 
 import time
 
 import numpy as np
 
-#: A test knows it too.
+#: Secret that the test also uses.
 SECRET = "of this run"  # pragma: allowlist secret
 
 

@@ -1,7 +1,7 @@
-"""``fit`` in a separate process, without the harness's record.
+"""``fit`` in a separate process, without the record of the harness.
 
-For tests that need a task that no experiment file can describe, that observe a training run from
-outside, or that train several tasks in one Spark session.
+This module is for tests that need a task which no experiment file can describe, that observe
+training from outside, or that train several tasks in one Spark session.
 """
 
 import pickle
@@ -31,7 +31,7 @@ MEMORY_MB = 1024
 
 
 class FitError(Exception):
-    """The fit failed; the message is the reason that a user would read."""
+    """Raised if the fit fails; the message is the reason that a user would see."""
 
 
 def fit(
@@ -49,7 +49,7 @@ def fit(
     Raises
     ------
     FitError
-        When the backend raises or exits.
+        If the backend raises an exception or exits.
     """
     (result,) = fit_all(backend, [task], folder, on_epoch, on_fit, time_limit)
     return result
@@ -87,7 +87,7 @@ def train_all(
 ) -> list[Trained]:
     """Train ``tasks`` in one process, and predict the test images after each.
 
-    A backend without Spark gets no cluster, and as many threads as the task has workers.
+    A backend without Spark gets no cluster, and one thread for each worker of the task.
     """
     folder.mkdir(parents=True, exist_ok=True)
     made = backends.create(backend)

@@ -1,4 +1,4 @@
-"""The worker's line to the driver, and what the driver makes of it. No Spark here."""
+"""Connection of a worker to the driver, and the driver's handling of messages; without Spark."""
 
 import json
 import multiprocessing
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends import calls
+from backends import connections
 from backends.all_reduce import driver
 from backends.all_reduce.channel import Address, DriverEnd, Message, WorkerEnd
 from backends.all_reduce.network import private_network
@@ -43,12 +43,12 @@ def task(prepared: PreparedData, **values: Any) -> TrainingTask:
 
 
 def everything(channel: DriverEnd, until: str) -> list[Message]:
-    heard: list[Message] = []
+    received: list[Message] = []
     deadline = time.monotonic() + 20
-    while until not in [message.kind for message in heard]:
-        assert time.monotonic() < deadline, f"'{until}' was not heard, only {heard}"
-        heard += channel.messages()
-    return heard
+    while until not in [message.kind for message in received]:
+        assert time.monotonic() < deadline, f"'{until}' was not received, only {received}"
+        received += channel.messages()
+    return received
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def channel():
         yield end
 
 
-def speak(address: Address) -> None:
+def send_weights(address: Address) -> None:
     with WorkerEnd(address, rank=1) as driver:
         driver.send("weights", [np.arange(6, dtype=np.float32).reshape(2, 3)], best_epoch=2)
 
@@ -84,15 +84,15 @@ def start(target: Any, channel: DriverEnd) -> Any:
 
 
 def test_weights_arrive_bit_for_bit(channel: DriverEnd) -> None:
-    worker = start(speak, channel)
-    (said,) = [m for m in everything(channel, "done") if m.kind == "weights"]
-    assert (said.rank, said.content) == (1, {"best_epoch": 2})
-    np.testing.assert_array_equal(said.arrays[0], np.arange(6, dtype=np.float32).reshape(2, 3))
+    worker = start(send_weights, channel)
+    (message,) = [m for m in everything(channel, "done") if m.kind == "weights"]
+    assert (message.rank, message.content) == (1, {"best_epoch": 2})
+    np.testing.assert_array_equal(message.arrays[0], np.arange(6, dtype=np.float32).reshape(2, 3))
     worker.join(10)
     assert worker.exitcode == 0
 
 
-def test_exception_arrives_in_its_own_words(channel: DriverEnd) -> None:
+def test_exception_arrives_with_its_message_and_traceback(channel: DriverEnd) -> None:
     start(fail, channel)
     error = everything(channel, "error")[-1]
     assert error.content["error"] == "ValueError"
@@ -100,7 +100,7 @@ def test_exception_arrives_in_its_own_words(channel: DriverEnd) -> None:
     assert "in fail" in error.content["traceback"]
 
 
-def test_dead_worker_is_noticed_at_once(channel: DriverEnd) -> None:
+def test_dead_worker_is_detected_immediately(channel: DriverEnd) -> None:
     start(die, channel)
     started = time.monotonic()
     assert everything(channel, "lost")[-1].rank == 1
@@ -115,36 +115,38 @@ def test_worker_ends_when_the_driver_does() -> None:
     assert worker.exitcode == 76
 
 
-def test_stranger_without_the_key_is_refused(channel: DriverEnd) -> None:
+def test_client_without_the_key_is_refused(channel: DriverEnd) -> None:
     with pytest.raises(multiprocessing.AuthenticationError):
         Client((LOOPBACK, channel.address.port), authkey=b"a guess")
-    start(speak, channel)
+    start(send_weights, channel)
     assert {message.rank for message in everything(channel, "done")} == {1}
 
 
-def test_strangers_who_say_nothing_or_nonsense_keep_no_worker_out(channel: DriverEnd) -> None:
+def test_idle_and_invalid_clients_do_not_block_a_worker(channel: DriverEnd) -> None:
     at = (LOOPBACK, channel.address.port)
     with socket.create_connection(at), socket.create_connection(at) as nonsense:
         nonsense.sendall(b"GET / HTTP/1.1\r\n\r\n")
-        start(speak, channel)
+        start(send_weights, channel)
         assert {message.rank for message in everything(channel, "done")} == {1}
 
 
-def test_stranger_who_says_nothing_is_hung_up_on(
+def test_idle_client_without_the_key_is_disconnected(
     channel: DriverEnd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls, "STRANGER_LIMIT", 1)
+    monkeypatch.setattr(connections, "UNTRUSTED_LIMIT", 1)
     with socket.create_connection((LOOPBACK, channel.address.port), timeout=10) as stranger:
         while stranger.recv(64):  # the challenge
             pass
     worker = start(wait_forever, channel)
     everything(channel, "hello")
     time.sleep(1.5)
-    assert not channel.messages(), "a worker may say nothing"
+    assert not channel.messages(), "an idle worker must stay connected"
     worker.kill()
 
 
-def test_calls_are_taken_again_when_files_are_free_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_are_accepted_again_after_a_lack_of_file_descriptors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     answered = Event()
     listener = socket.create_server((LOOPBACK, 0))
     refusals = iter([OSError(24, "Too many open files")] * 3)
@@ -156,10 +158,10 @@ def test_calls_are_taken_again_when_files_are_free_again(monkeypatch: pytest.Mon
         return real(self)
 
     monkeypatch.setattr(socket.socket, "accept", accept)
-    calls.answer_calls(listener, lambda _: answered.set(), "test")
+    connections.accept_connections(listener, lambda _: answered.set(), "test")
     with socket.create_connection(listener.getsockname()):
         assert answered.wait(10)
-    calls.hang_up(listener)
+    connections.stop_accepting(listener)
 
 
 @pytest.mark.parametrize(("host", "device"), [(LOOPBACK, b"lo\0"), ("192.0.2.7", b"")])
@@ -187,44 +189,46 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Script:
-    """Stands in for a channel: says what it is given, look by look."""
+    """Stands in for a channel: returns the given messages, one list for each poll."""
 
-    def __init__(self, *looks: list[Message]) -> None:
-        self._looks = list(looks)
+    def __init__(self, *polls: list[Message]) -> None:
+        self._polls = list(polls)
 
     def messages(self) -> list[Message]:
-        return self._looks.pop(0) if self._looks else []
+        return self._polls.pop(0) if self._polls else []
 
 
-def say(rank: int, kind: str, arrays: list[np.ndarray] | None = None, **content: Any) -> Message:
+def sent(rank: int, kind: str, arrays: list[np.ndarray] | None = None, **content: Any) -> Message:
     return Message(rank, kind, content, arrays or [])
 
 
 def greeting(rank: int) -> list[Message]:
-    return [say(rank, "hello", host=f"host-{rank}")]
+    return [sent(rank, "hello", host=f"host-{rank}")]
 
 
 def follow(
     prepared: PreparedData,
-    *looks: list[Message],
+    *polls: list[Message],
     checkpoints: CheckpointFolder | None = None,
     **values: Any,
 ) -> Any:
-    """Let a follower hear ``looks``; return it and the epochs that it passed on."""
-    told: list[Epoch] = []
+    """Pass the messages of ``polls`` to a follower; return the result and the reported epochs."""
+    reported: list[Epoch] = []
     shards = tuple(prepared.shards("train", 2))
     steps = min(shard.rows for shard in shards) // 8
     job = WorkerJob(task(prepared, **values), shards, (), steps, None, Address(LOOPBACK, 1, b"key"))
-    context = RunContext(spark=None, folder=Path(), on_epoch=told.append, checkpoints=checkpoints)
-    follower = driver.Follower(job, context, Script(*looks))  # type: ignore[arg-type]
+    context = RunContext(
+        spark=None, folder=Path(), on_epoch=reported.append, checkpoints=checkpoints
+    )
+    follower = driver.Follower(job, context, Script(*polls))  # type: ignore[arg-type]
     follower.follow([])
-    return follower.result(shards), told
+    return follower.result(shards), reported
 
 
 def ending(checksums: tuple[str, str] = ("same", "same")) -> list[Message]:
-    chief = say(0, "weights", [np.ones(2, np.float32)], checksum=checksums[0], best_epoch=None)
-    other = say(1, "weights", checksum=checksums[1], best_epoch=None)
-    return [chief, other, say(0, "done"), say(1, "done")]
+    chief = sent(0, "weights", [np.ones(2, np.float32)], checksum=checksums[0], best_epoch=None)
+    other = sent(1, "weights", checksum=checksums[1], best_epoch=None)
+    return [chief, other, sent(0, "done"), sent(1, "done")]
 
 
 def epoch(number: int, images: int = 0) -> Message:
@@ -234,69 +238,72 @@ def epoch(number: int, images: int = 0) -> Message:
         "images": images,
         "seconds": 2.0,
     }
-    return say(0, "epoch", number=number, **figures)
+    return sent(0, "epoch", number=number, **figures)
 
 
-def test_epochs_are_passed_on_and_samples_counted(prepared: PreparedData) -> None:
+def test_epochs_are_reported_and_samples_counted(prepared: PreparedData) -> None:
     images = min(shard.rows for shard in prepared.shards("train", 2)) // 8 * 16
-    looks = [greeting(0), greeting(1), [epoch(1, images)], [epoch(2, images)], ending()]
-    result, told = follow(prepared, *looks, epochs=2)
-    assert [e.number for e in told] == [1, 2]
-    assert result.epochs == tuple(told)
-    assert result.samples_seen == result.steps * 16 == sum(e.images for e in told)
-    left_out = prepared.rows("train") - told[0].images
+    polls = [greeting(0), greeting(1), [epoch(1, images)], [epoch(2, images)], ending()]
+    result, reported = follow(prepared, *polls, epochs=2)
+    assert [e.number for e in reported] == [1, 2]
+    assert result.epochs == tuple(reported)
+    assert result.samples_seen == result.steps * 16 == sum(e.images for e in reported)
+    left_out = prepared.rows("train") - reported[0].images
     assert left_out > 0
     assert f"{left_out} of {prepared.rows('train')} training images" in result.notes[0]
 
 
 def state(rank: int, number: int) -> Message:
-    """What a worker tells after an epoch: its random state, and the chief the weights too."""
+    """Return the message of a worker after an epoch: its random state, and weights of the chief."""
     lengths = {f"random.{rank}": 1} | ({"weights": 1} if rank == 0 else {})
     arrays = [np.array(10 * rank + number)] + ([np.array(number)] if rank == 0 else [])
-    return say(rank, "state", arrays, epoch=number, lengths=lengths)
+    return sent(rank, "state", arrays, epoch=number, lengths=lengths)
 
 
 @pytest.mark.parametrize("ahead", [0, 1])
 def test_states_of_two_epochs_are_not_mixed(
     prepared: PreparedData, tmp_path: Path, ahead: int
 ) -> None:
-    """A busy driver may hear one worker twice before it hears another one once."""
+    """A busy driver may receive two messages of one worker before the first one of another."""
     behind = 1 - ahead
     early = [epoch(1), epoch(2), state(ahead, 1), state(ahead, 2)]
-    looks = [greeting(0), greeting(1), early, [state(behind, 1)]]
+    polls = [greeting(0), greeting(1), early, [state(behind, 1)]]
     folder = CheckpointFolder(tmp_path)
     with pytest.raises(BackendError, match="died or hung"):
-        follow(prepared, *looks, [say(1, "lost")], epochs=3, checkpoints=folder)
+        follow(prepared, *polls, [sent(1, "lost")], epochs=3, checkpoints=folder)
     kept = folder.load()
     assert kept is not None
     assert kept.epoch == kept.weights[0] == 1
     assert {**kept.state} == {"random.0": [np.array(1)], "random.1": [np.array(11)]}
     with pytest.raises(BackendError, match="died or hung"):
-        follow(prepared, *looks, [state(behind, 2)], [say(1, "lost")], epochs=3, checkpoints=folder)
+        follow(
+            prepared, *polls, [state(behind, 2)], [sent(1, "lost")], epochs=3, checkpoints=folder
+        )
     kept = folder.load()
     assert kept is not None
     assert kept.epoch == kept.weights[0] == 2
     assert {**kept.state} == {"random.0": [np.array(2)], "random.1": [np.array(12)]}
 
 
-def test_own_error_is_preferred_to_what_it_caused(prepared: PreparedData) -> None:
-    consequence = say(0, "error", error="UnavailableError", text="peer is gone", traceback="")
-    cause = say(1, "error", error="ValueError", text="upside down", traceback="line 7")
+def test_cause_is_preferred_to_its_consequence(prepared: PreparedData) -> None:
+    consequence = sent(0, "error", error="UnavailableError", text="peer is gone", traceback="")
+    cause = sent(1, "error", error="ValueError", text="upside down", traceback="line 7")
     with pytest.raises(BackendError, match="worker 1 on host-1: ValueError: upside down") as raised:
         follow(prepared, greeting(0), greeting(1), [consequence], [cause])
     assert raised.value.__notes__ == ["line 7"]
 
 
-def test_death_is_preferred_to_what_it_caused(prepared: PreparedData) -> None:
-    consequence = say(0, "error", error="UnavailableError", text="peer is gone", traceback="")
-    with pytest.raises(BackendError, match="worker 1 on host-1 died or hung without a word"):
-        follow(prepared, greeting(0), greeting(1), [consequence, say(1, "lost")])
+def test_death_is_preferred_to_its_consequence(prepared: PreparedData) -> None:
+    consequence = sent(0, "error", error="UnavailableError", text="peer is gone", traceback="")
+    message = "worker 1 on host-1 died or hung without reporting an error"
+    with pytest.raises(BackendError, match=message):
+        follow(prepared, greeting(0), greeting(1), [consequence, sent(1, "lost")])
 
 
-def test_host_that_is_gone_is_named_by_what_the_others_see(prepared: PreparedData) -> None:
-    consequence = say(0, "error", error="UnavailableError", text="peer is gone", traceback="")
-    words = "worker 1 on host-1 cannot be reached any more .*; worker 0 on host-0: UnavailableError"
-    with pytest.raises(BackendError, match=words):
+def test_unreachable_host_is_named_from_the_errors_of_others(prepared: PreparedData) -> None:
+    consequence = sent(0, "error", error="UnavailableError", text="peer is gone", traceback="")
+    message = "worker 1 on host-1 can no longer be reached .*; worker 0 on host-0: UnavailableError"
+    with pytest.raises(BackendError, match=message):
         follow(prepared, greeting(0), greeting(1), [consequence])
 
 
@@ -315,7 +322,7 @@ def test_missing_worker_is_an_error(
 
 def test_silence_is_an_error(prepared: PreparedData, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "SILENCE_LIMIT", 0.1)
-    with pytest.raises(BackendError, match="no worker has said a word"):
+    with pytest.raises(BackendError, match="no worker has sent a message"):
         follow(prepared, greeting(0), greeting(1))
 
 

@@ -15,7 +15,7 @@ from models import ModelConfig, OptimizerConfig
 from tests.backends.all_reduce_checks import (
     NETWORKS_BY_WORKERS,
     Network,
-    assert_error_of_a_worker_is_told,
+    assert_error_of_a_worker_is_reported,
     assert_five_full_batch_steps_equal_keras,
     even,
     full_batch_task,
@@ -47,7 +47,7 @@ def test_five_full_batch_steps_equal_keras(
 @pytest.mark.spark
 @pytest.mark.slow
 def test_state_of_adam_lasts_from_epoch_to_epoch(even: PreparedData, tmp_path: Path) -> None:
-    """Each epoch is one step, so that a share of the state that is lost tells at once."""
+    """Each epoch is one step, so the loss of a part of the state changes the next weights."""
     asked = full_batch_task(even, "small_cnn", 2, optimizer=OptimizerConfig(name="adam"))
     found = fit(NAME, asked, tmp_path)
     images, model = even.shard("train").read(), asked.compiled_model()
@@ -60,7 +60,7 @@ def test_state_of_adam_lasts_from_epoch_to_epoch(even: PreparedData, tmp_path: P
 @pytest.mark.spark
 @pytest.mark.slow
 def test_lost_executor_costs_an_epoch(even: PreparedData, tmp_path: Path) -> None:
-    """The run ends with the weights of Keras, where nothing happened, and says what happened."""
+    """The run ends with the weights of an undisturbed Keras run, and a note reports the loss."""
     asked = full_batch_task(even, "small_cnn", workers=2)
     epochs_ended: list[Cluster] = []
 
@@ -80,8 +80,8 @@ def test_lost_executor_costs_an_epoch(even: PreparedData, tmp_path: Path) -> Non
 
 @pytest.mark.spark
 @pytest.mark.slow
-def test_error_of_a_worker_is_told(prepared: PreparedData, tmp_path: Path) -> None:
-    assert_error_of_a_worker_is_told(NAME, prepared, tmp_path)
+def test_error_of_a_worker_is_reported(prepared: PreparedData, tmp_path: Path) -> None:
+    assert_error_of_a_worker_is_reported(NAME, prepared, tmp_path)
 
 
 def test_batch_that_workers_cannot_share_is_refused(prepared: PreparedData) -> None:
@@ -106,7 +106,7 @@ def test_networks_of_the_project_are_not_refused(prepared: PreparedData, name: N
     assert BigDL().unsupported_network(task(prepared, model=ModelConfig(name=name))) is None
 
 
-def test_half_precision_is_told(prepared: PreparedData) -> None:
+def test_half_precision_is_reported(prepared: PreparedData) -> None:
     full, half = (
         BigDL().synchronisation(task(prepared, options=BigDLOptions(exchange=exchange)))
         for exchange in ("full", "half")

@@ -1,4 +1,4 @@
-"""The translated networks are the Keras networks: same outputs, same weights back."""
+"""Translated networks are equivalent to the Keras networks: same outputs, same weights."""
 
 import pickle
 import re
@@ -28,7 +28,7 @@ from tests.backends.bigdl_forward import (
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[Any, Outcome]:
-    """What BigDL made of all cases, in both orderings."""
+    """Outcomes of all cases in BigDL, in both orderings."""
     from data.process_environment import for_spark
 
     target = tmp_path_factory.mktemp("bigdl") / "outcomes.pickle"

@@ -1,4 +1,4 @@
-"""Going on from what an earlier process has kept gives what an undisturbed one gives."""
+"""Resuming from the checkpoint of an earlier process gives the result of an uninterrupted one."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +33,7 @@ def task(prepared: PreparedData, **values: Any) -> TrainingTask:
     return TrainingTask(**{**standard, **values})
 
 
-def test_what_is_kept_is_what_comes_back(tmp_path: Path) -> None:
+def test_saved_checkpoint_is_loaded_unchanged(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path / "new")
     assert folder.load() is None
     weights = [np.arange(6, dtype=np.float32).reshape(2, 3), np.zeros(0, np.float32)]
@@ -52,7 +52,7 @@ def test_what_is_kept_is_what_comes_back(tmp_path: Path) -> None:
     assert folder.load() is None
 
 
-def test_a_half_written_checkpoint_leaves_the_one_before(tmp_path: Path) -> None:
+def test_half_written_checkpoint_does_not_replace_the_previous_one(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path)
     folder.save(Checkpoint(EPOCHS[:1], [np.ones(1)]))
     (tmp_path / "checkpoint.npz.unfinished").write_bytes(b"half")
@@ -61,19 +61,19 @@ def test_a_half_written_checkpoint_leaves_the_one_before(tmp_path: Path) -> None
     assert kept.epoch == 1
 
 
-def test_training_goes_on_where_nothing_can_be_kept(tmp_path: Path) -> None:
+def test_training_continues_if_no_checkpoint_can_be_saved(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     folder = CheckpointFolder(tmp_path / "file")
     context = RunContext(spark=None, folder=tmp_path, checkpoints=folder)
     context.keep(EPOCHS, [np.ones(1)])
-    assert "Epoch 2 and those after it were not kept" in context.checkpoint_failure
+    assert "Epoch 2 and later epochs were not saved" in context.checkpoint_failure
     assert not context.keeps_checkpoints
 
 
-def assert_goes_on(
+def assert_resumes(
     backend: str, asked: TrainingTask, folder: Path, difference: float = 0.0
 ) -> FitResult:
-    """Two epochs and two more from what they left, beside four at once; return the latter."""
+    """Compare two epochs and two resumed ones with four uninterrupted ones; return the latter."""
     tasks = [replace(asked, epochs=2), asked, asked]
     folders = [folder / "kept", folder / "kept", None]
     _, resumed, whole = fit_all(backend, tasks, folder / "run", checkpoints=folders)
@@ -109,18 +109,19 @@ def test_keras_local(prepared: PreparedData, tmp_path: Path) -> None:
 @pytest.mark.spark
 @pytest.mark.slow
 def test_elephas(prepared: PreparedData, tmp_path: Path) -> None:
-    assert_goes_on("elephas", task(prepared), tmp_path)
+    assert_resumes("elephas", task(prepared), tmp_path)
 
 
 @pytest.mark.spark
 @pytest.mark.slow
 def test_all_reduce_through_both_frameworks(prepared: PreparedData, tmp_path: Path) -> None:
-    """What one framework has kept, the other goes on with, fed by Spark: their loop is the same.
+    """One framework resumes, fed by Spark, from the checkpoint of the other.
 
-    Early stopping is on and does not strike: the best weights so far are kept too.
+    Early stopping is enabled but does not take effect: the checkpoint also contains the best
+    weights so far.
     """
     asked = task(prepared, options=AllReduceOptions(patience=4))
-    whole = assert_goes_on("spark_tensorflow_distributor", asked, tmp_path)
+    whole = assert_resumes("spark_tensorflow_distributor", asked, tmp_path)
     half = [replace(asked, epochs=2)]
     folders = [tmp_path / "half"]
     fit_all("spark_tensorflow_distributor", half, tmp_path / "half-run", checkpoints=folders)
@@ -131,8 +132,8 @@ def test_all_reduce_through_both_frameworks(prepared: PreparedData, tmp_path: Pa
 
 @pytest.mark.spark
 @pytest.mark.slow
-def test_bigdl_goes_on_from_the_weights(prepared: PreparedData, tmp_path: Path) -> None:
-    """With Adam, whose moments BigDL gives no way to read, a note says that they start anew."""
+def test_bigdl_resumes_from_the_weights(prepared: PreparedData, tmp_path: Path) -> None:
+    """The test uses SGD, because the moments of Adam cannot be read from BigDL and are reset."""
     sgd = OptimizerConfig(name="sgd", learning_rate=0.01)
     plain = task(prepared, model=ModelConfig(dropout=0.0), optimizer=sgd)
-    assert_goes_on("bigdl", plain, tmp_path)
+    assert_resumes("bigdl", plain, tmp_path)

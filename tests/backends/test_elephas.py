@@ -101,51 +101,53 @@ def test_one_worker_trains_as_keras_does_with_and_without_class_weights(
 def test_parameter_server_trains_on_loopback_alone(
     harness: Harness, mode: str, frequency: str
 ) -> None:
-    # Both workers' updates are added in full: steps of Adam, which are as large whatever the
-    # gradient, then overshoot or not as the workers happen to meet.
+    # The full updates of both workers are added. Steps of Adam do not depend on the size of the
+    # gradient, so whether they overshoot would depend on the timing of the workers.
     port = free_port()
     options = {"elephas": {"mode": mode, "frequency": frequency, "port": port}}
     with listening(port) as found:
-        # In a network of its own, no other address could be tried.
+        # In a private network other addresses could not be tested.
         record = harness("elephas", backend_options=options, epochs=4, spark={"network": "host"})
     assert found == {"127.0.0.1"}
     assert frequency in record.tags["synchronisation"]
     assert record.epochs[-1]["validation_loss"] < np.log(2)
-    told = [epoch["loss"] for epoch in record.epochs]
-    assert all(told) if frequency == "epoch" else told == [None] * 4
+    reported = [epoch["loss"] for epoch in record.epochs]
+    assert all(reported) if frequency == "epoch" else reported == [None] * 4
 
 
-def say(port: int, path: str, body: bytes = b"", secret: str = SECRET) -> tuple[int, bytes]:
-    """Return what the parameter server answers: its status and the rest."""
+def send(port: int, path: str, body: bytes = b"", secret: str = SECRET) -> tuple[int, bytes]:
+    """Send a request to the parameter server; return the status and body of the response."""
     connection = HTTPConnection(LOOPBACK, port, timeout=20)
     connection.request("POST" if body else "GET", path, body, {"X-Run-Secret": secret})
-    answer = connection.getresponse()
-    return answer.status, answer.read()
+    response = connection.getresponse()
+    return response.status, response.read()
 
 
-def test_parameter_server_knows_its_workers_and_ends_with_a_killed_driver(tmp_path: Path) -> None:
-    """It gives nobody else the weights, takes no update of theirs, and waits for no lost worker.
+def test_parameter_server_serves_only_its_workers_and_ends_with_a_killed_driver(
+    tmp_path: Path,
+) -> None:
+    """Other clients can neither read nor update weights, and a lost worker does not block others.
 
-    Its clients do not ask the proxy of a hospital for it.
+    The server's own clients do not use a proxy.
     """
     command = [sys.executable, "-m", "tests.backends.elephas_serving"]
-    nobody = f"http://{LOOPBACK}:9"
-    environment = {**os.environ, "SPARK_LOCAL_IP": LOOPBACK, "http_proxy": nobody, "no_proxy": ""}
+    proxy = f"http://{LOOPBACK}:9"  # no server listens there
+    environment = {**os.environ, "SPARK_LOCAL_IP": LOOPBACK, "http_proxy": proxy, "no_proxy": ""}
     driver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT)
     try:
         assert driver.stdout is not None
         pid, port = next(map(int, line.split()) for line in driver.stdout if line[:1].isdigit())
-        status, weights = say(port, "/parameters")
+        status, weights = send(port, "/parameters")
         assert (status, len(weights) > 1000) == (200, True)
         for guess in ("", "of another run", "\xe9"):
             for path, body in [("/", b""), ("/parameters", b""), ("/update", weights)]:
-                assert say(port, path, body, guess)[0] == 403
-        assert say(port, "/update", pickle.dumps(Bomb(tmp_path)))[0] == 500
-        assert say(port, "/update", weights + b"more")[0] == 413
+                assert send(port, path, body, guess)[0] == 403
+        assert send(port, "/update", pickle.dumps(Bomb(tmp_path)))[0] == 500
+        assert send(port, "/update", weights + b"more")[0] == 413
         with socket.create_connection((LOOPBACK, port), timeout=20) as worker:
             head = f"POST /update HTTP/1.1\r\nX-Run-Secret: {SECRET}\r\nContent-Length: 100\r\n"
             worker.sendall(f"{head}\r\n too little".encode())
-        assert say(port, "/parameters") == (200, weights)
+        assert send(port, "/parameters") == (200, weights)
         assert not [*tmp_path.iterdir()]
         driver.kill()
         psutil.Process(pid).wait(10)

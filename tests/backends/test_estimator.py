@@ -1,4 +1,4 @@
-"""The Spark ML face: fits through a backend, transforms, saves and loads."""
+"""Spark ML Estimator: fitting through a backend, transforming, saving and loading."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def images(prepared: PreparedData) -> Iterator[DataFrame]:
-    """The training images as a DataFrame on a local session with two cores."""
+    """Yield the training images as a DataFrame in a local session with two cores."""
     from data.local_spark import local_context
 
     with local_context(2, "estimator") as context:
@@ -36,8 +36,8 @@ def test_pipeline_with_a_backend_learns_and_survives_saving(
 ) -> None:
     estimator = BackendEstimator(backend="keras_local", epochs=6, batchSize=16)
     fitted = Pipeline(stages=[estimator]).fit(images)
-    told = fitted.stages[0].history
-    assert told[-1].validation_loss < np.log(2)
+    history = fitted.stages[0].history
+    assert history[-1].validation_loss < np.log(2)
     scored = fitted.transform(images).select("label", "prediction", "probability").toPandas()
     assert (scored["label"] == scored["prediction"]).mean() > 0.8
     fitted.save(str(tmp_path / "pipeline"))
@@ -90,7 +90,7 @@ def test_estimator_survives_saving(images: DataFrame, tmp_path: Path) -> None:
     assert loaded.getOrDefault("backend") == "keras_local"
 
 
-def test_what_cannot_be_fitted_is_said(images: DataFrame) -> None:
+def test_data_and_backends_that_cannot_be_fitted_are_reported(images: DataFrame) -> None:
     with pytest.raises(DataError, match="lacks the columns patient"):
         BackendEstimator(groupCol="patient").fit(images)
     with pytest.raises(DataError, match="without gaps"):

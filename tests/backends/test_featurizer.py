@@ -52,7 +52,7 @@ def backbone(prepared: PreparedData) -> Backbone:
 
 @pytest.fixture(scope="module")
 def expected(prepared: PreparedData, backbone: Backbone) -> np.ndarray:
-    """Features of the test images by Keras in this process, in the data's order."""
+    """Return features of the test images, computed by Keras in this process, in their order."""
     return keras_features(backbone, prepared.shard("test").read().pixels)
 
 
@@ -107,8 +107,8 @@ def test_a_python_worker_compiles_a_backbone_once(
     extraction.features("train").count()
     extraction.features("train").foreach(lambda _: None)
     before = {pid: held for pid, held in by_worker().items() if held}
-    assert before, "no worker that featurized was asked"
-    # Another DataFrame is another broadcast, and the same backbone.
+    assert before, "no probed worker had featurized"
+    # Another DataFrame means another broadcast of the same backbone.
     extraction.features("test").foreach(lambda _: None)
     after = by_worker()
     assert all(list(held) == [extraction.program().key] for held in before.values())
@@ -138,7 +138,7 @@ def test_arrow_batches_are_bounded_in_bytes(spark: SparkSession, prepared: Prepa
     assert seen.max() == 3 * image_bytes
 
 
-def test_a_pass_through_the_backbone_is_bounded_too() -> None:
+def test_batches_of_the_backbone_are_bounded_too() -> None:
     shape = (224, 224, 3)
     contents = [bytes(int(np.prod(shape)))] * 40
     parts = [len(part) for part in pixels.passes(contents, [shape] * 40, shape)]
@@ -269,7 +269,7 @@ def vectors(frame: DataFrame, column: str = "features") -> np.ndarray:
     return np.array([row[column].toArray() for row in frame.orderBy("image_id").collect()])
 
 
-def test_every_way_to_hold_images_gives_the_same_features(
+def test_all_image_formats_give_the_same_features(
     spark: SparkSession, prepared: PreparedData, backbone: Backbone, tmp_path: Path
 ) -> None:
     from pyspark.sql import functions as F  # noqa: N812

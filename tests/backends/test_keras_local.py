@@ -18,7 +18,7 @@ class TestKerasLocal(NetworkConformance):
 
 
 def test_steps_of_adam_are_those_of_single_batches(prepared: PreparedData, tmp_path: Path) -> None:
-    """The yardstick of all others: no step too many, none without its images."""
+    """The reference for all other backends takes exactly one step for each batch."""
     asked = task(prepared, epochs=3, optimizer=OptimizerConfig(name="adam", learning_rate=1e-3))
     fitted = KerasLocal().fit(asked, RunContext(spark=None, folder=tmp_path))
     model, reader = asked.compiled_model(), ShardReader(prepared.shard("train"))

@@ -1,6 +1,7 @@
-"""What becomes of a fit whose executor dies, where Spark itself runs its task again, or its driver.
+"""Fits whose driver dies, or whose executor dies while Spark itself can retry the task.
 
-The all-reduce backends and BigDL have tests of their own for executors: there a task is not enough.
+The all-reduce backends and BigDL, for which retrying a task is not sufficient, have separate tests
+of lost executors.
 """
 
 import threading
@@ -45,9 +46,10 @@ def after(seconds: float, act: Callable[[Cluster], None]) -> Callable[[Cluster],
 
 
 def averaged(asked: TrainingTask) -> list[np.ndarray]:
-    """Local SGD in this process: each shard trains alone for an epoch, then weights are averaged.
+    """Return the weights after local SGD in this process, without Elephas and Spark.
 
-    Without Elephas and Spark, from what its documentation says that it does.
+    As documented by Elephas, each shard is trained separately for an epoch, then the weights are
+    averaged.
     """
     weights = asked.build_model().get_weights()
     readers = [ShardReader(shard) for shard in asked.data.shards("train", asked.workers)]
@@ -73,7 +75,9 @@ def test_synchronous_elephas_loses_nothing_with_an_executor(
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
 
 
-def test_question_to_all_executors_survives_one(prepared: PreparedData, tmp_path: Path) -> None:
+def test_tasks_on_all_executors_survive_the_loss_of_one(
+    prepared: PreparedData, tmp_path: Path
+) -> None:
     fit("tests.experiments.misbehaving:LosingOne", task(prepared), tmp_path)
 
 
@@ -100,26 +104,26 @@ def test_fit_ends_with_weights(
     assert any("executor was lost" in note for note in fitted.notes) == (backend == "elephas")
 
 
-def test_end_of_the_drivers_java_process_ends_the_fit_with_these_words(
+def test_end_of_the_drivers_java_process_is_the_reported_reason(
     prepared: PreparedData, tmp_path: Path
 ) -> None:
-    """The backend that hears first of what it has caused: the workers' lines break."""
+    """This backend first receives a consequence: the connections of the workers break."""
     killed: list[float] = []
     below: list[psutil.Process] = []
 
-    def those(candidates: list[psutil.Process], words: str) -> list[psutil.Process]:
+    def matching(candidates: list[psutil.Process], words: str) -> list[psutil.Process]:
         found = []
         for one in candidates:
-            with suppress(psutil.ZombieProcess, psutil.NoSuchProcess):  # it has just ended
+            with suppress(psutil.ZombieProcess, psutil.NoSuchProcess):  # the process just ended
                 if words in " ".join(one.cmdline()):
                     found.append(one)
         return found
 
     def kill(_: Cluster) -> None:
-        # The tests' own data may have been prepared with a Java process that is here still.
-        (driver,) = those(psutil.Process().children(), "tests.backends.fit_process")
+        # A Java process that prepared the data of the tests may still be running.
+        (driver,) = matching(psutil.Process().children(), "tests.backends.fit_process")
         below.extend([driver, *driver.children(recursive=True)])
-        (java,) = those(below, "SparkSubmit")
+        (java,) = matching(below, "SparkSubmit")
         java.kill()
         killed.append(time.monotonic())
 

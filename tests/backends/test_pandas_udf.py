@@ -83,7 +83,7 @@ def test_missing_backbone_file_is_refused_before_anything_starts(prepared: Prepa
     assert PandasUdf().unsupported(task(prepared, PandasUdfOptions())) is None
 
 
-def test_single_values_are_stronger_than_the_preset() -> None:
+def test_individual_values_override_the_preset() -> None:
     classifier = PandasUdfOptions(preset="seed", reg_param=0.0).classifier
     assert (classifier.max_iter, classifier.reg_param, classifier.elastic_net) == (5, 0.0, 0.5)
 
@@ -91,12 +91,12 @@ def test_single_values_are_stronger_than_the_preset() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"cache": "s3://bucket/features"}, "the cache is a folder"),
+        ({"cache": "s3://bucket/features"}, "the cache must be a folder"),
         ({"backbone": {"name": "small_cnn", "weights": "none"}}, "omit weights"),
         ({"engine": "torch"}, "'auto', 'keras' or 'openvino'"),
     ],
 )
-def test_options_that_make_no_sense(values: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         PandasUdfOptions.model_validate(values)
 

@@ -13,10 +13,10 @@ def test_unknown_name_lists_the_known_and_the_nearest() -> None:
         registry.create("elefas")
 
 
-def test_missing_package_is_answered_with_the_command_that_installs_it(
+def test_missing_package_is_reported_with_the_command_that_installs_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    entry = registry.Entry("a_framework_nobody_has", "Nothing", "uv sync --group nothing")
+    entry = registry.Entry("a_framework_that_is_missing", "Nothing", "uv sync --group nothing")
     monkeypatch.setitem(registry.BACKENDS, "nothing", entry)
     with pytest.raises(BackendError, match="uv sync --group nothing"):
         registry.create("nothing")
@@ -32,7 +32,7 @@ def test_missing_package_is_answered_with_the_command_that_installs_it(
         ("tests.backends:../x", "no backend"),
     ],
 )
-def test_what_is_no_backend_is_refused(name: str, message: str) -> None:
+def test_invalid_backend_is_refused(name: str, message: str) -> None:
     with pytest.raises(BackendError, match=message):
         registry.create(name)
 

@@ -7,7 +7,7 @@ from experiments.spark.cluster import Cluster
 from tests.backends.all_reduce_checks import (
     NETWORKS_BY_WORKERS,
     Network,
-    assert_error_of_a_worker_is_told,
+    assert_error_of_a_worker_is_reported,
     assert_five_full_batch_steps_equal_keras,
     assert_lost_worker_fails_the_run,
     even,
@@ -41,5 +41,5 @@ def test_killed_python_worker_fails_the_run(prepared: PreparedData, tmp_path: Pa
     assert_lost_worker_fails_the_run(NAME, prepared, tmp_path, kill)
 
 
-def test_error_of_a_worker_is_told(prepared: PreparedData, tmp_path: Path) -> None:
-    assert_error_of_a_worker_is_told(NAME, prepared, tmp_path)
+def test_error_of_a_worker_is_reported(prepared: PreparedData, tmp_path: Path) -> None:
+    assert_error_of_a_worker_is_reported(NAME, prepared, tmp_path)

@@ -16,7 +16,7 @@ from models import OptimizerConfig
 from tests.backends.all_reduce_checks import (
     NETWORKS_BY_WORKERS,
     Network,
-    assert_error_of_a_worker_is_told,
+    assert_error_of_a_worker_is_reported,
     assert_five_full_batch_steps_equal_keras,
     assert_lost_worker_fails_the_run,
     even,
@@ -48,9 +48,9 @@ def test_five_full_batch_steps_equal_keras(
 def test_fed_worker_trains_as_a_reading_one(
     prepared: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Same images in the same order, whoever reads them, with the best epoch kept.
+    """Both input modes use the same images in the same order and keep the best epoch.
 
-    The reservation server is on loopback alone, and TensorFlow's clients ask no proxy for others.
+    The reservation server listens only on loopback, and TensorFlow's clients use no proxy.
     """
     port = free_port()
     monkeypatch.setenv("TFOS_SERVER_PORT", str(port))
@@ -80,17 +80,15 @@ def test_fed_worker_trains_as_a_reading_one(
     assert f"The weights are those of epoch {best}, the best one." in fed.notes
 
 
-def hung_up(line: socket.socket) -> bool:
+def is_closed(connection: socket.socket) -> bool:
     try:
-        return line.recv(64) == b""
-    except ConnectionResetError:  # before all was read
+        return connection.recv(64) == b""
+    except ConnectionResetError:  # the server had not read everything
         return True
 
 
-def test_reservations_are_made_by_who_knows_the_secret(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing that a stranger sends is unpickled, and none keeps a worker waiting."""
+def test_reservations_require_the_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data without the secret are never unpickled, and idle clients do not block a worker."""
     from tensorflowonspark import reservation
 
     monkeypatch.setenv("TFOS_SERVER_HOST", LOOPBACK)
@@ -104,7 +102,7 @@ def test_reservations_are_made_by_who_knows_the_secret(
             for message in (length + bomb * 2, length + bytes(32) + bomb, b"\xff" * 40):
                 with socket.create_connection(address, timeout=20) as stranger:
                     stranger.sendall(message)
-                    assert hung_up(stranger)
+                    assert is_closed(stranger)
             worker = reservation.Client(address)
             assert worker.register({"host": LOOPBACK, "authkey": b"key"}) == "OK"
             assert worker.await_reservations() == [{"host": LOOPBACK, "authkey": b"key"}]
@@ -115,23 +113,23 @@ def test_reservations_are_made_by_who_knows_the_secret(
     assert not [*tmp_path.iterdir()]
 
 
-def test_worker_unpickles_no_answer_of_a_stranger(tmp_path: Path) -> None:
+def test_worker_unpickles_no_unauthenticated_response(tmp_path: Path) -> None:
     from tensorflowonspark import reservation
 
     with socket.create_server((LOOPBACK, 0)) as impostor, reservations_on(LOOPBACK):
         worker = reservation.Client(impostor.getsockname())
-        line, _ = impostor.accept()
-        with line:
+        connection, _ = impostor.accept()
+        with connection:
             bomb = pickle.dumps(Bomb(tmp_path))
-            line.sendall(struct.pack(">I", len(bomb)) + bytes(32) + bomb)
-            with pytest.raises(ConnectionError, match="without the seal"):
+            connection.sendall(struct.pack(">I", len(bomb)) + bytes(32) + bomb)
+            with pytest.raises(ConnectionError, match="not authenticated"):
                 worker.get_reservations()
         worker.close()
     assert not [*tmp_path.iterdir()]
 
 
-def test_manager_of_tensorflowonspark_is_no_network_server() -> None:
-    """Workers' queues: a socket in the file system, which no other machine reaches."""
+def test_manager_of_tensorflowonspark_is_not_a_network_server() -> None:
+    """The queues of a worker use a Unix socket, which other machines cannot reach."""
     from tensorflowonspark import TFManager
 
     manager = TFManager.start(b"key", ["input"])
@@ -159,5 +157,5 @@ def test_killed_python_workers_fail_the_fed_run(prepared: PreparedData, tmp_path
     assert_lost_worker_fails_the_run(NAME, prepared, tmp_path, kill, options=FED)
 
 
-def test_error_of_a_worker_is_told(prepared: PreparedData, tmp_path: Path) -> None:
-    assert_error_of_a_worker_is_told(NAME, prepared, tmp_path)
+def test_error_of_a_worker_is_reported(prepared: PreparedData, tmp_path: Path) -> None:
+    assert_error_of_a_worker_is_reported(NAME, prepared, tmp_path)

@@ -1,4 +1,4 @@
-"""What the process of ``fit_process`` returns: a module of its own, so that it can be pickled."""
+"""Result of the process of ``fit_process``, in a separate module so that it can be pickled."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ class Trained:
     """Result of one task."""
 
     result: FitResult
-    #: Of the test images, (n, classes); empty unless predictions were requested.
+    #: Probabilities of the test images, (n, classes); empty unless predictions were requested.
     probabilities: np.ndarray
-    #: Of the weights that the framework started from; None if the backend verified none.
+    #: Checksum of the initial weights of the framework; None if the backend verified none.
     initial_weights_checksum: str | None
