@@ -33,6 +33,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ``--dist loadgroup`` gives a group to one test process. Quick tests of a file are a group,
     because many share a fixture of their module; classes of slow tests name theirs.
     """
+    for item in items:
+        if item.get_closest_marker("long") and not item.get_closest_marker("slow"):
+            raise pytest.UsageError(f"{item.nodeid} is marked long and not slow")
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     for item in items:
         if item.get_closest_marker("slow") is None:

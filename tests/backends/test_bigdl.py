@@ -36,6 +36,7 @@ class TestBigDL(NetworkConformance):
 
 
 @pytest.mark.spark
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(("models", "workers"), NETWORKS_BY_WORKERS)
 def test_five_full_batch_steps_equal_keras(
@@ -45,6 +46,7 @@ def test_five_full_batch_steps_equal_keras(
 
 
 @pytest.mark.spark
+@pytest.mark.long
 @pytest.mark.slow
 def test_state_of_adam_lasts_from_epoch_to_epoch(even: PreparedData, tmp_path: Path) -> None:
     """Each epoch is one step, so the loss of a part of the state changes the next weights."""
@@ -58,6 +60,7 @@ def test_state_of_adam_lasts_from_epoch_to_epoch(even: PreparedData, tmp_path: P
 
 
 @pytest.mark.spark
+@pytest.mark.long
 @pytest.mark.slow
 def test_lost_executor_costs_an_epoch(even: PreparedData, tmp_path: Path) -> None:
     """The run ends with the weights of an undisturbed Keras run, and a note reports the loss."""
@@ -79,6 +82,7 @@ def test_lost_executor_costs_an_epoch(even: PreparedData, tmp_path: Path) -> Non
 
 
 @pytest.mark.spark
+@pytest.mark.long
 @pytest.mark.slow
 def test_error_of_a_worker_is_reported(prepared: PreparedData, tmp_path: Path) -> None:
     assert_error_of_a_worker_is_reported(NAME, prepared, tmp_path)

@@ -53,6 +53,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[Any, Outcome]:
 
 
 @pytest.mark.spark
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("ordering", ORDERINGS)
 @pytest.mark.parametrize(("name", "image_shape"), CASES)

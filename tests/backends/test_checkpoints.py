@@ -91,6 +91,7 @@ def assert_equal(resumed: FitResult, whole: FitResult, difference: float = 0.0) 
         assert epoch.validation_loss == pytest.approx(reference.validation_loss, abs=difference)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_keras_local(prepared: PreparedData, tmp_path: Path) -> None:
     asked = task(prepared)
@@ -107,12 +108,14 @@ def test_keras_local(prepared: PreparedData, tmp_path: Path) -> None:
 
 
 @pytest.mark.spark
+@pytest.mark.long
 @pytest.mark.slow
 def test_elephas(prepared: PreparedData, tmp_path: Path) -> None:
     assert_resumes("elephas", task(prepared), tmp_path)
 
 
 @pytest.mark.spark
+@pytest.mark.long
 @pytest.mark.slow
 def test_all_reduce_through_both_frameworks(prepared: PreparedData, tmp_path: Path) -> None:
     """One framework resumes, fed by Spark, from the checkpoint of the other.
@@ -131,6 +134,7 @@ def test_all_reduce_through_both_frameworks(prepared: PreparedData, tmp_path: Pa
 
 
 @pytest.mark.spark
+@pytest.mark.long
 @pytest.mark.slow
 def test_bigdl_resumes_from_the_weights(prepared: PreparedData, tmp_path: Path) -> None:
     """The test uses SGD, because the moments of Adam cannot be read from BigDL and are reset."""

@@ -71,6 +71,7 @@ def test_port_that_is_taken_is_named(prepared: PreparedData) -> None:
     assert Elephas().unsupported(task(prepared, options=options)) is None
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_one_worker_trains_as_keras_does_with_and_without_class_weights(
     prepared: PreparedData, tmp_path: Path
@@ -96,6 +97,7 @@ def test_one_worker_trains_as_keras_does_with_and_without_class_weights(
             assert epoch.loss == pytest.approx(reference.loss, abs=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(("mode", "frequency"), [("asynchronous", "epoch"), ("hogwild", "batch")])
 def test_parameter_server_trains_on_loopback_alone(

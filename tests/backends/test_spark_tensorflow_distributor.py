@@ -25,6 +25,7 @@ class TestSparkTensorFlowDistributor(NetworkConformance):
     name = NAME
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("models", "workers"), NETWORKS_BY_WORKERS)
 def test_five_full_batch_steps_equal_keras(
     even: PreparedData, tmp_path: Path, models: tuple[Network, ...], workers: int
@@ -32,6 +33,7 @@ def test_five_full_batch_steps_equal_keras(
     assert_five_full_batch_steps_equal_keras(NAME, even, models, workers, tmp_path)
 
 
+@pytest.mark.long
 def test_killed_python_worker_fails_the_run(prepared: PreparedData, tmp_path: Path) -> None:
     def kill(cluster: Cluster) -> None:
         for python_daemon in executors(cluster)[0].children():
@@ -41,5 +43,6 @@ def test_killed_python_worker_fails_the_run(prepared: PreparedData, tmp_path: Pa
     assert_lost_worker_fails_the_run(NAME, prepared, tmp_path, kill)
 
 
+@pytest.mark.long
 def test_error_of_a_worker_is_reported(prepared: PreparedData, tmp_path: Path) -> None:
     assert_error_of_a_worker_is_reported(NAME, prepared, tmp_path)

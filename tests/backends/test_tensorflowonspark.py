@@ -38,6 +38,7 @@ class TestTensorFlowOnSpark(NetworkConformance):
     name = NAME
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("models", "workers"), NETWORKS_BY_WORKERS)
 def test_five_full_batch_steps_equal_keras(
     even: PreparedData, tmp_path: Path, models: tuple[Network, ...], workers: int
@@ -45,6 +46,7 @@ def test_five_full_batch_steps_equal_keras(
     assert_five_full_batch_steps_equal_keras(NAME, even, models, workers, tmp_path)
 
 
+@pytest.mark.long
 def test_fed_worker_trains_as_a_reading_one(
     prepared: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +89,7 @@ def is_closed(connection: socket.socket) -> bool:
         return True
 
 
+@pytest.mark.long
 def test_reservations_require_the_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Data without the secret are never unpickled, and idle clients do not block a worker."""
     from tensorflowonspark import reservation
@@ -113,6 +116,7 @@ def test_reservations_require_the_secret(tmp_path: Path, monkeypatch: pytest.Mon
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.long
 def test_worker_unpickles_no_unauthenticated_response(tmp_path: Path) -> None:
     from tensorflowonspark import reservation
 
@@ -128,6 +132,7 @@ def test_worker_unpickles_no_unauthenticated_response(tmp_path: Path) -> None:
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.long
 def test_manager_of_tensorflowonspark_is_not_a_network_server() -> None:
     """The queues of a worker use a Unix socket, which other machines cannot reach."""
     from tensorflowonspark import TFManager
@@ -141,6 +146,7 @@ def test_manager_of_tensorflowonspark_is_not_a_network_server() -> None:
         manager.shutdown()
 
 
+@pytest.mark.long
 def test_killed_executor_fails_the_run(prepared: PreparedData, tmp_path: Path) -> None:
     def kill(cluster: Cluster) -> None:
         executors(cluster)[0].kill()
@@ -148,6 +154,7 @@ def test_killed_executor_fails_the_run(prepared: PreparedData, tmp_path: Path) -
     assert_lost_worker_fails_the_run(NAME, prepared, tmp_path, kill)
 
 
+@pytest.mark.long
 def test_killed_python_workers_fail_the_fed_run(prepared: PreparedData, tmp_path: Path) -> None:
     def kill(cluster: Cluster) -> None:
         for python_daemon in executors(cluster)[0].children():
@@ -157,5 +164,6 @@ def test_killed_python_workers_fail_the_fed_run(prepared: PreparedData, tmp_path
     assert_lost_worker_fails_the_run(NAME, prepared, tmp_path, kill, options=FED)
 
 
+@pytest.mark.long
 def test_error_of_a_worker_is_reported(prepared: PreparedData, tmp_path: Path) -> None:
     assert_error_of_a_worker_is_reported(NAME, prepared, tmp_path)

@@ -150,6 +150,7 @@ def folder_of_damaged_images(root: Path) -> list[str]:
 
 
 @pytest.mark.spark
+@pytest.mark.long
 @pytest.mark.slow
 def test_damaged_files_never_end_an_ingest_and_each_is_an_image_or_a_reject(tmp_path: Path) -> None:
     paths = folder_of_damaged_images(tmp_path / "source")

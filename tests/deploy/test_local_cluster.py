@@ -40,6 +40,7 @@ def obstacle() -> str:
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.spark,
     pytest.mark.skipif(bool(obstacle()), reason=obstacle()),
 ]

@@ -115,6 +115,7 @@ def assert_complete(server: Server, run_id: str) -> None:
     assert len(client.get_metric_history(run_id, "test.accuracy")) == 1
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_server_that_comes_back_gets_the_record(server: Server, run: Run) -> None:
     observer = Ending(server, seconds=3)
@@ -134,6 +135,7 @@ class Absent(Observer):
         self.server.end()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_run_that_never_sees_its_server_is_recorded_when_its_record_is_sent(
     server: Server, run: Run, work: Path, monkeypatch: pytest.MonkeyPatch

@@ -12,6 +12,7 @@ from tests.s3_server import BUCKET, ENVIRONMENT, SECRET, client, keys, s3_server
 
 
 @pytest.mark.spark
+@pytest.mark.long
 @pytest.mark.slow
 def test_executors_read_from_s3_and_artifacts_go_there_without_a_secret(
     run: Run, cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -27,6 +27,7 @@ def record_of(cells: Path, folder: Path, environment: dict[str, str]) -> dict[st
     return record
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.spark
 def test_surroundings_do_not_change_a_digit(cells: Path, tmp_path: Path) -> None:

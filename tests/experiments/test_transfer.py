@@ -16,7 +16,7 @@ from experiments.records import FINISHED, RunRecord
 from experiments.tracking.model import NETWORK
 from models import ModelConfig, build, checksum
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow]
+pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.long]
 
 #: One backend for each way to read a shard and build the model; TensorFlowOnSpark follows below.
 HEAD_BACKENDS = ["keras_local", "elephas", "pandas_udf", "bigdl"]
