@@ -8,7 +8,6 @@ role. Credentials therefore cannot appear in a plan, a log or a record.
 import os
 import re
 import socket
-import time
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -30,8 +29,8 @@ _ANY_REGION = "us-east-1"
 _ATTEMPTS = 6
 _CONNECT_TIMEOUT, _REQUEST_TIMEOUT = 10.0, 60.0  # seconds
 #: Connection attempts to check that a server is reachable, made once in each process.
-_PROBE_TIMEOUT = 4.0  # seconds
-_PROBE_PAUSES = (0.5, 0.5, 0.0)  # seconds
+_PROBES = 3
+_PROBE_TIMEOUT, _PROBE_PAUSE = 4.0, 0.5  # seconds
 
 
 def is_object(uri: str) -> bool:
@@ -114,19 +113,22 @@ def _file_system(server: str | None, region: str | None) -> "fs.FileSystem":
 
 def _refuse_unreachable(server: str) -> None:
     """Refuse an unreachable server immediately; requests to it would be retried for a long time."""
+    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
+
     place = _host_and_port(server)
-    for pause in _PROBE_PAUSES:
-        try:
-            socket.create_connection(place, timeout=_PROBE_TIMEOUT).close()
-        except OSError as error:
-            reason = error.strerror or str(error)
-            time.sleep(pause)
-        else:
-            return
-    raise DataError(
-        f"the S3 server {server} cannot be reached ({reason}); check --s3-endpoint or "
-        f"{ENDPOINT_VARIABLES[0]}"
+    retrying = Retrying(
+        retry=retry_if_exception_type(OSError),
+        stop=stop_after_attempt(_PROBES),
+        wait=wait_fixed(_PROBE_PAUSE),
+        reraise=True,
     )
+    try:
+        retrying(lambda: socket.create_connection(place, timeout=_PROBE_TIMEOUT).close())
+    except OSError as error:
+        raise DataError(
+            f"the S3 server {server} cannot be reached ({error.strerror or error}); check "
+            f"--s3-endpoint or {ENDPOINT_VARIABLES[0]}"
+        ) from error
 
 
 def _host_and_port(server: str) -> tuple[str, int]:

@@ -131,10 +131,11 @@ def probabilities(
 
     def apply(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         import pyarrow as pa
+        from scipy.special import softmax
 
         for batch in batches:
             features = batch.column("features").flatten().to_numpy().reshape(batch.num_rows, -1)
-            values = [*softmax(features @ kernel + bias).astype(np.float32)]
+            values = [*softmax(features @ kernel + bias, axis=1).astype(np.float32)]
             columns = [batch.column("row"), pa.array(values, pa.list_(pa.float32()))]
             yield pa.RecordBatch.from_arrays(columns, ["row", "probabilities"])
 
@@ -146,9 +147,3 @@ def probabilities(
     result = np.empty((rows, len(bias)), np.float32)
     result[numbers] = np.stack(found["probabilities"].to_list())
     return result
-
-
-def softmax(scores: np.ndarray) -> np.ndarray:
-    """Return probabilities from scores of shape (n, classes)."""
-    exponents = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return exponents / exponents.sum(axis=1, keepdims=True)
