@@ -119,13 +119,14 @@ def tune(
             study=study,
         )
         console = plain_console(sys.stdout)
+        planned = asked.experiment({})
         shown = SearchConsole(
             console,
-            backend=backend,
+            backend=planned.backends[0],
             trials=trials,
             jobs=jobs,
             objective=objective,
-            epochs=asked.experiment({}).epochs,
+            epochs=planned.epochs,
         )
         with shown:
             found = tuning.run_search(
