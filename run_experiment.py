@@ -29,7 +29,7 @@ if __name__ == "__main__":
     from data.exit_status import INTERRUPTED
 
     try:
-        from data.import_path import settle
+        from data.surroundings import settle
 
         settle()
         from experiments.cli.run import main

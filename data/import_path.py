@@ -5,7 +5,7 @@ the Python part of another Spark, and any folder in it may contain a ``random.py
 on the path, because user-defined backends are imported from them, but after the installed packages.
 
 At the top level, this module imports only modules that Python loads at startup: until
-:func:`settle` has reordered the path, other imports could be resolved in those folders.
+:func:`order_path` has reordered the path, other imports could be resolved in those folders.
 """
 
 # pathlib is not loaded at startup:
@@ -19,18 +19,12 @@ from collections.abc import Mapping
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def settle() -> None:
-    """Normalize ``sys.path`` and the environment of this process, the first step of a command.
-
-    The working folder is removed from the path.
-    """
+def order_path() -> None:
+    """Put this process's ``sys.path`` in order, without the working folder."""
     added = named(os.environ)
     hidden = {ROOT, *added, os.getcwd()}
     kept = [one for one in sys.path if one and os.path.abspath(one) not in hidden]
     sys.path[:] = [ROOT, *kept, *added]
-    from data import process_environment
-
-    process_environment.settle()
 
 
 def named(environment: Mapping[str, str]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.describe import Description
+from data.description import Description
 from data.drawing import drawing, label, png
 
 if TYPE_CHECKING:

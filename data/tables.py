@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from data.describe import Counts, Description
+from data.description import Counts, Description
 from data.names import visible
 from data.rejects import LOST, count_kinds, in_words, of_kinds
 

@@ -5,7 +5,7 @@ import sys
 if __name__ == "__main__":
     # ``python -m`` puts the working folder first on the path, where a data.py may shadow ours.
     sys.path.insert(0, __file__.rsplit("/", 2)[0])
-    from data.import_path import settle
+    from data.surroundings import settle
 
     settle()
 

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from models.application_sizes import application_like
+
 #: Names of this project's networks.
 NetworkName = Literal["small_cnn", "lesion_cnn", "mini_xception"]
 NETWORK_NAMES: tuple[str, ...] = get_args(NetworkName)
@@ -82,8 +84,6 @@ class ModelConfig(_Frozen):
     @field_validator("name", mode="before")
     @classmethod
     def _no_backbone(cls, value: Any) -> Any:
-        from models.input_size import application_like
-
         if isinstance(value, str) and (backbone := application_like(value)):
             raise ValueError(
                 f"{backbone} is a backbone: write --model transfer --set model.backbone={backbone}"

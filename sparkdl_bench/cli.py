@@ -14,7 +14,7 @@ def main() -> None:
     from data.exit_status import INTERRUPTED
 
     try:
-        from data.import_path import settle
+        from data.surroundings import settle
 
         settle()
         from data.command_line import end_with

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from data.describe import Description
+    from data.description import Description
     from data.exploration.findings import Findings
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.describe import Description
+from data.description import Description
 from data.drawing import drawing, label
 from data.exploration.colour import FarPatient, is_grey
 from data.plots import COLORS, cycle, new_figure, plain

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.describe import Description
+from data.description import Description
 from data.duplicates import Duplicates, DuplicateSet, duplicates_of
 from data.exploration import kinds
 from data.exploration.colour import (

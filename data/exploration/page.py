@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyarrow import fs
 
-from data.describe import Description
+from data.description import Description
 from data.drawing import png
 from data.exploration import charts, kinds, sheets
 from data.exploration.colour import can_judge

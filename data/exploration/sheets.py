@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.describe import Description, choose
+from data.describe import choose
+from data.description import Description
 from data.duplicates import DuplicateSet
 from data.exploration.findings import Findings
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.chunks import pack_rows, read_image
-from data.describe import Description
+from data.description import Description
 from data.errors import DataError
 from data.exploration.measure import (
     MEASURE_SCHEMA,

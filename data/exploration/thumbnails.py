@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from data.chunks import read_image
-from data.describe import Description
+from data.description import Description
 from data.images import UnreadableImage, decode
 from data.prepared import open_prepared
 from data.shards import pixels_of

@@ -6,7 +6,8 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from data.config import DataConfig
-from data.describe import Description, describe, describe_split, sample_images
+from data.describe import describe, describe_split, sample_images
+from data.description import Description
 from data.division import divide
 from data.errors import DataError
 from data.layouts import read_index

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from data.cli import app
 from data.config import DataConfig, ImageConfig
-from data.describe import Description, describe
+from data.describe import describe
+from data.description import Description
 from data.duplicates import duplicates_of
 from data.errors import DataError
 from data.exploration import explore

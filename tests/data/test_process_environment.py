@@ -200,7 +200,7 @@ def test_modules_of_the_user_are_not_imported_by_a_command(
 
 def test_a_command_without_docstrings_begins_again(tmp_path: Path) -> None:
     code = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from data.import_path import settle\n"
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from data.surroundings import settle\n"
         "settle(); from data.process_environment import overridden\n"
         "print(sys.flags.optimize, sys.argv[1:], sys.getfilesystemencoding(),"
         " overridden(here=True))"
@@ -219,7 +219,7 @@ def test_a_command_without_docstrings_begins_again(tmp_path: Path) -> None:
 
 def test_commands_and_their_children_compile_what_they_import_once(tmp_path: Path) -> None:
     code = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from data.import_path import settle\n"
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from data.surroundings import settle\n"
         "settle(); import imported_here, subprocess\n"
         "sys.exit(subprocess.call([sys.executable, '-c', 'import imported_by_child']))"
     )

@@ -21,8 +21,9 @@ from experiments.own_data.positive_class import positive_class
 from experiments.own_data.settings import fitting, read_data
 from experiments.tracking.pending_run import PendingRun, send
 from experiments.tracking.recorder import Recorder, now_ms
+from models.application_sizes import APPLICATION_SIZES
 from models.config import ModelConfig
-from models.input_size import APPLICATION_SIZES, longest_side
+from models.input_size import longest_side
 
 PATTERN = r"(p\d+)_"
 SHIPPED = ("malaria", "synthetic")
