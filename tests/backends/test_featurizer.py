@@ -327,7 +327,7 @@ def test_columns_without_images_are_named(spark: SparkSession) -> None:
     frame = spark.createDataFrame([("a", bytearray(3), 1)], "name string, data binary, height int")
     for column, message in (
         ("picture", "no column 'picture'"),
-        ("data", "width, channels are missing"),
+        ("data", "needs the columns width, channels, which are missing"),
         ("name", "column 'name' is string"),
     ):
         with pytest.raises(DataError, match=message):

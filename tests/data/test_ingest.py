@@ -145,7 +145,7 @@ def test_changed_images_are_prepared_again(spark, source: Path, tmp_path: Path):
 def test_a_folder_of_another_configuration_is_kept(spark, cells: Path, tmp_path: Path):
     output = tmp_path / "out"
     first = prepare(config_for(cells), str(output))
-    with pytest.raises(DataError, match=r"another configuration \(split differ"):
+    with pytest.raises(DataError, match=r"another configuration \(different: split"):
         prepare(config_for(cells, split=SplitConfig(seed=9)), str(output))
     assert open_prepared(output) == first
 

@@ -246,7 +246,7 @@ def test_damaged_images_are_left_out_or_noted_as_the_user_chooses(spark, folder:
     assert rejects_of(prepared(folder)) == {
         "sick/patient 0/0-0.png": "damaged image: the checksum of a chunk IEND is wrong"
     }
-    with pytest.raises(DataError, match="another configuration \\(damaged differ"):
+    with pytest.raises(DataError, match="another configuration \\(different: damaged"):
         prepared(folder, damaged="accept")
     shutil.rmtree(folder.with_name("out"))
     for _ in range(2):  # the second time with the decoded data of the first
