@@ -146,7 +146,7 @@ def test_patients_that_differ_in_capitals_only_get_a_note(spark, folder: Path) -
         place.mkdir()
         picture(len(name) + ord(name[0])).save(place / f"{name}.png")
     notes = " ".join(prepared(folder).summary.notes)
-    assert "2 patients have names that differ only in capitals" in notes
+    assert "2 patients have names that differ only in case" in notes
     assert "count as 2 different ones: 'AB7' and 'ab7'." in notes
 
 

@@ -108,7 +108,7 @@ def _or_skip() -> Iterator[None]:
         with private_network():
             pass
     except NoPrivateNetworkError as error:
-        pytest.skip(f"this machine gives no network namespace: {error}")
+        pytest.skip(f"this machine does not allow network namespaces: {error}")
     yield
 
 

@@ -144,7 +144,7 @@ def test_run_that_never_sees_its_server_is_recorded_when_its_record_is_sent(
     observer = Absent(server)
     (record,) = run("majority", name="absent", tracking_uri=server.uri, observer=observer)
     assert (record.status, record.run_id) == (FINISHED, "")
-    assert any("is sent with the next run" in note for note in record.notes)
+    assert any("will be sent with the next run" in note for note in record.notes)
     ((kept, _),) = waiting(work / "outbox")
     assert kept.start is not None
     arguments = ["send", "--work", str(work)]
