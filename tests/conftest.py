@@ -30,16 +30,16 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the slow tests, and keep tests together that share what is costly to make.
 
-    ``--dist loadgroup`` gives a group to one test process. Quick tests of a file are a group,
-    because many share a fixture of their module; classes of slow tests name theirs.
+    ``--dist loadgroup`` gives a group to one test process. The tests of a file are a group, because
+    many share a fixture of their module; classes name theirs, and long tests stand alone.
     """
     for item in items:
-        if item.get_closest_marker("long") and not item.get_closest_marker("slow"):
-            raise pytest.UsageError(f"{item.nodeid} is marked long and not slow")
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-    for item in items:
-        if item.get_closest_marker("slow") is None:
+        if item.get_closest_marker("long"):
+            if not item.get_closest_marker("slow"):
+                raise pytest.UsageError(f"{item.nodeid} is marked long and not slow")
+        elif not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def shared(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:

@@ -39,6 +39,7 @@ def run(*command: str, **variables: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_example_is_formatted_and_typed(example: Path) -> None:
     source = str(example / "small_pixels.py")
     run("ruff", "check", "--config", CONFIG, "--ignore", "INP", source)

@@ -130,6 +130,7 @@ def test_idle_and_invalid_clients_do_not_block_a_worker(channel: DriverEnd) -> N
         assert {message.rank for message in everything(channel, "done")} == {1}
 
 
+@pytest.mark.slow
 def test_idle_client_without_the_key_is_disconnected(
     channel: DriverEnd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,6 +261,7 @@ def state(rank: int, number: int) -> Message:
     return sent(rank, "state", arrays, epoch=number, lengths=lengths)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ahead", [0, 1])
 def test_states_of_two_epochs_are_not_mixed(
     prepared: PreparedData, tmp_path: Path, ahead: int

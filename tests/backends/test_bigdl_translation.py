@@ -69,6 +69,7 @@ def test_network_is_the_same_in_bigdl(
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_known_networks_are_translated() -> None:
     for name, image_shape in CASES:
         assert obstacle(keras_network(name, image_shape)) is None

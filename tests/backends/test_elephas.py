@@ -125,6 +125,7 @@ def send(port: int, path: str, body: bytes = b"", secret: str = SECRET) -> tuple
     return response.status, response.read()
 
 
+@pytest.mark.slow
 def test_parameter_server_serves_only_its_workers_and_ends_with_a_killed_driver(
     tmp_path: Path,
 ) -> None:

@@ -66,6 +66,7 @@ def in_order(frame: DataFrame) -> np.ndarray:
     return np.array([row["features"] for row in rows])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chosen", ["keras", "openvino", "auto"])
 def test_features_are_those_of_keras_in_the_order_of_the_data(
     spark: SparkSession,
@@ -83,6 +84,7 @@ def test_features_are_those_of_keras_in_the_order_of_the_data(
     assert extraction.images.value == len(expected)
 
 
+@pytest.mark.slow
 def test_object_stores_are_read_through_pyarrow(
     spark: SparkSession, prepared: PreparedData
 ) -> None:
@@ -94,6 +96,7 @@ def test_object_stores_are_read_through_pyarrow(
     assert source.images(spark, prepared, "train", 2).rdd.getNumPartitions() >= 2
 
 
+@pytest.mark.slow
 def test_a_python_worker_compiles_a_backbone_once(
     spark: SparkSession, prepared: PreparedData, backbone: Backbone
 ) -> None:
@@ -117,6 +120,7 @@ def test_a_python_worker_compiles_a_backbone_once(
     }
 
 
+@pytest.mark.slow
 def test_arrow_batches_are_bounded_in_bytes(spark: SparkSession, prepared: PreparedData) -> None:
     import pandas as pd
     from pyspark.sql.functions import pandas_udf
@@ -146,6 +150,7 @@ def test_batches_of_the_backbone_are_bounded_too() -> None:
     assert max(parts) * np.prod(shape) <= pixels.PASS_BYTES
 
 
+@pytest.mark.slow
 def test_cached_features_cost_no_inference(
     spark: SparkSession, prepared: PreparedData, expected: np.ndarray, tmp_path: Path
 ) -> None:
@@ -167,6 +172,7 @@ def test_cached_features_cost_no_inference(
     assert not extraction(0, "keras").cached("test")
 
 
+@pytest.mark.slow
 def test_features_that_fail_halfway_are_not_kept(
     spark: SparkSession, prepared: PreparedData, tmp_path: Path
 ) -> None:
@@ -185,6 +191,7 @@ def test_features_that_fail_halfway_are_not_kept(
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.slow
 def test_an_engine_that_computes_something_else_is_passed_over(
     backbone: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +223,7 @@ def test_grey_images_are_repeated_and_others_refused() -> None:
         next(pixels.passes([bytes(191)], [(8, 8, 3)], (8, 8, 3)))
 
 
+@pytest.mark.slow
 def test_lost_and_repeated_rows_are_noticed(spark: SparkSession) -> None:
     rows = [(number, [1.0, 0.0]) for number in (0, 1, 1)]
     frame = spark.createDataFrame(rows, "row bigint, features array<float>")
@@ -223,6 +231,7 @@ def test_lost_and_repeated_rows_are_noticed(spark: SparkSession) -> None:
         probabilities(frame, np.eye(2), np.zeros(2), rows=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 3])
 def test_classifier_is_the_dense_layer_that_mllib_fitted(spark: SparkSession, classes: int) -> None:
     generator = np.random.default_rng(0)
@@ -240,6 +249,7 @@ def test_classifier_is_the_dense_layer_that_mllib_fitted(spark: SparkSession, cl
     assert (fitted.kernel.shape, fitted.bias.shape) == ((4, classes), (classes,))
 
 
+@pytest.mark.slow
 def test_class_weights_count_as_repeated_images_do(spark: SparkSession) -> None:
     generator = np.random.default_rng(0)
     labels = np.arange(60) % 3
@@ -269,6 +279,7 @@ def vectors(frame: DataFrame, column: str = "features") -> np.ndarray:
     return np.array([row[column].toArray() for row in frame.orderBy("image_id").collect()])
 
 
+@pytest.mark.slow
 def test_all_image_formats_give_the_same_features(
     spark: SparkSession, prepared: PreparedData, backbone: Backbone, tmp_path: Path
 ) -> None:
@@ -297,6 +308,7 @@ def test_all_image_formats_give_the_same_features(
         np.testing.assert_array_equal(one, found[0])
 
 
+@pytest.mark.slow
 def test_stage_can_be_saved_loaded_and_cross_validated(
     spark: SparkSession, prepared: PreparedData, tmp_path: Path
 ) -> None:
@@ -323,6 +335,7 @@ def test_stage_can_be_saved_loaded_and_cross_validated(
     )
 
 
+@pytest.mark.slow
 def test_columns_without_images_are_named(spark: SparkSession) -> None:
     frame = spark.createDataFrame([("a", bytearray(3), 1)], "name string, data binary, height int")
     for column, message in (
@@ -334,6 +347,7 @@ def test_columns_without_images_are_named(spark: SparkSession) -> None:
             featurizer(inputCol=column).transform(frame)
 
 
+@pytest.mark.slow
 def test_file_that_spark_cannot_read_is_named(prepared: PreparedData, tmp_path: Path) -> None:
     damaged = open_prepared(copytree(prepared.uri, tmp_path / "damaged"))
     name = flip_a_bit(damaged)

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from backends.base import RunContext
 from backends.keras_local import KerasLocal
@@ -17,6 +18,7 @@ class TestKerasLocal(NetworkConformance):
     name = "keras_local"
 
 
+@pytest.mark.slow
 def test_steps_of_adam_are_those_of_single_batches(prepared: PreparedData, tmp_path: Path) -> None:
     """The reference for all other backends takes exactly one step for each batch."""
     asked = task(prepared, epochs=3, optimizer=OptimizerConfig(name="adam", learning_rate=1e-3))

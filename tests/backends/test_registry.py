@@ -42,6 +42,7 @@ def test_name_in_the_registry_is_the_backends_own(name: str) -> None:
     assert registry.create(name).name == name
 
 
+@pytest.mark.slow
 def test_listing_backends_imports_no_framework() -> None:
     code = (
         "import sys, backends.registry as r; [r.create(n) for n in r.known()];"

@@ -124,6 +124,7 @@ def test_wrong_requests_are_refused_before_anything_starts(
     assert words in told.output
 
 
+@pytest.mark.slow
 def test_slowed_process_keeps_its_share_and_gets_the_rest_back() -> None:
     code = "while True: pass"
     child = subprocess.Popen([sys.executable, "-c", code])

@@ -93,6 +93,7 @@ def processes(tmp_path: Path) -> Iterator[Tree]:
             child.wait()
 
 
+@pytest.mark.slow
 def test_jvm_of_the_driver_is_killed_alone(processes: Tree) -> None:
     jvm = processes.jvm
     told = DriverJvmKilled().inject(processes.target)
@@ -103,6 +104,7 @@ def test_jvm_of_the_driver_is_killed_alone(processes: Tree) -> None:
         DriverJvmKilled().inject(processes.target)
 
 
+@pytest.mark.slow
 def test_python_worker_is_killed_and_its_executor_lives(processes: Tree) -> None:
     worker = processes.worker
     told = PythonWorkerKilled().inject(processes.target)
@@ -111,6 +113,7 @@ def test_python_worker_is_killed_and_its_executor_lives(processes: Tree) -> None
     assert processes.executor.status() != psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.slow
 def test_executor_is_stopped_for_a_while_with_all_that_is_below_it(processes: Tree) -> None:
     members = [processes.executor, *processes.executor.children(recursive=True)]
     thread = threading.Thread(target=ExecutorPaused().inject, args=[processes.target])

@@ -63,6 +63,7 @@ def test_spellings_of_a_path_are_that_path(tmp_path: Path, monkeypatch: pytest.M
     assert plain_address("S3://Bucket/x") == "s3://Bucket/x"
 
 
+@pytest.mark.slow
 def test_server_that_does_not_answer_is_named_at_once(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(ENDPOINT_VARIABLES[0], "http://127.0.0.1:1")
     started = time.monotonic()

@@ -24,6 +24,7 @@ def run(*arguments: object) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "status"),
     [(["--help"], 0), (["prepare", "--help"], 0), (["prepare", "--sise"], 2)],
@@ -67,6 +68,7 @@ def test_split_uses_the_folds_of_the_publisher(cells, tmp_path):
         assert (sides[patient] == "test") == (path.parts[-3] == "fold_1")
 
 
+@pytest.mark.slow
 def test_describe_prints_counts_and_draws_on_request(cells, tmp_path):
     code, out, _ = run("describe", cells, "--output", tmp_path / "plots")
     assert code == 0
@@ -146,6 +148,7 @@ def test_failure_of_a_spark_job_is_a_line_and_status_1(cells, tmp_path, monkeypa
     assert "Traceback" in err
 
 
+@pytest.mark.slow
 def test_options_of_a_run_are_those_of_prepare_and_former_names_still_work(cells, tmp_path):
     for former, present in (
         (["--seed", 3, "--by", "image"], ["--split-seed", 3, "--split-by", "image"]),

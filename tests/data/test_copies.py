@@ -110,6 +110,7 @@ def test_description_of_images_without_patients_names_no_patient(folder: Path) -
     assert [axis.get_title() for axis in class_bars(description).axes] == ["images per class"]
 
 
+@pytest.mark.slow
 def test_page_of_images_without_patients_names_no_patient(folder: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     findings = explore(describe(DataConfig(source=str(folder))), str(page), sample=3)
@@ -216,6 +217,7 @@ def spark() -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_ingest_makes_the_manifest_of_split_and_reads_new_images_alone(
     spark, folder: Path, tmp_path: Path, monkeypatch
@@ -254,6 +256,7 @@ def test_ingest_makes_the_manifest_of_split_and_reads_new_images_alone(
     assert second.manifest.assignments == first.manifest.assignments
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_ingest_of_ready_made_parts_says_leak(spark, tmp_path: Path) -> None:
     source = fill(tmp_path / "source", ("train", "val", "test"), images=6)

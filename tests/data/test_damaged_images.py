@@ -133,6 +133,7 @@ def test_jpeg_of_a_rare_sampling_is_read_and_said_to_be_unchecked() -> None:
     assert decode_file(bytes(file), SIDE, SIDE, "rgb").remarks == (UNCHECKED,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "pattern"),
     [("c-nmc-7", "*.bmp"), ("ham10000", "*.jpg"), ("malaria-cells", "*.png")],

@@ -83,6 +83,7 @@ def test_unreadable_sample_is_named(tmp_path):
         sample_images(describe_folder(tmp_path))
 
 
+@pytest.mark.slow
 def test_plots_of_synthetic_images_are_stamped_and_not_blank(synthetic, tmp_path):
     description = describe_folder(synthetic)
     assert description.synthetic

@@ -147,6 +147,7 @@ def test_patients_of_no_files_are_none(tmp_path: Path):
     assert (found.names, found.problems, found.unit, found.notes) == ({}, {}, "image", ())
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_executors_decode_dicom_and_name_the_decoder_in_the_recipe(tmp_path: Path):
     for number in range(24):

@@ -34,6 +34,7 @@ def _figure(names: tuple[str, ...] = _NAMES) -> Figure:
     return figure
 
 
+@pytest.mark.slow
 def test_names_are_drawn_as_they_are_and_without_a_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -51,6 +52,7 @@ def test_name_that_begins_with_an_underscore_is_in_the_legend() -> None:
     assert [text.get_text().strip() for text in legend.get_texts()] == ["_other", "nevus"]
 
 
+@pytest.mark.slow
 def test_settings_of_the_user_decide_no_picture_and_are_back_afterwards() -> None:
     plain = png(_figure(), 50)
     level = logging.getLogger("matplotlib").level
@@ -60,6 +62,7 @@ def test_settings_of_the_user_decide_no_picture_and_are_back_afterwards() -> Non
     assert logging.getLogger("matplotlib").level == level
 
 
+@pytest.mark.slow
 def test_backend_that_is_unknown_stops_no_picture() -> None:
     program = "from data.drawing import drawing\nwith drawing(): import matplotlib.figure"
     done = subprocess.run(

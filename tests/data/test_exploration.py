@@ -78,6 +78,7 @@ def damage(folder: Path) -> None:
     (folder / "well/nobody.png").write_bytes(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_what_cannot_be_read_is_what_an_ingest_rejects(spark, folder: Path) -> None:
     damage(folder)
@@ -108,6 +109,7 @@ def test_sample_takes_images_of_every_patient(folder: Path) -> None:
     assert not whole.survey.is_sample
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_spark_measures_what_threads_measure(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     damage(folder)
@@ -124,6 +126,7 @@ def test_spark_measures_what_threads_measure(folder: Path, monkeypatch: pytest.M
 # Duplicates
 
 
+@pytest.mark.slow
 def test_duplicates_of_two_patients_are_a_leak_risk_at_the_top(folder: Path) -> None:
     first = folder / "sick/p0_0.png"
     (folder / "sick/p2_copy.png").write_bytes(first.read_bytes())
@@ -189,6 +192,7 @@ def test_file_that_is_no_bmp_in_spite_of_its_name_is_told(folder: Path) -> None:
     assert any("differs from their suffix, read by content: 1" in r for r in findings.remarks)
 
 
+@pytest.mark.slow
 def test_folder_without_one_readable_image_has_a_page(tmp_path: Path) -> None:
     source = tmp_path / "source"
     for name in ("a", "b"):
@@ -202,6 +206,7 @@ def test_folder_without_one_readable_image_has_a_page(tmp_path: Path) -> None:
 # The page
 
 
+@pytest.mark.slow
 def test_page_needs_no_other_file_and_shows_every_part(folder: Path) -> None:
     damage(folder)
     text = page_of(folder)
@@ -216,6 +221,7 @@ def test_page_needs_no_other_file_and_shows_every_part(folder: Path) -> None:
     assert text.count("data:image/jpeg") == 2 * 12 + 10 * 6
 
 
+@pytest.mark.slow
 def test_names_are_shown_and_run_nothing(tmp_path: Path) -> None:
     source = tmp_path / "source"
     name = "<script>alert(1) $x$ \u202e\n"
@@ -233,6 +239,7 @@ def test_names_are_shown_and_run_nothing(tmp_path: Path) -> None:
     assert "well &amp; 血液" in text
 
 
+@pytest.mark.slow
 def test_synthetic_images_and_samples_are_stamped(folder: Path) -> None:
     (folder / NOTICE_FILE).touch()
     text = page_of(folder, sample=1)
@@ -244,6 +251,7 @@ def test_synthetic_images_and_samples_are_stamped(folder: Path) -> None:
     assert "A sample" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_prepared_data_is_described_from_its_parquet_files(
     spark, prepared: PreparedData, tmp_path: Path
@@ -259,6 +267,7 @@ def test_prepared_data_is_described_from_its_parquet_files(
     assert "on two sides of the split" in text  # the heading of an empty list
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_duplicates_on_two_sides_of_a_split_are_a_leak(spark, folder: Path) -> None:
     first = folder / "sick/p0_0.png"
@@ -276,6 +285,7 @@ def test_duplicates_on_two_sides_of_a_split_are_a_leak(spark, folder: Path) -> N
 # The command
 
 
+@pytest.mark.slow
 def test_page_is_written_into_new_folders_and_over_an_old_page(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -307,6 +317,7 @@ def test_page_that_cannot_be_written_is_said_before_images_are_read(
         explore(description, str(tmp_path / "file" / "report.html"))
 
 
+@pytest.mark.slow
 def test_sample_without_a_page_is_refused(folder: Path) -> None:
     code, _, err = run("describe", folder, "--group-pattern", PATTERN, "--sample", 3)
     assert code == 2

@@ -46,6 +46,7 @@ def test_header_says_what_the_file_is() -> None:
     assert (turned["width"], turned["height"]) == (30, 60)
 
 
+@pytest.mark.slow
 def test_bomb_is_refused_and_its_size_is_known() -> None:
     measured = measure_file(content(Image.new("1", (10_000, 8_000))))
     assert (measured["width"], measured["height"]) == (10_000, 8_000)

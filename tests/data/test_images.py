@@ -172,6 +172,7 @@ def test_cmyk_jpeg_gives_its_colour():
     assert abs(decode(content, 16, 16, "rgb").astype(int) - (200, 40, 40)).max() <= 6
 
 
+@pytest.mark.slow
 def test_large_jpeg_decoded_at_reduced_scale_looks_the_same():
     smooth = Image.fromarray(noise(6, 6)).resize((1200, 1200), Image.Resampling.BICUBIC)
     from_jpeg = decode(encoded(smooth, "JPEG", quality=95), 48, 48, "rgb").astype(int)

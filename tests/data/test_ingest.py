@@ -79,6 +79,7 @@ def break_files(source: Path) -> list[str]:
     return [str(victim.relative_to(source)) for victim in victims]
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_each_file_is_a_row_or_a_reject_with_its_reason(spark, source: Path, tmp_path: Path):
     broken = break_files(source)
@@ -91,6 +92,7 @@ def test_each_file_is_a_row_or_a_reject_with_its_reason(spark, source: Path, tmp
     assert prepared.summary.rejects == len(rejects) - 1 == 3  # the notice is not an image
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_pixels_are_those_of_the_decoder(spark, cells: Path, tmp_path: Path):
     rows = rows_of(prepare(config_for(cells), str(tmp_path / "out")))
@@ -102,6 +104,7 @@ def test_pixels_are_those_of_the_decoder(spark, cells: Path, tmp_path: Path):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_the_fingerprint_depends_on_the_content_alone(
     spark, source: Path, tmp_path: Path, monkeypatch
@@ -125,6 +128,7 @@ def test_the_fingerprint_depends_on_the_content_alone(
     assert third.summary.fingerprint != first.summary.fingerprint
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_a_second_prepare_opens_what_is_there(spark, source: Path, tmp_path: Path, monkeypatch):
     config, output = config_for(source), tmp_path / "out"
@@ -133,6 +137,7 @@ def test_a_second_prepare_opens_what_is_there(spark, source: Path, tmp_path: Pat
     assert prepare(config, str(output)) == first
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_changed_images_are_prepared_again(spark, source: Path, tmp_path: Path):
     config, output = config_for(source), tmp_path / "out"
@@ -141,6 +146,7 @@ def test_changed_images_are_prepared_again(spark, source: Path, tmp_path: Path):
     assert len(rows_of(prepare(config, str(output)))) == before - 1
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_a_folder_of_another_configuration_is_kept(spark, cells: Path, tmp_path: Path):
     output = tmp_path / "out"
@@ -150,6 +156,7 @@ def test_a_folder_of_another_configuration_is_kept(spark, cells: Path, tmp_path:
     assert open_prepared(output) == first
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_an_interrupted_prepare_leaves_nothing_whole_and_can_be_repeated(
     spark, cells: Path, tmp_path: Path, monkeypatch
@@ -195,6 +202,7 @@ def test_no_readable_image_is_an_error_whatever_the_allowed_share(
         prepare(config_for(source, max_reject_share=1.0), str(tmp_path / "out"))
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_a_class_lost_in_one_split_is_an_error(spark, source: Path, tmp_path: Path):
     lost = prepare(config_for(source), str(tmp_path / "out")).index("test").to_pylist()
@@ -205,6 +213,7 @@ def test_a_class_lost_in_one_split_is_an_error(spark, source: Path, tmp_path: Pa
         prepare(config_for(source, max_reject_share=0.9), str(tmp_path / "other"))
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_progress_ends_at_the_number_of_images(spark, cells: Path, tmp_path: Path):
     calls: list[tuple[int, int]] = []
@@ -214,6 +223,7 @@ def test_progress_ends_at_the_number_of_images(spark, cells: Path, tmp_path: Pat
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_synthetic_cells_are_marked_by_name_and_by_folder(spark, tmp_path: Path, monkeypatch):
     drawn = synthesize(tmp_path / "drawn", patients=8, cells_per_patient=3, size=32)

@@ -37,6 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_every_file_of_a_large_folder_is_listed_once_with_its_size(folder: Path) -> None:
     listing = list_source(str(folder))
     assert listing.files == tuple(sorted(names(FILES)))
@@ -45,6 +46,7 @@ def test_every_file_of_a_large_folder_is_listed_once_with_its_size(folder: Path)
     assert not listing.unusable
 
 
+@pytest.mark.slow
 def test_index_of_a_large_folder_takes_hundreds_of_bytes_for_an_image(folder: Path) -> None:
     """A million images then fit on a laptop; one dictionary per image would take a gigabyte."""
     config = DataConfig(source=str(folder), group_pattern=r"(p\d+)/")
@@ -76,6 +78,7 @@ class _Slow:
         return found
 
 
+@pytest.mark.slow
 def test_prefixes_are_listed_in_parallel_and_nothing_twice(folder: Path) -> None:
     slow = _Slow(fs.LocalFileSystem())
     found = [*objects_below(slow, str(folder))]
@@ -83,6 +86,7 @@ def test_prefixes_are_listed_in_parallel_and_nothing_twice(folder: Path) -> None
     assert slow.most > 4
 
 
+@pytest.mark.slow
 def test_thousands_of_objects_are_listed_in_parallel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from tests.data.layout_reading import column, read, rejects, touch
 # NIH malaria
 
 
+@pytest.mark.slow
 def test_malaria_real_names_give_130_patients(unzipped):
     index = read(unzipped("malaria-cells"))
     assert (index.layout, index.table.num_rows, rejects(index)) == ("malaria", 18960, {})

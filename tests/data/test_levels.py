@@ -203,6 +203,7 @@ def test_level_of_classes_that_a_pattern_finds_is_no_patient():
     assert read(CODES, classes=["mel", "nv"]).has_patients
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from([*SHAPES]),
@@ -219,6 +220,7 @@ def test_order_and_folders_above_do_not_change_the_reading(shape, above, random)
     assert {folder[len(prefix) :].strip("/"): place for folder, place in found.items()} == expected
 
 
+@pytest.mark.slow
 def test_hundred_thousand_folders_take_seconds():
     folders = {
         f"{('sick', 'well')[n % 2]}/patient{n}/visit{v}": 10

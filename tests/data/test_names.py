@@ -43,6 +43,7 @@ def _wide(text: str) -> str:
     return "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(spellings())
 def test_every_spelling_of_a_name_is_one_name(pair):

@@ -174,6 +174,7 @@ def test_modules_in_the_working_folder_are_not_imported_by_a_child(
     assert importable == str(on_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [[ROOT / "run_experiment.py", "--help"], ["-m", "data", "--help"], ["-m", "experiments"]],

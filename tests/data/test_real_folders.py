@@ -83,6 +83,7 @@ def test_folder_elsewhere_is_reached_through_a_link(folder: Path, tmp_path: Path
     assert "sick/patient 99/far.png" in list_source(str(folder)).images
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_link_to_nowhere_is_a_reject(spark, folder: Path) -> None:
     (folder / "sick" / "patient 0" / "gone.png").symlink_to(folder / "nothing.png")
@@ -107,6 +108,7 @@ def test_folder_that_may_not_be_listed_is_no_silent_loss(
         list_source(str(folder))
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_what_is_no_file_is_a_reject_and_is_not_waited_for(spark, folder: Path) -> None:
     (folder / "sick" / "patient 0" / "folder.png").mkdir()
@@ -118,6 +120,7 @@ def test_what_is_no_file_is_a_reject_and_is_not_waited_for(spark, folder: Path) 
     }
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_names_of_any_alphabet_with_spaces_and_newlines_are_kept(spark, folder: Path) -> None:
     odd = folder / "sick" / "patient 血液\nΩ é"
@@ -129,6 +132,7 @@ def test_names_of_any_alphabet_with_spaces_and_newlines_are_kept(spark, folder: 
     assert found["pixels"] == np.asarray(picture(7)).tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_name_that_is_no_text_is_a_reject(spark, folder: Path) -> None:
     picture(7).save(folder / "sick" / "patient 0" / "plain.png")
@@ -139,6 +143,7 @@ def test_name_that_is_no_text_is_a_reject(spark, folder: Path) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_patients_that_differ_in_capitals_only_get_a_note(spark, folder: Path) -> None:
     for name in ("ab7", "AB7"):
@@ -224,6 +229,7 @@ def test_counts_of_what_is_left_out_are_the_same_words_everywhere(spark, folder:
     assert data.summary.left_out == words
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_images_set_aside_by_the_request_have_a_row_each(spark, folder: Path) -> None:
     (folder / "other" / "patient 0").mkdir(parents=True)
@@ -237,6 +243,7 @@ def test_images_set_aside_by_the_request_have_a_row_each(spark, folder: Path) ->
     assert data.summary.rejects == 0
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_damaged_images_are_left_out_or_noted_as_the_user_chooses(spark, folder: Path) -> None:
     victim = folder / "sick" / "patient 0" / "0-0.png"
@@ -259,6 +266,7 @@ def test_damaged_images_are_left_out_or_noted_as_the_user_chooses(spark, folder:
         (Path(data.uri) / "unfinished.txt").touch()
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_duplicates_are_told_and_across_patients_are_a_leak(spark, folder: Path) -> None:
     one = folder / "sick" / "patient 0" / "0-0.png"
@@ -277,6 +285,7 @@ def test_duplicates_are_told_and_across_patients_are_a_leak(spark, folder: Path)
     assert "1 of them are in two classes: one label is wrong" in notes
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_folder_without_duplicates_tells_of_none(spark, folder: Path) -> None:
     assert not [note for note in prepared(folder).summary.notes if "more than once" in note]

@@ -115,6 +115,7 @@ def halves(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     return first, cells
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_new_images_alone_are_decoded_and_known_patients_keep_their_side(
     spark, halves: tuple[Path, Path], tmp_path: Path
@@ -152,6 +153,7 @@ def test_new_images_alone_are_decoded_and_known_patients_keep_their_side(
     assert {path.name for path in output.glob("*.parquet")} == names | {"rejects.parquet"}
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_changed_file_is_decoded_again(spark, cells: Path, tmp_path: Path) -> None:
     source, output = tmp_path / "source", tmp_path / "out"
@@ -167,6 +169,7 @@ def test_changed_file_is_decoded_again(spark, cells: Path, tmp_path: Path) -> No
     assert after.summary.rejects == 1
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_data_set_of_earlier_rules_opens_as_it_is_and_is_made_anew_on_request(
     spark, cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -188,6 +191,7 @@ def test_data_set_of_earlier_rules_opens_as_it_is_and_is_made_anew_on_request(
     assert prepare(config_for(cells), str(output)).summary == after.summary
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_failed_extension_leaves_the_data_set_that_was_there(
     spark, cells: Path, tmp_path: Path

@@ -77,6 +77,7 @@ def test_same_images_from_disk_and_from_s3_are_the_same_data(
     monkeypatch.delenv("AWS_ENDPOINT_URL_S3")
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_synthetic_cells_are_drawn_on_disk_and_prepared_to_s3(
     cells: Path, here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -99,6 +100,7 @@ def test_synthetic_cells_are_drawn_on_disk_and_prepared_to_s3(
     assert open_prepared(output).rows("train") == made.rows("train") > 0
 
 
+@pytest.mark.slow
 def test_thousands_of_objects_are_listed_with_their_sizes(here: str) -> None:
     service = client(here)
     for number in range(2500):
@@ -109,6 +111,7 @@ def test_thousands_of_objects_are_listed_with_their_sizes(here: str) -> None:
     assert listing.files == tuple(sorted(listing.files))
 
 
+@pytest.mark.slow
 def test_page_of_images_in_s3_is_written_to_s3(cells: Path, server: str, here: str) -> None:
     upload(server, cells, "looked/at")
     target = f"s3://{BUCKET}/pages/report.html"
@@ -124,6 +127,7 @@ def test_page_of_images_in_s3_is_written_to_s3(cells: Path, server: str, here: s
     assert shows_synthetic(read_index(part)), "the mark stands above the part that was named"
 
 
+@pytest.mark.slow
 def test_names_keep_what_addresses_would_change(here: str) -> None:
     name = "naïve cells #1/zellen 100%?a=b.bmp"
     client(here).put_object(Bucket=BUCKET, Key=f"odd/{name}", Body=b"content")
@@ -131,6 +135,7 @@ def test_names_keep_what_addresses_would_change(here: str) -> None:
     assert read_bytes(*locate(f"s3://{BUCKET}/odd/{name}")) == b"content"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "address",
     [
@@ -186,6 +191,7 @@ class _Busy(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 def test_requests_that_a_busy_server_refuses_are_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), _Busy) as busy:
         threading.Thread(target=busy.serve_forever, daemon=True).start()

@@ -66,6 +66,7 @@ def divisible(draw: st.DrawFn) -> list[Row]:
 # Added images
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(divisible(), st.integers(0, 2**31), st.data())
 def test_known_groups_keep_their_side_whatever_comes(rows, seed, data):
@@ -106,6 +107,7 @@ def test_groups_that_are_gone_are_left_out_of_the_split():
     assert set(after.assignments) == set(before.assignments) - {gone}
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(divisible(), st.integers(0, 2**31), st.randoms(use_true_random=False))
 def test_split_is_disjoint_complete_and_reproducible(rows, seed, random):
@@ -122,6 +124,7 @@ def test_split_is_disjoint_complete_and_reproducible(rows, seed, random):
     assert SplitManifest.from_json(manifest.to_json()) == manifest
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**31), st.floats(0.1, 0.3), st.floats(0.1, 0.3), st.floats(0.2, 0.8))
 def test_split_of_many_patients_is_near_the_asked_shares_in_every_class(
@@ -143,6 +146,7 @@ def test_split_of_many_patients_is_near_the_asked_shares_in_every_class(
     assert sides["test"] / 120 == pytest.approx(test, abs=0.03)
 
 
+@pytest.mark.slow
 def test_split_is_at_least_as_close_as_scikit_learns():
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -170,6 +174,7 @@ def test_split_is_at_least_as_close_as_scikit_learns():
     assert np.mean([ours(seed) for seed in range(5)]) <= np.mean([theirs(s) for s in range(5)])
 
 
+@pytest.mark.slow
 def test_seeds_draw_different_patients():
     table = table_of(patients("a", *range(10, 40)) + patients("b", *range(10, 40)))
     tests = []

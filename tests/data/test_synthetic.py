@@ -56,6 +56,7 @@ def test_the_set_says_that_it_is_synthetic(cells: Path):
     assert "no patient and no real cell" in (cells / "SYNTHETIC.txt").read_text()
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_files_whatever_the_workers(cells: Path, tmp_path: Path):
     def content(folder: Path) -> dict[str, bytes]:
         return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*.bmp")}
@@ -66,6 +67,7 @@ def test_equal_seeds_give_equal_files_whatever_the_workers(cells: Path, tmp_path
     assert not set(content(other).values()) & set(content(cells).values())
 
 
+@pytest.mark.slow
 def test_stain_belongs_to_the_patient_and_not_to_the_class():
     """Colors differ between patients far more than between the means of the classes."""
     hues: dict[str, list[np.ndarray]] = {"all": [], "hem": []}
@@ -79,6 +81,7 @@ def test_stain_belongs_to_the_patient_and_not_to_the_class():
     assert between_patients > 2 * between_classes
 
 
+@pytest.mark.slow
 def test_blasts_are_larger_with_overlap():
     areas = {}
     for seed, label in enumerate(("all", "hem")):
@@ -132,6 +135,7 @@ def test_senseless_parameters_are_refused(tmp_path: Path, wrong: dict[str, int])
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_default_set_is_small_and_drawn_once(tmp_path: Path, monkeypatch):
     source = synthetic_source(tmp_path / "prepared")
     assert source.parent == tmp_path

@@ -85,6 +85,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return synthesize_c_nmc(tmp_path_factory.mktemp("like") / "set", size=16, share=0.02, workers=2)
 
 
+@pytest.mark.slow
 def test_set_reads_as_c_nmc_with_every_patient(drawn: Path) -> None:
     index = read_index(DataConfig(source=str(drawn)))
     assert (index.layout, rejects(index)) == ("c-nmc", {})
@@ -118,6 +119,7 @@ def test_labels_file_is_the_publishers(drawn: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_challenge_trains_on_the_folds_and_tests_on_the_preliminary_test(drawn: Path) -> None:
     config = load("c-nmc-challenge").data.model_copy(update={"source": str(drawn)})
     table = select_classes(read_index(config), config.classes)[0]
@@ -132,6 +134,7 @@ def test_challenge_trains_on_the_folds_and_tests_on_the_preliminary_test(drawn: 
     }
 
 
+@pytest.mark.slow
 def test_workers_do_not_change_a_file(drawn: Path, tmp_path: Path) -> None:
     again = synthesize_c_nmc(tmp_path / "again", size=16, share=0.02, workers=1)
     for file in drawn.rglob("*"):

@@ -59,6 +59,7 @@ def test_a_file_of_another_program_has_no_manifest(tmp_path: Path) -> None:
     assert of_file(tmp_path / "some.tar.gz") is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", [[], ["--serverless", "--role", "arn:aws:iam::1:role/job"]])
 def test_an_archive_for_a_newer_machine_is_refused(
     sent: Sent, tmp_path: Path, where: list[str]
@@ -76,6 +77,7 @@ def test_an_archive_for_a_newer_machine_is_refused(
     assert sent == []
 
 
+@pytest.mark.slow
 def test_an_archive_that_says_nothing_is_a_warning(
     sent: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +88,7 @@ def test_an_archive_that_says_nothing_is_a_warning(
     assert "does not state which C library it needs" in done.stderr
 
 
+@pytest.mark.slow
 def test_an_archive_in_s3_tells_what_was_noted_at_its_upload(
     sent: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +111,7 @@ def test_an_archive_in_s3_tells_what_was_noted_at_its_upload(
     assert operations(sent) == ["HeadObject"]
 
 
+@pytest.mark.slow
 def test_an_archive_in_s3_that_says_nothing_or_is_not_there(
     sent: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

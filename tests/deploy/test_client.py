@@ -52,6 +52,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: tuple[int, bytes]) -> I
             thread.join()
 
 
+@pytest.mark.slow
 def test_throttled_requests_are_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     throttled = (400, b'{"__type":"ThrottlingException"}')
     with answering(monkeypatch, throttled, throttled, (200, b'{"Steps":[]}')) as left:
@@ -59,6 +60,7 @@ def test_throttled_requests_are_repeated(monkeypatch: pytest.MonkeyPatch) -> Non
     assert left == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "error"),
     [

@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.deploy.stack import ROOT, TOOLS, compose, passwords, passwords_of
 
 __all__ = ["compose", "passwords"]
@@ -19,6 +21,7 @@ def test_compose_accepts_the_file_without_a_warning(compose: dict[str, Any]) -> 
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_file_follows_the_compose_specification() -> None:
     command = [str(TOOLS / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec"]
     done = subprocess.run(

@@ -46,6 +46,7 @@ def operations(sent: Sent) -> list[str]:
     return [operation for _, operation, _ in sent]
 
 
+@pytest.mark.slow
 def test_what_a_dry_run_shows_is_what_is_sent(
     sent: Sent, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +76,7 @@ def test_what_a_dry_run_shows_is_what_is_sent(
     assert SECRET not in dry.output + done.output + repr(sent)
 
 
+@pytest.mark.slow
 def test_a_new_cluster_has_spark_alone_and_ends_itself(sent: Sent, asked: list[str]) -> None:
     requests = shown(call(*asked, "--dry-run", *RUN).stdout)
     (request,) = (body for _, operation, body in requests if operation == "RunJobFlow")
@@ -93,6 +95,7 @@ def test_a_new_cluster_has_spark_alone_and_ends_itself(sent: Sent, asked: list[s
     assert {"--json", "--tracking-uri", "--artifacts", "--prepared", "--platform"} <= set(words)
 
 
+@pytest.mark.slow
 def test_an_environment_is_uploaded_once(
     sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +108,7 @@ def test_an_environment_is_uploaded_once(
     assert len(environments) == 1
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_there_stays(
     sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +126,7 @@ def test_a_cluster_that_is_there_stays(
     assert added["Steps"][0]["ActionOnFailure"] == "CONTINUE"
 
 
+@pytest.mark.slow
 def test_a_failed_step_is_told_with_its_reason_and_the_place_of_its_logs(
     sent: Sent, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +143,7 @@ def test_a_failed_step_is_told_with_its_reason_and_the_place_of_its_logs(
     assert cluster().state == "TERMINATED"
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_cluster(
     sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +157,7 @@ def test_ctrl_c_ends_the_cluster(
     assert cluster().state == "TERMINATED"
 
 
+@pytest.mark.slow
 def test_a_cluster_that_outlives_its_hours_is_ended_from_here(
     sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +170,7 @@ def test_a_cluster_that_outlives_its_hours_is_ended_from_here(
     assert cluster().state == "TERMINATED"
 
 
+@pytest.mark.slow
 def test_a_cluster_that_cannot_be_ended_is_said(
     sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +183,7 @@ def test_a_cluster_that_cannot_be_ended_is_said(
     assert f"terminate-clusters --region {REGION} --cluster-ids {cluster().id}" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -233,6 +242,7 @@ def test_what_cannot_be_right_is_refused_before_anything_is_sent(
     assert sent == []
 
 
+@pytest.mark.slow
 def test_a_bucket_that_is_not_there_is_one_line(sent: Sent, asked: list[str]) -> None:
     done = call(*[BUCKET + "-of-nobody" if word == BUCKET else word for word in asked], *RUN)
     assert done.exit_code == 2
@@ -253,6 +263,7 @@ def test_missing_credentials_are_one_line(
     assert "error: no AWS credentials were found: set AWS_PROFILE" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_code_of_a_run_is_complete_and_always_the_same(tmp_path: Path) -> None:
     own = tmp_path / "mine.yaml"
     own.write_text("name: mine\npositive_class: sick\n")

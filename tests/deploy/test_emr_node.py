@@ -90,6 +90,7 @@ def test_a_failure_keeps_the_record_and_its_status(bucket: Path) -> None:
     assert (bucket / "run" / "record" / "console.log").read_text() == "what it said\n"
 
 
+@pytest.mark.slow
 def test_nothing_runs_for_longer_than_its_seconds(bucket: Path) -> None:
     done = run_node(bucket, 1, "exec sleep 50")
     assert done.returncode == 124
@@ -128,6 +129,7 @@ def test_an_environment_that_the_user_names_is_left_alone(bucket: Path, own: lis
     assert (bucket / "run" / "record" / "records.jsonl").read_text().split() == list(own)
 
 
+@pytest.mark.slow
 def test_the_record_is_brought_away_while_it_runs(bucket: Path) -> None:
     """A node that is lost cannot upload anything more."""
     kept = bucket / "run" / "record" / "console.log"

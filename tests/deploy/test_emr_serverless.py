@@ -61,6 +61,7 @@ def test_what_a_dry_run_shows_is_what_is_sent_and_nothing_is_left(
     assert states() == ["TERMINATED"]
 
 
+@pytest.mark.slow
 def test_a_job_cannot_outgrow_or_outlive_what_was_estimated(sent: Sent, asked: list[str]) -> None:
     dry = call(*asked, "--max-hours", "1", "--dry-run", *RUN)
     bodies = {operation: body for _, operation, body in shown(dry.stdout)}
@@ -98,6 +99,7 @@ def test_ctrl_c_cancels_the_job_and_deletes_the_application(
     assert states() == ["TERMINATED"]
 
 
+@pytest.mark.slow
 def test_a_failed_job_is_told(
     sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +123,7 @@ def test_an_application_that_is_there_stays(sent: Sent, asked: list[str]) -> Non
     assert operations.isdisjoint({"CreateApplication", "StopApplication", "DeleteApplication"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -117,6 +117,7 @@ def sent(tmp_path: Path) -> dict[str, set[str]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", list(BESIDE))
 def test_a_user_may_do_what_is_sent_and_no_more(policy: str, sent: dict[str, set[str]]) -> None:
     assert iam.actions(iam.template(policy)) == sent[policy] | BESIDE[policy]

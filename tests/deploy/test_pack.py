@@ -32,6 +32,7 @@ def test_same_content_gives_the_same_bytes_whenever_it_was_written(tmp_path: Pat
     assert write(tmp_path / "3.tar.gz", entries) != first
 
 
+@pytest.mark.slow
 def test_archive_of_many_blocks_is_whole_for_tar(tmp_path: Path) -> None:
     content = os.urandom(9 * 2**20) + bytes(9 * 2**20)
     entries = [Entry("bin/program", content, executable=True), Entry("name" * 60, b"long")]
@@ -73,6 +74,7 @@ def test_compiled_file_of_an_older_source_is_not_taken(tmp_path: Path) -> None:
     assert bytecode.compiled(tmp_path / "template.py", "template.py") is None
 
 
+@pytest.mark.slow
 def test_interpreter_brings_its_libraries_but_not_the_c_library() -> None:
     names = {entry.name: entry for entry in interpreter.entries()}
     library = interpreter.LIBRARY
@@ -95,6 +97,7 @@ def test_packages_are_those_of_the_lock_without_tools() -> None:
     assert all(name.startswith(site) and ".." not in name for name in names)
 
 
+@pytest.mark.slow
 def test_archive_says_how_new_a_c_library_it_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

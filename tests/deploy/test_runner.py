@@ -44,6 +44,7 @@ def go_on() -> None:
     steps("RUNNING")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missed", [cut_off, expired])
 def test_a_run_outlasts_a_gap_in_the_network_or_the_credentials(
     sent: Sent, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missed: Any
@@ -56,6 +57,7 @@ def test_a_run_outlasts_a_gap_in_the_network_or_the_credentials(
     assert (tmp_path / "record" / "mlflow.db").read_text() == "mlflow.db"
 
 
+@pytest.mark.slow
 def test_a_gap_that_stays_ends_with_the_time_limit(
     sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,6 +72,7 @@ def test_a_gap_that_stays_ends_with_the_time_limit(
     assert cluster().state == "TERMINATED"
 
 
+@pytest.mark.slow
 def test_a_gap_while_the_record_is_fetched_is_waited_for(
     sent: Sent, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +82,7 @@ def test_a_gap_while_the_record_is_fetched_is_waited_for(
     assert (tmp_path / "record" / "mlflow.db").is_file()
 
 
+@pytest.mark.slow
 def test_a_failure_is_told_when_its_reason_cannot_be_had(
     sent: Sent, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +97,7 @@ def test_a_failure_is_told_when_its_reason_cannot_be_had(
     assert (tmp_path / "record" / "console.log").read_text() == "what it said"
 
 
+@pytest.mark.slow
 def test_a_network_without_its_tag_is_explained(
     sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +107,7 @@ def test_a_network_without_its_tag_is_explained(
     assert "'sparkdl-bench deploy iam emr-service-role' prints the required tags" in done.stderr
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_brings_back_what_there_is(
     sent: Sent, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +122,7 @@ def test_an_interrupted_run_brings_back_what_there_is(
     assert (tmp_path / "record" / "console.log").read_text() == "what it said until then"
 
 
+@pytest.mark.slow
 def test_records_that_wait_are_brought_back_and_told(
     sent: Sent, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +142,7 @@ def test_records_that_wait_are_brought_back_and_told(
     assert f"sparkdl-bench sync --work {tmp_path / 'record'}" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_cluster_whose_answer_was_lost_is_followed_and_made_once(
     sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +154,7 @@ def test_a_cluster_whose_answer_was_lost_is_followed_and_made_once(
     assert cluster().state == "TERMINATED"
 
 
+@pytest.mark.slow
 def test_a_cluster_that_may_be_running_is_said(
     sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +166,7 @@ def test_a_cluster_that_may_be_running_is_said(
     assert f"aws emr list-clusters --region {REGION} --active" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_step_whose_answer_was_lost_is_followed_and_added_once(
     sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +181,7 @@ def test_a_step_whose_answer_was_lost_is_followed_and_added_once(
     assert operations(sent).count("AddJobFlowSteps") == 1
 
 
+@pytest.mark.slow
 def test_a_request_that_was_refused_for_now_is_repeated(
     sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +191,7 @@ def test_a_request_that_was_refused_for_now_is_repeated(
     assert operations(sent).count("RunJobFlow") == 1
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_a_cluster_is_made_ends_it(
     sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +205,7 @@ def test_ctrl_c_while_a_cluster_is_made_ends_it(
     assert cluster().state == "TERMINATED"
 
 
+@pytest.mark.slow
 def test_ending_cannot_be_interrupted(
     sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,6 +223,7 @@ def test_ending_cannot_be_interrupted(
     assert done.stderr.endswith("interrupted: everything started was stopped\n")
 
 
+@pytest.mark.slow
 def test_what_could_not_be_ended_is_the_last_word(
     sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +236,7 @@ def test_what_could_not_be_ended_is_the_last_word(
     assert f"terminate-clusters --region {REGION} --cluster-ids {cluster().id}" in last
 
 
+@pytest.mark.slow
 def test_an_interruption_before_anything_was_started_says_so(
     sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,6 +74,7 @@ class TestTraining:
         output = str(tmp_path / "record")
         return ["sagemaker", "train", *place, "--name", "first", "--output", output]
 
+    @pytest.mark.slow
     def test_what_a_dry_run_shows_is_what_is_sent(
         self, sent: Sent, asked: list[str], tmp_path: Path
     ) -> None:
@@ -115,6 +116,7 @@ class TestTraining:
             "error: the run ended in state Failed: AlgorithmError: it said why; see" in done.stderr
         )
 
+    @pytest.mark.slow
     def test_ctrl_c_stops_the_job_and_brings_back_what_it_leaves(
         self, sent: Sent, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -185,6 +187,7 @@ class TestContainer:
         assert (tmp_path / "model" / "keras_local-seed0" / "MLmodel").is_file()
         assert not (tmp_path / "output" / "failure").exists()
 
+    @pytest.mark.slow
     def test_a_failure_is_left_where_sagemaker_looks(self, tmp_path: Path) -> None:
         done = self.enter(tmp_path, {"backend": "keras_locl"})
         assert done.returncode == 2
@@ -259,6 +262,7 @@ class TestServing:
         found = boto3.client("sagemaker", region_name=REGION).list_endpoints()["Endpoints"]
         return [endpoint["EndpointName"] for endpoint in found]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "options",
         [[], ["--instance-type", "ml.m5.large"]],
@@ -281,6 +285,7 @@ class TestServing:
             assert body.keys() <= bodies[operation].keys() or operation == "ListEndpoints"
         assert self.endpoints() == ["sparkdl-bench-cells"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", [[], ["--instance-type", "ml.m5.large"]])
     def test_an_endpoint_is_deleted_by_aws_at_its_time(
         self, sent: Sent, asked: list[str], kind: list[str]
@@ -300,6 +305,7 @@ class TestServing:
         assert "--scheduler-role" in done.stderr
         assert sent == []
 
+    @pytest.mark.slow
     def test_a_name_that_is_taken_is_refused_and_left_alone(
         self, sent: Sent, asked: list[str]
     ) -> None:
@@ -319,6 +325,7 @@ class TestServing:
         assert service.list_models()["Models"] == []
         assert service.list_endpoint_configs()["EndpointConfigs"] == []
 
+    @pytest.mark.slow
     def test_an_endpoint_that_is_made_again_is_not_deleted_at_the_time_of_the_first(
         self, sent: Sent, asked: list[str]
     ) -> None:
@@ -335,6 +342,7 @@ class TestServing:
         )
         assert there["ScheduleExpression"] == times[1] != times[0]
 
+    @pytest.mark.slow
     def test_an_endpoint_that_does_not_come_up_leaves_nothing(
         self, sent: Sent, asked: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -46,6 +46,7 @@ def test_the_record_is_kept_with_the_status_of_the_run(bucket: dict[str, bytes])
     assert content(bucket, "console.log") == b"what it said\n"
 
 
+@pytest.mark.slow
 def test_a_run_is_ended_before_aws_ends_the_job(bucket: dict[str, bytes]) -> None:
     program = """
 import signal, sys, time
@@ -61,6 +62,7 @@ time.sleep(60)
     assert b"stopped at the limit of 2 s" in content(bucket, "console.log")
 
 
+@pytest.mark.slow
 def test_a_run_that_does_not_end_is_killed(
     bucket: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

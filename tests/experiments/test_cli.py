@@ -39,6 +39,7 @@ def test_quick_answers_import_nothing_heavy(arguments: list[str]) -> None:
     assert not imported & set(HEAVY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -64,6 +65,7 @@ def test_wrong_request_is_one_or_two_lines_and_status_2(
     assert len(done.stderr.strip().splitlines()) <= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -93,6 +95,7 @@ def test_wrong_option_is_answered_in_a_line_before_spark_starts(
     assert not (tmp_path / "mlflow.db").exists()
 
 
+@pytest.mark.slow
 def test_help_lists_backends_and_experiments_and_version_is_that_of_the_project() -> None:
     shown = call("-h").stdout
     for name in (*known(), *shipped()):
@@ -110,6 +113,7 @@ def test_help_on_a_full_disk_is_a_line() -> None:
     assert done.stderr == "error: the output cannot be written: No space left on device\n"
 
 
+@pytest.mark.slow
 def test_too_few_patients_is_said_and_leaves_no_data(tmp_path: Path) -> None:
     from data.synthetic import synthesize
 
@@ -120,6 +124,7 @@ def test_too_few_patients_is_said_and_leaves_no_data(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("work/data/*/dataset.json"))
 
 
+@pytest.mark.slow
 def test_json_is_the_only_thing_on_stdout_and_failed_runs_are_status_1(
     data_config, tmp_path: Path
 ) -> None:
@@ -147,6 +152,7 @@ def test_standard_streams_that_are_closed_take_no_file_and_change_no_status() ->
     assert numbers == [3, 2]
 
 
+@pytest.mark.slow
 def test_reader_that_goes_away_ends_no_command() -> None:
     program = (
         "import sys; from experiments.cli.console import plain_console;"

@@ -18,6 +18,7 @@ from experiments.spark.cluster import Cluster, embedded_cluster
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_cluster_listens_on_loopback_only_and_leaves_nothing(tmp_path: Path) -> None:
     with embedded_cluster(2, 512, tmp_path) as cluster:
@@ -48,6 +49,7 @@ def test_cluster_listens_on_loopback_only_and_leaves_nothing(tmp_path: Path) -> 
         assert probe.connect_ex(("127.0.0.1", port)) != 0
 
 
+@pytest.mark.slow
 def test_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path\n"
@@ -67,6 +69,7 @@ def test_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     assert not child.is_running()
 
 
+@pytest.mark.slow
 def test_stop_kills_what_does_not_listen(tmp_path: Path) -> None:
     code = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
@@ -80,6 +83,7 @@ def test_stop_kills_what_does_not_listen(tmp_path: Path) -> None:
     assert child.returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_worker_whose_java_dies_at_the_start_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +147,7 @@ def test_worker_that_ends_after_its_start_is_noticed_with_its_last_line(
         )
 
 
+@pytest.mark.slow
 def test_executors_that_end_at_once_are_noticed_with_their_last_line(
     scripted: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -51,6 +51,7 @@ def groups() -> dict[str, list[ComparedRun]]:
     return made_up_groups()
 
 
+@pytest.mark.slow
 def test_f1_and_spread_are_those_of_scikit_learn(
     found: list[ComparedRun], records: list[RunRecord], tmp_path: Path
 ) -> None:
@@ -70,6 +71,7 @@ def test_f1_and_spread_are_those_of_scikit_learn(
     assert row.f1.low <= row.f1.value <= row.f1.high
 
 
+@pytest.mark.slow
 def test_what_is_not_comparable_is_left_out_with_its_reason(found: list[ComparedRun]) -> None:
     plain = next(run for run in found if run.record.backend == "majority")
     other_split = replace(
@@ -99,6 +101,7 @@ def test_what_is_not_comparable_is_left_out_with_its_reason(found: list[Compared
     assert {row.label for row in findings.rows} == {"keras_local", "majority"}
 
 
+@pytest.mark.slow
 def test_another_unit_of_the_split_is_not_comparable(found: list[ComparedRun]) -> None:
     """Records without the tag are by patient, or by image if their split contains it."""
     plain = next(run for run in found if run.record.backend == "majority")
@@ -119,6 +122,7 @@ def test_another_unit_of_the_split_is_not_comparable(found: list[ComparedRun]) -
     assert not any("different split" in reason for reason in reasons)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["lesion", "image"])
 def test_report_speaks_of_the_unit_of_the_split(
     found: list[ComparedRun], tmp_path: Path, unit: str
@@ -149,6 +153,7 @@ def test_report_speaks_of_the_unit_of_the_split(
         assert all(one.images == 1 for one in hard_cases(findings))
 
 
+@pytest.mark.slow
 def test_network_that_predicts_one_class_is_named(found: list[ComparedRun]) -> None:
     first = next(r for r in found if (r.record.backend, r.record.seed) == ("keras_local", 1))
     blind = replace(first)
@@ -164,6 +169,7 @@ def test_network_that_predicts_one_class_is_named(found: list[ComparedRun]) -> N
     assert any(note.startswith("Fewer than 10 test images or 10 test patients") for note in notes)
 
 
+@pytest.mark.slow
 def test_seconds_of_a_part_are_no_seconds_of_a_run(found: list[ComparedRun]) -> None:
     """A resumed run keeps its scores but has no total time."""
     first = next(r for r in found if (r.record.backend, r.record.seed) == ("keras_local", 0))
@@ -180,6 +186,7 @@ def test_seconds_of_a_part_are_no_seconds_of_a_run(found: list[ComparedRun]) -> 
     assert any("seed 0, was resumed after epoch 3" in note for note in findings.notes)
 
 
+@pytest.mark.slow
 def test_seconds_of_other_cores_are_marked(found: list[ComparedRun]) -> None:
     moved = [
         replace(run, params={**run.params, "workers": "8", "platform": "emr"})
@@ -192,6 +199,7 @@ def test_seconds_of_other_cores_are_marked(found: list[ComparedRun]) -> None:
     assert any("cores 8 instead of 2, platform emr instead of here" in n for n in findings.notes)
 
 
+@pytest.mark.slow
 def test_interval_is_that_of_drawing_patients(groups: dict[str, list[ComparedRun]]) -> None:
     """Compared with a bootstrap that copies the drawn patients' images and uses scikit-learn."""
     interval, generator, means = f1_over_units(groups["one"]), np.random.default_rng(5), []
@@ -212,6 +220,7 @@ def test_front_keeps_what_nothing_beats_in_both() -> None:
     assert front([(3, 0.9), (1, 0.7), (2, 0.6), (4, 0.9)]) == [(1, 0.7), (3, 0.9)]
 
 
+@pytest.mark.slow
 def test_words_are_about_networks_and_means_where_no_more_is_known(
     found: list[ComparedRun], tmp_path: Path
 ) -> None:
@@ -229,6 +238,7 @@ def test_words_are_about_networks_and_means_where_no_more_is_known(
     assert not any("trained networks" in text for text in (*several.sentences, *several.notes))
 
 
+@pytest.mark.slow
 def test_report_needs_no_other_file_and_has_every_number(
     found: list[ComparedRun], tmp_path: Path
 ) -> None:
@@ -252,6 +262,7 @@ def test_report_needs_no_other_file_and_has_every_number(
     assert "±" not in tex
 
 
+@pytest.mark.slow
 def test_hard_patients_are_those_that_all_get_wrong(found: list[ComparedRun]) -> None:
     findings = comparison.compare(found)
     trained = [run for run in found if run.record.backend == "keras_local"]
@@ -273,6 +284,7 @@ def test_hard_patients_are_those_that_all_get_wrong(found: list[ComparedRun]) ->
     assert all(len(one.pictures) == min(one.wrong, 6) for one in hard)
 
 
+@pytest.mark.slow
 def test_leak_audit_sets_both_splits_side_by_side(
     run: Run, records: list[RunRecord], tracking_uri: str, tmp_path: Path
 ) -> None:
@@ -308,6 +320,7 @@ def test_bad_requests_are_answered_in_a_line(
     assert message in result.stderr
 
 
+@pytest.mark.slow
 def test_only_failures_are_no_comparison(run: Run, tracking_uri: str, tmp_path: Path) -> None:
     run("tests.experiments.misbehaving:Raising", name="failures")
     found = comparison.find_runs([tracking_uri], tmp_path, ["failures"])
@@ -315,6 +328,7 @@ def test_only_failures_are_no_comparison(run: Run, tracking_uri: str, tmp_path: 
         comparison.compare(found)
 
 
+@pytest.mark.slow
 def test_one_backend_and_one_seed_are_said_to_show_little(
     run: Run, tracking_uri: str, tmp_path: Path
 ) -> None:
@@ -325,6 +339,7 @@ def test_one_backend_and_one_seed_are_said_to_show_little(
     assert any("One seed only" in note for note in notes)
 
 
+@pytest.mark.slow
 def test_record_without_its_metrics_is_left_out(found: list[ComparedRun]) -> None:
     plain = next(run for run in found if run.record.backend == "majority")
     bare = replace(plain, record=plain.record.model_copy(update={"metrics": {}}))

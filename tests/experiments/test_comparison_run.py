@@ -34,6 +34,7 @@ def below(tracking_uri: str, run_id: str) -> list[str]:
     return sorted(run.info.run_name for run in found)
 
 
+@pytest.mark.slow
 def test_runs_stand_below_one_run_and_a_refusal_is_one_of_them(run: Run, tracking_uri: str) -> None:
     records = run(*BACKENDS, name="below", seeds=[0, 1])
     (parent,) = {above(record) for record in records}
@@ -45,6 +46,7 @@ def test_runs_stand_below_one_run_and_a_refusal_is_one_of_them(run: Run, trackin
     assert [(r.backend, r.seed) for r in records] == [(b, s) for s in (0, 1) for b in NAMES]
 
 
+@pytest.mark.slow
 def test_one_run_has_none_above_it(run: Run, tracking_uri: str) -> None:
     (record,) = run("majority", name="alone")
     assert PARENT not in MlflowClient(tracking_uri).get_run(record.run_id).data.tags
@@ -60,6 +62,7 @@ def test_order_is_drawn_from_each_seed_and_leaves_nothing_out() -> None:
     assert order == [(plan.seed, plan.backend) for plan in plans_in_order(experiment)]
 
 
+@pytest.mark.slow
 def test_resumed_comparison_repeats_nothing_that_is_finished(run: Run, tracking_uri: str) -> None:
     first = run(*BACKENDS, name="resumed", seeds=[0])
     recorder = Recorder(tracking_uri, "resumed")
@@ -72,6 +75,7 @@ def test_resumed_comparison_repeats_nothing_that_is_finished(run: Run, tracking_
     assert stored.data.tags["status_reason"] == "its process ended without closing the record"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [{"epochs": 2}, {"optimizer.learning_rate": 0.5}])
 def test_other_settings_are_another_comparison(
     run: Run, tracking_uri: str, changed: dict[str, object]
@@ -83,6 +87,7 @@ def test_other_settings_are_another_comparison(
     assert above(first[0]) != above(second[0])
 
 
+@pytest.mark.slow
 def test_warm_up_starts_every_backend_and_trains_nothing(
     data_config: DataConfig, prepared: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +109,7 @@ def test_warm_up_starts_every_backend_and_trains_nothing(
     assert told == [(name, place, 2) for place, (name, _) in enumerate(started, 1)]
 
 
+@pytest.mark.slow
 def test_interrupt_closes_the_run_above_too(run: Run, tracking_uri: str, tmp_path: Path) -> None:
     from experiments.observer import Observer
 

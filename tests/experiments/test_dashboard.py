@@ -48,6 +48,7 @@ def test_dashboard_shows_the_runs_until_it_is_interrupted(run: Run, tracking_uri
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_taken_port_and_missing_record_are_said(tracking_uri: str, run: Run) -> None:
     run("majority", name="shown")
     with socket.socket() as other:

@@ -26,6 +26,7 @@ def difference(
     )
 
 
+@pytest.mark.slow
 def test_difference_is_shown_where_there_is_one_and_only_there(
     groups: dict[str, list[ComparedRun]],
 ) -> None:
@@ -41,6 +42,7 @@ def test_difference_is_shown_where_there_is_one_and_only_there(
     assert compared["other"].p_corrected == pytest.approx(compared["other"].p)
 
 
+@pytest.mark.slow
 def test_luck_of_a_seed_is_no_difference_of_backends() -> None:
     """Two backends with lucky and unlucky seeds: single models differ, the backends do not."""
     luck = {"one": [0.95, 0.75, 0.85], "other": [0.74, 0.94, 0.86]}
@@ -56,6 +58,7 @@ def test_luck_of_a_seed_is_no_difference_of_backends() -> None:
     assert "that of one" not in words
 
 
+@pytest.mark.slow
 def test_one_seed_on_either_side_says_nothing_about_backends(
     groups: dict[str, list[ComparedRun]],
 ) -> None:
@@ -64,6 +67,7 @@ def test_one_seed_on_either_side_says_nothing_about_backends(
     assert found.sentence("blind", "one").startswith("These 4 trained networks (blind and one)")
 
 
+@pytest.mark.slow
 def test_equal_runs_differ_by_nothing(groups: dict[str, list[ComparedRun]]) -> None:
     twin = differences({"one": groups["one"], "twin": groups["one"]}, "one")["twin"]
     assert (twin.interval.low, twin.interval.value, twin.interval.high) == (0, 0, 0)
@@ -72,6 +76,7 @@ def test_equal_runs_differ_by_nothing(groups: dict[str, list[ComparedRun]]) -> N
     assert equal in twin.sentence("twin", "one")
 
 
+@pytest.mark.slow
 def test_difference_is_that_of_the_means_over_all_seeds(
     groups: dict[str, list[ComparedRun]],
 ) -> None:
@@ -80,6 +85,7 @@ def test_difference_is_that_of_the_means_over_all_seeds(
     assert found.interval.low < found.interval.value < found.interval.high
 
 
+@pytest.mark.slow
 def test_repeated_runs_of_a_seed_are_no_more_seeds(groups: dict[str, list[ComparedRun]]) -> None:
     repeated = [replace(run, started_ms=-1) for run in groups["blind"]]
     for again, run in zip(repeated, groups["one"], strict=True):
@@ -128,6 +134,7 @@ def by_unit(unit: str) -> dict[str, list[ComparedRun]]:
     }
 
 
+@pytest.mark.slow
 def test_sentences_name_the_unit_of_the_split() -> None:
     """Ungrouped images are more units than patients, and the interval is narrower."""
     lesions, images = (differences(by_unit(unit), "one")["blind"] for unit in ("lesion", "image"))
@@ -143,6 +150,7 @@ def test_sentences_name_the_unit_of_the_split() -> None:
         assert words in replace(equal, identical=True, unit=unit).sentence("x", "one")
 
 
+@pytest.mark.slow
 def test_detectable_difference_shrinks_with_seeds() -> None:
     luck = [0.82, 0.88, 0.85, 0.83, 0.87, 0.86]
     groups = groups_of_skill({"one": luck, "other": luck[::-1]}, np.random.default_rng(5))

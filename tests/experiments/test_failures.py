@@ -59,6 +59,7 @@ def test_full_disk_of_this_machine_is_told_with_the_variable_that_counts() -> No
     )
 
 
+@pytest.mark.slow
 def test_end_of_the_java_process_is_told_whatever_it_has_caused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -206,6 +206,7 @@ def test_run_is_opened_once_however_often_it_is_tried(tracking_uri: str) -> None
     assert only.data.params == {"seed": "0"}
 
 
+@pytest.mark.slow
 def test_error_of_the_server_is_waited_out_and_a_wrong_request_is_not(tracking_uri: str) -> None:
     """The server responds, but the database behind it does not."""
     tried: list[int] = []

@@ -35,6 +35,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return int(end.value.code or 0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("careless")
 def test_nobody_else_can_read_what_a_run_and_a_comparison_leave(
     data_config: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

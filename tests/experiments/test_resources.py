@@ -34,6 +34,7 @@ sys.stdin.readline()
 """
 
 
+@pytest.mark.slow
 def test_cpu_of_ended_children_and_peak_memory_are_counted() -> None:
     with ResourceMonitor() as monitor:
         child = subprocess.Popen(
@@ -77,6 +78,7 @@ def test_storage_writes_are_counted_once(tmp_path) -> None:
     assert monitor.usage.write_bytes == pytest.approx(size, rel=0.1)
 
 
+@pytest.mark.slow
 def test_watching_costs_under_one_per_cent_of_a_core() -> None:
     """A driver, two daemons, two executors and their Python workers: about a dozen processes."""
     sleep = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
@@ -127,6 +129,7 @@ def test_machine_without_devices_or_driver_has_no_figures_of_them() -> None:
     assert "NVML" not in ResourceMonitor().method
 
 
+@pytest.mark.slow
 def test_energy_is_that_of_a_machine_that_computes() -> None:
     burn = subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"])
     try:
@@ -144,6 +147,7 @@ def test_energy_is_that_of_a_machine_that_computes() -> None:
     assert "codecarbon" in dirty.method
 
 
+@pytest.mark.slow
 def test_energy_of_a_run_is_recorded_when_asked_for(run: Run) -> None:
     (record,) = run("majority", name="energy", energy={"country": "DEU"})
     assert record.metrics["resources.energy_j"] > 0
@@ -160,6 +164,7 @@ def test_missing_codecarbon_is_said_before_anything_starts(
         run("majority", name="energy", energy={"country": "DEU"})
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_executors_of_a_cluster_tell_what_they_have_used(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

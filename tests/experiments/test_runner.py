@@ -34,6 +34,7 @@ def mark(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MARK, uuid.uuid4().hex)
 
 
+@pytest.mark.slow
 def test_failure_is_recorded_in_the_frameworks_own_words(run: Run, tracking_uri: str) -> None:
     (record,) = run(f"{MISBEHAVING}:Raising")
     assert (record.status, record.reason) == (FAILED, "RuntimeError: the framework's own words")
@@ -43,6 +44,7 @@ def test_failure_is_recorded_in_the_frameworks_own_words(run: Run, tracking_uri:
     assert "misbehaving.py" in record.traceback
 
 
+@pytest.mark.slow
 def test_vanished_worker_is_a_failure_with_its_last_words(run: Run) -> None:
     (record,) = run(f"{MISBEHAVING}:Exiting")
     assert record.status == FAILED
@@ -56,12 +58,14 @@ def test_executors_larger_than_the_machine_are_refused_before_anything_starts(ru
     assert "smaller --batch-size" in str(refused.value)
 
 
+@pytest.mark.slow
 def test_refusal_is_a_result_and_the_next_backend_runs(run: Run) -> None:
     refused, majority = run(f"{MISBEHAVING}:Refusing", "majority")
     assert (refused.refused, refused.reason) == (True, "refused: it is Saturday")
     assert majority.status == FINISHED
 
 
+@pytest.mark.slow
 def test_backend_that_cannot_answer_refuses_and_the_comparison_continues(run: Run) -> None:
     names = [f"{MISBEHAVING}:Unanswering", f"{MISBEHAVING}:Untranslating", "majority"]
     unanswering, untranslating, majority = run(*names)
@@ -72,12 +76,14 @@ def test_backend_that_cannot_answer_refuses_and_the_comparison_continues(run: Ru
     assert majority.status == FINISHED
 
 
+@pytest.mark.slow
 def test_predictions_that_are_no_numbers_fail_the_run(run: Run) -> None:
     (record,) = run(f"{MISBEHAVING}:Diverging")
     assert record.status == FAILED
     assert "diverged" in record.reason
 
 
+@pytest.mark.slow
 def test_time_limit_ends_a_hanging_run_with_all_its_children(run: Run) -> None:
     run("majority")  # so that the data are prepared and the limit applies to training
     (record,) = run(f"{MISBEHAVING}:Sleeping", time_limit=15)
@@ -86,6 +92,7 @@ def test_time_limit_ends_a_hanging_run_with_all_its_children(run: Run) -> None:
     assert not left_alive()
 
 
+@pytest.mark.slow
 def test_time_limit_of_the_preparation_is_told(run: Run, data_config: DataConfig) -> None:
     other = data_config.model_copy(update={"image": ImageConfig(height=12, width=12)})
     with pytest.raises(ExperimentError, match=r"preparing the data did not end .* 0.5 s"):
@@ -108,6 +115,7 @@ def close_terminal(_: subprocess.Popen, terminal: int) -> None:
     os.close(terminal)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("end", "number"), [(interrupt, "SIGINT"), (close_terminal, "SIGHUP")])
 def test_interrupt_closes_the_run_as_killed_and_leaves_no_process(
     end: Callable[[subprocess.Popen, int], None],

@@ -123,6 +123,7 @@ def test_curves_are_drawn(runs: list[tuple[Point, RunRecord]], tmp_path: Path) -
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
 
 
+@pytest.mark.slow
 def test_images_are_fewer_in_training_alone(
     data_config: DataConfig, prepared: PreparedData, work: Path, tracking_uri: str
 ) -> None:

@@ -61,6 +61,7 @@ def earlier_store(path: Path, revision: str = EARLIER) -> None:
     engine.dispose()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.2, 0.8])
 def test_maker_that_is_killed_leaves_nothing_that_stands_in_the_way(
     tmp_path: Path, seconds: float, monkeypatch: pytest.MonkeyPatch
@@ -93,6 +94,7 @@ def test_maker_that_is_killed_while_it_puts_the_store_in_place_leaves_none(
     assert [p.name for p in tmp_path.iterdir()] == ["mlflow.db"]
 
 
+@pytest.mark.slow
 def test_processes_that_make_the_same_store_at_once_both_record(tmp_path: Path) -> None:
     uri = sqlite_uri(tmp_path / "mlflow.db")
     makers = [CLEAN.Process(target=record, args=[uri]) for _ in range(2)]
@@ -105,6 +107,7 @@ def test_processes_that_make_the_same_store_at_once_both_record(tmp_path: Path) 
     assert [p.name for p in tmp_path.iterdir()] == ["mlflow.db"]
 
 
+@pytest.mark.slow
 def test_half_made_store_is_put_aside_with_a_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -122,6 +125,7 @@ def test_half_made_store_is_put_aside_with_a_line(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mlflow.db", "mlflow.db.aside-1"]
 
 
+@pytest.mark.slow
 def test_store_of_an_earlier_mlflow_keeps_its_runs_and_its_file(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     earlier_store(path)

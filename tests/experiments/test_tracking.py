@@ -49,6 +49,7 @@ def test_plain_folder_as_a_store_is_answered_with_one_that_works(tmp_path: Path)
         check_reachable(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_model_and_data_are_there_in_mlflows_own_terms(
     run: Run,
     prepared: PreparedData,

@@ -55,6 +55,7 @@ def trials(found: Found) -> list[Any]:
     return list(client.search_runs([experiment], f"tags.`{PARENT}` = '{found.run_id}'"))
 
 
+@pytest.mark.slow
 def test_best_trial_is_the_best_of_the_validation_images(
     search: Callable[..., Found],
     prepared: PreparedData,
@@ -87,6 +88,7 @@ def test_best_trial_is_the_best_of_the_validation_images(
     assert {"tuning/best.yaml", "tuning/history.png"} <= {item.path for item in kept}
 
 
+@pytest.mark.slow
 def test_no_trial_reads_a_test_image(
     search: Callable[..., Found], prepared: PreparedData, tracking_uri: str, tmp_path: Path
 ) -> None:
@@ -108,6 +110,7 @@ def test_no_trial_reads_a_test_image(
     )
 
 
+@pytest.mark.slow
 def test_trial_that_falls_behind_is_pruned(search: Callable[..., Found]) -> None:
     lead = [0.01, 0.012, 0.009, 0.011]
 
@@ -122,6 +125,7 @@ def test_trial_that_falls_behind_is_pruned(search: Callable[..., Found]) -> None
     assert "validation.loss" in ended.data.metrics
 
 
+@pytest.mark.slow
 def test_refused_settings_cost_no_trial(search: Callable[..., Found]) -> None:
     space = {"batch_size": Choices((32, 64)), "optimizer.learning_rate": Range(1e-3, 1e-1)}
     found = search("refused", trials=4, space=space, overrides={"batch_size": 64})
@@ -131,11 +135,13 @@ def test_refused_settings_cost_no_trial(search: Callable[..., Found]) -> None:
     assert {t.params["batch_size"] for t in found.study.trials if t not in refused} == {64}
 
 
+@pytest.mark.slow
 def test_nothing_but_refusals_end_the_search(search: Callable[..., Found]) -> None:
     with pytest.raises(ExperimentError, match=r"too many of the proposed .* no batch of 32"):
         search("only-refused", trials=2, space={"batch_size": Choices((32,))})
 
 
+@pytest.mark.slow
 def test_several_trials_at_a_time(search: Callable[..., Found]) -> None:
     runs = trials(search("together", trials=4, jobs=4, prune=False))
     assert len(runs) == 4
@@ -143,6 +149,7 @@ def test_several_trials_at_a_time(search: Callable[..., Found]) -> None:
     assert latest_start < min(run.info.end_time for run in runs)
 
 
+@pytest.mark.slow
 def test_interrupted_search_goes_on_where_it_was(
     search: Callable[..., Found], work: Path, tracking_uri: str
 ) -> None:
@@ -163,6 +170,7 @@ def test_interrupted_search_goes_on_where_it_was(
         search("resumed", resume=True, overrides={"epochs": 2})
 
 
+@pytest.mark.slow
 def test_trial_cut_off_without_warning_is_made_again(search: Callable[..., Found]) -> None:
     found = search("cut-off", trials=1)
     lost = found.study.ask()

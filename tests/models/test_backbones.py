@@ -34,6 +34,7 @@ def shared_file(name: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_application_takes_plain_pixels_and_preprocesses_them_itself() -> None:
     backbone = build_backbone(RESNET, SHAPE, seed=1)
     plain = keras.applications.ResNet50(
@@ -46,6 +47,7 @@ def test_application_takes_plain_pixels_and_preprocesses_them_itself() -> None:
     assert (backbone.input_shape, backbone.features) == ((48, 48, 3), 2048)
 
 
+@pytest.mark.slow
 def test_named_maps_become_their_means() -> None:
     whole = build_backbone(RESNET, SHAPE)
     config = RESNET.model_copy(update={"layer": "conv2_block3_out"})
@@ -78,11 +80,13 @@ def test_file_is_cut_and_its_digest_is_of_content_not_of_place(
     assert one.digest == other.digest != expected.digest
 
 
+@pytest.mark.slow
 def test_weights_come_from_the_seed() -> None:
     digests = [build_backbone(RESNET, SHAPE, seed=seed).digest for seed in (0, 0, 1)]
     assert digests[0] == digests[1] != digests[2]
 
 
+@pytest.mark.slow
 def test_pretrained_file_with_a_named_layer() -> None:
     path = shared_file("efficientnet_lite0.keras")
     config = BackboneConfig(name=str(path), layer="avg_pool", image_size=64)
@@ -137,6 +141,7 @@ def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
         build_backbone(BackboneConfig(name=str(path)), SHAPE)
 
 
+@pytest.mark.slow
 def test_failed_download_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*_: object, **__: object) -> None:
         raise Exception("URL fetch failure: no such host")  # noqa: TRY002 - as Keras does

@@ -5,6 +5,7 @@ from keras import config
 from models import ModelConfig, ModelError, build, checksum
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "image_shape", "classes", "parameters"),
     [

@@ -68,6 +68,7 @@ def test_archive_is_the_network_where_its_backbone_is_missing(
         NetworkSpec(config, SHAPE, 2).build(seed=0)
 
 
+@pytest.mark.slow
 def test_images_are_brought_to_what_the_backbone_takes() -> None:
     config = ModelConfig(name="transfer", backbone=RESNET, trainable=True, augmentation=True)
     grey = images((64, 50, 1))
