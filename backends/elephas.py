@@ -81,7 +81,7 @@ class Elephas(Backend[ElephasOptions]):
                 f"port {options.port} is taken on this machine: choose another port for Elephas's "
                 "parameter server, or omit the port"
             )
-        smallest = min(shard.rows for shard in task.data.shards("train", task.workers))
+        smallest = min(shard.rows for shard in task.data.patient_shards("train", task.workers))
         if smallest <= task.worker_batch_size:
             return (
                 f"Elephas skips a worker whose images ({smallest}) do not exceed its batch size "
@@ -115,7 +115,7 @@ def training_rdd(task: Task, context: RunContext, epoch: int) -> "RDD":
 
     Executors read their shard from Parquet when the RDD is used; the driver does not load pixels.
     """
-    shards = task.data.shards("train", task.workers)
+    shards = task.data.patient_shards("train", task.workers)
     seed, shuffle = task.seed, task.shuffle
 
     def rows(numbered: Iterator[Shard]) -> Iterator[tuple[np.ndarray, int]]:
@@ -138,7 +138,7 @@ def _fit_synchronous(task: Task, context: RunContext) -> FitResult:
     model = task.compiled_model()
     context.verify_initial_weights(model.get_weights())
     spark_model = SparkModel(model)
-    shard_rows = [shard.rows for shard in task.data.shards("train", task.workers)]
+    shard_rows = [shard.rows for shard in task.data.patient_shards("train", task.workers)]
     epochs: list[Epoch] = []
     if (kept := context.checkpoint()) is not None:
         epochs += kept.epochs
@@ -204,7 +204,7 @@ def _fit_with_server(task: Task, context: RunContext) -> FitResult:
     spark_model.client = ParameterClient(server.port, secret)
     losses = context.spark.sparkContext.accumulator([], _list_parameter())
     repeated = context.spark.sparkContext.accumulator(0)
-    shard_rows = [shard.rows for shard in task.data.shards("train", task.workers)]
+    shard_rows = [shard.rows for shard in task.data.patient_shards("train", task.workers)]
     started = perf_counter()
     spark_model.fit(
         training_rdd(task, context, epoch=1),

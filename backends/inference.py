@@ -43,7 +43,7 @@ def predict(
         return _concatenate(blocks, network.classes)
     spark = context.spark.sparkContext
     shared: Broadcast = spark.broadcast(list(weights))
-    slices = task.data.slices(split, task.workers)
+    slices = task.data.row_slices(split, task.workers)
 
     def run(shards: Iterator[Shard]) -> Iterator[np.ndarray]:
         for shard in shards:

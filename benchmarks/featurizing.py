@@ -27,7 +27,7 @@ import numpy as np
 from backends.featurizer import features, programs, source
 from backends.featurizer.engine import backbone_of, choice_of
 from backends.featurizer.extraction import Extraction
-from backends.featurizer.pixels import passes
+from backends.featurizer.pixels import forward_batches
 from backends.featurizer.programs import Program
 from benchmarks.featurizer import WORKERS
 from data.local_spark import local_context
@@ -124,10 +124,10 @@ def _loop(
     results: Queue,
 ) -> None:
     forward = programs.load(program)
-    pixels = data.slices(SPLIT, WORKERS)[number].read().pixels
+    pixels = data.row_slices(SPLIT, WORKERS)[number].read().pixels
     shapes = [data.image_shape] * len(pixels)
     contents = [image.tobytes() for image in pixels]
-    blocks = [*passes(contents, shapes, program.input_shape)]
+    blocks = [*forward_batches(contents, shapes, program.input_shape)]
     forward(blocks[0])
     ready.wait(600)
     started = time.perf_counter()

@@ -162,7 +162,7 @@ class PreparedData:
             raise DataError(f"{self.uri}: no images in the split '{split}'")
         return pa.concat_tables(tables)
 
-    def shards(self, split: str, parts: int) -> list[Shard]:
+    def patient_shards(self, split: str, parts: int) -> list[Shard]:
         """Divide ``split`` among ``parts`` workers without dividing a group.
 
         Raises
@@ -180,7 +180,7 @@ class PreparedData:
         """Return the whole ``split`` as one shard."""
         return self._drawn(split, [self._shard(split, 0, self.rows(split))])[0]
 
-    def slices(self, split: str, parts: int) -> list[Shard]:
+    def row_slices(self, split: str, parts: int) -> list[Shard]:
         """Divide ``split`` into at most ``parts`` runs of nearly equal length.
 
         Groups may be divided, so this is suitable for work in which patients need not stay

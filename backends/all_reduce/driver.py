@@ -51,7 +51,7 @@ Launch = Callable[[WorkerJob, "Follower"], None]
 
 def unsupported(task: TrainingTask) -> str | None:
     """Return why ``task`` cannot be trained, or None."""
-    smallest = min(shard.rows for shard in task.data.shards("train", task.workers))
+    smallest = min(shard.rows for shard in task.data.patient_shards("train", task.workers))
     if smallest < task.worker_batch_size:
         return (
             f"a worker has {smallest} training images, fewer than its share of a batch "
@@ -85,12 +85,12 @@ def fit(
     """
     conf = context.spark.sparkContext.getConf()
     host = conf.get("spark.driver.host")
-    shards = tuple(task.data.shards("train", task.workers))
+    shards = tuple(task.data.patient_shards("train", task.workers))
     with DriverEnd(conf.get("spark.driver.bindAddress", host), host, task.workers) as channel:
         job = WorkerJob(
             task=task,
             shards=shards,
-            validation=tuple(task.data.slices("validation", task.workers)),
+            validation=tuple(task.data.row_slices("validation", task.workers)),
             steps=min(shard.rows for shard in shards) // task.worker_batch_size,
             patience=patience,
             address=channel.address,

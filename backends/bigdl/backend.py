@@ -181,7 +181,7 @@ def _start_engine(task: Task, context: RunContext) -> None:
 
 def _notes(task: Task, trainer: Trainer, network: Network) -> list[str]:
     notes = []
-    rows = [shard.rows for shard in task.data.shards("train", task.workers)]
+    rows = [shard.rows for shard in task.data.patient_shards("train", task.workers)]
     left_out = sum(rows) - trainer.steps * task.global_batch_size
     if left_out:
         notes.append(

@@ -25,7 +25,7 @@ _FEATURE = "com.intel.analytics.bigdl.dllib.feature"
 
 def steps_per_epoch(task: TrainingTask) -> int:
     """Return the number of whole batches of the smallest shard: all workers step together."""
-    smallest = min(shard.rows for shard in task.data.shards("train", task.workers))
+    smallest = min(shard.rows for shard in task.data.patient_shards("train", task.workers))
     return smallest // task.worker_batch_size
 
 
@@ -36,7 +36,7 @@ def placed_shards(task: TrainingTask, context: RunContext) -> "RDD":
     partition. If a partition moved to another executor in the next epoch, that share would be
     lost silently.
     """
-    shards = task.data.shards("train", task.workers)
+    shards = task.data.patient_shards("train", task.workers)
     placed = context.spark.sparkContext.parallelize(shards, task.workers).cache()
     executors.at_once(placed, lambda own: own)
     return placed
@@ -65,7 +65,7 @@ def training_rdd(task: TrainingTask, placed: "RDD", epoch: int, ordering: Orderi
 
 def prediction_rdd(task: TrainingTask, context: RunContext, ordering: Ordering) -> "RDD":
     """Return an RDD of ``Sample`` with the test images in the order of the data set."""
-    slices = task.data.slices("test", task.workers)
+    slices = task.data.row_slices("test", task.workers)
     classes = len(task.data.class_names)
 
     def rows(own: Iterator[Shard]) -> Iterator[Any]:

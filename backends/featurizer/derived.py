@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from backends.featurizer.engine import backbone_of, choice_of
 from backends.featurizer.features import loaded
-from backends.featurizer.pixels import passes
+from backends.featurizer.pixels import forward_batches
 from backends.featurizer.programs import Program
 from data.output import OutputFolder
 from data.own_folders import temporary_folder
@@ -177,7 +177,7 @@ def _featurize(task: _File) -> None:
         for batch in pq.ParquetFile(stream).iter_batches(_ROW_GROUP_ROWS):
             columns = batch.to_pydict()
             sizes = zip(columns["height"], columns["width"], columns["channels"], strict=True)
-            parts = passes(columns["pixels"], [*sizes], program.input_shape)
+            parts = forward_batches(columns["pixels"], [*sizes], program.input_shape)
             features = np.concatenate([forward(part) for part in parts]).astype("<f4")
             columns["pixels"] = [row.tobytes() for row in features]
             count = len(features)

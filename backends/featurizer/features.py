@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backends.featurizer import programs
-from backends.featurizer.pixels import passes
+from backends.featurizer.pixels import forward_batches
 from backends.featurizer.programs import Forward, Program
 
 if TYPE_CHECKING:
@@ -78,7 +78,9 @@ def features_udf(
         forward = loaded(key, lambda: shared.value)
         for pixels, heights, widths, channels in batches:
             shapes = [*zip(heights, widths, channels, strict=True)]
-            rows = [row for part in passes([*pixels], shapes, shape) for row in forward(part)]
+            rows = [
+                row for part in forward_batches([*pixels], shapes, shape) for row in forward(part)
+            ]
             if counted is not None:
                 counted.add(len(rows))
             yield pd.Series(rows, dtype=object)

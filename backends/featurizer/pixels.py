@@ -7,17 +7,17 @@ import numpy as np
 from data.errors import DataError
 
 #: Largest batch of a backbone in bytes of pixels: activations are some fifty times larger.
-PASS_BYTES = 16 * 224 * 224 * 3
+FORWARD_BYTES = 16 * 224 * 224 * 3
 #: Largest batch of a backbone in images.
-PASS_IMAGES = 64
+FORWARD_IMAGES = 64
 
 
-def images_per_pass(shape: tuple[int, int, int]) -> int:
+def images_per_batch(shape: tuple[int, int, int]) -> int:
     """Return the number of images of ``shape`` per batch of a backbone."""
-    return max(1, min(PASS_IMAGES, PASS_BYTES // int(np.prod(shape))))
+    return max(1, min(FORWARD_IMAGES, FORWARD_BYTES // int(np.prod(shape))))
 
 
-def passes(
+def forward_batches(
     contents: Sequence[bytes],
     shapes: Sequence[tuple[int, int, int]],
     target: tuple[int, int, int],
@@ -38,7 +38,7 @@ def passes(
     DataError
         If the bytes of an image do not match its shape, or its channels do not match the target.
     """
-    step = images_per_pass(target)
+    step = images_per_batch(target)
     for start in range(0, len(contents), step):
         part = slice(start, start + step)
         yield _stack(contents[part], shapes[part], target)

@@ -78,7 +78,7 @@ def _read_by_spark(spark: "SparkSession", data: PreparedData, split: str) -> "Da
 def _read_by_pyarrow(
     spark: "SparkSession", data: PreparedData, split: str, workers: int
 ) -> "DataFrame":
-    slices = data.slices(split, _PARTS_PER_WORKER * workers)
+    slices = data.row_slices(split, _PARTS_PER_WORKER * workers)
     starts = itertools.accumulate((shard.rows for shard in slices), initial=0)
     numbered = dict(enumerate(zip(starts, slices, strict=False)))
 

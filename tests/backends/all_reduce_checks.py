@@ -71,7 +71,7 @@ def full_batch_task(
     prepared: PreparedData, model: Network, workers: int, **values: Any
 ) -> TrainingTask:
     """Return a task of five epochs, each one step with all images in their order."""
-    rows = {shard.rows for shard in prepared.shards("train", workers)}
+    rows = {shard.rows for shard in prepared.patient_shards("train", workers)}
     assert len(rows) == 1, "the test needs shards of equal size"
     return task(
         prepared,

@@ -215,7 +215,7 @@ def follow(
 ) -> Any:
     """Pass the messages of ``polls`` to a follower; return the result and the reported epochs."""
     reported: list[Epoch] = []
-    shards = tuple(prepared.shards("train", 2))
+    shards = tuple(prepared.patient_shards("train", 2))
     steps = min(shard.rows for shard in shards) // 8
     job = WorkerJob(task(prepared, **values), shards, (), steps, None, Address(LOOPBACK, 1, b"key"))
     context = RunContext(
@@ -243,7 +243,7 @@ def epoch(number: int, images: int = 0) -> Message:
 
 
 def test_epochs_are_reported_and_samples_counted(prepared: PreparedData) -> None:
-    images = min(shard.rows for shard in prepared.shards("train", 2)) // 8 * 16
+    images = min(shard.rows for shard in prepared.patient_shards("train", 2)) // 8 * 16
     polls = [greeting(0), greeting(1), [epoch(1, images)], [epoch(2, images)], ending()]
     result, reported = follow(prepared, *polls, epochs=2)
     assert [e.number for e in reported] == [1, 2]

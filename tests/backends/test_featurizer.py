@@ -145,9 +145,9 @@ def test_arrow_batches_are_bounded_in_bytes(spark: SparkSession, prepared: Prepa
 def test_batches_of_the_backbone_are_bounded_too() -> None:
     shape = (224, 224, 3)
     contents = [bytes(int(np.prod(shape)))] * 40
-    parts = [len(part) for part in pixels.passes(contents, [shape] * 40, shape)]
+    parts = [len(part) for part in pixels.forward_batches(contents, [shape] * 40, shape)]
     assert sum(parts) == 40
-    assert max(parts) * np.prod(shape) <= pixels.PASS_BYTES
+    assert max(parts) * np.prod(shape) <= pixels.FORWARD_BYTES
 
 
 @pytest.mark.slow
@@ -212,15 +212,15 @@ def test_an_engine_that_computes_something_else_is_passed_over(
 
 def test_grey_images_are_repeated_and_others_refused() -> None:
     grey = np.arange(64, dtype=np.uint8).reshape(8, 8, 1)
-    (image,) = next(pixels.passes([grey.tobytes()], [(8, 8, 1)], (8, 8, 3)))
+    (image,) = next(pixels.forward_batches([grey.tobytes()], [(8, 8, 1)], (8, 8, 3)))
     np.testing.assert_array_equal(image, np.repeat(grey, 3, axis=2))
     flat = np.full((8, 8, 1), 7, np.uint8)
-    (image,) = next(pixels.passes([flat.tobytes()], [(8, 8, 1)], (20, 12, 3)))
+    (image,) = next(pixels.forward_batches([flat.tobytes()], [(8, 8, 1)], (20, 12, 3)))
     np.testing.assert_array_equal(image, np.full((20, 12, 3), 7))
     with pytest.raises(DataError, match="3 channels, the backbone requires 1"):
-        next(pixels.passes([bytes(192)], [(8, 8, 3)], (8, 8, 1)))
+        next(pixels.forward_batches([bytes(192)], [(8, 8, 3)], (8, 8, 1)))
     with pytest.raises(DataError, match="191 bytes"):
-        next(pixels.passes([bytes(191)], [(8, 8, 3)], (8, 8, 3)))
+        next(pixels.forward_batches([bytes(191)], [(8, 8, 3)], (8, 8, 3)))
 
 
 @pytest.mark.slow

@@ -52,7 +52,7 @@ def averaged(asked: TrainingTask) -> list[np.ndarray]:
     averaged.
     """
     weights = asked.build_model().get_weights()
-    readers = [ShardReader(shard) for shard in asked.data.shards("train", asked.workers)]
+    readers = [ShardReader(shard) for shard in asked.data.patient_shards("train", asked.workers)]
     for epoch in range(1, asked.epochs + 1):
         trained = []
         for reader in readers:

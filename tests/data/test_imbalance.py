@@ -95,7 +95,7 @@ def test_an_epoch_is_as_long_as_before_and_every_image_is_seen_in_the_end(
 
 def test_only_training_images_are_drawn(prepared: PreparedData) -> None:
     sampled = prepared.with_sampling()
-    shards = sampled.shards("train", 2)
+    shards = sampled.patient_shards("train", 2)
     assert sum(shard.rows for shard in shards) == prepared.rows("train")
     for shard in shards:
         _, labels = zip(*ShardReader(shard).batches(64, seed=0, epoch=1), strict=True)

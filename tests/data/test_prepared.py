@@ -87,15 +87,17 @@ def test_a_whole_data_set_opens(folder: Path):
 def test_shards_and_slices_cover_the_split(folder: Path):
     prepared = open_prepared(folder)
     whole = prepared.shard("train").read().image_ids
-    for parts in (prepared.shards("train", 3), prepared.slices("train", 3)):
+    for parts in (prepared.patient_shards("train", 3), prepared.row_slices("train", 3)):
         assert [name for part in parts for name in part.read().image_ids] == whole
-    patients = [{n.split("_")[0] for n in s.read().image_ids} for s in prepared.shards("train", 3)]
+    patients = [
+        {n.split("_")[0] for n in s.read().image_ids} for s in prepared.patient_shards("train", 3)
+    ]
     assert sum(map(len, patients)) == len(GROUPS["train"])
 
 
 def test_more_workers_than_patients_are_refused(folder: Path):
     with pytest.raises(DataError, match="use fewer --workers"):
-        open_prepared(folder).shards("test", 3)
+        open_prepared(folder).patient_shards("test", 3)
 
 
 def test_an_unfinished_folder_is_no_data_set(folder: Path):
