@@ -66,10 +66,10 @@ class Shard:
 
     def blocks(self) -> Iterator[Images]:
         """Yield the images in the order of the data set, one Parquet row group at a time."""
-        for piece, group, first, rows in self._row_groups():
-            yield self._read_row_group(piece, group, first, rows)
+        for piece, group, first, rows in self.row_groups():
+            yield self.read_row_group(piece, group, first, rows)
 
-    def _row_groups(self) -> list[tuple[Piece, int, int, int]]:
+    def row_groups(self) -> list[tuple[Piece, int, int, int]]:
         """Return piece, row group, first row within the group and number of rows.
 
         There is one entry for each row group that contains rows of this shard.
@@ -89,7 +89,14 @@ class Shard:
                 start += size
         return found
 
-    def _read_row_group(self, piece: Piece, group: int, first: int, rows: int) -> Images:
+    def read_row_group(self, piece: Piece, group: int, first: int, rows: int) -> Images:
+        """Read ``rows`` rows of a row group, from ``first`` on.
+
+        Raises
+        ------
+        DataError
+            If the file is damaged; the message names it.
+        """
         filesystem, root = locate(self.uri)
         try:
             with filesystem.open_input_file(f"{root}/{piece.file}") as stream:
@@ -195,11 +202,11 @@ class ShardReader:
         if self._resident is not None:
             yield self._resident
             return
-        groups = self.shard._row_groups()
+        groups = self.shard.row_groups()
         order = generator.permutation(len(groups)) if shuffle else np.arange(len(groups))
         held: list[Images] = []
         for number in order:
-            block = self.shard._read_row_group(*groups[number])
+            block = self.shard.read_row_group(*groups[number])
             if held and sum(map(len, held)) + len(block) > self._buffer_rows:
                 yield _join(held, self.shard)
                 held = []
