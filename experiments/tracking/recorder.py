@@ -329,8 +329,13 @@ class Recorder:
 
     def write(self, run: str, rows: Sequence[tuple[str, float, int]], moment_ms: int) -> None:
         """Write metrics with their steps; a value that is written twice is stored once."""
+        import mlflow
         from mlflow.entities import Metric
 
+        # MLflow would link every metric to the model of MLFLOW_ACTIVE_MODEL_ID, which belongs to
+        # another record, and reject it. The active model is known by thread.
+        if mlflow.get_active_model_id() is not None:
+            mlflow.clear_active_model()
         entities: list[Any] = [Metric(name, value, moment_ms, step) for name, value, step in rows]
         for start in range(0, len(entities), _BATCH):
             batch = entities[start : start + _BATCH]
