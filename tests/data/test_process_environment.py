@@ -54,6 +54,8 @@ OTHERS = {
 
 @pytest.fixture
 def profile(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    # Another test may have settled this process.
+    monkeypatch.setattr(process_environment, "_found", {})
     for text in overridden(here=True):  # variables of the shell that runs the tests
         monkeypatch.delenv(text.partition(" ")[0], raising=False)
     for name, value in (CLUSTER | PROFILE | OTHERS).items():
