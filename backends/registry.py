@@ -80,13 +80,14 @@ _registered: dict[str, Entry] = {}
 
 
 def entries() -> Mapping[str, Entry]:
-    """Return the backends of the project and of installed packages, in the order of the help."""
-    return {**_installed(), **BACKENDS}
+    """Return the backends of the project, then those of installed packages."""
+    others = {name: entry for name, entry in _installed().items() if name not in BACKENDS}
+    return {**BACKENDS, **others}
 
 
 def known() -> tuple[str, ...]:
     """Return the names of these backends, which ``--backend all`` selects."""
-    return tuple({**BACKENDS, **_installed()})
+    return tuple(entries())
 
 
 def register(address: str) -> str:
@@ -108,7 +109,7 @@ def register(address: str) -> str:
         If the class cannot be loaded, or another backend has the same name.
     """
     module, _, class_name = address.partition(":")
-    entry = Entry(module, class_name)
+    entry = Entry(module, class_name, "install it, or add its folder to PYTHONPATH")
     name = _load(address, entry).name
     taken = {**entries(), **_registered}.get(name)
     if taken is not None and (taken.module, taken.class_name) != (module, class_name):

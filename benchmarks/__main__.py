@@ -9,19 +9,10 @@ if __name__ == "__main__":
 
     settle()
 
-import typer
-
 from benchmarks.cli import benchmark
-from data.command_line import HELP_NAMES, end_with
+from data.command_line import end_with, single_command
 from data.entry import begin
-
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": [*HELP_NAMES]},
-)
-app.command()(benchmark)
 
 if __name__ == "__main__":
     begin()
-    end_with(app, "python -m benchmarks")
+    end_with(single_command(benchmark), "python -m benchmarks")

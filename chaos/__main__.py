@@ -9,19 +9,10 @@ if __name__ == "__main__":
 
     settle()
 
-import typer
-
 from chaos.cli import chaos
-from data.command_line import HELP_NAMES, end_with
+from data.command_line import end_with, single_command
 from data.entry import begin
-
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": [*HELP_NAMES]},
-)
-app.command()(chaos)
 
 if __name__ == "__main__":
     begin()
-    end_with(app, "python -m chaos")
+    end_with(single_command(chaos), "python -m chaos")

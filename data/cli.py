@@ -15,20 +15,14 @@ from rich.console import Console
 
 from data import cli_options
 from data.addresses import local_path
-from data.command_line import HELP_NAMES
+from data.command_line import application
 from data.config import DataConfig
 from data.errors import DataError, SparkdlError
 from data.exit_status import FAILED
 from data.object_store import is_object, use_endpoint
 from data.options import SIZE, configured
 
-app = typer.Typer(
-    help="Prepare medical images: one patient-split data set for every backend.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": [*HELP_NAMES]},
-)
+app = application("Prepare medical images: one patient-split data set for every backend.")
 
 #: Options that must be at least 1.
 _COUNTS = ("workers", "sample")

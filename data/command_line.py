@@ -6,13 +6,37 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from data.errors import SparkdlError
 from data.exit_status import FAILED, INTERRUPTED, WRONG_REQUEST
 
+if TYPE_CHECKING:
+    import typer
+
 #: Names of the help option.
 HELP_NAMES = ("-h", "--help")
+
+
+def application(help_text: str) -> "typer.Typer":
+    """Return a typer application with the settings that all commands of the project have."""
+    import typer
+
+    return typer.Typer(
+        help=help_text,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": [*HELP_NAMES]},
+    )
+
+
+def single_command(function: Callable[..., Any]) -> "typer.Typer":
+    """Return an application that consists of one command, which runs without arguments too."""
+    app = application("")
+    app.info.no_args_is_help = False
+    app.command()(function)
+    return app
 
 
 def end_with(app: Callable[..., Any], prog_name: str | None = None) -> NoReturn:

@@ -3,8 +3,7 @@
 Each command imports its dependencies inside its own function.
 """
 
-import typer
-
+from data.command_line import application
 from deploy import compose_cli, submit_cli
 from deploy.aws import iam_cli
 from deploy.aws.emr import cli as emr_cli
@@ -12,12 +11,7 @@ from deploy.aws.sagemaker import cli as sagemaker_cli
 from deploy.local_cluster import app as cluster
 from deploy.pack import pack
 
-app = typer.Typer(
-    help="Run experiments on clusters.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = application("Run experiments on clusters.")
 app.command("emr")(emr_cli.emr)
 app.add_typer(sagemaker_cli.app, name="sagemaker")
 app.command("iam")(iam_cli.iam)

@@ -9,10 +9,9 @@ if __name__ == "__main__":
 
     settle()
 
-from data.command_line import end_with
+from data.command_line import application, end_with
 from data.entry import begin
 from experiments.cli.commands import add_commands, former_commands
-from experiments.cli.options import application
 
 app = application("Run, measure and compare experiments.")
 add_commands(app)

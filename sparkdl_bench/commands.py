@@ -7,9 +7,10 @@ import typer
 from benchmarks.cli import benchmark
 from chaos.cli import chaos
 from data.cli import app as data
+from data.command_line import application
 from deploy.cli import app as deploy
 from experiments.cli.commands import add_commands
-from experiments.cli.options import application, show_version
+from experiments.cli.options import show_version
 
 app = application("Compare Spark deep-learning backends on your own medical images.")
 add_commands(app)

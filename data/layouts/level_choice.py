@@ -240,7 +240,7 @@ def _choose_pair(levels: Sequence[Level]) -> Choice:
         return Choice(class_level, patient_level)
     if not classes:
         return Choice(None, None)
-    # Of equal levels the topmost is the class: subtypes and sites are below it.
+    # If levels are equal, the topmost is the class, because subtypes and sites are below it.
     return Choice(max(classes, key=lambda level: _for_classes(level) - 0.5 * level.depth), None)
 
 

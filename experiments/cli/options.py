@@ -6,22 +6,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from data.command_line import HELP_NAMES
 from data.project import ROOT
 
 #: Name of the project, as in ``pyproject.toml``.
 _PROJECT = "sparkdl-bench"
-
-
-def application(help_text: str) -> typer.Typer:
-    """Return a Typer application with the settings shared by all of the project's commands."""
-    return typer.Typer(
-        help=help_text,
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": [*HELP_NAMES]},
-    )
 
 
 class Naming:

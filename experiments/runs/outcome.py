@@ -1,4 +1,4 @@
-"""What is known of a run while it is under way, and at its end."""
+"""Outcome of a run, which training, scoring and closing fill in."""
 
 from dataclasses import dataclass, field
 from typing import Any

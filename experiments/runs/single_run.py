@@ -70,7 +70,7 @@ class SingleRun:
         self.task = task_of(plan, data, backend)
         self.outcome = Outcome()
         self.run_id = ""
-        #: Why the record could not be closed as usual, in a sentence; empty if it was.
+        #: Sentence that reports a record that could not be closed as usual; empty otherwise.
         self.kept = ""
         #: The run's start, if its server was unreachable then.
         self.start: RunStart | None = None
