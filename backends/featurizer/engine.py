@@ -15,9 +15,10 @@ import numpy as np
 
 from backends.errors import BackendError
 from backends.featurizer import programs
-from backends.featurizer.programs import EngineName, Precision, Program
+from backends.featurizer.programs import EngineName, Program
 from models.backbones import Backbone, build_backbone
 from models.config import BackboneConfig
+from models.openvino_form import Precision
 
 EngineChoice = Literal["auto", "keras", "openvino"]
 #: Largest allowed relative error of features compared with Keras in float32.

@@ -1,12 +1,10 @@
 """Backbones serialized for an inference engine, and the engines that run them.
 
 A program is created once on the driver and sent to the executors as a broadcast; they need only
-the engine's package. With OpenVINO programs, Python workers do not need TensorFlow, whose import
-takes four to twelve seconds of a core, and whose process takes a gigabyte.
+the engine's package. With OpenVINO programs, Python workers do not need TensorFlow.
 """
 
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,19 +13,17 @@ import numpy as np
 
 from backends.errors import BackendError
 from data.own_folders import temporary_folder
+from models import ModelError, openvino_form
 from models.backbones import Backbone
+from models.openvino_form import NotInstalledError, Precision, Representation, traced_forward
 
 EngineName = Literal["keras", "openvino"]
-Precision = Literal["float32", "bfloat16"]
 #: Function from uint8 pixels (n, height, width, channels) to float32 features (n, features).
 Forward = Callable[[np.ndarray], np.ndarray]
 
 #: Threads of an engine; executors have one core each.
 THREADS = 1
-
-# On import, OpenVINO reports its use to a web service from a fork of the process, which may have
-# threads of TensorFlow and Java. Disabling this optional package prevents that.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+_NOT_INSTALLED = "openvino is not installed: run 'uv sync --group pandas_udf' or use engine keras"
 
 
 @dataclass(frozen=True)
@@ -98,7 +94,7 @@ def openvino_precision() -> Precision:
     BackendError
         If OpenVINO is not installed.
     """
-    capabilities = _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    capabilities = _openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "bfloat16" if "BF16" in capabilities else "float32"
 
 
@@ -110,30 +106,13 @@ def _export_keras(backbone: Backbone) -> tuple[bytes, bytes]:
 
 
 def _export_openvino(backbone: Backbone) -> tuple[bytes, bytes]:
-    openvino = _openvino()
-    traced = traced_forward(backbone.model, backbone.input_shape).get_concrete_function()
     try:
-        converted = openvino.convert_model(traced)
-    except Exception as error:  # the converter's errors have no common type
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        raise BackendError(
-            f"OpenVINO cannot represent this backbone ({reason}): use engine keras"
-        ) from error
-    with temporary_folder("backbone") as folder:
-        structure, weights = folder / "backbone.xml", folder / "backbone.bin"
-        openvino.serialize(converted, structure, weights)
-        return structure.read_bytes(), weights.read_bytes()
-
-
-def traced_forward(model: Any, shape: tuple[int, int, int]) -> Any:
-    """Return ``model`` as a TensorFlow function of uint8 pixels."""
-    import tensorflow as tf
-
-    @tf.function(input_signature=[tf.TensorSpec((None, *shape), tf.uint8)])
-    def forward(pixels: Any) -> Any:
-        return model(tf.cast(pixels, tf.float32), training=False)
-
-    return forward
+        form = openvino_form.convert(backbone.model, backbone.input_shape)
+    except NotInstalledError as error:
+        raise BackendError(_NOT_INSTALLED) from error
+    except ModelError as error:
+        raise BackendError(f"{error}: use engine keras") from error
+    return form.structure, form.weights
 
 
 def _load_keras(program: Program) -> Forward:
@@ -150,26 +129,15 @@ def _load_keras(program: Program) -> Forward:
 
 
 def _load_openvino(program: Program) -> Forward:
-    openvino = _openvino()
-    core = openvino.Core()
-    weights = openvino.Tensor(np.frombuffer(program.weights, np.uint8))
-    model = core.read_model(program.structure, weights)
-    properties = {
-        "INFERENCE_NUM_THREADS": THREADS,
-        "NUM_STREAMS": 1,
-        # Otherwise all executors on a machine would pin their threads to the same core.
-        "ENABLE_CPU_PINNING": False,
-        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[program.precision],
-    }
-    compiled = core.compile_model(model, "CPU", properties)
-    return lambda pixels: compiled(pixels)[0]
-
-
-def _openvino() -> Any:
+    form = Representation(program.structure, program.weights)
     try:
-        import openvino
-    except ImportError as error:
-        raise BackendError(
-            "openvino is not installed: run 'uv sync --group pandas_udf' or use engine keras"
-        ) from error
-    return openvino
+        return openvino_form.forward(form, program.precision, THREADS)
+    except NotInstalledError as error:
+        raise BackendError(_NOT_INSTALLED) from error
+
+
+def _openvino_core() -> Any:
+    try:
+        return openvino_form.openvino().Core()
+    except NotInstalledError as error:
+        raise BackendError(_NOT_INSTALLED) from error

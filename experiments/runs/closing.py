@@ -7,13 +7,16 @@ from data.prepared import PreparedData
 from experiments.config import RunPlan
 from experiments.records import FINISHED
 from experiments.resources.monitor import SERIES, write_series
+from experiments.runs.model_card import card_of
 from experiments.runs.outcome import Outcome
-from experiments.runs.task import Result
+from experiments.runs.saving import Engines
+from experiments.runs.task import PREDICTIONS, VALIDATION_PREDICTIONS, Result
 from experiments.store_address import absolute_uri
-from experiments.tracking.model import MODEL, NETWORK, data_entry, save_model
+from experiments.tracking.model import MODEL, data_entry, save_model
 from experiments.tracking.pending_run import PendingRun
 from experiments.tracking.recorder import RunStart, now_ms
 from experiments.tracking.registration import model_name
+from models.card import NETWORK
 
 #: Metrics by epoch, and their names in :class:`backends.Epoch`.
 _BY_EPOCH = {
@@ -22,7 +25,7 @@ _BY_EPOCH = {
     "train.epoch_s": "seconds",
 }
 #: Files of the run's folder that every record keeps.
-_KEPT = ("worker.log", "predictions.parquet")
+_KEPT = ("worker.log", PREDICTIONS, VALIDATION_PREDICTIONS)
 
 
 def result_of(outcome: Outcome) -> Result:
@@ -58,7 +61,8 @@ def gather(
     keeps_model = outcome.status == FINISHED and plan.evaluation_split == "test"
     if keeps_model and (folder / NETWORK).exists():
         shutil.copy2(folder / NETWORK, artifacts / NETWORK)
-        save_model(artifacts / NETWORK, data, artifacts / MODEL)
+        card = card_of(plan, data, outcome, Engines.read(folder))
+        save_model(folder, card, artifacts / MODEL)
 
 
 def pending_run(

@@ -7,7 +7,7 @@ import pandas as pd
 
 from data.prepared import PreparedData
 from experiments.config import RunPlan
-from experiments.runs.task import Result
+from experiments.runs.task import PREDICTIONS, Result
 from experiments.scoring.figures import confusion_matrix, learning_curve
 from experiments.scoring.metrics import score
 from experiments.scoring.thumbnails import THUMBNAILS, write_thumbnails
@@ -25,7 +25,7 @@ def judge(
     plan: RunPlan, data: PreparedData, result: Result, folder: Path, artifacts: Path
 ) -> Judgement:
     """Score the predictions in ``folder`` and write the run's figures to ``artifacts``."""
-    predictions = pd.read_parquet(folder / "predictions.parquet")
+    predictions = pd.read_parquet(folder / PREDICTIONS)
     scores = score(
         predictions,
         data.class_names,

@@ -10,6 +10,10 @@ from data.prepared import PreparedData
 from experiments.config import RunPlan
 from experiments.resources.executors import ExecutorUse
 
+#: Files of the worker process: predictions for the evaluated and for the validation images.
+PREDICTIONS = "predictions.parquet"
+VALIDATION_PREDICTIONS = "validation_predictions.parquet"
+
 
 class Job(BaseModel):
     """Request of the parent process, as ``job.json``."""

@@ -1,8 +1,9 @@
 """Worker process that trains: one run, one Spark driver, one result folder.
 
 The process is started as ``python -m experiments.runs.worker <folder>``. It reads ``job.json``,
-logs its progress to ``events.jsonl`` and writes ``result.json``, ``predictions.parquet`` and
-``model.keras``. Results are exchanged through files because a framework may end this process.
+logs its progress to ``events.jsonl`` and writes ``result.json``, the predictions of the evaluated
+and of the validation images, and the network as ``model.keras`` and in OpenVINO's form. Results are
+exchanged through files because a framework may end this process.
 """
 
 import json
@@ -26,7 +27,14 @@ from data.prepared import PreparedData, open_prepared
 from experiments.processes.events import EventWriter
 from experiments.resources.executors import ExecutorUse, executor_use
 from experiments.runs.failures import plain_reason
-from experiments.runs.task import Job, Result, task_of
+from experiments.runs.saving import save
+from experiments.runs.task import (
+    PREDICTIONS,
+    VALIDATION_PREDICTIONS,
+    Job,
+    Result,
+    task_of,
+)
 from models import checksum
 
 if TYPE_CHECKING:
@@ -83,10 +91,15 @@ class Worker:
         self._split_fit_time(fitted, resumed_after)
         with self.phase("predict"):
             probabilities = backend.predict(task, fitted.weights, context)
-        self._write_predictions(data, probabilities)
+        self._write_predictions(data, probabilities, PREDICTIONS)
         executors = self._executor_use(task)
-        if context.initial_weights_checksum is not None:
-            self._save_model(task, fitted)
+        if context.initial_weights_checksum is not None and plan.evaluation_split == "test":
+            with self.phase("predict_validation"):
+                choosing = replace(task, data=data.without_test())
+                probabilities = backend.predict(choosing, fitted.weights, context)
+            self._write_predictions(choosing.data, probabilities, VALIDATION_PREDICTIONS)
+            with self.phase("save_model"):
+                self._save_model(task, fitted)
         return Result(
             status="finished",
             times=self.times,
@@ -163,7 +176,7 @@ class Worker:
         return replace(task, archive=archive(task.build_model()))
 
     def _save_model(self, task: TrainingTask, fitted: FitResult) -> None:
-        """Save the trained network, which maps pixels to probabilities."""
+        """Save the trained network, which maps pixels to probabilities, for Keras and OpenVINO."""
         model = task.build_model()
         model.set_weights(fitted.weights)
         if task.model.on_features:
@@ -171,7 +184,7 @@ class Worker:
 
             shape = DataConfig.model_validate(task.data.summary.config).image.shape
             model = with_backbone(task.model, model, shape, self.job.plan.experiment.seeds[0])
-        model.save(self.folder / "model.keras")
+        save(model, task.data, self.folder)
 
     def _split_fit_time(self, fitted: FitResult, resumed_after: int) -> None:
         """Separate training time from validation and from setup by the framework within ``fit``."""
@@ -189,7 +202,7 @@ class Worker:
             self._last_progress = now
             self.events.send("batch", number=epoch, images=images, loss=loss)
 
-    def _write_predictions(self, data: PreparedData, probabilities: np.ndarray) -> None:
+    def _write_predictions(self, data: PreparedData, probabilities: np.ndarray, file: str) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -202,7 +215,7 @@ class Worker:
         for number, name in enumerate(data.class_names):
             column = pa.array(probabilities[:, number].astype(np.float64))
             index = index.append_column(f"probability_{name}", column)
-        pq.write_table(index, self.folder / "predictions.parquet")
+        pq.write_table(index, self.folder / file)
 
 
 def main(folder: Path) -> int:

@@ -2,56 +2,77 @@
 
 import json
 import logging
+import shutil
 import warnings
-from importlib.metadata import version
+import zipfile
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from data.config import DataConfig
+from data.own_folders import temporary_folder
 from data.prepared import PreparedData
+from data.project import ROOT
 from data.schema import SPLITS
 from experiments.tracking.pending_run import DataEntry
+from models.card import NETWORK, ModelCard
+from models.openvino_form import STRUCTURE, WEIGHTS
 
 #: Artifact folder of the model.
 MODEL = "model"
-#: Artifact with the network in Keras's format; the model contains a copy.
-NETWORK = "model.keras"
-_CODE = Path(__file__).parent / "classifier.py"
-_REQUIRED = ("keras", "tensorflow-cpu", "numpy", "h5py")
+#: Folder within the model that contains the network and its card.
+CLASSIFIER = "classifier"
+#: Packages whose code a model needs where the project is not installed.
+_PACKAGES = ("data", "models", "serving")
+_CODE = "code.zip"
+_REQUIRED = ("h5py", "keras", "numpy", "openvino", "pillow", "pyarrow", "pydantic", "simplejpeg")
 #: MLflow's limit for the length of a data set's digest.
 _DIGEST_LENGTH = 36
 
 
-def save_model(network: Path, data: PreparedData, folder: Path) -> None:
-    """Write ``network``, a ``.keras`` file, as an MLflow model to ``folder``.
-
-    The model's signature contains shape and dtype (uint8) of the images and the number of classes;
-    its metadata contain the class names in label order.
-    """
+def save_model(network: Path, card: ModelCard, folder: Path) -> None:
+    """Write the network in the folder ``network`` and its card as an MLflow model to ``folder``."""
     import mlflow
-    from mlflow.models.signature import ModelSignature
-    from mlflow.types import Schema, TensorSpec
 
-    shape = DataConfig.model_validate(data.summary.config).image.shape
-    classes = len(data.class_names)
-    # MLflow warns that the environment has no pip, whose version it would store with the model.
-    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        # With an input example, MLflow would import TensorFlow and predict in this process.
-        warnings.filterwarnings("ignore", message=".*input example was not provided")
-        mlflow.pyfunc.save_model(
-            folder,
-            python_model=str(_CODE),
-            artifacts={"network": str(network)},
-            signature=ModelSignature(
-                Schema([TensorSpec(np.dtype("uint8"), (-1, *shape))]),
-                Schema([TensorSpec(np.dtype("float32"), (-1, classes))]),
-            ),
-            pip_requirements=[f"{name}=={version(name)}" for name in _REQUIRED],
-            metadata={"class_names": list(data.class_names)},
-        )
+    with temporary_folder("classifier") as own:
+        inner = own / CLASSIFIER
+        inner.mkdir()
+        for name in (NETWORK, STRUCTURE, WEIGHTS):
+            if (network / name).exists():
+                shutil.copy2(network / name, inner / name)
+        card.write(inner)
+        _pack_code(inner / _CODE)
+        # MLflow warns that the environment has no pip, whose version it would store with the model.
+        logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            # With an input example, MLflow would load the network in this process.
+            warnings.filterwarnings("ignore", message=".*input example was not provided")
+            mlflow.pyfunc.save_model(
+                folder,
+                python_model=str(ROOT / "serving" / "mlflow_model.py"),
+                artifacts={CLASSIFIER: str(inner)},
+                pip_requirements=_requirements(),
+                metadata={"class_names": list(card.class_names)},
+            )
+
+
+def _pack_code(path: Path) -> None:
+    """Write the Python files of `_PACKAGES` to a ZIP file, from which Python can import them."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for package in _PACKAGES:
+            for file in sorted((ROOT / package).rglob("*.py")):
+                archive.write(file, file.relative_to(ROOT))
+
+
+def _requirements() -> list[str]:
+    installed = {name: _version(name) for name in (*_REQUIRED, "tensorflow-cpu", "tensorflow")}
+    return [f"{name}=={found}" for name, found in installed.items() if found]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def data_entry(data: PreparedData, evaluation_split: str) -> DataEntry:

@@ -24,8 +24,8 @@ from data.config import DataConfig
 from data.prepared import PreparedData
 from experiments.observer import Observer
 from experiments.records import FINISHED, RunRecord
-from experiments.tracking.model import NETWORK
 from models import ModelConfig, OptimizerConfig, build, checksum
+from models.card import NETWORK
 from tests.backends.fit_process import train_all
 from tests.backends.trained import Trained
 from tests.intruder import Intruder

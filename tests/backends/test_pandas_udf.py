@@ -11,8 +11,8 @@ from backends.inference import cross_entropy
 from backends.pandas_udf import PandasUdf, PandasUdfOptions
 from data.prepared import PreparedData
 from experiments.records import RunRecord
-from experiments.tracking.model import NETWORK
 from models import ModelConfig, OptimizerConfig, build, checksum
+from models.card import NETWORK
 from tests.backends.conformance import (
     BackendConformance,
     Harness,

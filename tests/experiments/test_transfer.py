@@ -13,8 +13,8 @@ from data.config import DataConfig
 from data.prepared import PreparedData, open_prepared
 from experiments.errors import ExperimentError
 from experiments.records import FINISHED, RunRecord
-from experiments.tracking.model import NETWORK
 from models import ModelConfig, build, checksum
+from models.card import NETWORK
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.long]
 
