@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data import limits
+from data import class_archive, limits
 from data.jvm import spark_jvm, temporary_option
 from data.process_environment import LOOPBACK, for_spark
 from data.project import ROOT
@@ -61,7 +61,7 @@ def _configuration(workers: int, name: str) -> "SparkConf":
         "spark.driver.memory": DRIVER_MEMORY,
         "spark.driver.extraJavaOptions": (
             f"{temporary_option()} -Dlog4j2.configurationFile={_LOG_SETTINGS.as_uri()} "
-            f"{_JVM_OPTIONS}"
+            f"{_JVM_OPTIONS} {class_archive.options()}"
         ),
         "spark.executorEnv.PYTHONPATH": str(ROOT),
         # Spark generates the secret itself, as all its threads are in one process.

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from data import import_path, keras_home
 from data.errors import DataError
+from data.interpreter import interpreter
 from data.java import find_java, passed_over
 
 LOOPBACK = "127.0.0.1"
@@ -156,8 +157,8 @@ def for_spark(
         **own,
         "JAVA_HOME": str(find_java()),
         "SPARK_HOME": str(spark_home()),
-        "PYSPARK_PYTHON": sys.executable,
-        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "PYSPARK_PYTHON": interpreter(),
+        "PYSPARK_DRIVER_PYTHON": interpreter(),
     }
 
 

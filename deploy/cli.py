@@ -8,6 +8,7 @@ from deploy import compose_cli, submit_cli
 from deploy.aws import iam_cli
 from deploy.aws.emr import cli as emr_cli
 from deploy.aws.sagemaker import cli as sagemaker_cli
+from deploy.java_archive import java_archive
 from deploy.local_cluster import app as cluster
 from deploy.pack import pack
 
@@ -19,4 +20,5 @@ app.command("env")(compose_cli.env)
 app.command("bucket")(compose_cli.bucket)
 app.add_typer(submit_cli.app, name="submit")
 app.command("pack")(pack)
+app.command("java-archive")(java_archive)
 app.add_typer(cluster, name="cluster")

@@ -4,14 +4,16 @@ import fcntl
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from data import class_archive, interpreter
 from data.config import DataConfig, ImageConfig
 from data.prepared import PreparedData, open_prepared
-from tests.spark_classes import java_options
+from tests.preloaded import interpreter as preloaded
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Otherwise every test process compiles the modules that it imports, above all TensorFlow.
@@ -22,8 +24,14 @@ sys.dont_write_bytecode = False
 def pytest_configure(config: pytest.Config) -> None:
     """Prepare the files that all test processes share, in the process that starts them."""
     if "JDK_JAVA_OPTIONS" not in os.environ:
-        several = bool(config.getoption("numprocesses", None))
-        os.environ["JDK_JAVA_OPTIONS"] = java_options(make=several)
+        # Only the compiler's first tier, because these processes live for seconds.
+        os.environ["JDK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1"
+        if config.getoption("numprocesses", None):
+            class_archive.make()
+    if interpreter.VARIABLE not in os.environ:
+        folder = Path(tempfile.mkdtemp(prefix="sparkdl-preloaded-"))
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        os.environ[interpreter.VARIABLE] = str(preloaded.make(folder))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from time import monotonic, sleep
 from typing import Any, TypeVar
 
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_fixed
+
 from data.exit_status import FAILED, INTERRUPTED
 from deploy.aws.client import ATTEMPTS, Aws, NotReachedError, ThrottledError
 from deploy.aws.plan import Lost, Plan, Request, Until, look_up
@@ -208,20 +210,33 @@ class Runner:
 
     def _patiently(self, request: Request, deadline: float) -> dict[str, Any] | None:
         """Return the response, retrying while AWS is unreachable: the run continues there."""
-        while True:
-            try:
-                answer = self.aws.send(request, self.values)
-            except NotReachedError as error:
-                if monotonic() >= deadline:
-                    raise RunFailedError(f"{error}, until the time limit") from error
-                if not self._gap_reported:
-                    self.show(f"warning: {error}; the run continues on AWS, retrying")
-                    self._gap_reported = True
-                sleep(PAUSE)
-                self._renew()
-            else:
-                self._gap_reported = False
-                return answer
+
+        def report(state: RetryCallState) -> None:
+            if not self._gap_reported:
+                assert state.outcome is not None
+                self.show(
+                    f"warning: {state.outcome.exception()}; the run continues on AWS, retrying"
+                )
+                self._gap_reported = True
+
+        def pause(seconds: float) -> None:
+            sleep(seconds)
+            self._renew()
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(NotReachedError),
+            stop=lambda _: monotonic() >= deadline,
+            wait=wait_fixed(PAUSE),
+            before_sleep=report,
+            sleep=pause,
+            reraise=True,
+        )
+        try:
+            answer = retrying(self.aws.send, request, self.values)
+        except NotReachedError as error:
+            raise RunFailedError(f"{error}, until the time limit") from error
+        self._gap_reported = False
+        return answer
 
     def _renew(self) -> None:
         with suppress(DeployError):  # the old credentials may work again

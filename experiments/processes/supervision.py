@@ -3,12 +3,12 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from data.interpreter import interpreter
 from experiments.processes.children import start, stop
 from experiments.processes.events import EventReader
 from experiments.processes.private_network import PrivateNetwork
@@ -73,7 +73,7 @@ def supervise(
         necessary, killed.
     """
     reader = EventReader(folder / "events.jsonl")
-    command = [sys.executable, "-m", module, str(folder)]
+    command = [interpreter(), "-m", module, str(folder)]
     child = start(command, folder / "worker.log", environment, network)
     on_start(child.pid)
     deadline, ended = time.monotonic() + time_limit, None

@@ -25,7 +25,7 @@ from experiments.runs.isolation import exposure, needs_network
 from experiments.runs.task import Job, task_of
 from experiments.spark.addresses import driver_address
 from experiments.spark.cluster import Cluster, embedded_cluster
-from experiments.spark.secret import authentication, write_settings
+from experiments.spark.secret import authentication, driver_environment, write_settings
 
 #: Phases of the worker process that begin when the driver has its executors.
 _AFTER_START = ("fit", "predict")
@@ -195,8 +195,8 @@ class Launch:
             return None
         if spark.master != EMBEDDED:
             if not spark.has_own_executors:
-                write_settings(self.folder / "conf", authentication())
-                environment["SPARK_CONF_DIR"] = str(self.folder / "conf")
+                settings = write_settings(self.folder / "conf", authentication())
+                environment |= driver_environment(settings)
             return spark.master
         conf = self.backend.spark_conf(task_of(self.plan, self.data, self.backend)) | spark.conf
         memory = megabytes(conf.get("spark.executor.memory", spark.executor_memory))

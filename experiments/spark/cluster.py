@@ -8,12 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from data import class_archive
 from data.jvm_start import StartWatch, reader, reason
 from data.process_environment import LOOPBACK, for_spark
 from experiments.errors import ExperimentError
 from experiments.processes.children import start, stop
 from experiments.processes.private_network import PrivateNetwork
-from experiments.spark.secret import authentication, write_daemon_settings, write_settings
+from experiments.spark.secret import (
+    authentication,
+    driver_environment,
+    write_daemon_settings,
+    write_settings,
+)
 
 #: Logged by a worker that is up.
 _REGISTERED = "Successfully registered with master"
@@ -33,8 +39,8 @@ class Cluster:
 
     master: str
     processes: tuple[subprocess.Popen, ...]
-    #: Folder for ``SPARK_CONF_DIR`` of a driver, with the secret that the cluster requires.
-    conf: Path
+    #: File with the settings of a driver, with the secret that the cluster requires.
+    settings: Path
     #: Network from which a driver can reach the cluster; None is that of this process.
     network: PrivateNetwork | None = None
     #: Workers that may not be up yet: the watch of each, by log file.
@@ -45,7 +51,7 @@ class Cluster:
     @property
     def environment(self) -> dict[str, str]:
         """Variables a driver needs in addition to :func:`data.process_environment.for_spark`."""
-        return {"SPARK_CONF_DIR": str(self.conf)}
+        return driver_environment(self.settings)
 
     def check(self) -> None:
         """Raise an error if a worker or its executor cannot start.
@@ -99,9 +105,9 @@ def embedded_cluster(
     # If two workers create this folder at the same time, one of them fails and never starts an
     # executor.
     _local(folder).mkdir(parents=True, exist_ok=True)
-    conf, settings = folder / "conf", authentication()
-    write_settings(conf, settings)
-    daemons = _Daemons(folder, write_daemon_settings(conf, settings), network)
+    conf, secret = folder / "conf", authentication()
+    settings = write_settings(conf, secret)
+    daemons = _Daemons(folder, write_daemon_settings(conf, secret), network)
     processes: list[subprocess.Popen] = []
     try:
         logs = [master_log := folder / "master.log"]
@@ -116,7 +122,7 @@ def embedded_cluster(
             processes.append(daemons.start("worker.Worker", arguments, log))
             starting[log] = StartWatch(processes[-1], reader(log))
             logs.append(log)
-        yield Cluster(master, tuple(processes), conf, network, starting, tuple(logs))
+        yield Cluster(master, tuple(processes), settings, network, starting, tuple(logs))
     finally:
         stop(processes)
 
@@ -159,10 +165,9 @@ class _Daemons:
     def start(self, kind: str, arguments: list[str], log: Path) -> subprocess.Popen:
         environment = for_spark()
         environment["SPARK_DAEMON_MEMORY"] = "256m"
-        environment["SPARK_DAEMON_JAVA_OPTS"] = _DAEMON_JAVA_OPTIONS
+        options = f"{_DAEMON_JAVA_OPTIONS} {class_archive.options()}"
+        environment["SPARK_DAEMON_JAVA_OPTS"] = options
         environment["SPARK_LOCAL_DIRS"] = str(_local(self.folder))
-        # Executors inherit this variable, so settings of another Spark do not apply to them.
-        environment["SPARK_CONF_DIR"] = str(self.settings.parent)
         command = [
             f"{environment['SPARK_HOME']}/bin/spark-class",
             f"org.apache.spark.deploy.{kind}",

@@ -5,6 +5,7 @@ The daemons pass it to the executors in an environment variable, which only thei
 """
 
 import secrets
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def authentication() -> dict[str, str]:
 
 
 def write_settings(folder: Path, settings: Mapping[str, str]) -> Path:
-    """Write ``settings`` for a Spark whose ``SPARK_CONF_DIR`` is ``folder``; return the file."""
+    """Write ``settings`` for a driver to ``folder``; return the file."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return _write(folder / "spark-defaults.conf", settings)
 
@@ -49,6 +50,15 @@ def write_daemon_settings(folder: Path, settings: Mapping[str, str]) -> Path:
     They are in a separate file, so that a driver can still serve its web UI if the user enables it.
     """
     return _write(folder / "daemons.conf", {**settings, **_CLOSED_PAGES})
+
+
+def driver_environment(settings: Path) -> dict[str, str]:
+    """Return the variables with which a driver reads the file ``settings``.
+
+    ``SPARK_CONF_DIR`` would name its folder, too, but Spark adds that folder to the class path of
+    all Java processes, and Java uses no archive of classes with a folder there that has files.
+    """
+    return {"PYSPARK_SUBMIT_ARGS": f"--properties-file {shlex.quote(str(settings))} pyspark-shell"}
 
 
 def _write(path: Path, settings: Mapping[str, str]) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data import object_store
+from data import class_archive, object_store
 from data.jvm import spark_jvm, temporary_option
 from data.process_environment import KERAS_ON_EXECUTORS, LOOPBACK
 from data.project import ROOT
@@ -119,11 +119,11 @@ def settings(
         "spark.executorEnv.TF_CPP_MIN_LOG_LEVEL": "2",
     }
     if on_this_machine(spark.master):
-        temporary = temporary_option()
+        options = f"{temporary_option()} {class_archive.options()}".rstrip()
         conf |= {
             # Spark prepends these to the extraJavaOptions, which a backend may replace.
-            "spark.driver.defaultJavaOptions": temporary,
-            "spark.executor.defaultJavaOptions": temporary,
+            "spark.driver.defaultJavaOptions": options,
+            "spark.executor.defaultJavaOptions": options,
             "spark.executorEnv.PYTHONPATH": str(ROOT),
             "spark.executorEnv.SPARK_LOCAL_IP": LOOPBACK,
         }
@@ -148,7 +148,8 @@ def connect(master: str, conf: dict[str, str], driver_memory: str, python: str) 
     # If the driver is a Python process, Spark ignores spark.pyspark.python.
     os.environ["PYSPARK_PYTHON"] = python
     # The heap size of the driver's JVM is fixed before any setting is read.
-    os.environ["PYSPARK_SUBMIT_ARGS"] = f"--driver-memory {driver_memory} pyspark-shell"
+    further = os.environ.get("PYSPARK_SUBMIT_ARGS", "pyspark-shell")
+    os.environ["PYSPARK_SUBMIT_ARGS"] = f"--driver-memory {driver_memory} {further}"
     _join_driver()
     builder, settings = SparkSession.builder.master(master), SparkConf().setMaster(master)
     for key, value in conf.items():

@@ -1,10 +1,10 @@
 """Files sent to executors on other machines: the project's code and optionally its environment."""
 
-import sys
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data.interpreter import interpreter
 from data.object_store import is_object
 from data.project import ROOT, SHIPPED_PACKAGES
 from experiments.config import SparkConfig
@@ -22,7 +22,7 @@ _ENDINGS = (".tar.gz", ".tgz", ".zip", ".tar")
 def executor_python(spark: SparkConfig) -> str:
     """Return the path of the Python that executors start."""
     return {
-        "path": sys.executable,
+        "path": interpreter(),
         "archive": f"./{_UNPACKED}/bin/python",
         "image": spark.environment_python,
     }[spark.environment]

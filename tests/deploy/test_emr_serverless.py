@@ -169,7 +169,12 @@ def test_the_driver_that_spark_submit_starts_trains_on_its_own_executors(
                 *options,
             ],
             cwd=tmp_path,
-            env={**home, **cluster.environment, **ENVIRONMENT, "AWS_ENDPOINT_URL_S3": address},
+            env={
+                **home,
+                "SPARK_CONF_DIR": str(cluster.settings.parent),
+                **ENVIRONMENT,
+                "AWS_ENDPOINT_URL_S3": address,
+            },
             capture_output=True,
             text=True,
             timeout=240,

@@ -24,8 +24,9 @@ def test_cluster_listens_on_loopback_only_and_leaves_nothing(tmp_path: Path) -> 
     with embedded_cluster(2, 512, tmp_path) as cluster:
         assert urlparse(cluster.master).hostname == "127.0.0.1"
         assert (tmp_path / "local").is_dir(), "workers that make it at once hinder each other"
-        assert cluster.conf.stat().st_mode & 0o777 == 0o700
-        assert {path.stat().st_mode & 0o777 for path in cluster.conf.iterdir()} == {0o600}
+        conf = cluster.settings.parent
+        assert conf.stat().st_mode & 0o777 == 0o700
+        assert {path.stat().st_mode & 0o777 for path in conf.iterdir()} == {0o600}
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             text = "".join(log.read_text() for log in tmp_path.glob("worker-*.log"))

@@ -172,7 +172,7 @@ def test_executors_of_a_cluster_tell_what_they_have_used(
     name = "tests.experiments.misbehaving:Burning"
     settings = {"spark.executor.memory": "512m", "spark.executorEnv.PYTHONPATH": str(ROOT)}
     with embedded_cluster(2, 1024, tmp_path / "cluster") as cluster:
-        monkeypatch.setenv("SPARK_CONF_DIR", cluster.environment["SPARK_CONF_DIR"])
+        monkeypatch.setenv("SPARK_CONF_DIR", str(cluster.settings.parent))
         (record,) = run(name, name="burning", spark={"master": cluster.master, "conf": settings})
     assert record.status == "FINISHED", record.reason
     used = {
