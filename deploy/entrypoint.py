@@ -1,8 +1,9 @@
-"""Entry point of the image: executes the given command, or a Spark executor on Kubernetes.
+"""Entry point of the image: executes the given command, a Spark executor or a SageMaker endpoint.
 
-Spark starts an executor's pod with the single argument ``executor`` and passes everything else in
-environment variables, which the entry point of Spark's own images turns into a command. This
-module imports nothing from the project.
+Spark starts an executor's pod on Kubernetes with the single argument ``executor`` and passes
+everything else in environment variables, which the entry point of Spark's own images turns into a
+command. SageMaker starts a container that serves a model with the argument ``serve``. This module
+imports nothing from the project.
 """
 
 import os
@@ -21,11 +22,17 @@ _OPTIONS = {
     "--resourceProfileId": "SPARK_RESOURCE_PROFILE_ID",
     "--podName": "SPARK_EXECUTOR_POD_NAME",
 }
+#: Variable that overrides SageMaker's folder, for tests.
+_SAGEMAKER_ROOT = "SAGEMAKER_ROOT"
 _JAVA_OPTION = re.compile(r"SPARK_JAVA_OPT_(\d+)")
 
 
 def command(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
     """Return the command line to execute for ``arguments``."""
+    if arguments and arguments[0] == "serve":
+        model = f"{environment.get(_SAGEMAKER_ROOT, '/opt/ml')}/model"
+        service = ["python", "-m", "serving.service", model, "--host", "0.0.0.0"]
+        return [*service, *arguments[1:]]
     if list(arguments) != ["executor"]:
         return list(arguments)
     numbered = {

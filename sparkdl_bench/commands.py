@@ -11,10 +11,12 @@ from data.command_line import application
 from deploy.cli import app as deploy
 from experiments.cli.commands import add_commands
 from experiments.cli.options import show_version
+from serving.service.cli import serve
 
 app = application("Compare Spark deep-learning backends on your own medical images.")
 add_commands(app)
 app.add_typer(data, name="data")
+app.command("serve")(serve)
 app.command("chaos")(chaos)
 app.command("benchmark")(benchmark)
 app.add_typer(deploy, name="deploy")

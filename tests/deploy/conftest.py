@@ -2,12 +2,16 @@ import fcntl
 import hashlib
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from data.prepared import PreparedData
 from experiments.spark.locked import needed_versions
+from tests.conftest import shared
 from tests.deploy.aws import BUCKET, REGION, Sent, aws, small_archive
+from tests.serving.recorded import record
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,6 +33,12 @@ def archive() -> Path:
         if not path.exists():
             pack_environment(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def recorded_model(prepared: PreparedData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of an MLflow model, as a run records it."""
+    return shared(tmp_path_factory, "recorded-model", partial(record, prepared)) / "model"
 
 
 @pytest.fixture

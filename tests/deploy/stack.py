@@ -215,7 +215,8 @@ def passwords(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def compose(passwords: Path) -> dict[str, Any]:
     """docker-compose.yml as parsed by Compose."""
-    command = [str(TOOLS / "docker-compose"), "--env-file", str(passwords), "--profile", "run"]
+    command = [str(TOOLS / "docker-compose"), "--env-file", str(passwords)]
+    command += ["--profile", "run", "--profile", "serve"]
     done = subprocess.run(
         [*command, "config", "--format", "json"],
         cwd=ROOT,

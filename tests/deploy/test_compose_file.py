@@ -17,7 +17,7 @@ ONE_SHOT = {"bucket", "runner"}
 
 def test_compose_accepts_the_file_without_a_warning(compose: dict[str, Any]) -> None:
     assert set(compose["services"]) == {
-        "master", "worker", "history", "mlflow", "postgres", "s3", "bucket", "runner",
+        "master", "worker", "history", "mlflow", "postgres", "s3", "bucket", "runner", "serving",
     }  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def test_every_password_asked_for_is_generated_and_none_has_a_default(passwords:
     text = (ROOT / "docker-compose.yml").read_text()
     asked = set(re.findall(r"\$\{(\w+):\?", text)) | set(re.findall(r"environment: (\w+)", text))
     assert asked == set(passwords_of(passwords))
-    assert set(re.findall(r"\$\{(\w+):-", text)) == {"WORKERS", "WORKER_MEMORY"}
+    assert set(re.findall(r"\$\{(\w+):-", text)) == {"WORKERS", "WORKER_MEMORY", "SERVED_MODEL"}
 
 
 def test_engine_gets_neither_passwords_nor_history() -> None:

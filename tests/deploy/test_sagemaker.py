@@ -20,6 +20,8 @@ from moto.sagemaker.models import FakeTrainingJob
 
 from deploy.aws.sagemaker import entry as sagemaker_entry
 from deploy.aws.sagemaker.hyperparameters import decode, encode
+from deploy.entrypoint import command as container_command
+from serving.service.finding import find
 from tests.deploy.aws import (
     BUCKET,
     REGION,
@@ -237,18 +239,9 @@ class TestServing:
     """``deploy sagemaker serve`` and ``stop``."""
 
     @pytest.fixture
-    def model(self, tmp_path: Path) -> str:
-        class Doubles(mlflow.pyfunc.PythonModel):
-            def predict(self, context, model_input: list[float]) -> list[float]:
-                return model_input * 2
-
-        mlflow.pyfunc.save_model(tmp_path / "model", python_model=Doubles(), pip_requirements=[])
-        return str(tmp_path / "model")
-
-    @pytest.fixture
-    def unended(self, place: list[str], model: str, tmp_path: Path) -> list[str]:
-        store = f"sqlite:///{tmp_path}/mlflow.db"
-        return ["sagemaker", "serve", model, *place, "--name", "cells", "--tracking-uri", store]
+    def unended(self, place: list[str], recorded_model: Path, tmp_path: Path) -> list[str]:
+        store = ["--tracking-uri", f"sqlite:///{tmp_path}/mlflow.db"]
+        return ["sagemaker", "serve", str(recorded_model), *place, "--name", "cells", *store]
 
     @pytest.fixture
     def asked(self, unended: list[str]) -> list[str]:
@@ -286,6 +279,38 @@ class TestServing:
         assert self.endpoints() == ["sparkdl-bench-cells"]
 
     @pytest.mark.slow
+    def test_uploaded_model_is_what_the_image_serves(
+        self, sent: Sent, asked: list[str], tmp_path: Path
+    ) -> None:
+        """Unpacked as SageMaker does, it lies where the command ``serve`` looks for it."""
+        assert call(*asked).exit_code == 0
+        (container,) = (
+            body["PrimaryContainer"] for _, operation, body in sent if operation == "CreateModel"
+        )
+        bucket, _, key = container["ModelDataUrl"].removeprefix("s3://").partition("/")
+        content = boto3.client("s3", region_name=REGION).get_object(Bucket=bucket, Key=key)["Body"]
+        with tarfile.open(fileobj=io.BytesIO(content.read())) as packed:
+            packed.extractall(tmp_path / "ml" / "model", filter="data")
+        command = container_command(["serve"], {"SAGEMAKER_ROOT": str(tmp_path / "ml")})
+        assert find(command[3]).folder == tmp_path / "ml" / "model" / "artifacts" / "classifier"
+        assert container["Image"] == IMAGE
+
+    @pytest.mark.slow
+    def test_a_model_without_a_card_is_refused(
+        self, sent: Sent, asked: list[str], tmp_path: Path
+    ) -> None:
+        class Doubles(mlflow.pyfunc.PythonModel):
+            def predict(self, context, model_input: list[float]) -> list[float]:
+                return model_input * 2
+
+        mlflow.pyfunc.save_model(tmp_path / "old", python_model=Doubles(), pip_requirements=[])
+        for model, message in ((tmp_path / "old", "has no model card"), ("/no", "is not a model")):
+            done = call(*asked[:2], str(model), *asked[3:])
+            assert done.exit_code == 2
+            assert message in done.stderr
+        assert sent == []
+
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", [[], ["--instance-type", "ml.m5.large"]])
     def test_an_endpoint_is_deleted_by_aws_at_its_time(
         self, sent: Sent, asked: list[str], kind: list[str]
@@ -315,6 +340,7 @@ class TestServing:
         assert "there is an endpoint sparkdl-bench-cells" in done.stderr
         assert self.endpoints() == ["sparkdl-bench-cells"]
 
+    @pytest.mark.slow
     def test_stop_leaves_nothing(self, sent: Sent, asked: list[str]) -> None:
         assert call(*asked).exit_code == 0
         done = call("sagemaker", "stop", "cells", "--region", REGION)

@@ -117,7 +117,13 @@ def serve(
     ],
     *,
     bucket: Bucket,
-    image: Annotated[str, typer.Option(help="MLflow's serving image in ECR.")],
+    image: Annotated[
+        str,
+        typer.Option(
+            help="Image in ECR, built with 'docker build --target sagemaker': the one that trains "
+            "also serves."
+        ),
+    ],
     role: Role,
     name: Annotated[
         str, typer.Option(help="Name of the endpoint; gets the prefix sparkdl-bench-.")
@@ -139,7 +145,7 @@ def serve(
     max_hours: MaxHours = 2.0,
     price_per_hour: PricePerHour = None,
 ) -> None:
-    """Serve a recorded model with MLflow's deployment client until --max-hours have passed."""
+    """Serve a recorded model on SageMaker until --max-hours have passed."""
     with ended_in_every_case():
         from datetime import UTC, datetime
 

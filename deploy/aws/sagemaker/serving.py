@@ -1,5 +1,8 @@
 """An endpoint of SageMaker for a recorded model, created with MLflow's deployment client.
 
+The archive ``model.tar.gz`` is the folder of the MLflow model, whose ``artifacts/classifier`` the
+project's own service reads: the image's command ``serve`` answers requests without MLflow.
+
 By default the endpoint is serverless and costs nothing while idle. One on a dedicated machine costs
 by the hour, with or without requests. The deletion of either is scheduled with AWS before the
 endpoint is created.
@@ -24,6 +27,8 @@ from experiments.processes.ending import undisturbed
 #: the endpoint's.
 PREFIX = "sparkdl-bench-"
 _FLAVOR = "python_function"
+#: Artifact of the model that the service reads.
+_CLASSIFIER = "classifier"
 #: Timeout in seconds for an endpoint to start, including the download of its image.
 _START_SECONDS = 1800
 #: Part of SageMaker's message about an endpoint that does not exist.
@@ -39,7 +44,7 @@ class EndpointOptions(BaseModel):
     model: str
     region: str
     bucket: str
-    #: Serving image in ECR (``mlflow sagemaker build-and-push-container``).
+    #: Image in ECR, built with ``docker build --target sagemaker``.
     image: str
     #: ARN of the container's role.
     role: str
@@ -189,11 +194,13 @@ def deploy(options: EndpointOptions, show: Callable[[str], None]) -> None:
     Raises
     ------
     DeployError
-        If it does not start; the created parts are deleted.
+        If the model cannot be served, or the endpoint does not start; the created parts are
+        deleted.
     """
     from mlflow.deployments import get_deploy_client
     from mlflow.exceptions import MlflowException
 
+    check_model(options.model)
     aws = Aws(options.region)
     _check_new(aws, options.name)
     for request in (no_deletion(options.name), deletion(options, datetime.now(UTC))):
@@ -235,6 +242,28 @@ def remove(name: str, region: str) -> None:
     except MlflowException as error:
         raise DeployError(" ".join(str(error).split())) from error
     Aws(region).send(no_deletion(name), {})
+
+
+def check_model(uri: str) -> None:
+    """Check that a model has what the image needs to serve it.
+
+    Raises
+    ------
+    DeployError
+        If there is no such model, or it has no classifier.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import get_model_info
+
+    try:
+        flavor = get_model_info(uri).flavors.get(_FLAVOR, {})
+    except (MlflowException, OSError) as error:
+        raise DeployError(f"{uri} is not a model: {' '.join(str(error).split())}") from error
+    if _CLASSIFIER not in (flavor.get("artifacts") or {}):
+        raise DeployError(
+            f"{uri} has no model card, without which the image cannot serve it: train again, or "
+            "name another model"
+        )
 
 
 def _check_new(aws: Aws, name: str) -> None:
