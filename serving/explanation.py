@@ -11,9 +11,17 @@ computes no gradients. It differs from the publication in two respects:
   the network is certain.
 """
 
+import io
 from typing import Protocol
 
 import numpy as np
+
+#: Description of the method for users.
+METHOD = (
+    "Occlusion (Zeiler and Fergus, 2014): a patch in the color of the background is moved over the "
+    "image. Marked are the parts where covering lowers the probability of the class; the scale is "
+    "relative to the largest effect in this image."
+)
 
 #: Side of the patch as a fraction of the shorter side of the image. Patches of a third or a quarter
 #: of it remove most of a cell, which moves the output as a whole and locates nothing.
@@ -32,6 +40,11 @@ _BATCH = 64
 _NO_EFFECT = 0.01
 #: Lower limit of probabilities in the logarithm.
 _EPSILON = 1e-30
+
+#: Colors from low to high values, red, green and blue from 0 to 255: the upper part of matplotlib's
+#: "viridis". Teal, green and yellow differ from the usual stains and from skin, and their order is
+#: also visible without color vision. The legend in ``page/static/style.css`` has the same colors.
+_COLORS = np.array([(38, 130, 142), (31, 158, 137), (74, 193, 109), (160, 218, 57), (253, 231, 37)])
 
 
 class Classifies(Protocol):
@@ -59,8 +72,9 @@ def explain(classifier: Classifies, pixels: np.ndarray, class_index: int) -> np.
     -------
     numpy.ndarray
         float32 of shape (height, width), from 0 to 1: the mean decrease over the patches that cover
-        a pixel, divided by its maximum. It is 0 where covering the image increases the log odds,
-        and everywhere if no patch changes them by 0.01.
+        a pixel, interpolated between their positions and divided by its maximum. It is 0 where
+        covering the image increases the log odds, and everywhere if they decrease by less than
+        0.01.
 
     Raises
     ------
@@ -89,7 +103,26 @@ def explain(classifier: Classifies, pixels: np.ndarray, class_index: int) -> np.
         for area, change in zip(areas, changes, strict=True):
             decrease[area] += change
             covered[area] += 1
-    return _normalized(decrease / covered)
+    return _normalized(_interpolated(np.maximum(decrease / covered, 0.0), stride))
+
+
+def heat_map_png(heat: np.ndarray) -> bytes:
+    """Return a heat map as a PNG image in RGBA, to be laid over the image.
+
+    Parameters
+    ----------
+    heat
+        Values from 0 to 1, shape (height, width). They are the opacity of the result: parts with 0
+        are transparent.
+    """
+    from PIL import Image
+
+    places = np.linspace(0, 1, len(_COLORS))
+    bands = [np.interp(heat, places, _COLORS[:, band]) for band in range(3)]
+    picture = np.stack([*bands, 255 * heat], axis=-1).round().astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    return file.getvalue()
 
 
 def _geometry(height: int, width: int) -> tuple[int, int]:
@@ -127,9 +160,25 @@ def _log_odds(probabilities: np.ndarray, class_index: int) -> np.ndarray:
     return result
 
 
+def _interpolated(decrease: np.ndarray, stride: int) -> np.ndarray:
+    """Return the decrease without steps between the positions of the patch.
+
+    The moving average over one step turns constants of that width into straight lines.
+    """
+    window = np.full(stride, 1 / stride)
+    before = stride // 2
+    for axis in range(2):
+        padded = np.pad(
+            decrease,
+            [(before, stride - 1 - before) if one == axis else (0, 0) for one in range(2)],
+            mode="edge",
+        )
+        decrease = np.apply_along_axis(np.convolve, axis, padded, window, mode="valid")
+    return decrease
+
+
 def _normalized(decrease: np.ndarray) -> np.ndarray:
-    positive = np.maximum(decrease, 0.0)
-    largest = positive.max()
+    largest = decrease.max()
     if largest < _NO_EFFECT:
         return np.zeros(decrease.shape, np.float32)
-    return (positive / largest).astype(np.float32)
+    return (decrease / largest).astype(np.float32)

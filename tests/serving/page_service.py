@@ -4,7 +4,6 @@ The probability of the class ``all`` is the mean red of an image, from 0 to 1.
 """
 
 import base64
-import io
 import threading
 import time
 from dataclasses import dataclass, field
@@ -16,13 +15,13 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
-from PIL import Image
 from starlette.datastructures import UploadFile
 
 import serving
 from data.config import ImageConfig
 from data.images import UnreadableImage, decode
 from models.card import DataOrigin, ModelCard, Part, Range, Score, Threshold
+from serving.explanation import METHOD, heat_map_png
 
 PAGE = Path(serving.__file__).parent / "page"
 #: The policy of the service: no code and no style within the document, nothing of other hosts.
@@ -190,16 +189,12 @@ class PageService:
         form = await request.form()
         chosen = str(form["class"])
         self.explained.append(chosen)
-        heat = np.zeros((24, 24), np.uint8)
+        heat = np.zeros((24, 24))
         if chosen == self.card.positive_class:
             rows, columns = np.mgrid[:24, :24]
-            heat[:] = 255 * np.exp(-((rows - 9) ** 2 + (columns - 8) ** 2) / 30)
-        picture = np.zeros((24, 24, 4), np.uint8)
-        picture[..., 0], picture[..., 3] = 255, heat
-        file = io.BytesIO()
-        Image.fromarray(picture).save(file, "PNG")
-        text = base64.b64encode(file.getvalue()).decode()
-        return JSONResponse({"heatmap": text, "method": "occlusion"})
+            heat = np.exp(-((rows - 9) ** 2 + (columns - 8) ** 2) / 30)
+        text = base64.b64encode(heat_map_png(heat)).decode()
+        return JSONResponse({"heatmap": text, "method": "occlusion", "description": METHOD})
 
 
 async def _files(request: Request, name: str) -> list[tuple[str, bytes]]:

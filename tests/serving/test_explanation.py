@@ -1,11 +1,13 @@
 """Heat maps mark the parts of an image on which a class depends, and nothing else."""
 
+import io
 import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from serving.explanation import explain
+from serving.explanation import explain, heat_map_png
 
 SIDES = (16, 48, 96, 97, 224)
 
@@ -44,8 +46,9 @@ def test_only_the_corner_is_marked_on_which_the_class_depends(side: int):
     row, column = np.unravel_index(heat.argmax(), heat.shape)
     assert row >= side - side // 4
     assert column < side // 4
-    # A patch reaches at most its own side, a fifth of the image, beyond the corner.
-    reach = side // 4 + max(6, round(side / 5) + 3)
+    # A patch reaches its own side, a fifth of the image, beyond the corner; interpolation half of
+    # the distance between two positions, which is at most half of a patch.
+    reach = side // 4 + round(1.25 * max(6, side / 5 + 2))
     outside = heat.copy()
     outside[-reach:, :reach] = 0
     assert not outside.any()
@@ -104,6 +107,14 @@ def test_the_memory_is_bounded_and_large_images_take_fewer_passes():
 def test_wrong_arguments_are_refused(pixels: np.ndarray, class_index: int, message: str):
     with pytest.raises(ValueError, match=message):
         explain(Corner(), pixels, class_index)
+
+
+def test_the_opacity_of_a_heat_map_is_its_value():
+    heat = np.array([[0.0, 0.5, 1.0]], np.float32)
+    found = np.asarray(Image.open(io.BytesIO(heat_map_png(heat))))
+    assert found.shape == (1, 3, 4)
+    assert found[0, :, 3].tolist() == [0, 128, 255]
+    assert found[0, 2, :3].tolist() == [253, 231, 37]
 
 
 @pytest.mark.slow

@@ -168,6 +168,11 @@ def test_images_are_dropped_and_pasted(page: Page):
     expect(page.get_by_role("alert")).to_contain_text("The drop contains no files")
 
 
+def test_a_click_into_the_drop_zone_opens_the_file_chooser(page: Page):
+    with page.expect_file_chooser():
+        page.get_by_text("Drop images or folders here").click()
+
+
 def test_the_table_sorts_by_every_column(page: Page, cells: list[str]):
     page.set_input_files("#files", cells)
     expect(page.locator("#image-table tbody .tag")).to_have_count(4)
@@ -271,7 +276,6 @@ def test_the_heat_map_has_class_opacity_and_switch(
     page.set_input_files("#files", write(tmp_path, {"cell.png": png(0.6)}))
     heat = page.locator(".heat")
     expect(heat).to_have_css("opacity", "0.7")
-    # The colors are those of the page; the opacity of a pixel is the value of the service.
     peak, corner = heat.evaluate(
         "c => [[8, 9], [23, 23]].map(([x, y]) => [...c.getContext('2d').getImageData(x, y, 1, 1)"
         ".data])"

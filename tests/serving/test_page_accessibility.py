@@ -122,6 +122,23 @@ def test_many_images_are_sorted_and_opened_by_keyboard_alone(
         expect(page.locator("#detail-heading")).to_have_text(re.compile("^UID_2_"))
 
 
+def test_the_focus_stays_in_a_row_while_images_are_classified(
+    browser: Browser, service: PageService, tmp_path: Path
+):
+    paths = write(tmp_path, {f"{n:02}.png": png(n / 50) for n in range(40)})
+    service.delay = 0.4
+    try:
+        with visit(browser, service.url) as found:
+            page = found.page
+            page.set_input_files("#files", paths)
+            button = page.locator("#image-table tbody").get_by_role("button").nth(20)
+            button.focus()
+            expect(page.locator("#image-table tbody .tag")).to_have_count(40)
+            expect(button).to_be_focused()
+    finally:
+        service.reset()
+
+
 def test_results_are_announced_and_images_have_names(
     browser: Browser, service: PageService, tmp_path: Path
 ):

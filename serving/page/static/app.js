@@ -131,6 +131,7 @@ function removeAll() {
   for (const item of state.items) URL.revokeObjectURL(item.url);
   state.items = [];
   state.selected = null;
+  table.clear();
   clearReport();
   show();
   announce();
@@ -254,6 +255,9 @@ const filesOf = (input) => {
 
 byId("choose").addEventListener("click", () => byId("files").click());
 byId("take-photo").addEventListener("click", () => byId("camera").click());
+byId("drop-zone").addEventListener("click", (event) => {
+  if (!event.target.closest("button, input")) byId("files").click();
+});
 for (const id of ["files", "camera"]) {
   byId(id).addEventListener("change", (event) => addFiles(filesOf(event.target)));
 }

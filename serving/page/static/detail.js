@@ -8,10 +8,6 @@ import { percent, quoted } from "./words.js";
 /** Time before a heat map is requested, so that moving through the table does not request many. */
 const DELAY_MS = 300;
 
-const METHOD = (name) =>
-  `Marked are the parts that lower the probability of ${quoted(name)} when a patch in the color of ` +
-  "the background covers them (occlusion; Zeiler and Fergus, 2014). The scale is relative to the " +
-  "largest effect in this image.";
 const WITHOUT_EFFECT = (name) =>
   `No part of this image lowers the probability of ${quoted(name)} when it is covered.`;
 
@@ -201,7 +197,7 @@ export class Detail {
     }
   }
 
-  async #showHeat({ heatmap }, className) {
+  async #showHeat({ heatmap, description }, className) {
     const picture = element("canvas", {
       class: "heat",
       role: "img",
@@ -213,7 +209,7 @@ export class Detail {
     this.frame.querySelector(".heat")?.remove();
     this.frame.append(picture);
     this.#setOpacity();
-    this.message.textContent = hasEffect ? METHOD(className) : WITHOUT_EFFECT(className);
+    this.message.textContent = hasEffect ? description : WITHOUT_EFFECT(className);
   }
 
   /** An endpoint gives no heat maps. */

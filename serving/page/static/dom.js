@@ -40,7 +40,7 @@ export function bar(probability, { positive = false, threshold = null } = {}) {
 
 /** Return a path as nodes that break into lines after separators. */
 export function breakable(path) {
-  const parts = path.split(/(?<=[_\-./ ])/);
+  const parts = path.split(/(?<=[_\-/ ])/);
   return parts.flatMap((part) => [part, document.createElement("wbr")]).slice(0, -1);
 }
 

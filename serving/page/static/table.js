@@ -17,23 +17,46 @@ export class ImageTable {
     this.body = table.tBodies[0];
     this.onSelect = onSelect;
     this.sorting = { column: null, isDescending: false };
-    this.rows = new Map(); // item -> row
+    this.items = [];
+    this.rows = new Map(); // item -> { row, shown }: the row, and what it was made from
   }
 
-  /** Show items; `selected` is the one in the detail view. */
+  /** Show items; `selected` is the one in the detail view. Rows that do not change are kept. */
   show(items, card, selected) {
+    const hasPatients = items.some((item) => item.patient !== null);
+    if (card !== this.card || hasPatients !== this.hasPatients) {
+      Object.assign(this, { card, hasPatients, columns: columnsOf(card, hasPatients) });
+      this.rows.clear();
+      this.#showHead();
+    }
+    // A row that is replaced or moved takes the focus from its button.
+    const focused = this.items.find((item) => {
+      return this.rows.get(item)?.row.contains(document.activeElement);
+    });
     this.items = items;
-    this.card = card;
-    this.columns = columnsOf(card, items.some((item) => item.patient !== null));
-    this.#showHead();
-    this.rows = new Map(items.map((item) => [item, this.#row(item)]));
+    for (const item of items) {
+      const shown = [item.result, item.error, item.patient];
+      const known = this.rows.get(item)?.shown;
+      if (!known || shown.some((value, index) => value !== known[index])) {
+        this.rows.set(item, { row: this.#row(item), shown });
+      }
+    }
     this.#order();
     this.select(selected);
+    if (focused) this.rows.get(focused)?.row.querySelector("button").focus({ preventScroll: true });
+  }
+
+  /** Forget all items. */
+  clear() {
+    this.items = [];
+    this.rows.clear();
+    this.body.replaceChildren();
   }
 
   /** Mark the row of the item in the detail view. */
   select(selected) {
-    for (const [item, row] of this.rows) {
+    for (const item of this.items) {
+      const { row } = this.rows.get(item);
       row.classList.toggle("selected", item === selected);
       row.querySelector("button").setAttribute("aria-pressed", item === selected);
     }
@@ -90,10 +113,11 @@ export class ImageTable {
   }
 
   #order() {
-    this.body.append(...this.sorted().map((item) => this.rows.get(item)));
-    for (const row of [...this.body.rows]) {
-      if (![...this.rows.values()].includes(row)) row.remove();
-    }
+    const rows = this.sorted().map((item) => this.rows.get(item).row);
+    const isSame =
+      rows.length === this.body.rows.length &&
+      rows.every((row, index) => row === this.body.rows[index]);
+    if (!isSame) this.body.replaceChildren(...rows);
   }
 
   #row(item) {
