@@ -37,10 +37,11 @@ def threshold_meaning(card: ModelCard) -> str:
         high=None if specificity.low is None else 1 - specificity.low,
     )
     rule = "" if threshold.rule == "0.5" else f" (chosen by {threshold.rule})"
+    positive = visible(card.positive_class)
     return (
-        f"threshold {threshold.value:.3g}{rule}: finds {_of_100(sensitivity)} images of "
-        f"'{visible(card.positive_class)}', and takes {_of_100(alarm)} images of "
-        f"{_quoted(others)} for it; measured on {_tested(card)}"
+        f"threshold {threshold.value:.3g}{rule}: the model finds {_of_100(sensitivity)} images of "
+        f"'{positive}' and takes {_of_100(alarm)} images of {_quoted(others)} for '{positive}', "
+        f"measured on {_tested(card)}"
     )
 
 

@@ -36,7 +36,8 @@ def show(console: Console, results: Results, *, names_output: bool) -> None:
     names_output
         True if a file with all results is written, so that it need not be recommended.
     """
-    width = None if console.is_terminal else _WIDE
+    if not console.is_terminal:
+        console.width = _WIDE
     limit = MOST_ROWS if console.is_terminal else None
     hint = "" if names_output else "; --output predictions.csv writes all"
     tables = [(_image_table(console, results, limit), len(results.scored), "images")]
@@ -46,7 +47,7 @@ def show(console: Console, results: Results, *, names_output: bool) -> None:
         tables.append((made, len(patients), f"{results.images.unit}s"))
     for table, rows, what in tables:
         if table.row_count:
-            console.print(table, width=width)
+            console.print(table)
         if rows > table.row_count:
             console.print(f"  … and {rows - table.row_count:,} more {what}{hint}", soft_wrap=True)
     show_rejects(console, results.rejects, hint)
@@ -86,7 +87,9 @@ def _image_table(console: Console, results: Results, limit: int | None) -> Table
     rows = results.scored[:limit].tolist()
     images = results.images.table.take(rows)
     table = _empty(console)
-    table.add_column("file", overflow="fold")
+    paths = images.column("path").to_pylist()
+    folder = _common_folder(paths) if console.is_terminal else ""
+    table.add_column(f"file in {shown(folder)}" if folder else "file", overflow="fold")
     labels, patients = (images.column(name).to_pylist() for name in ("class_name", "patient_id"))
     has_labels, has_patients = any(labels), any(patients)
     if has_patients:
@@ -95,14 +98,25 @@ def _image_table(console: Console, results: Results, limit: int | None) -> Table
         table.add_column("label", overflow="fold")
     _add_class_columns(table, card)
     classes, decisions = results.classes.tolist(), results.decisions.tolist()
-    for place, (row, path) in enumerate(zip(rows, images.column("path").to_pylist(), strict=True)):
-        cells = [shown(path)]
+    for place, (row, path) in enumerate(zip(rows, paths, strict=True)):
+        cells = [shown(path.removeprefix(folder))]
         cells += [visible(patients[place] or "")] if has_patients else []
         cells += [visible(labels[place] or "")] if has_labels else []
         probabilities = results.probabilities[row].tolist()
         names = (card.class_names[classes[place]], card.class_names[decisions[place]])
         table.add_row(*cells, *_class_cells(console, card, *names, probabilities))
     return table
+
+
+def _common_folder(paths: Sequence[str]) -> str:
+    """Return the folder above several files with a trailing slash, or an empty string."""
+    if len(paths) < 2:
+        return ""
+    # The common beginning of the smallest and the largest path is that of all.
+    first, last = min(paths), max(paths)
+    length = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0)
+    folder, slash, _ = first[:length].rpartition("/")
+    return f"{folder}{slash}"
 
 
 def _patient_table(console: Console, results: Results, limit: int | None) -> Table:
