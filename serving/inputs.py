@@ -153,8 +153,8 @@ def _png(image: Image.Image) -> bytes:
 
 
 def _without_sign(array: np.ndarray) -> np.ndarray:
-    """Return 32-bit integers as uint16 if they need no more than 16 bits."""
-    return array.astype(np.uint16) if array.min() >= 0 and array.max() < 2**16 else array
+    """Return integers as uint16 if they need 9 to 16 bits; up to 255, they count as 8 bits."""
+    return array.astype(np.uint16) if array.min() >= 0 and 255 < array.max() < 2**16 else array
 
 
 def _refuse_large(height: int, width: int) -> None:

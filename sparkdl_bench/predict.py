@@ -1,30 +1,34 @@
 """``sparkdl-bench predict``: classification of images with a trained model."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from data import cli_options, object_store
+from data.addresses import local_path
 from data.command_line import plain_errors
 from data.exit_status import FAILED, FINISHED
+from data.storage import absolute
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from data.activity import Activity
     from serving.find import FoundModel
+    from serving.predict.engines import Engine
     from serving.predict.images import Images
+    from serving.predict.local import Seen
     from serving.predict.results import Results
+    from sparkdl_bench.external_validation import Examination, Validation
 
 _SPARK = "Many images"
 _RECORD = "Scores, if the classes are known"
 #: Number of images from which progress is shown.
 _MANY = 64
-#: Cluster that the command starts and stops itself.
-_EMBEDDED = "embedded"
 
 
 @cli_options.takes(cli_options.Source, cli_options.Classes)
@@ -105,7 +109,7 @@ def predict(
             metavar="URL",
             rich_help_panel=_SPARK,
         ),
-    ] = _EMBEDDED,
+    ] = "embedded",
     workers: Annotated[
         int, typer.Option(min=1, help="Number of one-core executors.", rich_help_panel=_SPARK)
     ] = 2,
@@ -128,87 +132,99 @@ def predict(
     """
     with plain_errors(debug):
         object_store.use_endpoint(s3_endpoint)
+        from serving.predict.engines import Engine
+
+        engine = Engine(spark, master, workers, local_path(work), damaged)
+        command = _Command(model, paths, data_options, engine, output, tracking_uri)
+        status = command.run(json=json, scores=scores, record=record)
+    raise typer.Exit(status)
+
+
+@dataclass(frozen=True)
+class _Command:
+    """One call of the command."""
+
+    model: str
+    paths: Sequence[str]
+    options: Mapping[str, Any]
+    engine: "Engine"
+    output: str | None
+    tracking_uri: str | None
+
+    def run(self, *, json: bool, scores: bool, record: bool) -> int:
+        """Classify the images, print and write the results, and return the exit status."""
         from data.activity import Activity
         from experiments.cli.console import plain_console
         from models.card import ModelCard
         from serving.find import find_model
-        from serving.predict import output as files
+        from serving.predict import output
         from serving.predict.finding import find_images
         from serving.predict.terminal import show
 
-        if output is not None:
-            files.check_output(output, paths)
+        if self.output is not None:
+            output.check_output(self.output, self.paths)
         console = plain_console(sys.stderr if json else sys.stdout)
-        found = find_model(model, tracking_uri)
-        card = ModelCard.read(found.folder)
+        found = find_model(self.model, self.tracking_uri)
+        classes = ModelCard.read(found.folder).class_names
         with Activity(plain_console(sys.stderr)) as activity:
             activity.begin("reading the names of the files")
-            images = find_images(paths, data_options, card.class_names, scores=scores)
-            for line in (*images.reading, *(f"note: {note}" for note in images.notes)):
+            images = find_images(self.paths, self.options, classes, scores=scores)
+            activity.end()
+            for line in images.reading:
                 console.print(line, soft_wrap=True)
-            results = _classify(
-                found, images, activity, console, damaged, spark, master, workers, work
-            )
+            examination = None
+            if images.is_labeled:
+                from sparkdl_bench.external_validation import Examination
+
+                examination = Examination(found.folder)
+            results = self._classify(found, images, activity, examination)
+        validation = None
+        if examination is not None and len(results.scored):
+            from sparkdl_bench import external_validation
+
+            validation = external_validation.validate(results, examination)
+        more = None if validation is None else validation.to_json()
         if json:
-            for row in files.rows(results):
-                sys.stdout.write(_line(row))
-        show(console, results, names_output=output is not None)
-        if output is not None:
-            for path in files.write(results, found, output):
+            output.print_lines(results, sys.stdout, more)
+        show(console, results, names_output=self.output is not None)
+        if validation is not None:
+            external_validation.show(console, validation, found)
+        if self.output is not None:
+            for path in output.write(results, found, self.output, more):
                 console.print(f"written {path}", soft_wrap=True)
-    raise typer.Exit(FINISHED if len(results.scored) else FAILED)
+        if validation is not None and record:
+            self._record(console, validation, found)
+        return FINISHED if len(results.scored) else FAILED
 
+    def _classify(
+        self,
+        found: "FoundModel",
+        images: "Images",
+        activity: "Activity",
+        examination: "Examination | None",
+    ) -> "Results":
+        on_spark = self.engine.uses_spark(images)
+        if on_spark or len(images.paths) >= _MANY:
+            activity.begin("classifying on Spark" if on_spark else "classifying")
 
-def _classify(
-    found: "FoundModel",
-    images: "Images",
-    activity: "Activity",
-    console: "Console",
-    damaged: Literal["reject", "accept"],
-    spark: bool | None,
-    master: str,
-    workers: int,
-    work: Path,
-) -> "Results":
-    from serving.predict.bulk import SPARK_FROM_IMAGES
+        def on_progress(done: int, total: int) -> None:
+            activity.progress(done, total, f"{done:,} of {total:,} images")
 
-    count = len(images.paths)
-    on_progress = _progress(activity, count)
-    if spark is None:
-        spark = count > SPARK_FROM_IMAGES and not images.is_labeled
-    if spark or master != _EMBEDDED:
-        from serving.predict import bulk
+        def on_pixels(seen: "Seen") -> None:
+            if examination is not None:
+                examination.add(seen)
 
-        console.print(f"classifying {count:,} images on Spark (--no-spark classifies them here)")
-        return bulk.classify(
+        return self.engine.classify(found, images, on_progress=on_progress, on_pixels=on_pixels)
+
+    def _record(self, console: "Console", validation: "Validation", found: "FoundModel") -> None:
+        from sparkdl_bench import external_validation
+
+        line = external_validation.record(
+            validation,
             found,
-            images,
-            work=work,
-            master=master,
-            workers=workers,
-            on_progress=on_progress,
+            absolute(self.paths[0]),
+            tracking_uri=self.tracking_uri,
+            work=self.engine.work,
+            on_wait=lambda text: console.print(f"note: {text}", soft_wrap=True),
         )
-    from serving.classifier import Classifier
-    from serving.predict import local
-
-    classifier = Classifier.open(found.folder)
-    return local.classify(classifier, images, damaged=damaged, on_progress=on_progress)
-
-
-def _progress(activity: "Activity", count: int) -> Callable[[int, int], None]:
-    """Begin to show the progress for many images, and return a callback for it."""
-    if count < _MANY:
-        activity.end()
-        return lambda done, total: None
-    activity.begin("classifying")
-
-    def show(done: int, total: int) -> None:
-        activity.progress(done, total, f"{done:,} of {total:,} images")
-
-    return show
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    import json
-
-    return json.dumps(row, ensure_ascii=False) + "\n"
+        console.print(line, soft_wrap=True)

@@ -65,12 +65,8 @@ def _from_folder(listing: Listing, config: DataConfig) -> Unlabeled:
 def _by_folder(listing: Listing) -> dict[str, str]:
     """Return each image with the patient that its folder names."""
     folders = {path: path.rpartition("/")[0] for path in listing.images}
-    levels = read_levels(Counter(folders.values()))
-    # Where a level looks like the class, it is unknown whether it is; the others are then not used.
-    names = levels.places if levels.has_patients and not levels.has_classes else {}
-    return {
-        path: names[folder].patient if folder in names else "" for path, folder in folders.items()
-    }
+    places = read_levels(Counter(folders.values()), classes=()).places
+    return {path: places[folder].patient for path, folder in folders.items()}
 
 
 def _from_table(listing: Listing, name: str, config: DataConfig) -> Unlabeled:

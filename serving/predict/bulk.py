@@ -19,8 +19,6 @@ from serving.predict.results import Results, column_of
 if TYPE_CHECKING:
     from serving.find import FoundModel
 
-#: Number of images above which Spark is used unless the user decides.
-SPARK_FROM_IMAGES = 5_000
 #: Folder of unfinished results below the working folder.
 _FOLDER = "scores"
 

@@ -1,9 +1,9 @@
 """Files with the results: CSV, Parquet or JSON."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -39,15 +39,18 @@ def check_output(output: str, paths: Sequence[str]) -> None:
             refuse_inside(output, path)
 
 
-def write(results: Results, model: FoundModel, output: str) -> list[str]:
+def write(
+    results: Results, model: FoundModel, output: str, more: Mapping[str, Any] | None = None
+) -> list[str]:
     """Write the results, and return the addresses of the files.
 
-    JSON has the images and the patients in one file. For CSV and Parquet, the means by patient are
-    in a second file, ``<name>.patients.<suffix>``.
+    JSON has the images, the patients and ``more`` in one file. For CSV and Parquet, the means by
+    patient are in a second file, ``<name>.patients.<suffix>``.
     """
     suffix = PurePosixPath(output.lower()).suffix
     if suffix == ".json":
-        _write(output, json.dumps(content(results, model), indent=1, ensure_ascii=False).encode())
+        found = {**content(results, model), **(more or {})}
+        _write(output, json.dumps(found, indent=1, ensure_ascii=False).encode())
         return [output]
     encode = _as_csv if suffix == ".csv" else _as_parquet
     _write(output, encode(results.table()))
@@ -73,7 +76,7 @@ def content(results: Results, model: FoundModel) -> dict[str, Any]:
             "threshold": card.threshold.value,
         },
         "disclaimer": DISCLAIMER,
-        "images": [*rows(results)],
+        "images": [*_rows(results)],
     }
     if patients := results.patient_rows():
         found[f"{results.images.unit}s"] = [
@@ -82,7 +85,13 @@ def content(results: Results, model: FoundModel) -> dict[str, Any]:
     return found
 
 
-def rows(results: Results) -> Iterator[dict[str, Any]]:
+def print_lines(results: Results, stream: IO[str], more: Mapping[str, Any] | None = None) -> None:
+    """Print each image, each reject and, at the end, ``more`` as a line of JSON."""
+    for row in (*_rows(results), *([more] if more else [])):
+        stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _rows(results: Results) -> Iterator[dict[str, Any]]:
     """Yield one row for each image and reject, in the types of JSON, without empty values."""
     for row in results.table().to_pylist():
         yield {name: _short(value) for name, value in row.items() if value is not None}

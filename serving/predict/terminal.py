@@ -15,6 +15,8 @@ from serving.predict.results import Results
 
 #: Largest number of rows of a table on a terminal; elsewhere, for example in a pipe, all are shown.
 MOST_ROWS = 40
+#: The same if scores follow below the table.
+FEW_ROWS = 10
 #: Number of files listed that were not classified.
 _REJECTS = 10
 #: Width of a bar in characters, and eighths of a character.
@@ -38,18 +40,26 @@ def show(console: Console, results: Results, *, names_output: bool) -> None:
     """
     if not console.is_terminal:
         console.width = _WIDE
-    limit = MOST_ROWS if console.is_terminal else None
+    limit = None
+    if console.is_terminal:
+        limit = FEW_ROWS if results.images.is_labeled else MOST_ROWS
     hint = "" if names_output else "; --output predictions.csv writes all"
-    tables = [(_image_table(console, results, limit), len(results.scored), "images")]
+    paths = [results.images.paths[row] for row in results.scored[:limit].tolist()]
+    folder = _common_folder(paths) if console.is_terminal else ""
+    if folder:
+        console.print(f"files in {shown(folder)}", soft_wrap=True)
+    tables = [(_image_table(console, results, limit, folder), len(results.scored), "images")]
     patients = results.by_patient()
     if patients:
         made = _patient_table(console, results, limit)
         tables.append((made, len(patients), f"{results.images.unit}s"))
     for table, rows, what in tables:
-        if table.row_count:
-            console.print(table)
+        if not table.row_count:
+            continue
+        console.print(table)
         if rows > table.row_count:
             console.print(f"  … and {rows - table.row_count:,} more {what}{hint}", soft_wrap=True)
+        console.print()
     show_rejects(console, results.rejects, hint)
     if results.images.left_out:
         console.print(results.images.left_out, soft_wrap=True)
@@ -82,14 +92,13 @@ def summary_lines(results: Results) -> list[str]:
     return [*lines, DISCLAIMER]
 
 
-def _image_table(console: Console, results: Results, limit: int | None) -> Table:
+def _image_table(console: Console, results: Results, limit: int | None, folder: str) -> Table:
     card = results.card
     rows = results.scored[:limit].tolist()
     images = results.images.table.take(rows)
     table = _empty(console)
     paths = images.column("path").to_pylist()
-    folder = _common_folder(paths) if console.is_terminal else ""
-    table.add_column(f"file in {shown(folder)}" if folder else "file", overflow="fold")
+    table.add_column("file", overflow="fold")
     labels, patients = (images.column(name).to_pylist() for name in ("class_name", "patient_id"))
     has_labels, has_patients = any(labels), any(patients)
     if has_patients:
@@ -140,8 +149,9 @@ def _add_class_columns(table: Table, card: ModelCard, *, mean: bool = False) -> 
     table.add_column("class", overflow="fold")
     table.add_column("mean probability" if mean else "probability", no_wrap=True)
     if _decides(card):
-        table.add_column(f"{visible(card.positive_class)}", justify="right", no_wrap=True)
-        table.add_column(f"at {card.threshold.value:.3g}", overflow="fold")
+        if len(card.class_names) > 2:
+            table.add_column(visible(card.positive_class), justify="right", no_wrap=True)
+        table.add_column("decision", overflow="fold")
 
 
 def _class_cells(
@@ -157,7 +167,9 @@ def _class_cells(
         percent = f"{_bar(value, console)} {percent}"
     cells = [visible(class_name), percent]
     if _decides(card):
-        cells += [f"{probabilities[card.positive]:.1%}", visible(decision)]
+        if len(card.class_names) > 2:  # with two classes, it follows from the other one
+            cells.append(f"{probabilities[card.positive]:.1%}")
+        cells.append(visible(decision))
     return cells
 
 
