@@ -4,11 +4,10 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from data.storage import absolute
 from models.card import CARD, ModelCard
@@ -65,7 +64,7 @@ def classify(
     found = bulk.score(
         table, model.folder, folder, master=master, workers=workers, on_progress=on_progress
     )
-    results = _results(images, card, places, _as_table(found))
+    results = _results(images, card, places, found)
     shutil.rmtree(folder, ignore_errors=True)
     return results
 
@@ -75,10 +74,6 @@ def _digest(folder: Path, places: list[str]) -> str:
     for place in places:
         digest.update(f"{place}\0".encode())
     return digest.hexdigest()[:16]
-
-
-def _as_table(found: Any) -> pa.Table:
-    return found if isinstance(found, pa.Table) else ds.dataset(found).to_table()
 
 
 def _results(images: Images, card: ModelCard, places: list[str], found: pa.Table) -> Results:

@@ -110,7 +110,9 @@ class Results:
         if self.images.unit == "image":
             return []
         rows = self.scored
-        patients = self.images.table.column("patient_id").take(pa.array(rows)).to_pylist()
+        patients = (
+            self.images.table.column("patient_id").take(pa.array(rows, pa.int64())).to_pylist()
+        )
         known = [place for place, name in enumerate(patients) if name is not None]
         if not known:
             return []

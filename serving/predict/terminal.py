@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+import pyarrow as pa
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -95,7 +96,7 @@ def summary_lines(results: Results) -> list[str]:
 def _image_table(console: Console, results: Results, limit: int | None, folder: str) -> Table:
     card = results.card
     rows = results.scored[:limit].tolist()
-    images = results.images.table.take(rows)
+    images = results.images.table.take(pa.array(rows, pa.int64()))
     table = _empty(console)
     paths = images.column("path").to_pylist()
     table.add_column("file", overflow="fold")
