@@ -11,9 +11,9 @@ from backends.registry import address_of, check_names, known, register
 from data.config import Address, DataConfig, Name, Seed
 from data.imbalance import Imbalance
 from data.names import visible
+from data.store_address import DEFAULT_URI
 from experiments.record_names import key_parts
 from experiments.reserved_settings import check_reserved
-from experiments.store_address import DEFAULT_URI
 from models import ModelConfig, OptimizerConfig
 
 #: Master of a cluster that is started on this machine for the run.
