@@ -78,6 +78,22 @@ def appearance(index: Index, table: pa.Table) -> Appearance | None:
     return Appearance(round(median(heights)), round(median(widths)), grey)
 
 
+def sizes(root: str, paths: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Yield height and width of each readable image of ``paths``, from the headers of the files.
+
+    Parameters
+    ----------
+    root
+        Folder of the source on this machine.
+    paths
+        Paths relative to ``root``, or absolute paths given by a table.
+    """
+    filesystem, folder = locate(root)
+    for _, stream in _contents(filesystem, folder, paths, whole=set()):
+        if (size := _size(stream)) is not None:
+            yield size
+
+
 def _evenly(paths: pa.ChunkedArray, most: int) -> list[str]:
     places = np.unique(np.linspace(0, len(paths) - 1, min(most, len(paths))).astype(int))
     return [str(path) for path in paths.take(pa.array(places)).to_pylist()]

@@ -5,7 +5,15 @@ import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from backends.registry import address_of, check_names, known, register
 from data.config import Address, DataConfig, Name, Seed
@@ -14,6 +22,7 @@ from data.names import visible
 from data.store_address import DEFAULT_URI
 from experiments.record_names import key_parts
 from experiments.reserved_settings import check_reserved
+from experiments.threshold_rule import rule_of
 from models import ModelConfig, OptimizerConfig
 
 #: Master of a cluster that is started on this machine for the run.
@@ -36,6 +45,16 @@ _MASTER = re.compile(
 )
 #: Numbers that are passed to Java as 32-bit signed integers.
 Count = Annotated[int, Field(ge=1, lt=2**31)]
+
+
+def _written(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float) else value
+
+
+#: Rule for the decision threshold in the form of `experiments.threshold_rule.Rule`.
+ThresholdRule = Annotated[
+    str, BeforeValidator(_written), AfterValidator(lambda text: str(rule_of(text)))
+]
 
 
 class _Frozen(BaseModel):
@@ -141,6 +160,13 @@ class Experiment(_Frozen):
     data: DataConfig = DataConfig()
     #: Positive class of F1, sensitivity and ROC AUC.
     positive_class: Name
+    #: Decision threshold of the positive class: a number, or the rule ``youden``,
+    #: ``sensitivity=0.95`` or ``specificity=0.9`` by which it is chosen on the validation images.
+    #: 0.5 selects the most probable class.
+    threshold: ThresholdRule = "0.5"
+    #: ``temperature`` scales the probabilities by a temperature that is fitted to the validation
+    #: images, before the threshold is chosen and the scores are computed.
+    calibration: Literal["none", "temperature"] = "none"
     #: Score shown first on the terminal; a challenge may rank by a score other than F1.
     headline: Literal["f1", "weighted_f1", "macro_f1"] = "f1"
     model: ModelConfig = ModelConfig()

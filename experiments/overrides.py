@@ -15,6 +15,8 @@ KEYS = {
     "--name": "name",
     "--data": "data.source",
     "--positive-class": "positive_class",
+    "--threshold": "threshold",
+    "--calibrate": "calibration",
     "--images": "data.split.train_images",
     "--model": "model.name",
     "--workers": "workers",

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
+#: Metric with the decision threshold; records without it have that of the most probable class.
+THRESHOLD = "decision.threshold"
 
 
 class RunRecord(BaseModel):

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+#: Threshold that selects the most probable class, whatever the number of classes.
+MOST_PROBABLE = 0.5
 #: Lower limit of probabilities in the logarithm.
 _EPSILON = 1e-12
 
@@ -10,8 +12,8 @@ def decide(probabilities: np.ndarray, positive: int, threshold: float) -> np.nda
     """Return the class of each image at a decision threshold.
 
     An image belongs to the positive class if its probability reaches the threshold, and otherwise
-    to the most probable of the other classes. A threshold of 0.5 on two classes, and any number of
-    classes without a threshold, gives the most probable class.
+    to the most probable of the other classes. `MOST_PROBABLE` selects the most probable of all
+    classes, which is the same with two classes.
 
     Parameters
     ----------
@@ -20,14 +22,14 @@ def decide(probabilities: np.ndarray, positive: int, threshold: float) -> np.nda
     positive
         Index of the positive class.
     threshold
-        Between 0 and 1. With more than two classes, 0.5 selects the most probable class.
+        From 0 to 1.
 
     Returns
     -------
     numpy.ndarray
         Indices of classes, shape (n,).
     """
-    if threshold == 0.5:
+    if threshold == MOST_PROBABLE:
         return probabilities.argmax(axis=1)
     others = probabilities.copy()
     others[:, positive] = -1.0

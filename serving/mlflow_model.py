@@ -27,7 +27,9 @@ class ServedClassifier(PythonModel):
 
         self.classifier = Classifier.open(folder)
 
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> pd.DataFrame:
+    # MLflow warns about most type hints of the input, and about none. This one changes nothing:
+    # inputs of every kind are passed on as they are.
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """Return class, decision and probabilities of images.
 
         Parameters

@@ -33,6 +33,14 @@ def compare(
     output: Annotated[
         Path, typer.Option(help="Folder for report.html, figures, table.md, table.tex, runs.csv.")
     ] = Path("comparison"),
+    promote: Annotated[
+        bool,
+        typer.Option(
+            "--promote",
+            help="Set the alias 'best' of the registered network with the highest F1 on the "
+            "validation patients.",
+        ),
+    ] = False,
 ) -> None:
     """Compare recorded runs: print a table, and write a report and files for a paper to a folder.
 
@@ -67,6 +75,8 @@ def compare(
             activity.begin("drawing the report")
             path = comparison.write_report(findings, output)
         console.print(f"report: {path}", soft_wrap=True)
+        if promote:
+            console.print(f"promoted: {comparison.promote(findings)}", soft_wrap=True)
 
 
 def dashboard(

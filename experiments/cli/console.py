@@ -32,6 +32,7 @@ _PHASES = {
     "load": "opening the data",
     "spark_start": "starting Spark and importing the framework",
     "fit": "training",
+    "save_model": "saving the network",
 }
 
 
@@ -195,8 +196,7 @@ class Console(Observer):
         epochs = self._experiment.epochs if self._experiment else 0
         if event["event"] == "phase":
             name = event["name"]
-            predicting = f"predicting the test {plural(self._unit)}"
-            self._activity.update(predicting if name == "predict" else _PHASES.get(name, name))
+            self._activity.update(self._phase(name))
             if name == "fit":
                 self._pace.trains()
         elif event["event"] == "batch":
@@ -218,6 +218,13 @@ class Console(Observer):
             self._pace.epoch(event["number"], epochs, event["seconds"] or 0.0)
             self._activity.update("training", f"epoch {min(event['number'] + 1, epochs)}/{epochs}")
             self._activity.progress(event["number"], epochs, text)
+
+    def _phase(self, name: str) -> str:
+        """Return the words for a phase of the worker process."""
+        predicted = {"predict": "test", "predict_validation": "validation"}
+        if name in predicted:
+            return f"predicting the {predicted[name]} {plural(self._unit)}"
+        return _PHASES.get(name, name)
 
     def waits(self, what: str) -> None:
         """Show an activity other than training."""

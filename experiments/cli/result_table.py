@@ -9,9 +9,10 @@ from rich.table import Table
 
 from data.config import Unit
 from experiments.narrow_table import WIDTH, add_rows, folded
-from experiments.records import FINISHED, RunRecord
+from experiments.records import FINISHED, THRESHOLD, RunRecord
 from experiments.scoring.uncertainty import RELIABLE_PATIENTS, Interval
 from experiments.units import plural
+from models.decision import MOST_PROBABLE
 
 #: Largest number of runs shown as columns; more runs are shown as rows.
 _SIDE_BY_SIDE = 3
@@ -55,6 +56,9 @@ def result_table(
         Maximum width of the table in characters.
     """
     figures, compact = _by_unit(unit), _COMPACT
+    if any(record.metrics.get(THRESHOLD, MOST_PROBABLE) != MOST_PROBABLE for record in records):
+        first, *rest = figures.items()
+        figures = dict([first, *_AT_THRESHOLD.items(), *rest])
     if headline in _HEADLINES:
         name = _HEADLINES[headline]
         figures = {name: _headline(headline), **figures}
@@ -170,10 +174,18 @@ _FIGURES: dict[str, Callable[[RunRecord], str]] = {
     "fit": _figure("time.fit_s", "{:.1f} s"),
     "validate and set up": _figure("time.fit_other_s", "{:.1f} s"),
     "predict": _figure("time.predict_s", "{:.1f} s"),
+    "predict validation": _figure("time.predict_validation_s", "{:.1f} s"),
+    "save network": _figure("time.save_model_s", "{:.1f} s"),
     "total": _figure("time.total_s", "{:.1f} s"),
     "training images/s": _figure("train.images_per_s", "{:,.0f}"),
     "peak memory": _figure("resources.peak_memory_bytes", "{:.1f} GiB", 2**30),
     "CPU": _figure("resources.cpu_s", "{:.0f} s"),
+}
+#: Rows after the first one if a run has another threshold than that of the most probable class.
+_AT_THRESHOLD: dict[str, Callable[[RunRecord], str]] = {
+    "decision threshold": _figure(THRESHOLD, "{:.3f}"),
+    "sensitivity": _figure("test.sensitivity", "{:.3f}"),
+    "specificity": _figure("test.specificity", "{:.3f}"),
 }
 #: Columns of the table with one row per run; the last columns are omitted first.
 _COMPACT: dict[str, Callable[[RunRecord], str]] = {

@@ -73,6 +73,22 @@ def run(
             metavar="INTEGER",
         ),
     ] = None,
+    threshold: Annotated[
+        str | None,
+        typer.Option(
+            help="Decision threshold of the positive class: a number, or a rule by which it is "
+            "chosen on the validation images: youden, sensitivity=0.95, specificity=0.9.",
+            metavar="RULE",
+        ),
+    ] = None,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(
+            help="'temperature' scales the probabilities by a temperature that is fitted to the "
+            "validation images.",
+            metavar="METHOD",
+        ),
+    ] = None,
     data_options: Mapping[str, Any],
     master: Annotated[
         str | None,
@@ -204,6 +220,8 @@ def run(
                 "--batch-size": batch_size,
                 "--learning-rate": learning_rate,
                 "--seed": seed,
+                "--threshold": threshold,
+                "--calibrate": calibrate,
                 "--master": master,
                 "--environment": environment,
                 "--environment-archive": environment_archive,

@@ -9,6 +9,7 @@ import pandas as pd
 from data.drawing import label
 from experiments.comparison.canvas import Style, canvas, legend
 from experiments.comparison.findings import Findings, Row
+from experiments.scoring.reliability import reliability
 from experiments.units import plural
 
 if TYPE_CHECKING:
@@ -57,6 +58,29 @@ def curves(findings: Findings, style: Style) -> "Figure":
     return figure
 
 
+def reliability_curves(findings: Findings, style: Style) -> "Figure":
+    """Draw the share of positive images against the mean probability, pooled over seeds."""
+    figure, (axes,) = canvas(height=4.2)
+    axes.plot([0, 1], [0, 1], color="0.8", linewidth=1)
+    for row in findings.rows:
+        bins = reliability(*_scored(row))
+        axes.plot(
+            bins.predicted,
+            bins.observed,
+            label=row.label,
+            color=style.color(row.label),
+            linestyle=style.line(row.label),
+            marker=style.marker(row.label),
+            markersize=5,
+        )
+    positive = label(findings.rows[0].runs[0].positive_class)
+    axes.set(xlabel=f"mean probability of '{positive}'", ylabel=f"share of images of '{positive}'")
+    axes.set_aspect("equal")
+    axes.grid(color="0.93")
+    legend(figure, axes)
+    return figure
+
+
 def confusion_matrices(findings: Findings) -> "Figure":
     """Draw the confusion matrix of each backend, pooled over seeds and normalized by row."""
     names = findings.rows[0].runs[0].class_names
@@ -98,9 +122,6 @@ def _scored(row: Row) -> tuple[np.ndarray, np.ndarray]:
 def _confusion(row: Row, classes: int) -> np.ndarray:
     from sklearn.metrics import confusion_matrix
 
-    together = pd.concat([run.predictions for run in row.runs])
-    names = [f"probability_{name}" for name in row.runs[0].class_names]
-    predicted = together[names].to_numpy().argmax(axis=1)
-    return confusion_matrix(
-        together["label"], predicted, labels=np.arange(classes), normalize="true"
-    )
+    labels = np.concatenate([run.predictions["label"] for run in row.runs])
+    predicted = np.concatenate([run.decided for run in row.runs])
+    return confusion_matrix(labels, predicted, labels=np.arange(classes), normalize="true")

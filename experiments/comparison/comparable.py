@@ -2,13 +2,21 @@
 
 from collections.abc import Sequence
 
-from experiments.comparison.runs import ComparedRun
+from experiments.comparison.runs import BEFORE, ComparedRun
 from experiments.units import plural
 
-#: Prefixes of the parameters that determine what is learned, except those of a single backend.
-_SETTINGS = ("model.", "optimizer.", "positive_class", "epochs", "batch_size", "imbalance")
-#: Values of parameters that older records lack.
-_BEFORE = {"imbalance": "none"}
+#: Prefixes of the parameters that determine what is learned and how it is scored, except those of a
+#: single backend.
+_SETTINGS = (
+    "model.",
+    "optimizer.",
+    "positive_class",
+    "epochs",
+    "batch_size",
+    "imbalance",
+    "threshold",
+    "calibration",
+)
 _NO_WEIGHTS = "none"
 
 
@@ -63,7 +71,7 @@ def speed_obstacles(run: ComparedRun, reference: ComparedRun) -> list[str]:
 
 
 def _value(run: ComparedRun, name: str) -> str:
-    return run.params.get(name, _BEFORE.get(name, "unset"))
+    return run.params.get(name, BEFORE.get(name, "unset"))
 
 
 def _other_weights(

@@ -25,6 +25,8 @@ PHASES = {
     "time.fit_s": "fit",
     "time.fit_other_s": "validate and set up",
     "time.predict_s": "predict",
+    "time.predict_validation_s": "predict validation images",
+    "time.save_model_s": "save the network",
 }
 
 
@@ -212,13 +214,7 @@ def _one_class_notes(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         if not row.trained:
             continue
-        run = row.runs[0]
-        columns = [f"probability_{name}" for name in run.class_names]
-        single = [
-            one.record.seed
-            for one in row.runs
-            if len(set(one.predictions[columns].to_numpy().argmax(axis=1))) == 1
-        ]
+        single = [one.record.seed for one in row.runs if len(set(one.decided)) == 1]
         if single:
             seeds = ", ".join(map(str, single))
             notes.append(

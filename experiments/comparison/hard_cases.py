@@ -41,13 +41,12 @@ def hard_cases(findings: Findings) -> list[HardCase]:
     if not runs:
         return []
     names = runs[0].class_names
-    columns = [f"probability_{name}" for name in names]
     first = runs[0].predictions
     together = first.assign(case=names_of_units(first, findings.unit)).set_index("image_id")
     always = pd.Series(data=True, index=together.index)
     for run in runs:
         frame = run.predictions.set_index("image_id")
-        wrong = frame[columns].to_numpy().argmax(axis=1) != frame["label"].to_numpy()
+        wrong = run.decided != frame["label"].to_numpy()
         always &= pd.Series(wrong, index=frame.index).reindex(always.index, fill_value=False)
     pictures = _pictures(findings)
     found = []

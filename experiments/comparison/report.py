@@ -11,6 +11,7 @@ from experiments.comparison.canvas import RESOLUTION, Style, embedded
 from experiments.comparison.findings import Findings
 from experiments.comparison.hard_cases import hard_cases
 from experiments.comparison.leak_audit import leak_audit
+from experiments.comparison.runs import BEFORE
 from experiments.units import plural
 
 TEMPLATE = "report.html.j2"
@@ -24,7 +25,10 @@ _CAPTIONS = {
     "resources": "Memory and busy cores over time, first seed. Memory pages shared by several "
     "processes are counted once per process.",
     "curves": "ROC and precision-recall curves, pooled over the seeds of a backend.",
-    "confusion": "Confusion matrices as shares of each true class, pooled over seeds.",
+    "confusion": "Confusion matrices as shares of each true class at the decision threshold, "
+    "pooled over seeds.",
+    "reliability": "Share of positive images in up to ten groups of nearly equal size, by their "
+    "predicted probability, pooled over seeds. Calibrated probabilities lie on the diagonal.",
 }
 
 
@@ -55,6 +59,7 @@ def draw(findings: Findings) -> dict[str, bytes]:
         "resources": charts_time.resources(findings, style),
         "curves": charts_scores.curves(findings, style),
         "confusion": charts_scores.confusion_matrices(findings),
+        "reliability": charts_scores.reliability_curves(findings, style),
     }
     return {name: png(figure, RESOLUTION) for name, figure in figures.items()}
 
@@ -87,6 +92,7 @@ def page(findings: Findings, pictures: dict[str, bytes]) -> str:
         findings=findings,
         table=tables.texts(findings),
         platforms=tables.platforms(findings),
+        decisions=tables.decisions(findings),
         pictures={name: embedded(content) for name, content in pictures.items()},
         captions=_captions(findings.unit),
         units=plural(findings.unit),
@@ -99,6 +105,7 @@ def page(findings: Findings, pictures: dict[str, bytes]) -> str:
             name: first.params.get(name, "?")
             for name in ("model.name", "epochs", "batch_size", "workers", "optimizer.name")
         },
+        settings_of_decision={**BEFORE, **first.params},
         tags=first.record.tags,
         method=first.record.tags.get("resources.method", ""),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

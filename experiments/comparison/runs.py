@@ -7,20 +7,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from data.config import Unit
 from experiments.errors import ExperimentError
-from experiments.records import FINISHED, RunRecord, stored_record
+from experiments.records import FINISHED, THRESHOLD, RunRecord, stored_record
 from experiments.resources.monitor import SERIES
 from experiments.scoring.thumbnails import THUMBNAILS
 from experiments.tracking.recorder import PARENT, check_reachable, client_of
 from experiments.units import unit_of
+from models.decision import MOST_PROBABLE, decide
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+#: Values of parameters that older records lack.
+BEFORE = {"imbalance": "none", "threshold": "0.5", "calibration": "none"}
 _PREFIX = "probability_"
 #: Runs requested per page of a search in MLflow.
 _PAGE = 1000
@@ -75,6 +79,14 @@ class ComparedRun:
         if frame is None:
             raise ExperimentError(f"run {self.record.run_id} has no predictions.parquet")
         return frame
+
+    @cached_property
+    def decided(self) -> np.ndarray:
+        """Class of each test image at the run's decision threshold, labels of shape (n,)."""
+        probabilities = self.predictions[[f"{_PREFIX}{name}" for name in self.class_names]]
+        threshold = self.record.metrics.get(THRESHOLD, MOST_PROBABLE)
+        positive = self.class_names.index(self.positive_class)
+        return decide(probabilities.to_numpy(), positive, threshold)
 
     @property
     def unit(self) -> Unit:
@@ -226,7 +238,7 @@ def _identity(run: ComparedRun) -> str:
             run.record.experiment,
             sorted(
                 (name, value)
-                for name, value in run.params.items()
+                for name, value in {**BEFORE, **run.params}.items()
                 if not name.startswith(("price", "tracking_uri", "time_limit"))
             ),
             tags.get("data.fingerprint"),

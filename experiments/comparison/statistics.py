@@ -77,11 +77,10 @@ def counts_of(runs: Sequence[ComparedRun]) -> np.ndarray:
 
 
 def _of_run(run: ComparedRun) -> np.ndarray:
-    frame, names = run.predictions, run.class_names
-    probabilities = frame[[f"probability_{name}" for name in names]].to_numpy()
+    frame = run.predictions
     return patient_counts(
         frame["label"].to_numpy(),
-        probabilities.argmax(axis=1),
+        run.decided,
         names_of_units(frame, run.unit).to_numpy(),
-        names.index(run.positive_class),
+        run.class_names.index(run.positive_class),
     )

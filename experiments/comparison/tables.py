@@ -135,6 +135,25 @@ def raw(findings: Findings) -> pd.DataFrame:
     )
 
 
+#: Columns of the table on decisions and calibration.
+_DECISIONS: dict[str, Callable[[Row], str]] = {
+    "backend": lambda row: row.label,
+    "threshold": _plus_minus("decision.threshold", "{:.3f}"),
+    "sensitivity": _plus_minus("test.sensitivity", "{:.3f}"),
+    "specificity": _plus_minus("test.specificity", "{:.3f}"),
+    "Brier score": _plus_minus("test.brier", "{:.3f}"),
+    "reliability": _plus_minus("test.brier_reliability", "{:.4f}"),
+    "resolution": _plus_minus("test.brier_resolution", "{:.4f}"),
+    "uncertainty": _plus_minus("test.brier_uncertainty", "{:.4f}"),
+}
+
+
+def decisions(findings: Findings) -> pd.DataFrame:
+    """Return threshold, sensitivity, specificity and the components of the Brier score."""
+    rows = [{name: show(row) for name, show in _DECISIONS.items()} for row in findings.rows]
+    return pd.DataFrame(rows, columns=list(_DECISIONS))
+
+
 def platforms(findings: Findings) -> pd.DataFrame:
     """Return the seconds per epoch, core-seconds and cost, by backend and platform."""
     rows = [

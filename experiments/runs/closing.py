@@ -12,11 +12,13 @@ from experiments.runs.model_card import card_of
 from experiments.runs.outcome import Outcome
 from experiments.runs.saving import Engines
 from experiments.runs.task import PREDICTIONS, VALIDATION_PREDICTIONS, Result
+from experiments.runs.training_images import pixels_of, ranges, write_digests
 from experiments.tracking.model import MODEL, data_entry, save_model
 from experiments.tracking.pending_run import PendingRun
 from experiments.tracking.recorder import RunStart, now_ms
 from experiments.tracking.registration import model_name
 from models.card import NETWORK
+from models.card_text import CARD_TEXT, render
 
 #: Metrics by epoch, and their names in :class:`backends.Epoch`.
 _BY_EPOCH = {
@@ -43,12 +45,17 @@ def closing_tags(outcome: Outcome) -> dict[str, str]:
 
 
 def gather(
-    plan: RunPlan, data: PreparedData, outcome: Outcome, folder: Path, artifacts: Path
+    plan: RunPlan,
+    data: PreparedData,
+    outcome: Outcome,
+    folder: Path,
+    artifacts: Path,
+    run_id: str = "",
 ) -> None:
     """Copy the files of the run's ``folder`` that the record keeps to ``artifacts``.
 
     The trained network is kept if the run has finished and was scored on the test images: trials
-    of a search leave none.
+    of a search leave none. ``run_id`` is the run's id in the record, if it is known already.
     """
     (artifacts / "plan.json").write_text(plan.model_dump_json(indent=2))
     (artifacts / "split.json").write_text(data.manifest.to_json())
@@ -61,8 +68,19 @@ def gather(
     keeps_model = outcome.status == FINISHED and plan.evaluation_split == "test"
     if keeps_model and (folder / NETWORK).exists():
         shutil.copy2(folder / NETWORK, artifacts / NETWORK)
-        card = card_of(plan, data, outcome, Engines.read(folder))
+        images = pixels_of(data, plan.experiment)
+        if images is not None:
+            write_digests(images, folder)
+        card = card_of(
+            plan,
+            data,
+            outcome,
+            Engines.read(folder),
+            run_id=run_id,
+            ranges=ranges(images) if images is not None else {},
+        )
         save_model(folder, card, artifacts / MODEL)
+        (artifacts / CARD_TEXT).write_text(render(card), encoding="utf-8")
 
 
 def pending_run(

@@ -34,6 +34,8 @@ _NOT_DECIDING = {
     "prepared",
     "artifacts",
 }
+#: Keys that were added later, with the value that older comparisons have: they can be resumed.
+_ADDED = {"threshold": "0.5", "calibration": "none"}
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def has_comparison(recorder: Recorder, experiment: Experiment, data: PreparedDat
 def comparison_key(experiment: Experiment, data: PreparedData) -> str:
     """Return a digest of everything that determines the results, except backend and seed."""
     content = experiment.model_dump(mode="json", exclude=_NOT_DECIDING)
+    content = {key: value for key, value in content.items() if value != _ADDED.get(key, ...)}
     # The location of the images does not matter; the fingerprint identifies their content.
     del content["data"]["source"]
     content["fingerprint"] = data.summary.fingerprint

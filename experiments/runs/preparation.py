@@ -58,9 +58,18 @@ def features_folder(images: str, backbone: BackboneConfig, seed: int) -> str:
 
     A changed file of a backbone is detected when the folder is opened.
     """
+    return images + _features_suffix(backbone, seed)
+
+
+def images_folder(features: str, backbone: BackboneConfig, seed: int) -> str:
+    """Return the folder of the images next to which `features_folder` is ``features``."""
+    return features.removesuffix(_features_suffix(backbone, seed))
+
+
+def _features_suffix(backbone: BackboneConfig, seed: int) -> str:
     content = f"{backbone.model_dump_json()} {seed}"
     digest = hashlib.sha256(content.encode()).hexdigest()[:12]
-    return f"{images}-{Path(backbone.name).stem}-{digest}"
+    return f"-{Path(backbone.name).stem}-{digest}"
 
 
 def main(folder: Path) -> int:

@@ -142,6 +142,7 @@ class SingleRun:
         self.observer.waits("scoring the predictions")
         judgement = judge(self.plan, self.data, result, folder, artifacts)
         outcome.metrics |= judgement.metrics
+        outcome.tags |= judgement.tags
         outcome.notes += judgement.notes
         outcome.status, outcome.reason = FINISHED, ""
 
@@ -171,7 +172,7 @@ class SingleRun:
         try:
             if self._is_opened:
                 self.observer.waits("writing the record")
-                gather(self.plan, self.data, outcome, folder, artifacts)
+                gather(self.plan, self.data, outcome, folder, artifacts, self.run_id)
                 pending = pending_run(
                     self.plan,
                     self.data,

@@ -93,13 +93,16 @@ class Worker:
             probabilities = backend.predict(task, fitted.weights, context)
         self._write_predictions(data, probabilities, PREDICTIONS)
         executors = self._executor_use(task)
-        if context.initial_weights_checksum is not None and plan.evaluation_split == "test":
-            with self.phase("predict_validation"):
-                choosing = replace(task, data=data.without_test())
-                probabilities = backend.predict(choosing, fitted.weights, context)
-            self._write_predictions(choosing.data, probabilities, VALIDATION_PREDICTIONS)
-            with self.phase("save_model"):
-                self._save_model(task, fitted)
+        if plan.evaluation_split == "test":
+            predicted = None
+            if backend.trains != "nothing" and data.rows("validation"):
+                with self.phase("predict_validation"):
+                    choosing = replace(task, data=data.without_test())
+                    predicted = backend.predict(choosing, fitted.weights, context)
+                self._write_predictions(choosing.data, predicted, VALIDATION_PREDICTIONS)
+            if context.initial_weights_checksum is not None:
+                with self.phase("save_model"):
+                    self._save_model(task, fitted, predicted)
         return Result(
             status="finished",
             times=self.times,
@@ -175,7 +178,9 @@ class Worker:
 
         return replace(task, archive=archive(task.build_model()))
 
-    def _save_model(self, task: TrainingTask, fitted: FitResult) -> None:
+    def _save_model(
+        self, task: TrainingTask, fitted: FitResult, predicted: np.ndarray | None
+    ) -> None:
         """Save the trained network, which maps pixels to probabilities, for Keras and OpenVINO."""
         model = task.build_model()
         model.set_weights(fitted.weights)
@@ -184,7 +189,7 @@ class Worker:
 
             shape = DataConfig.model_validate(task.data.summary.config).image.shape
             model = with_backbone(task.model, model, shape, self.job.plan.experiment.seeds[0])
-        save(model, task.data, self.folder)
+        save(model, task.data, self.folder, predicted)
 
     def _split_fit_time(self, fitted: FitResult, resumed_after: int) -> None:
         """Separate training time from validation and from setup by the framework within ``fit``."""

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from data.drawing import drawing, label, png
+from experiments.scoring.reliability import Reliability
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,14 +23,19 @@ _BLUE, _ORANGE = "#0072B2", "#E69F00"
 
 @drawing()
 def confusion_matrix(
-    predictions: pd.DataFrame, class_names: Sequence[str], title: str, stamp: str, path: Path
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    class_names: Sequence[str],
+    title: str,
+    stamp: str,
+    path: Path,
 ) -> None:
     """Draw the confusion matrix with counts and shares of each true class.
 
     Parameters
     ----------
-    predictions
-        Columns ``label`` and ``probability_<class>`` for each class, with one row per image.
+    labels, predicted
+        True and predicted labels, integers of shape (n,).
     class_names
         Classes in label order.
     title
@@ -40,10 +45,8 @@ def confusion_matrix(
     path
         PNG file to write.
     """
-    columns = [f"probability_{name}" for name in class_names]
-    predicted = predictions[columns].to_numpy().argmax(axis=1)
     counts = np.zeros((len(class_names), len(class_names)), int)
-    np.add.at(counts, (predictions["label"].to_numpy(), predicted), 1)
+    np.add.at(counts, (labels, predicted), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     crowded = len(class_names) > _FEW
     side = 1.2 + _CLASS_SIDE * len(class_names) if crowded else 3.8
@@ -101,6 +104,42 @@ def learning_curve(epochs: Sequence[dict[str, Any]], title: str, stamp: str, pat
     else:
         axes.text(0.5, 0.5, "no training loss", ha="center", transform=axes.transAxes)
     axes.set(xlabel="epoch", ylabel="cross-entropy (nats)", title=title)
+    axes.spines[["top", "right"]].set_visible(False)
+    _save(figure, stamp, path)
+
+
+@drawing()
+def reliability_curve(
+    bins: Reliability, positive_class: str, title: str, stamp: str, path: Path
+) -> None:
+    """Draw the share of positive images against their mean probability, and the size of the bins.
+
+    Parameters
+    ----------
+    bins
+        Bins of the images.
+    positive_class
+        Name of the positive class.
+    title
+        Title of the figure.
+    stamp
+        Text below the figure; none if empty.
+    path
+        PNG file to write.
+    """
+    figure = _figure(4.2, 4.4)
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="0.8", linewidth=1)
+    axes.plot(bins.predicted, bins.observed, "o-", color=_BLUE)
+    name = label(positive_class)
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), title=title)
+    axes.set(xlabel=f"mean probability of '{name}'", ylabel=f"share of images of '{name}'")
+    axes.set_aspect("equal")
+    parts = bins.brier_components()
+    few, many = bins.images.min(), bins.images.max()
+    size = f"{few:,}" if few == many else f"{few:,} to {many:,}"
+    lines = [f"{part} {value:.4f}" for part, value in parts.items()]
+    axes.text(0.98, 0.03, "\n".join([*lines, f"{size} images in a group"]), ha="right", fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     _save(figure, stamp, path)
 

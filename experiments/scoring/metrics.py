@@ -8,9 +8,12 @@ import pandas as pd
 
 from data.config import Unit
 from experiments.record_names import key_parts
+from experiments.scoring.auc import auc_interval
 from experiments.scoring.caveats import few_examples, one_class, unreliable_interval
-from experiments.scoring.uncertainty import mean_interval
+from experiments.scoring.reliability import reliability
+from experiments.scoring.uncertainty import mean_interval, share_interval
 from experiments.units import names_of_units, plural
+from models.decision import MOST_PROBABLE, decide
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,9 @@ def score(
     unit: Unit = "patient",
     evaluation_split: str = "test",
     trained: bool = True,
+    threshold: float = MOST_PROBABLE,
 ) -> Scores:
-    """Return image-level metrics, the interval of F1 and patient-level metrics.
+    """Return image-level metrics, intervals and patient-level metrics.
 
     Parameters
     ----------
@@ -43,40 +47,54 @@ def score(
     positive_class
         Class for which F1, sensitivity, specificity, ROC AUC and average precision are computed.
     unit
-        Unit of the split, over which the interval is computed.
+        Unit of the split, over which intervals are computed.
     evaluation_split
         Name of the set of images, for the notes: ``test`` or ``validation``.
     trained
         True if the predictions are those of a trained model.
+    threshold
+        Decision threshold of `models.decision.decide`, for images and for patients.
 
     Returns
     -------
     Scores
         Keys as in the record, without the prefix ``test.``: ``f1``, ``f1_low``, ``f1_high``,
-        ``patient.f1`` and so on; with more than two classes also ``roc_auc.<class>``. Keys with the
-        prefix ``patient.`` are computed over lesions if ``unit`` is lesion, and are missing if it
-        is image. Metrics that are undefined on these images are omitted, with a note.
+        ``patient.f1``, ``brier_reliability`` and so on; with more than two classes also
+        ``roc_auc.<class>``. Keys with the prefix ``patient.`` are computed over lesions if ``unit``
+        is lesion, and are missing if it is image. Metrics that are undefined on these images are
+        omitted, with a note.
     """
     positive = list(class_names).index(positive_class)
     probabilities = predictions[[f"probability_{name}" for name in class_names]].to_numpy()
-    labels, predicted = predictions["label"].to_numpy(), probabilities.argmax(axis=1)
+    labels = predictions["label"].to_numpy()
+    predicted = decide(probabilities, positive, threshold)
     units = names_of_units(predictions, unit).to_numpy()
-    values, notes = _score_rows(labels, probabilities, positive)
+    values, notes = _score_rows(labels, probabilities, positive, threshold)
     low, high = f1_interval(labels, predicted, units, positive)
     values |= {"f1_low": low, "f1_high": high}
+    truth, certainty = labels == positive, probabilities[:, positive]
+    values |= _share_intervals(truth, predicted == positive, units)
+    low, high = auc_interval(truth, certainty, units)
+    values |= {"roc_auc_low": low, "roc_auc_high": high}
+    bins = reliability(truth, certainty)
+    values |= {f"brier_{name}": value for name, value in bins.brier_components().items()}
     notes += one_class(predicted, class_names, evaluation_split, trained=trained)
     notes += few_examples(labels, units, class_names, unit, evaluation_split)
     notes += unreliable_interval(len(np.unique(units)), unit)
     values |= _one_against_rest(labels, probabilities, class_names)
     if unit != "image":
-        by_unit, more = _score_units(predictions, probabilities, positive, unit)
+        by_unit, more = _score_units(predictions, probabilities, positive, unit, threshold)
         values |= {f"patient.{name}": value for name, value in by_unit.items()}
         notes += more
     return Scores({key: v for key, v in values.items() if np.isfinite(v)}, tuple(notes))
 
 
 def _score_units(
-    predictions: pd.DataFrame, probabilities: np.ndarray, positive: int, unit: Unit
+    predictions: pd.DataFrame,
+    probabilities: np.ndarray,
+    positive: int,
+    unit: Unit,
+    threshold: float,
 ) -> tuple[dict[str, float], list[str]]:
     """Return metrics over patients or lesions, from the mean probabilities of their images."""
     groups = pd.DataFrame(probabilities).groupby(predictions["patient_id"].to_numpy(), sort=True)
@@ -92,7 +110,7 @@ def _score_units(
     if len(set(truth)) < 2:
         title = unit.capitalize()
         return {}, [*notes, f"{title}-level metrics need {plural(unit)} of at least two classes."]
-    values, more = _score_rows(truth, groups.mean()[pure].to_numpy(), positive)
+    values, more = _score_rows(truth, groups.mean()[pure].to_numpy(), positive, threshold)
     return values, [*notes, *(f"By {unit}: {note}" for note in more)]
 
 
@@ -144,6 +162,21 @@ def f1_interval(
     return float(low), float(high)
 
 
+def _share_intervals(
+    truth: np.ndarray, guess: np.ndarray, patients: np.ndarray
+) -> dict[str, float]:
+    """Return the ends of the intervals of sensitivity and specificity over patients."""
+    found: dict[str, float] = {}
+    for name, rows, hits in (("sensitivity", truth, guess), ("specificity", ~truth, ~guess)):
+        # Only the patients with images of the class contribute to the share.
+        _, codes = np.unique(patients[rows], return_inverse=True)
+        if 0 < rows.sum() < len(rows):
+            right, all_ = np.bincount(codes, weights=hits[rows]), np.bincount(codes)
+            low, high = share_interval(right, all_ - right)
+            found |= {f"{name}_low": low, f"{name}_high": high}
+    return found
+
+
 def patient_counts(
     labels: np.ndarray, predicted: np.ndarray, patients: np.ndarray, positive: int
 ) -> np.ndarray:
@@ -159,12 +192,12 @@ def patient_counts(
 
 
 def _score_rows(
-    labels: np.ndarray, probabilities: np.ndarray, positive: int
+    labels: np.ndarray, probabilities: np.ndarray, positive: int, threshold: float
 ) -> tuple[dict[str, float], list[str]]:
     """Return metrics over rows, which may be images, patients or lesions, and notes."""
     from sklearn import metrics
 
-    predicted = probabilities.argmax(axis=1)
+    predicted = decide(probabilities, positive, threshold)
     truth, guess = labels == positive, predicted == positive
     certainty = probabilities[:, positive]
     classes = np.arange(probabilities.shape[1])

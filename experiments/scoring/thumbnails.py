@@ -14,11 +14,24 @@ _LARGEST = 400  # images
 _EDGE = 64  # pixels
 
 
-def write_thumbnails(predictions: pd.DataFrame, data: PreparedData, path: Path) -> None:
+def write_thumbnails(
+    predictions: pd.DataFrame, predicted: np.ndarray, data: PreparedData, path: Path
+) -> None:
     """Write ``image_id``, ``patient_id``, ``label``, ``predicted`` and ``png`` of wrong images.
 
     At most 400 images are written: those with the highest probability of the wrong class, in
     descending order. Nothing is written for features, which cannot be displayed.
+
+    Parameters
+    ----------
+    predictions
+        Predictions of the test images, in the order of ``data``.
+    predicted
+        Label that is assigned to each image, shape (n,).
+    data
+        Data set with the images.
+    path
+        Parquet file to write.
     """
     from PIL import Image
 
@@ -26,7 +39,8 @@ def write_thumbnails(predictions: pd.DataFrame, data: PreparedData, path: Path) 
         return
     columns = [f"probability_{name}" for name in data.class_names]
     probabilities = predictions[columns].to_numpy()
-    wrong = predictions.assign(predicted=probabilities.argmax(axis=1), sure=probabilities.max(1))
+    sure = probabilities[np.arange(len(predicted)), predicted]
+    wrong = predictions.assign(predicted=predicted, sure=sure)
     wrong = wrong[wrong["predicted"] != wrong["label"]].nlargest(_LARGEST, "sure")
     places = {identity: row for row, identity in enumerate(wrong["image_id"])}
     pictures: list[bytes] = [b""] * len(wrong)

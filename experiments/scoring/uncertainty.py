@@ -184,10 +184,60 @@ def mean_interval(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
     reach, patients = found.reach(), counts.shape[-1]
     low, high = _odds_to_f1(found.value - reach), _odds_to_f1(found.value + reach)
     faultless = (counts[..., 1, :].sum(axis=(-1, -2)) == 0) & (patients > 1)
+    # Without errors, equal numbers of images per patient have no variance at all.
     low = np.where(faultless, (LEVEL / 2) ** (1 / patients), low)
+    high = np.where(faultless, 1.0, high)
     empty = faultless & (value == 0)
     low, high = (np.where(empty, np.nan, end) for end in (low, high))
     return value, np.minimum(low, value), np.maximum(high, value)
+
+
+def share_interval(hits: np.ndarray, misses: np.ndarray) -> tuple[float, float]:
+    """Return the ends of the 95 % interval of a share, such as the sensitivity, over patients.
+
+    The share h / (h + w) has the log odds log(h / w), and its interval is computed like that of F1.
+    A share of 0 or 1 has the exact limit of `mean_interval` at its other end.
+
+    Parameters
+    ----------
+    hits, misses
+        Numbers of images that count and that do not, by patient, shape (patients,). Every patient
+        has at least one image.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper end; NaN if there are fewer than two patients.
+    """
+    patients = len(hits)
+    # F1 is 2 h / (2 h + w); half of the hits make it the share.
+    value, low, high = map(float, mean_interval(np.stack([hits / 2, misses])[None]))
+    if patients > 1 and value == 0:
+        return 0.0, 1 - (LEVEL / 2) ** (1 / patients)
+    return low, high
+
+
+def jackknife_interval(value: float, omitted: np.ndarray) -> tuple[float, float]:
+    """Return the ends of the 95 % interval of a share, from its log odds.
+
+    Parameters
+    ----------
+    value
+        Log odds of the share.
+    omitted
+        Log odds without each patient in turn, shape (patients,).
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper end of the share; NaN if there are fewer than two patients or nothing
+        varies.
+    """
+    if len(omitted) < 2:
+        return float("nan"), float("nan")
+    moves = omitted - omitted.mean()
+    reach = Estimate(np.array(value), _jackknife(moves), _patients_freedom(moves)).reach()
+    return float(_odds_to_f1(value - reach)), float(_odds_to_f1(value + reach))
 
 
 def difference_interval(

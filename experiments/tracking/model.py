@@ -7,20 +7,27 @@ import warnings
 import zipfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data.own_folders import temporary_folder
 from data.prepared import PreparedData
 from data.project import ROOT
 from data.schema import SPLITS
-from experiments.tracking.pending_run import DataEntry
-from models.card import NETWORK, ModelCard
+from experiments.tracking.data_entry import DataEntry
+from models.card import CARD, NETWORK, ModelCard
+from models.card_text import CARD_TEXT, render
 from models.openvino_form import STRUCTURE, WEIGHTS
+from models.training_set import TRAINING_SET
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
 
 #: Artifact folder of the model.
 MODEL = "model"
 #: Folder within the model that contains the network and its card.
 CLASSIFIER = "classifier"
+#: Folder with the network and its card, below that of the model.
+_INNER = Path("artifacts") / CLASSIFIER
 #: Packages whose code a model needs where the project is not installed.
 _PACKAGES = ("data", "models", "serving")
 _CODE = "code.zip"
@@ -30,16 +37,26 @@ _DIGEST_LENGTH = 36
 
 
 def save_model(network: Path, card: ModelCard, folder: Path) -> None:
-    """Write the network in the folder ``network`` and its card as an MLflow model to ``folder``."""
+    """Write a network and its card as an MLflow model.
+
+    Parameters
+    ----------
+    network
+        Folder with the forms of the network and, if known, the digests of its training images.
+    card
+        Card of the model.
+    folder
+        Folder of the model, which must not exist.
+    """
     import mlflow
 
     with temporary_folder("classifier") as own:
         inner = own / CLASSIFIER
         inner.mkdir()
-        for name in (NETWORK, STRUCTURE, WEIGHTS):
+        for name in (NETWORK, STRUCTURE, WEIGHTS, TRAINING_SET):
             if (network / name).exists():
                 shutil.copy2(network / name, inner / name)
-        card.write(inner)
+        _write_card(card, inner)
         _pack_code(inner / _CODE)
         # MLflow warns that the environment has no pip, whose version it would store with the model.
         logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
@@ -50,9 +67,45 @@ def save_model(network: Path, card: ModelCard, folder: Path) -> None:
                 folder,
                 python_model=str(ROOT / "serving" / "mlflow_model.py"),
                 artifacts={CLASSIFIER: str(inner)},
+                signature=_signature(card),
                 pip_requirements=_requirements(),
                 metadata={"class_names": list(card.class_names)},
             )
+
+
+def card_of_model(folder: Path) -> ModelCard | None:
+    """Return the card of the MLflow model in ``folder``; None for models of earlier versions."""
+    inner = folder / _INNER
+    return ModelCard.read(inner) if (inner / CARD).is_file() else None
+
+
+def name_run(artifacts: Path, card: ModelCard, run_id: str) -> ModelCard:
+    """Add the id of the run to the card in the ``artifacts`` of a run, and return the card.
+
+    The id is unknown until the record is sent if the server was unreachable when the run began.
+    """
+    card = card.model_copy(update={"run_id": run_id})
+    _write_card(card, artifacts / MODEL / _INNER)
+    (artifacts / CARD_TEXT).write_text(render(card), encoding="utf-8")
+    return card
+
+
+def _write_card(card: ModelCard, folder: Path) -> None:
+    card.write(folder)
+    (folder / CARD_TEXT).write_text(render(card), encoding="utf-8")
+
+
+def _signature(card: ModelCard) -> "ModelSignature":
+    """Return the columns of the predictions.
+
+    The inputs are not specified, because MLflow would refuse all but one kind of them.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    columns = [ColSpec(DataType.string, name) for name in ("class", "decision")]
+    columns += [ColSpec(DataType.double, f"probability_{name}") for name in card.class_names]
+    return ModelSignature(outputs=Schema(columns))
 
 
 def _pack_code(path: Path) -> None:

@@ -6,21 +6,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import AliasChoices, BaseModel, Field
 
+from experiments.tracking.data_entry import DataEntry
+from experiments.tracking.model import card_of_model, name_run
 from experiments.tracking.recorder import Recorder, RunStart
 from experiments.tracking.registration import register
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-
-class DataEntry(BaseModel):
-    """A data set in MLflow's format."""
-
-    name: str
-    digest: str
-    source: str
-    profile: str
-    context: str
 
 
 class PendingRun(BaseModel):
@@ -87,12 +79,15 @@ def send(pending: PendingRun, artifacts: Path, recorder: Recorder) -> str:
     recorder.tag(run, pending.tags)
     if pending.data is not None:
         _log_data(recorder.client, run, pending.data)
+    card = card_of_model(artifacts / pending.model) if pending.model_name else None
+    if card is not None and not card.run_id:
+        card = name_run(artifacts, card, run)
     if artifacts.is_dir():
         recorder.artifacts(run, artifacts)
     note = ""
     if pending.model_name:
         classes = pending.class_names or _classes_of(pending.data)
-        note = register(recorder.client, run, pending.model_name, pending.model, classes)
+        note = register(recorder.client, run, pending.model_name, pending.model, classes, card)
     if note:
         notes = "\n".join(filter(None, [pending.tags.get("notes"), note]))
         recorder.tag(run, {"notes": notes})

@@ -6,6 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from models.card import ModelCard
+from models.card_text import render
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -13,8 +16,10 @@ if TYPE_CHECKING:
 CLASSES = "class_names"
 #: Number of characters of a digest of the class names in a model name.
 _DIGEST = 8
-#: MLflow's limit for the length of a tag.
-_TAG_LENGTH = 5000
+#: MLflow's limit for the length of a tag and of a description, in characters.
+_TAG_LENGTH = _DESCRIPTION_LENGTH = 5000
+#: Description of a registered model.
+_DESCRIPTION = "The description of each version is the model card of its network."
 
 
 def model_name(experiment: str, backend: str) -> str:
@@ -23,7 +28,12 @@ def model_name(experiment: str, backend: str) -> str:
 
 
 def register(
-    client: "MlflowClient", run: str, name: str, model: str, class_names: Sequence[str]
+    client: "MlflowClient",
+    run: str,
+    name: str,
+    model: str,
+    class_names: Sequence[str],
+    card: ModelCard | None = None,
 ) -> str:
     """Register the artifact folder ``model`` of a run as the newest version of a model.
 
@@ -31,6 +41,9 @@ def register(
     with other classes, the version is registered under a separate name that ends with a digest of
     the class names, because the newest version of a model must return the probabilities of the
     classes that its users expect.
+
+    The card, if there is one, becomes the description of the version, which MLflow's page of the
+    version shows, and its main figures become tags.
 
     Returns
     -------
@@ -49,8 +62,25 @@ def register(
     chosen = f"{name}-{digest}" if others else name
     _create(client, chosen)
     source = f"{client.get_run(run).info.artifact_uri}/{model}"
-    client.create_model_version(chosen, source, run, tags={CLASSES: classes})
+    client.create_model_version(
+        chosen,
+        source,
+        run,
+        tags={CLASSES: classes, **(_tags(card) if card else {})},
+        description=render(card, _DESCRIPTION_LENGTH) if card else None,
+    )
     return _note(name, chosen)
+
+
+def _tags(card: ModelCard) -> dict[str, str]:
+    """Return the main figures of a card as tags, with the names of the run's metrics and tags."""
+    tags = {
+        "backend": card.backend,
+        "data.fingerprint": card.data.fingerprint,
+        "decision.threshold": f"{card.threshold.value:.4g}",
+        "decision.rule": card.threshold.rule,
+    }
+    return tags | {f"test.{name}": f"{score.value:.4f}" for name, score in card.scores.items()}
 
 
 def _note(name: str, chosen: str) -> str:
@@ -66,7 +96,7 @@ def _create(client: "MlflowClient", name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(name)
+        client.create_registered_model(name, description=_DESCRIPTION)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

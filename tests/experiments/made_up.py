@@ -16,6 +16,7 @@ def made_up(
     seed: int,
     started_ms: int = 0,
     unit: str | None = None,
+    metrics: dict[str, float] | None = None,
 ) -> ComparedRun:
     """Return a run with ``scores`` for the positive class; old records have no ``unit``."""
     record = RunRecord(
@@ -25,6 +26,7 @@ def made_up(
         run_id="x",
         tracking_uri="",
         status="FINISHED",
+        metrics=metrics or {},
         tags={} if unit is None else {"split.unit": unit},
     )
     run = ComparedRun(record, {"positive_class": "sick"}, started_ms, None, Path())

@@ -107,6 +107,29 @@ def shown(prepared: PreparedData, unit: Unit, capsys: pytest.CaptureFixture[str]
     return [*(line for line in lines if "left out" not in line), console._activity.line()]
 
 
+@pytest.mark.parametrize(
+    ("phase", "words"),
+    [
+        ("predict_validation", "predicting the validation patients"),
+        ("save_model", "saving the network"),
+    ],
+)
+def test_phases_after_training_have_words(phase: str, words: str) -> None:
+    console = Console(silence=1e6)
+    console.event({"event": "phase", "name": phase})
+    assert words in console._activity.line()
+    console.ends()
+
+
+def test_threshold_that_was_chosen_is_shown_with_its_scores() -> None:
+    scores = {"decision.threshold": 0.31, "test.sensitivity": 0.95, "test.specificity": 0.82}
+    lines = printed([record(metrics={**METRICS, **scores})])
+    rows = {line[:20].strip(): line[20:].strip() for line in lines}
+    assert rows["decision threshold"] == "0.310"
+    assert (rows["sensitivity"], rows["specificity"]) == ("0.950", "0.820")
+    assert not any("threshold" in line for line in printed([record()]))
+
+
 def test_data_is_counted_in_the_unit_of_the_split(
     prepared: PreparedData, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -175,7 +175,10 @@ def test_record_of_a_spark_run_is_complete_and_repeats_from_its_predictions(
         "train.loss", "validation.loss", "train.samples_seen", "train.steps",
         "train.images_per_s", "time.spark_start_s", "time.load_s", "time.fit_s",
         "time.predict_s", "time.total_s", "resources.cpu_s", "resources.peak_memory_bytes",
-        "resources.read_bytes", "resources.write_bytes",
+        "resources.read_bytes", "resources.write_bytes", "time.predict_validation_s",
+        "time.save_model_s", "decision.threshold", "validation.f1", "validation.sensitivity",
+        "test.sensitivity_low", "test.specificity_high", "test.roc_auc_low",
+        "test.brier_reliability", "test.brier_resolution", "test.brier_uncertainty",
     }  # fmt: skip
     assert named <= set(stored.data.metrics)
     tags = {
@@ -189,7 +192,7 @@ def test_record_of_a_spark_run_is_complete_and_repeats_from_its_predictions(
     files = {path.name for path in folder.iterdir()}
     assert files >= {
         "plan.json", "predictions.parquet", "split.json", "confusion_matrix.png",
-        "learning_curve.png", "model", "worker.log",
+        "learning_curve.png", "reliability.png", "model", "model_card.md", "worker.log",
     }  # fmt: skip
     predictions = pd.read_parquet(folder / "predictions.parquet")
     truth = predictions["label"] == 0  # 'all' is the first class

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
 from backends.ports import free_port
 from data.prepared import PreparedData
@@ -15,6 +14,7 @@ from experiments.errors import ExperimentError
 from experiments.records import FINISHED
 from experiments.tracking.pending_run import PendingRun, send
 from experiments.tracking.recorder import Recorder, check_reachable, now_ms
+from serving.errors import InputError
 from tests.experiments.conftest import Run
 
 
@@ -68,7 +68,9 @@ def test_model_and_data_are_there_in_mlflows_own_terms(
     monkeypatch.chdir(tmp_path)
     # MLflow writes the address of its store to an environment variable.
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
-    (record,) = run("keras_local", name="registered")
+    (record,) = run(
+        "keras_local", name="registered", threshold="sensitivity=0.9", calibration="temperature"
+    )
     stored = MlflowClient(tracking_uri).get_run(record.run_id)
     (used,) = stored.inputs.dataset_inputs
     assert stored.data.tags["data.fingerprint"].startswith(used.dataset.digest)
@@ -84,9 +86,23 @@ def test_model_and_data_are_there_in_mlflows_own_terms(
         record.run_id, "predictions.parquet", str(tmp_path)
     )
     expected = pd.read_parquet(path).filter(like="probability_").to_numpy()
-    np.testing.assert_allclose(model.predict(images.pixels), expected, atol=1e-6)
-    with pytest.raises(MlflowException):
+    found = model.predict(images.pixels)
+    assert stored.data.metrics["decision.temperature"] != 1
+    np.testing.assert_allclose(found.filter(like="probability_"), expected, atol=1e-5)
+    sick = expected[:, 0] >= stored.data.metrics["decision.threshold"]
+    assert found["decision"].tolist() == np.where(sick, "all", "hem").tolist()
+    truth = images.labels == 0
+    assert stored.data.metrics["test.sensitivity"] == pytest.approx(sick[truth].mean())
+    with pytest.raises(InputError, match="floating-point numbers from 0 to 1"):
         model.predict(images.pixels.astype("float64"))
+    card = MlflowClient(tracking_uri).download_artifacts(
+        record.run_id, "model_card.md", str(tmp_path)
+    )
+    assert version.description == Path(card).read_text()
+    assert f"MLflow run `{record.run_id}`" in version.description
+    assert version.tags["decision.rule"] == "sensitivity=0.9"
+    assert float(version.tags["test.f1"]) == pytest.approx(stored.data.metrics["test.f1"], abs=1e-4)
+    assert not version.aliases
 
 
 def test_variables_of_mlflow_alter_no_record(
