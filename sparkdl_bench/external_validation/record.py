@@ -4,8 +4,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from experiments.tracking.data_entry import DataEntry
-
 from data.own_folders import temporary_folder
 from data.store_address import absolute_uri, usual_uri
 from experiments.errors import ExperimentError
@@ -13,6 +11,7 @@ from experiments.own_data.description import name_of
 from experiments.records import FINISHED
 from experiments.scoring.figures import confusion_matrix
 from experiments.tracking import provenance
+from experiments.tracking.data_entry import DataEntry
 from experiments.tracking.outbox import OUTBOX, deliver
 from experiments.tracking.pending_run import PendingRun
 from experiments.tracking.recorder import Recorder, client_of, now_ms
