@@ -63,6 +63,9 @@ def visit(browser: Browser, url: str, **options: Any) -> Iterator[Visit]:
         lambda message: opened.errors.append(message.text) if message.type == "error" else None,
     )
     page.on("pageerror", lambda error: opened.errors.append(str(error)))
+    # Playwright intercepts file choosers once there is a listener, which takes a moment: a key that
+    # is pressed right after the first `expect_file_chooser` would open the browser's own.
+    page.on("filechooser", lambda _: None)
     page.on("request", lambda request: opened.requests.append(request.url))
     try:
         page.goto(url)

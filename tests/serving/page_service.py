@@ -3,6 +3,7 @@
 The probability of the class ``all`` is the mean red of an image, from 0 to 1.
 """
 
+import asyncio
 import base64
 import threading
 import time
@@ -81,8 +82,8 @@ class PageService:
     failures: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     #: Number of requests to ``/predict`` that are refused with 503 before one is answered.
     busy: int = 0
-    #: Seconds that an answer of ``/predict`` takes.
-    delay: float = 0.0
+    #: Number of requests to ``/predict`` that are answered; later ones wait until it is raised.
+    answered: int = 1000
     #: Names of the images of each request to ``/predict``.
     requests: list[list[str]] = field(default_factory=list)
     #: Classes of the requests to ``/explain``.
@@ -107,7 +108,7 @@ class PageService:
 
     def reset(self) -> None:
         """Return to the state at the start."""
-        self.card, self.key, self.busy, self.delay = CARD, "", 0, 0.0
+        self.card, self.key, self.busy, self.answered = CARD, "", 0, 1000
         self.failures, self.requests, self.explained = {}, [], []
 
     def _app(self) -> FastAPI:
@@ -152,7 +153,8 @@ class PageService:
             return JSONResponse({"error": "the queue is full"}, 503, {"Retry-After": "0.05"})
         files = await _files(request, "images")
         self.requests.append([name for name, _ in files])
-        time.sleep(self.delay)
+        while len(self.requests) > self.answered:
+            await asyncio.sleep(0.01)
         images = [self._classified(name, content) for name, content in files]
         document: dict[str, Any] = {
             "model": {"name": self.card.name, "version": "3"},

@@ -317,7 +317,7 @@ def test_many_images_are_sent_in_parts_and_a_busy_service_is_asked_again(
 
 
 def test_classification_can_be_stopped(page: Page, service: PageService, tmp_path: Path):
-    service.delay = 0.5
+    service.answered = 1
     paths = write(tmp_path, {f"{n:02}.png": png(n / 50) for n in range(40)})
     page.set_input_files("#files", paths)
     expect(page.locator("#image-table tbody .tag")).to_have_count(16)
