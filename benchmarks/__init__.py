@@ -16,7 +16,7 @@ __all__ = ["PARTS", "USUAL", "Figure", "benchmark", "machine"]
 #: Parts measured by default. Each is a module with a function ``measure(folder, data, repeats)``.
 USUAL = ("harness", "ingest", "featurizer", "backends")
 #: All parts, including those that need additional packages or measure no time.
-PARTS = (*USUAL, "decoders", "statistics")
+PARTS = (*USUAL, "scoring", "decoders", "statistics")
 
 
 def benchmark(data: str | None, *, repeats: int, parts: Sequence[str] = USUAL) -> Iterator[Figure]:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,29 @@ def local_context(workers: int, name: str) -> Iterator["SparkContext"]:
     A context that is already active in this process is yielded instead and kept running, because
     a process can have only one.
     """
+    with spark_context(lambda: _configuration(workers, name), for_spark) as context:
+        yield context
+
+
+@contextlib.contextmanager
+def spark_context(
+    configuration: Callable[[], "SparkConf"],
+    environment: Callable[[], Mapping[str, str]],
+    *,
+    idle: bool = False,
+) -> Iterator["SparkContext"]:
+    """Start Spark; stop it and its JVM at exit.
+
+    A context that is already active in this process is yielded instead and kept running, because
+    a process can have only one.
+
+    Parameters
+    ----------
+    configuration, environment
+        Functions that return the settings, and the environment variables of Spark's processes.
+    idle
+        As for `data.jvm.spark_jvm`.
+    """
     from pyspark import SparkContext
 
     running = SparkContext._active_spark_context
@@ -41,8 +64,8 @@ def local_context(workers: int, name: str) -> Iterator["SparkContext"]:
         return
     limits.check()
     first_of_process = SparkContext._gateway is None
-    conf, environment = _configuration(workers, name), for_spark()
-    with _set(environment), spark_jvm(conf, environment):
+    conf, variables = configuration(), environment()
+    with _set(variables), spark_jvm(conf, variables, idle=idle):
         context = SparkContext(conf=conf)
     try:
         yield context

@@ -31,6 +31,7 @@ def run_tasks(
     spark: "SparkSession | None",
     workers: int,
     progress: Progress | None,
+    name: str = "ingest",
 ) -> list[Result]:
     """Call ``function`` on each task in the executors; return the results in order.
 
@@ -48,10 +49,12 @@ def run_tasks(
         Number of threads of a local session.
     progress
         Callback that receives the total size of the finished tasks and of all tasks.
+    name
+        Description of the job in Spark's pages.
     """
     with contextlib.ExitStack() as stack:
         context: SparkContext = (
-            stack.enter_context(local_context(workers, "ingest"))
+            stack.enter_context(local_context(workers, name))
             if spark is None
             else spark.sparkContext
         )
@@ -61,13 +64,13 @@ def run_tasks(
             size, task = numbered
             result = function(task)
             done.add(size)
-            _spare_next_task()
+            spare_next_task()
             return result
 
-        job = f"ingest {uuid.uuid4()}"
+        job = f"{name} {uuid.uuid4()}"
 
         def collect() -> list[Result]:
-            context.setJobGroup(job, "ingest")
+            context.setJobGroup(job, name)
             pairs = [*zip(sizes, tasks, strict=True)]
             results: list[Result] = context.parallelize(pairs, len(pairs)).map(run).collect()
             return results
@@ -83,7 +86,7 @@ def run_tasks(
             raise
 
 
-def _spare_next_task() -> None:
+def spare_next_task() -> None:
     """Let the next task of this Python worker start 0.1 s earlier.
 
     PySpark collects garbage after each task, which takes 40 ms for the objects of all imported

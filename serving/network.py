@@ -49,12 +49,15 @@ class Network:
         engine: Engine | None = None,
         threads: int | None = None,
     ) -> None:
-        self.engine: Engine = engine or self._engine_for(folder, card)
+        #: Folder from which the network was opened.
+        self.folder = folder
+        self.engine: Engine = engine or self.engine_for(folder, card)
         threads = threads or len(os.sched_getaffinity(0))
         self._forward = {"openvino": _openvino, "keras": _keras}[self.engine](folder, threads)
 
     @staticmethod
-    def _engine_for(folder: Path, card: ModelCard) -> Engine:
+    def engine_for(folder: Path, card: ModelCard) -> Engine:
+        """Return the engine that is used for the network in ``folder`` if none is given."""
         difference = card.engine_difference
         agrees = difference is not None and difference <= TOLERANCE
         if not agrees or not (folder / openvino_form.STRUCTURE).exists():

@@ -1,0 +1,1 @@
+"""Classification of images on Spark: functions for SQL and DataFrames, and bulk scoring."""
