@@ -16,10 +16,12 @@ __all__ = ["PARTS", "USUAL", "Figure", "benchmark", "machine"]
 #: Parts measured by default. Each is a module with a function ``measure(folder, data, repeats)``.
 USUAL = ("harness", "ingest", "featurizer", "backends")
 #: All parts, including those that need additional packages or measure no time.
-PARTS = (*USUAL, "scoring", "decoders", "statistics")
+PARTS = (*USUAL, "serving", "scoring", "decoders", "statistics")
 
 
-def benchmark(data: str | None, *, repeats: int, parts: Sequence[str] = USUAL) -> Iterator[Figure]:
+def benchmark(
+    data: str | None, *, repeats: int, parts: Sequence[str] = USUAL, minutes: float = 0.0
+) -> Iterator[Figure]:
     """Yield every figure as it is measured.
 
     Parameters
@@ -31,6 +33,8 @@ def benchmark(data: str | None, *, repeats: int, parts: Sequence[str] = USUAL) -
         Number of measurements of each figure.
     parts
         Names from ``PARTS``.
+    minutes
+        Duration of the load in the part ``serving``; 0 omits it.
 
     Yields
     ------
@@ -40,4 +44,5 @@ def benchmark(data: str | None, *, repeats: int, parts: Sequence[str] = USUAL) -
     for part in parts:
         with tempfile.TemporaryDirectory(prefix="sparkdl-benchmark-") as folder:
             module = importlib.import_module(f"{__name__}.{part}")
-            yield from module.measure(Path(folder), data, repeats)
+            more = {"minutes": minutes} if part == "serving" else {}
+            yield from module.measure(Path(folder), data, repeats, **more)

@@ -17,7 +17,7 @@ from data.invocation import command, program
 from data.names import visible
 from data.prepared import PreparedData
 from data.schema import SPLITS
-from data.store_address import DEFAULT_URI, is_server
+from data.store_address import DEFAULT_URI, is_from_variable, is_server
 from experiments.cli.pace import Pace, about
 from experiments.cli.result_table import result_table
 from experiments.cli.steady_output import SteadyOutput
@@ -28,6 +28,8 @@ from experiments.records import FINISHED, RunRecord
 from experiments.scoring.caveats import few_examples, unreliable_interval
 from experiments.units import counted, names_of_units, plural
 
+#: Digits of a run's id in the command that uses its network.
+_SHORT_ID = 8
 _PHASES = {
     "load": "opening the data",
     "spark_start": "starting Spark and importing the framework",
@@ -310,6 +312,8 @@ class Console(Observer):
         self._out.print(table)
         if self._experiment:
             self._print(how_to_open(self._experiment.tracking_uri))
+            if line := how_to_use(records):
+                self._print(line)
 
     def _so_far(self) -> str:
         """Return the time elapsed and remaining, or an empty string for the first run."""
@@ -352,3 +356,19 @@ def how_to_open(tracking_uri: str) -> str:
         f"record: {program('mlflow', 'ui', '--backend-store-uri', tracking_uri)}\n"
         "        then open http://127.0.0.1:5000"
     )
+
+
+def how_to_use(records: Sequence[RunRecord]) -> str:
+    """Return the command that classifies an image with a network of ``records``.
+
+    The run with the highest F1 on the validation images is chosen, since test images must not
+    select a model. The line is empty if no run has recorded a network.
+    """
+    name = "validation.f1"
+    done = [one for one in records if one.status == FINISHED and name in one.metrics]
+    if not done:
+        return ""
+    best = max(done, key=lambda one: one.metrics[name])
+    elsewhere = best.tracking_uri != DEFAULT_URI and not is_from_variable(best.tracking_uri)
+    store = ("--tracking-uri", best.tracking_uri) if elsewhere else ()
+    return f"use it: {command('predict', best.run_id[:_SHORT_ID], 'IMAGE', *store)}"

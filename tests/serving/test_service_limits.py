@@ -1,6 +1,7 @@
 """Limits of a running service: what is too large, too slow, too much or not allowed."""
 
 import io
+import itertools
 import json
 import resource
 import socket
@@ -73,11 +74,11 @@ class TestSize:
         before = resident(service)
         head = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
         block = bytes(2**20)
-        for declared in (True, False):
+        for declared, more in itertools.product((True, False), (b"", b"Connection: close\r\n")):
             with connect(service) as connection:
                 length = b"Content-Length: %d" % (200 * 2**20)
                 kind = length if declared else b"Transfer-Encoding: chunked"
-                connection.sendall(head + kind + b"\r\n\r\n")
+                connection.sendall(head + more + kind + b"\r\n\r\n")
                 for _ in range(200):
                     chunk = block if declared else b"100000\r\n" + block + b"\r\n"
                     connection.sendall(chunk)
