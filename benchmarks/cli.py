@@ -18,8 +18,8 @@ def benchmark(
     part: Annotated[
         list[str] | None,
         typer.Option(
-            help="Part to run: harness, ingest, featurizer, backends, serving, scoring, decoders or "
-            "statistics; repeat it for several."
+            help="Part to run: harness, ingest, featurizer, backends, serving, scoring, decoders "
+            "or statistics; repeat it for several."
         ),
     ] = None,
     minutes: Annotated[
