@@ -12,7 +12,7 @@ MODULES = (
 #: Beginnings of the names of variables that the preloaded packages read while they are imported.
 _READ = (
     *("CUDA", "GOTO", "KERAS_", "KMP_", "LANG", "LC_", "LD_", "MALLOC_", "MKL_", "NUMEXPR_"),
-    *("OMP_", "ONEDNN_", "OPENBLAS_", "PYTHON", "TF_", "XLA_"),
+    *("OMP_", "ONEDNN_", "OPENBLAS_", "PYTHONHASHSEED", "PYTHONUTF8", "TF_", "XLA_"),
 )
 #: Namespaces that a fork joins, in this order, if its client is in another one.
 NAMESPACES = ("user", "net", "uts")
@@ -20,11 +20,7 @@ NAMESPACES = ("user", "net", "uts")
 
 def read_variables(environment: "os._Environ[str]") -> dict[str, str]:
     """Return the variables with which a server for ``environment`` must be started."""
-    return {
-        name: value
-        for name, value in environment.items()
-        if name.startswith(_READ) and name != "PYTHONPATH"
-    }
+    return {name: value for name, value in environment.items() if name.startswith(_READ)}
 
 
 def address(folder: str, variables: dict[str, str]) -> str:
