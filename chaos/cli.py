@@ -11,8 +11,8 @@ from data import cli_options
 from data.addresses import local_path
 from data.command_line import plain_errors
 from data.exit_status import FAILED
+from data.store_address import usual_uri
 from experiments.cli.options import Naming
-from experiments.store_address import usual_uri
 
 #: Seconds; exceeds the time limits of all frameworks, the longest of which is five minutes.
 _TIME_LIMIT = 600.0

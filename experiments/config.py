@@ -19,9 +19,9 @@ from backends.registry import address_of, check_names, known, register
 from data.config import Address, DataConfig, Name, Seed
 from data.imbalance import Imbalance
 from data.names import visible
+from data.store_address import DEFAULT_URI
 from experiments.record_names import key_parts
 from experiments.reserved_settings import check_reserved
-from experiments.store_address import DEFAULT_URI
 from experiments.threshold_rule import rule_of
 from models import ModelConfig, OptimizerConfig
 

@@ -12,12 +12,12 @@ from pydantic import ValidationError
 
 from data.names import visible
 from data.problem_words import shown
+from data.store_address import DEFAULT_URI, VARIABLE, usual_uri
 from experiments.config import Experiment
 from experiments.errors import ExperimentError
 from experiments.overrides import Given
 from experiments.own_data.description import SYNTHETIC, OwnData, apart_from, name_of
 from experiments.schema_yaml import compose, field_type, read, read_text
-from experiments.store_address import DEFAULT_URI, VARIABLE, usual_uri
 from experiments.validation import explain
 
 FOLDER = Path(__file__).parent

@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from data.store_address import absolute_uri
 from experiments.config import LONGEST_NAME, Experiment
 from experiments.own_data.description import SYNTHETIC
-from experiments.store_address import absolute_uri
 
 #: Keys whose values are paths or addresses.
 _PATHS = (

@@ -97,7 +97,7 @@ def prepared(data_config: DataConfig, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database without experiments, to be copied: creating its tables takes seconds."""
-    from experiments.store_address import sqlite_uri
+    from data.store_address import sqlite_uri
     from experiments.tracking.store import make_ready
 
     def make(folder: Path) -> None:

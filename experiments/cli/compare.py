@@ -9,7 +9,7 @@ import typer
 from data.addresses import local_path
 from data.command_line import plain_errors
 from data.own_folders import temporary_folder
-from experiments.store_address import usual_uri
+from data.store_address import usual_uri
 
 if TYPE_CHECKING:
     from experiments.tracking.dashboard import Dashboard

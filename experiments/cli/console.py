@@ -17,6 +17,7 @@ from data.invocation import command, program
 from data.names import visible
 from data.prepared import PreparedData
 from data.schema import SPLITS
+from data.store_address import DEFAULT_URI, is_server
 from experiments.cli.pace import Pace, about
 from experiments.cli.result_table import result_table
 from experiments.cli.steady_output import SteadyOutput
@@ -25,7 +26,6 @@ from experiments.narrow_table import WIDTH
 from experiments.observer import Observer
 from experiments.records import FINISHED, RunRecord
 from experiments.scoring.caveats import few_examples, unreliable_interval
-from experiments.store_address import DEFAULT_URI, is_server
 from experiments.units import counted, names_of_units, plural
 
 _PHASES = {

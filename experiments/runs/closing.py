@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from data.prepared import PreparedData
+from data.store_address import absolute_uri
 from experiments.config import RunPlan
 from experiments.records import FINISHED
 from experiments.resources.monitor import SERIES, write_series
@@ -12,7 +13,6 @@ from experiments.runs.outcome import Outcome
 from experiments.runs.saving import Engines
 from experiments.runs.task import PREDICTIONS, VALIDATION_PREDICTIONS, Result
 from experiments.runs.training_images import pixels_of, ranges, write_digests
-from experiments.store_address import absolute_uri
 from experiments.tracking.model import MODEL, data_entry, save_model
 from experiments.tracking.pending_run import PendingRun
 from experiments.tracking.recorder import RunStart, now_ms

@@ -15,6 +15,7 @@ from data.errors import DataError, SparkStartError
 from data.object_store import is_object
 from data.own_folders import temporary_folder
 from data.prepared import PreparedData, open_prepared
+from data.store_address import DEFAULT_URI, VARIABLE, is_from_variable
 from data.working_folder import mark_within
 from experiments.config import Experiment
 from experiments.errors import ExperimentError
@@ -26,7 +27,6 @@ from experiments.resources import energy
 from experiments.runs.isolation import check_private
 from experiments.runs.preparation import PreparationJob, prepared_folder
 from experiments.spark.shipping import check_archive
-from experiments.store_address import DEFAULT_URI, VARIABLE, is_from_variable
 from experiments.tracking.abandoned import tidy
 from experiments.tracking.outage import first_line
 from experiments.tracking.outbox import OUTBOX, send_waiting

@@ -11,9 +11,9 @@ from urllib.parse import quote, urlencode
 from urllib.request import urlopen
 
 from backends.ports import LOOPBACK, is_free
+from data.store_address import sqlite_path, sqlite_uri
 from experiments.errors import ExperimentError
 from experiments.processes.children import start, stop
-from experiments.store_address import sqlite_path, sqlite_uri
 from experiments.tracking.abandoned import tidy
 from experiments.tracking.recorder import client_of
 from experiments.tracking.store import check_database

@@ -11,9 +11,9 @@ from tenacity import (
     wait_fixed,
 )
 
+from data.store_address import described, is_server
 from experiments.errors import ExperimentError
 from experiments.processes.ending import end_if_asked
-from experiments.store_address import described, is_server
 from experiments.tracking.recorder import check_reachable
 
 #: Seconds for which calls to an unreachable server are retried.

@@ -12,8 +12,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from data import own_folders
+from data.store_address import absolute_uri, sqlite_path, sqlite_uri
 from experiments.errors import ExperimentError
-from experiments.store_address import absolute_uri, sqlite_path, sqlite_uri
 from experiments.tracking.outage import ServerAwayError, patiently
 from experiments.tracking.pending_run import PendingRun, send
 from experiments.tracking.recorder import Recorder, check_reachable, now_ms

@@ -15,9 +15,8 @@ from uuid import uuid4
 from pydantic import BaseModel
 
 from data import object_store
-from experiments.errors import ExperimentError
-from experiments.records import KILLED
-from experiments.store_address import (
+from data.store_address import (
+    CLIENT_SETTINGS,
     DEFAULT_URI,
     VARIABLE,
     absolute_uri,
@@ -26,6 +25,8 @@ from experiments.store_address import (
     named,
     sqlite_path,
 )
+from experiments.errors import ExperimentError
+from experiments.records import KILLED
 from experiments.tracking.process_mark import State, own_mark, state_of
 from experiments.tracking.store import check_database, make_ready
 
@@ -42,19 +43,6 @@ LEFT_OPEN = "its process ended without closing the record"
 
 _RUNNING = "RUNNING"
 _IDENTITY = "run.identity"
-#: Defaults for MLflow's settings, which the user can override. An unreachable server must not
-#: delay a run for MLflow's default of many minutes.
-_SETTINGS = {
-    # With a server, MLflow otherwise prints addresses to stdout, among the records of --json.
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # A uv.lock in the working folder does not belong in the record, and names download hosts.
-    "MLFLOW_UV_AUTO_DETECT": "false",
-    # No usage data may be sent from machines with images of patients.
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-}
 #: Database servers that MLflow supports.
 _DATABASES = {"postgresql", "mysql", "mssql"}
 #: MLflow's limit for one batch of metrics.
@@ -138,7 +126,7 @@ def client_of(uri: str) -> "MlflowClient":
     ExperimentError
         If the database cannot be used.
     """
-    for name, value in _SETTINGS.items():
+    for name, value in CLIENT_SETTINGS.items():
         os.environ.setdefault(name, value)
     if endpoint := object_store.endpoint():
         os.environ.setdefault("MLFLOW_S3_ENDPOINT_URL", endpoint)

@@ -14,8 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from data.own_folders import temporary_folder
+from data.store_address import named, sqlite_path, sqlite_uri
 from experiments.errors import ExperimentError
-from experiments.store_address import named, sqlite_path, sqlite_uri
 from experiments.tracking import sqlite_file
 
 #: Tables that MLflow creates first, before it stores a version of its schema.

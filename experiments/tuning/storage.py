@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from data.store_address import sqlite_uri
 from experiments.errors import ExperimentError
-from experiments.store_address import sqlite_uri
 from experiments.tracking import sqlite_file
 from experiments.tuning.own_settings import enqueue_again
 

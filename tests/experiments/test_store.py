@@ -16,8 +16,8 @@ from mlflow import MlflowClient
 from mlflow.store.db import utils
 from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 
+from data.store_address import absolute_uri, sqlite_path, sqlite_uri
 from experiments.errors import ExperimentError
-from experiments.store_address import absolute_uri, sqlite_path, sqlite_uri
 from experiments.tracking import sqlite_file
 from experiments.tracking.recorder import Recorder, check_reachable
 from experiments.tracking.store import make_ready

@@ -194,9 +194,9 @@ def _print_request(service: str, operation: str, parameters: dict[str, Any]) -> 
 def _use_store(uri: str | None) -> None:
     import mlflow
 
+    from data.store_address import absolute_uri, usual_uri
     from deploy.errors import DeployError
     from experiments.errors import ExperimentError
-    from experiments.store_address import absolute_uri, usual_uri
     from experiments.tracking.recorder import check_reachable, client_of
 
     uri = uri or usual_uri()

@@ -7,6 +7,19 @@ from urllib.parse import unquote
 DEFAULT_URI = "sqlite:///mlflow.db"
 #: MLflow's environment variable with the address of the store.
 VARIABLE = "MLFLOW_TRACKING_URI"
+#: Defaults for MLflow's settings, which the user can override. An unreachable server must not
+#: delay a run for MLflow's default of many minutes.
+CLIENT_SETTINGS = {
+    # With a server, MLflow otherwise prints addresses to stdout, among the records of --json.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # A uv.lock in the working folder does not belong in the record, and names download hosts.
+    "MLFLOW_UV_AUTO_DETECT": "false",
+    # No usage data may be sent from machines with images of patients.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
 _SQLITE = "sqlite:///"
 
 
