@@ -11,7 +11,10 @@ from data.layouts import Index
 
 
 def select_classes(
-    index: Index, classes: Mapping[str, Sequence[str]] | Sequence[str] | None
+    index: Index,
+    classes: Mapping[str, Sequence[str]] | Sequence[str] | None,
+    *,
+    training: bool = True,
 ) -> tuple[pa.Table, tuple[str, ...], tuple[str, ...]]:
     """Select the images of the requested classes and assign labels.
 
@@ -22,6 +25,8 @@ def select_classes(
     classes
         Class names in label order, or a mapping from each new name to the names of the source that
         are merged into it; None selects all classes, sorted.
+    training
+        True if at least two classes must remain.
 
     Returns
     -------
@@ -35,11 +40,11 @@ def select_classes(
     Raises
     ------
     DataError
-        If a name is unknown or used twice, or fewer than two classes remain.
+        If a name is unknown or used twice, or too few classes remain.
     """
     counts = Counter(index.table.column("class_name").to_pylist())
     members = _members(classes, sorted(counts))
-    if len(members) < 2:
+    if training and len(members) < 2:
         raise DataError(
             f"{index.root}: training needs at least two classes, selected: "
             f"{', '.join(members) or 'none'}; the source has {', '.join(sorted(counts))}"

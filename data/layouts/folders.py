@@ -146,6 +146,12 @@ def _notes(unmatched: dict[str, list[str]]) -> list[str]:
 
 def _without_class(listing: Listing, folders: Sequence[str]) -> str:
     named = sorted({*folders} - {""})
+    if not named:
+        return (
+            f"{listing.uri}: there are no class folders: give the labels in a table with --labels "
+            "table.csv, or find the class in each file name with --class-pattern, for example "
+            "--class-pattern '(benign|malignant)'"
+        )
     return (
         f"{listing.uri}: no folder names a class: each of the {len(named):,} folders with images "
         f"seems to be a patient (for example '{visible(named[0])}'); give the labels in a table "

@@ -83,7 +83,7 @@ def named_tables(listing: Listing, config: DataConfig) -> list[LabelTable] | Non
     if config.labels is not None:
         return [_table_of_labels(listing, config, config.labels)]
     if listing.table is not None:
-        return [_open(listing, listing.table, config)]
+        return [open_table(listing, listing.table, config)]
     return None
 
 
@@ -122,7 +122,7 @@ def undecided(listing: Listing, config: DataConfig) -> str | None:
     for level in (0, 1):
         for path in _candidates(listing, level):
             try:
-                _open(listing, path, config)
+                open_table(listing, path, config)
             except UndecidedError as error:
                 if error.path_known:
                     reasons.append(str(error))
@@ -136,7 +136,7 @@ def unused_table(listing: Listing, config: DataConfig) -> str | None:
     for level in (0, 1):
         for path in _candidates(listing, level):
             try:
-                found = _open(listing, path, config).columns.found
+                found = open_table(listing, path, config).columns.found
             except UndecidedError as error:
                 found = float(error.path_known)
             except (DataError, OSError):
@@ -178,12 +178,24 @@ def _candidates(listing: Listing, level: int) -> list[str]:
     return sorted(p for paths in found.values() if len(paths) <= _MOST_TABLES for p in paths)
 
 
-def _open(listing: Listing, path: str, config: DataConfig) -> LabelTable:
+def open_table(
+    listing: Listing, path: str, config: DataConfig, *, labeled: bool = True
+) -> LabelTable:
+    """Return the table at ``path`` below the folder; ``labeled=False`` needs no labels.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, or its columns cannot be identified.
+    """
     content = read_bytes(listing.filesystem, f"{listing.root}/{path}")
-    return _recognised(listing, read_table(content, f"{listing.uri}/{path}"), path, config)
+    table = read_table(content, f"{listing.uri}/{path}")
+    return _recognised(listing, table, path, config, labeled)
 
 
-def _recognised(listing: Listing, table: Table, name: str, config: DataConfig) -> LabelTable:
+def _recognised(
+    listing: Listing, table: Table, name: str, config: DataConfig, labeled: bool = True
+) -> LabelTable:
     files = TableFiles(listing, name.rpartition("/")[0])
     for cell in table.header:
         if is_image(cell) and files.share([cell]):
@@ -192,7 +204,8 @@ def _recognised(listing: Listing, table: Table, name: str, config: DataConfig) -
                 "add a first row such as path,label,patient",
                 path_known=True,
             )
-    return LabelTable(name, table, recognise_columns(table, files, config), files)
+    columns = recognise_columns(table, files, config, labeled=labeled)
+    return LabelTable(name, table, columns, files)
 
 
 def _labels_at(listing: Listing, path: str, config: DataConfig) -> LabelTable | None:
@@ -203,7 +216,7 @@ def _labels_at(listing: Listing, path: str, config: DataConfig) -> LabelTable | 
     if len(names) < 2:
         return None
     try:
-        return _open(listing, path, config)
+        return open_table(listing, path, config)
     except (UndecidedError, NoColumnError):
         return None
     except DataError:

@@ -39,7 +39,8 @@ class Columns:
     """Positions of columns in the header of a table."""
 
     path: int
-    #: The column of the label, or one column per class with a 1 in the rows of that class.
+    #: The column of the label, or one column per class with a 1 in the rows of that class; empty
+    #: if no label was searched for.
     label: tuple[int, ...]
     #: None if no column identifies a patient, a case or a lesion.
     group: int | None
@@ -76,8 +77,12 @@ class _Content:
         return bool(self.values) and self.values <= _ONES | _ZEROS
 
 
-def recognise_columns(table: Table, files: TableFiles, config: DataConfig) -> Columns:
+def recognise_columns(
+    table: Table, files: TableFiles, config: DataConfig, *, labeled: bool = True
+) -> Columns:
     """Return the columns given by ``config``, and the others as recognized by name and content.
+
+    With ``labeled=False``, the table needs no column of labels.
 
     Raises
     ------
@@ -86,7 +91,7 @@ def recognise_columns(table: Table, files: TableFiles, config: DataConfig) -> Co
     DataError
         If the table lacks a column that was given, or cannot be read completely.
     """
-    return _Recognition(table, files, config).columns()
+    return _Recognition(table, files, config).columns(labeled)
 
 
 class _Recognition:
@@ -100,7 +105,7 @@ class _Recognition:
         self._rows = 0
         self._read()
 
-    def columns(self) -> Columns:
+    def columns(self, labeled: bool) -> Columns:
         config = self._config
         path = self._named(config.path_column, "--path-column")
         label = self._named(config.label_column, "--label-column")
@@ -113,12 +118,15 @@ class _Recognition:
             group, notes = self._group(_without_none(path, label))
         part = self._part(_without_none(path, label, group))
         taken = _without_none(path, group, part)
-        labels, guessed = ((label,), False) if label is not None else self._label(taken)
+        labels: tuple[int, ...] = () if label is None else (label,)
+        guessed = False
+        if labeled and label is None:
+            labels, guessed = self._label(taken)
         self._refuse_doubles(*_without_none(path, group, *labels))
         unit: Unit = "image"
         if group is not None:
             unit = column_names.unit_of(self._table.header[group])
-        classes = len(labels) if len(labels) > 1 else len(self._values(labels[0]))
+        classes = len(self._values(labels[0])) if len(labels) == 1 else len(labels)
         return Columns(
             path=path,
             label=labels,
