@@ -125,6 +125,15 @@ class Classifier:
             raise InputError(f"image {number + 1} of {count}: {error}") from error
 
 
+#: Places of the classifier below a folder that a user may name.
+_PLACES = ("", "artifacts/classifier", "model/artifacts/classifier", "classifier")
+
+
+def holds_classifier(folder: Path) -> bool:
+    """Return whether ``folder`` is, or contains, the folder of a classifier."""
+    return any((folder / inner / CARD).is_file() for inner in _PLACES)
+
+
 def classifier_folder(folder: Path) -> Path:
     """Return the folder with the card, which is ``folder`` or within it.
 
@@ -133,12 +142,14 @@ def classifier_folder(folder: Path) -> Path:
     ServingError
         If there is none.
     """
-    for inner in ("", "artifacts/classifier", "model/artifacts/classifier", "classifier"):
+    for inner in _PLACES:
         if (folder / inner / CARD).is_file():
             return folder / inner
+    if not folder.exists():
+        raise ServingError(f"there is no folder {folder}")
     if not folder.is_dir():
         raise ServingError(f"{folder} is not a folder")
     raise ServingError(
-        f"{folder} has no model that can be served: models recorded before version 0.2 have no "
-        "model card; train again, or name another model"
+        f"{folder} has no model card: name the folder of a recorded model (models recorded before "
+        "version 0.2 have no card: train again)"
     )
