@@ -3,16 +3,19 @@
 import base64
 import binascii
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from data.config import ImageConfig
 from data.errors import DataError
-from data.images import UnreadableImage, decode
+from data.images import MAX_IMAGE_PIXELS, UnreadableImage, decode
+from data.names import visible
+from data.object_store import is_object
 from data.storage import locate, read_bytes
 from serving.errors import InputError
 
@@ -83,7 +86,7 @@ def to_pixels(value: Any, image: ImageConfig) -> np.ndarray:
         If ``value`` is not a usable image; one line.
     """
     if isinstance(value, np.ndarray | list | tuple):
-        array = _checked(np.asarray(value))
+        array = _checked(_array(value))
         if array.shape == image.shape and array.dtype == np.uint8:
             return array
         value = _from_array(array)
@@ -101,7 +104,8 @@ def _content(value: Any) -> bytes:
     if isinstance(value, Path):
         return _read(str(value))
     if isinstance(value, str):
-        if value.startswith("s3://") or (len(value) <= _LONGEST_PATH and Path(value).exists()):
+        # Unlike Path.exists, this returns False for a base64 text that is too long for a name.
+        if is_object(value) or (len(value) <= _LONGEST_PATH and os.path.exists(value)):  # noqa: PTH110
             return _read(value)
         return _from_base64(value)
     raise InputError(
@@ -111,10 +115,14 @@ def _content(value: Any) -> bytes:
 
 def _read(path: str) -> bytes:
     try:
+        if not is_object(path) and Path(path).exists() and not Path(path).is_file():
+            raise InputError(
+                f"{visible(path)} is not a file"
+            )  # reading a pipe or a device may never end
         return read_bytes(*locate(path))
-    except (OSError, DataError) as error:
+    except (OSError, ValueError, DataError) as error:
         raise InputError(
-            f"{path} cannot be read: {getattr(error, 'strerror', None) or error}"
+            f"{visible(path)} cannot be read: {getattr(error, 'strerror', None) or error}"
         ) from error
 
 
@@ -129,11 +137,40 @@ def _from_base64(text: str) -> bytes:
 
 def _png(image: Image.Image) -> bytes:
     """Return a PIL image as the content of a file, so that it is decoded like one."""
-    if image.mode not in ("1", "L", "LA", "I;16", "P", "RGB", "RGBA"):
+    _refuse_large(image.height, image.width)
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        raise InputError("floating-point pixels have no fixed range: use an array from 0 to 1")
+    if image.mode in ("I", "I;16B", "I;16L", "I;16N"):
+        return _png(_from_array(_checked(_without_sign(np.asarray(image)))))
+    if image.mode in ("PA", "La", "RGBa"):
+        image = image.convert("RGBA")
+    elif image.mode not in ("1", "L", "LA", "I;16", "P", "RGB", "RGBA"):
         image = image.convert("RGB")
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=1)
     return file.getvalue()
+
+
+def _without_sign(array: np.ndarray) -> np.ndarray:
+    """Return integers as uint16 if they need 9 to 16 bits; up to 255, they count as 8 bits."""
+    return array.astype(np.uint16) if array.min() >= 0 and 255 < array.max() < 2**16 else array
+
+
+def _refuse_large(height: int, width: int) -> None:
+    if height * width > MAX_IMAGE_PIXELS:
+        raise InputError(
+            f"{width} x {height} is more than {MAX_IMAGE_PIXELS:,} pixels: cut the image into parts"
+        )
+
+
+def _array(value: Any) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # rows of different lengths
+        raise InputError("the rows of the array have different lengths") from error
+    # A byte order other than the machine's, as FITS and some TIFF readers give.
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _checked(array: np.ndarray) -> np.ndarray:
@@ -145,6 +182,7 @@ def _checked(array: np.ndarray) -> np.ndarray:
         )
     if 0 in array.shape:
         raise InputError(f"an array of shape {shape} is empty")
+    _refuse_large(array.shape[0], array.shape[1])
     if array.dtype in (np.uint8, np.uint16):
         return array
     if array.dtype == bool:
@@ -172,5 +210,5 @@ def _from_array(array: np.ndarray) -> Image.Image:
 
 
 def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else type(value).__name__
+    text = visible(value) if isinstance(value, str) else type(value).__name__
     return f"'{text[:_QUOTED]}…'" if len(text) > _QUOTED else f"'{text}'"
