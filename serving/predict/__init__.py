@@ -1,0 +1,1 @@
+"""Classification of files: finding the images, classifying them, and writing the results."""
