@@ -46,13 +46,6 @@ class FoundModel:
     #: Store in which the model is recorded; empty if only its folder is known.
     tracking_uri: str = ""
 
-    @property
-    def title(self) -> str:
-        """Name and version, run or folder, for messages."""
-        if self.version is not None:
-            return f"{self.name} version {self.version}"
-        return f"run {self.run_id}" if self.run_id else str(self.folder)
-
 
 def find_model(model: str, tracking_uri: str | None = None) -> FoundModel:
     """Return a trained model.

@@ -177,6 +177,10 @@ class _Command:
                 from sparkdl_bench.external_validation import Examination
 
                 examination = Examination(found.folder)
+            if self.engine.uses_spark(images):
+                text = f"classifying {len(images.paths):,} images on Spark"
+                hint = "" if self.engine.spark else " (--no-spark classifies them in this process)"
+                console.print(text + hint, soft_wrap=True)
             results = self._classify(found, images, activity, examination)
         validation = None
         if examination is not None and len(results.scored):
@@ -203,9 +207,8 @@ class _Command:
         activity: "Activity",
         examination: "Examination | None",
     ) -> "Results":
-        on_spark = self.engine.uses_spark(images)
-        if on_spark or len(images.paths) >= _MANY:
-            activity.begin("classifying on Spark" if on_spark else "classifying")
+        if self.engine.uses_spark(images) or len(images.paths) >= _MANY:
+            activity.begin("classifying")
 
         def on_progress(done: int, total: int) -> None:
             activity.progress(done, total, f"{done:,} of {total:,} images")

@@ -27,7 +27,7 @@ def balanced_accuracy_interval(
     -------
     tuple of float
         Lower and upper end; NaN if a class is missing or has the images of one patient only, if no
-        image or all images are assigned to their class, or if there is only one patient.
+        image or all images are assigned to their class, or if nothing varies between patients.
     """
     names, codes = np.unique(patients, return_inverse=True)
     shape = (classes, len(names))
@@ -39,7 +39,8 @@ def balanced_accuracy_interval(
         others = images.sum(axis=1, keepdims=True) - images
         omitted = ((hits.sum(axis=1, keepdims=True) - hits) / others).mean(axis=0)
         odds, omitted_odds = _log_odds(value), _log_odds(omitted)
-    if not (np.isfinite(odds) and np.isfinite(omitted_odds).all()):
+    is_defined = np.isfinite(odds) and np.isfinite(omitted_odds).all()
+    if not is_defined or np.ptp(omitted_odds) == 0:
         return float("nan"), float("nan")
     return jackknife_interval(float(odds), omitted_odds)
 

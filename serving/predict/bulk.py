@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,8 @@ def classify(
     )
     results = _results(images, card, places, found)
     shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # the results of another command are in it
+        folder.parent.rmdir()
     return results
 
 

@@ -2,6 +2,7 @@
 
 from data.names import visible
 from models.card import ModelCard, Score
+from models.decision import MOST_PROBABLE
 
 
 def summary(counts: dict[str, int], card: ModelCard) -> str:
@@ -16,7 +17,11 @@ def summary(counts: dict[str, int], card: ModelCard) -> str:
     """
     total = sum(counts.values())
     parts = ", ".join(f"{counts[name]:,} {visible(name)}" for name in card.class_names)
-    at = "" if card.threshold.value == 0.5 else f" at the threshold {card.threshold.value:.3g}"
+    at = (
+        ""
+        if card.threshold.value == MOST_PROBABLE
+        else f" at the threshold {card.threshold.value:.3g}"
+    )
     return f"{total:,} image{'' if total == 1 else 's'}{at}: {parts}"
 
 
@@ -24,8 +29,8 @@ def threshold_meaning(card: ModelCard) -> str:
     """Return what the threshold found among the test images; empty if it was not measured."""
     threshold = card.threshold
     scores = (threshold.sensitivity, threshold.specificity)
-    if threshold.value == 0.5 and None in scores:
-        # At 0.5, the decision is the most probable class, to which the scores of a run apply.
+    if threshold.value == MOST_PROBABLE and None in scores:
+        # The scores of a run then apply to the decisions.
         scores = (card.scores.get("sensitivity"), card.scores.get("specificity"))
     sensitivity, specificity = scores
     if sensitivity is None or specificity is None:

@@ -105,7 +105,7 @@ def _as_csv(table: pa.Table) -> bytes:
     from pyarrow import csv
 
     sink = pa.BufferOutputStream()
-    csv.write_csv(table, sink)
+    csv.write_csv(table, sink, csv.WriteOptions(quoting_style="needed", quoting_header="needed"))
     encoded: bytes = sink.getvalue().to_pybytes()
     return encoded
 

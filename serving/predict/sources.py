@@ -14,7 +14,7 @@ from data.config import DataConfig
 from data.errors import DataError
 from data.layouts import Index, read_index
 from data.layouts.paths import without_suffix
-from data.layouts.unlabeled import read_unlabeled
+from data.layouts.unlabeled import Unlabeled, read_unlabeled
 from data.names import likeness, visible
 from data.options import CLASS, configured
 from data.prepared import DATASET_FILE
@@ -62,16 +62,16 @@ def read_source(
     config = configured(source, options)
     _refuse_prepared(source)
     stated = [name for name in LABELED if name in options]
-    if not scores:
-        if stated:
-            raise DataError(f"{stated[0]} and {NO_SCORES}: give one of them")
-        return _unlabeled(source, config)
+    if stated and not scores:
+        raise DataError(f"{stated[0]} and {NO_SCORES}: give one of them")
     try:
         index = read_index(config)
     except DataError:
         if stated:
             raise
-        return _unlabeled(source, config)
+        return _unlabeled(source, config, None)
+    if not scores:
+        return _unlabeled(source, config, index)
     found = _names(index)
     if not stated and not _concerns(found, class_names):
         names = _listed(found)
@@ -79,7 +79,7 @@ def read_source(
             f"the classes that folders or a table seem to name ({names}) are not those of the "
             f"model ({_listed(class_names)}): no scores are computed; {CLASS} NEW=OLD maps names"
         )
-        return replace(_unlabeled(source, config), reading=(line,))
+        return replace(_unlabeled(source, config, index), reading=(line,))
     return _labeled(source, config, index, class_names)
 
 
@@ -126,8 +126,11 @@ def _labeled(source: str, config: DataConfig, index: Index, class_names: Sequenc
     )
 
 
-def _unlabeled(source: str, config: DataConfig) -> Images:
+def _unlabeled(source: str, config: DataConfig, index: Index | None) -> Images:
+    """Return all images of the source, with the patients of the index if it knows them."""
     found = read_unlabeled(config)
+    if index is not None and config.group_pattern is None:
+        found = _with_patients(found, index)
     prefix = _prefix(source)
     if not found.images:
         reasons = "; ".join(f"{path}: {reason}" for path, reason, _ in found.rejects[:3])
@@ -143,6 +146,15 @@ def _unlabeled(source: str, config: DataConfig) -> Images:
     ]
     rejects, left_out = _rejects(rejects_of(found.rejects), prefix)
     return Images(table_of(rows), rejects, left_out, unit=found.unit)
+
+
+def _with_patients(found: Unlabeled, index: Index) -> Unlabeled:
+    names: dict[str, str] = {}
+    if index.unit != "image":
+        columns = (index.table.column(name).to_pylist() for name in ("path", "patient_id"))
+        names = dict(zip(*columns, strict=True))
+    images = {path: names.get(path, "") for path in found.images}
+    return replace(found, images=images, unit=index.unit)
 
 
 def _rejects(table: pa.Table, prefix: str) -> tuple[tuple[Reject, ...], str]:

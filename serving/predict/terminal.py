@@ -10,6 +10,7 @@ from rich.table import Table
 
 from data.names import visible
 from models.card import DISCLAIMER, ModelCard
+from models.decision import MOST_PROBABLE
 from serving.predict.images import shown
 from serving.predict.meaning import summary, threshold_meaning
 from serving.predict.results import Results
@@ -176,7 +177,7 @@ def _class_cells(
 
 def _decides(card: ModelCard) -> bool:
     """Return whether the decision may differ from the most probable class."""
-    return card.threshold.value != 0.5
+    return card.threshold.value != MOST_PROBABLE
 
 
 def _bar(share: float, console: Console) -> str:

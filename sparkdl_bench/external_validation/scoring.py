@@ -56,7 +56,8 @@ class Validation:
         return {
             "external_validation": {
                 "images": len(self.predictions),
-                f"{self.results.images.unit}s": self.units,
+                "unit": self.results.images.unit,
+                "units": self.units,
                 "scores": self.scores,
                 "warnings": list(self.warnings),
                 "notes": list(self.notes),

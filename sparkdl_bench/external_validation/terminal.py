@@ -31,7 +31,8 @@ def show(console: Console, validation: Validation, model: FoundModel) -> None:
     images = counted(len(validation.predictions), "image")
     of = "" if unit == "image" else f" of {counted(validation.units, unit)}"
     console.print()
-    console.print(f"external validation of {model.title}: {images}{of}", soft_wrap=True)
+    title = card.name if model.version is None else f"{model.name} version {model.version}"
+    console.print(f"external validation of {visible(title)}: {images}{of}", soft_wrap=True)
     for text in validation.warnings:
         console.print(f"WARNING: {text}", soft_wrap=True)
     console.print()

@@ -47,7 +47,9 @@ def write_classifier(folder: Path) -> None:
     shape = (24, 24, 3)
     model = build(ModelConfig(name="small_cnn"), shape, 2, seed=3)
     # The weights of an untrained last layer give all images nearly the same probability.
-    model.layers[-1].set_weights([20 * values for values in model.layers[-1].get_weights()])
+    kernel, _ = model.layers[-1].get_weights()
+    # The second values bring half of the images to either side of the threshold.
+    model.layers[-1].set_weights([20 * kernel, np.array([2.0, 0.0])])
     folder.mkdir(parents=True)
     model.save(folder / NETWORK)
     openvino_form.convert(model, shape).write(folder)
@@ -108,7 +110,7 @@ def recorded(
     client = MlflowClient(uri, uri)
     experiment = client.create_experiment("cells", str(folder / "artifacts"))
     client.create_registered_model(NAME, description="a model of cells")
-    runs = []
+    runs: list[str] = []
     for _ in range(2):
         run = client.create_run(experiment, run_name="keras_local-seed0")
         artifacts = Path(run.info.artifact_uri) / "model"
@@ -118,7 +120,7 @@ def recorded(
     client.set_registered_model_alias(NAME, "best", "1")
     client.create_registered_model("other")
     without = client.create_run(experiment, run_name="comparison-cells").info.run_id
-    return Recorded(uri, *runs, without)
+    return Recorded(uri, runs[0], runs[1], without)
 
 
 @pytest.fixture

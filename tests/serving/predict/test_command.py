@@ -112,8 +112,8 @@ def test_every_form_of_output_has_the_same_rows(
     assert [row["path"] for row in content["images"]] == [row["path"] for row in rows]
     assert "error" not in content["images"][0]
     assert "class" not in content["images"][-1]
-    for one, other, row in zip(written, content["images"], rows[:-1], strict=False):
-        assert float(one["probability_all"]) == pytest.approx(row["probability_all"], rel=1e-6)
+    for line, other, row in zip(written, content["images"], rows[:-1], strict=False):
+        assert float(line["probability_all"]) == pytest.approx(row["probability_all"], rel=1e-6)
         assert other["probability_all"] == pytest.approx(row["probability_all"], rel=1e-6)
 
     means = [*csv.DictReader(io.StringIO(Path("x.patients.csv").read_text()))]

@@ -167,6 +167,19 @@ def test_folders_of_patients_are_patients(make_image: MakeImage) -> None:
     assert len({*images.table.column("patient_id").to_pylist()}) == 8
 
 
+def test_patients_are_read_as_for_training_if_scores_are_declined(make_image: MakeImage) -> None:
+    for fold in range(3):
+        for name in CLASSES:
+            own = "" if name == "all" else "H"  # healthy patients have another number
+            make_image(f"x/fold_{fold}/{name}/UID_{own}{fold}_1_1_{name}.bmp")
+    assert found("x").is_labeled
+    images = found("x", scores=False)
+    assert not images.is_labeled
+    assert images.unit == "patient"
+    patients = {*images.table.column("patient_id").to_pylist()}
+    assert patients == {"0", "1", "2", "H0", "H1", "H2"}
+
+
 def test_unknown_classes_among_known_ones_are_refused(make_image: MakeImage) -> None:
     for name in ("x/all/1.png", "x/HEM/2.png", "x/other/3.png"):
         make_image(name)
