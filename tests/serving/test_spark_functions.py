@@ -17,6 +17,7 @@ from data.prepared import PreparedData
 from data.schema import SPLITS
 from models.card import ModelCard
 from serving import Classifier, ServingError
+from serving.classifier import classifier_folder
 from serving.spark import shipped
 from serving.spark.functions import rows_per_batch
 from serving.spark.shipped import ModelFiles, ShippedClassifier
@@ -196,6 +197,17 @@ def test_batches_are_bounded_and_a_smaller_setting_is_kept(spark, recorded_model
 def test_a_session_of_spark_connect_is_refused(recorded_model: Path) -> None:
     with pytest.raises(ServingError, match="Spark Connect cannot send a model"):
         serving.register_udf(SimpleNamespace(), "classify", recorded_model)
+
+
+@pytest.mark.slow
+def test_a_model_is_a_folder_a_classifier_or_a_name(recorded_model: Path, monkeypatch) -> None:
+    inner = classifier_folder(recorded_model)
+    found = {"cells@best": SimpleNamespace(folder=inner)}
+    finding = SimpleNamespace(find_model=lambda name: found[name])
+    monkeypatch.setitem(sys.modules, "serving.find", finding)
+    models = (recorded_model, str(inner), Classifier.open(recorded_model), "cells@best")
+    assert len({ModelFiles.read(model).digest for model in models}) == 1
+    assert ModelFiles.read(Classifier.open(recorded_model, "keras")).engine == "keras"
 
 
 @pytest.mark.slow
