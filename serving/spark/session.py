@@ -1,5 +1,6 @@
 """Spark context for bulk scoring: on this machine, or on a cluster."""
 
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 EMBEDDED = "embedded"
 #: Seconds to wait for the first executor of a cluster.
 EXECUTOR_LIMIT = 120
+#: Seconds to wait for an answer of a master.
+_CONNECT_SECONDS = 10
+_STANDALONE = "spark://"
 #: Name of the unpacked archive in the executors' working folder.
 _UNPACKED = "environment"
 _NAME = "sparkdl-bench predict"
@@ -47,7 +51,7 @@ def scoring_context(
     Raises
     ------
     ServingError
-        If the archive does not exist, or the cluster provides no executor.
+        If the archive does not exist, or the cluster cannot be reached or provides no executor.
     """
     if master == EMBEDDED:
         with local_context(workers, _NAME) as context:
@@ -57,6 +61,7 @@ def scoring_context(
         raise ServingError(
             f"there is no archive {archive}: create it with 'sparkdl-bench deploy pack {archive}'"
         )
+    _refuse_unreachable(master)
     here = _on_this_machine(master)
 
     def environment() -> dict[str, str]:
@@ -65,7 +70,9 @@ def scoring_context(
         return {**variables, "PYSPARK_PYTHON": python}
 
     with spark_context(
-        lambda: _configuration(master, workers, archive), environment, idle=not here
+        lambda: _configuration(master, workers, archive),
+        environment,
+        idle=not master.startswith("local"),
     ) as context:
         _wait_for_executor(context)
         yield context
@@ -99,6 +106,23 @@ def _on_this_machine(master: str) -> bool:
     return master.startswith(("local", f"spark://{LOOPBACK}"))
 
 
+def _refuse_unreachable(master: str) -> None:
+    """Refuse a standalone cluster none of whose masters answers; Spark would wait for minutes."""
+    if not master.startswith(_STANDALONE):
+        return
+    reason: object = "write spark://host:port"
+    for one in master.removeprefix(_STANDALONE).split(","):
+        host, _, port = one.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+        except (OSError, ValueError, OverflowError) as error:
+            if isinstance(error, OSError):
+                reason = error.strerror or error
+        else:
+            return
+    raise ServingError(f"the Spark master {master} cannot be reached from here: {reason}")
+
+
 def _wait_for_executor(context: "SparkContext") -> None:
     """Wait for an executor: without one, Spark's jobs wait forever."""
     if context.master.startswith("local"):
@@ -109,6 +133,6 @@ def _wait_for_executor(context: "SparkContext") -> None:
         if time.monotonic() > deadline:
             raise ServingError(
                 f"{context.master} provided no executor within {EXECUTOR_LIMIT} s: it has no free "
-                "core or too little memory"
+                "core or too little memory, or its machines do not reach this one"
             )
         time.sleep(0.1)

@@ -232,6 +232,9 @@ def test_unusable_requests_are_refused_before_spark_starts(
     assert not (tmp_path / "new").exists()
     archive = tmp_path / "none.tar.gz"
     monkeypatch.undo()
+    for master in ("spark://127.0.0.1:1", "spark://127.0.0.1:many", "spark://[::1]:1,127.0.0.1:1"):
+        with pytest.raises(ServingError, match=r"^the Spark master spark://\S+ cannot be reached"):
+            score(paths, recorded_model, tmp_path / "new", master=master)
     with pytest.raises(ServingError, match=r"there is no archive .*none\.tar\.gz: create it"):
         score(paths, recorded_model, tmp_path / "new", master="spark://h:1", archive=str(archive))
 
