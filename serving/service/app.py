@@ -63,6 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(
         title="Prediction service",
+        version="1",
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,

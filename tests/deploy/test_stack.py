@@ -44,6 +44,8 @@ def test_services_start_train_record_and_keep_the_passwords_to_themselves(
 
         finished = services.run("history", fetch("http://history:18080/api/v1/applications"))
         assert [one["name"] for one in json.loads(finished.stdout)].count("sparkdl-bench") == 1
+        registered = f"{record['experiment']}-{record['backend']}"
+        model_is_served(services, registered, next(cells.rglob("*.bmp")))
         stranger_is_refused(services)
         page_of_another_name_is_refused(services)
 
@@ -71,6 +73,21 @@ def start_all(services: Stack, secrets: dict[str, str]) -> None:
     for name in ("master", "history", "mlflow", "worker"):
         services.wait_healthy(name)
     services.prepare("runner")
+
+
+def model_is_served(services: Stack, registered: str, image: Path) -> None:
+    """The prediction service finds the model on MLflow's server and classifies an image."""
+    command = services.command_of("serving")
+    place = command.index("synthetic-elephas")
+    services.start("serving", [*command[:place], registered, *command[place + 1 :]])
+    services.wait_healthy("serving")
+    code = (
+        "import sys, urllib.request as r; "
+        "q = r.Request('http://serving:8000/invocations', open(sys.argv[1], 'rb').read(), "
+        "{'Content-Type': 'image/bmp'}); print(r.urlopen(q).read().decode())"
+    )
+    answer = services.run("runner", ["python", "-c", code, str(image)])
+    assert sum(json.loads(answer.stdout)) == pytest.approx(1, abs=1e-5), answer.stderr
 
 
 def stranger_is_refused(services: Stack) -> None:
