@@ -30,7 +30,9 @@ def measure(folder: Path, data: str | None, repeats: int) -> Iterator[Figure]:
         return _run(way, request, folder / f"{way}-{number}")["images_per_s"]
 
     rates = alternate(("ingest", "bulk"), repeats, rate)
-    yield ratio("bulk scoring from files / whole ingest", rates, "bulk", "ingest", 0.5)
+    # Synthetic cells are BMP files, which are decoded much faster than the network computes.
+    target = 0.5 if data else None
+    yield ratio("bulk scoring from files / whole ingest", rates, "bulk", "ingest", target)
     # MLflow's function opens the model in each task, and Spark divides files into many tasks. In
     # the two large tasks of the table, both functions mostly run the same code of the model.
     for table, described, target in (
