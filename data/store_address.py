@@ -17,6 +17,9 @@ CLIENT_SETTINGS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # A uv.lock in the working folder does not belong in the record, and names download hosts.
     "MLFLOW_UV_AUTO_DETECT": "false",
+    # A server would otherwise send addresses of its store that contain the store's key id, and that
+    # this machine may not reach.
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
     # No usage data may be sent from machines with images of patients.
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }

@@ -200,7 +200,6 @@ class TestFinding:
         assert find(str(recorded_model)).folder == classifier_folder(recorded_model)
 
     def test_a_name_that_is_unknown_is_said_in_one_line(self, tmp_path: Path) -> None:
-        pytest.importorskip("serving.find")
         with pytest.raises(ServingError) as raised:
             find("nothing", f"sqlite:///{tmp_path}/mlflow.db")
         assert "\n" not in str(raised.value)

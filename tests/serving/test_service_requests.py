@@ -289,7 +289,6 @@ class TestPredict:
     def test_heat_map_has_the_size_of_the_prepared_image(
         self, service: Running, cell_files: list[Path], tmp_path: Path
     ) -> None:
-        pytest.importorskip("serving.explanation")
         card = service.get("/model").json()
         content = cell_files[0].read_bytes()
         form = {"class": card["class_names"][1]}
@@ -304,7 +303,6 @@ class TestPredict:
     def test_only_one_image_of_a_known_class_is_explained(
         self, service: Running, cell_files: list[Path]
     ) -> None:
-        pytest.importorskip("serving.explanation")
         file = ("a.bmp", cell_files[0].read_bytes())
         assert service.post_files("/explain", [file, file], "image").status == 400
         answer = service.post_files("/explain", [file], "image", **{"class": "frog"})
