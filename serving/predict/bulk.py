@@ -80,20 +80,18 @@ def _digest(folder: Path, places: list[str]) -> str:
 
 
 def _results(images: Images, card: ModelCard, places: list[str], found: pa.Table) -> Results:
-    """Return the rows of ``found`` in the order of the images.
+    """Return the rows of ``found``, which has one row for each of ``places`` in the same order.
 
     Raises
     ------
     ServingError
-        If an image is missing or occurs twice.
+        If the rows are not those of ``places``.
     """
-    row_of = {path: row for row, path in enumerate(found.column("path").to_pylist())}
-    if len(row_of) != found.num_rows or row_of.keys() != {*places}:
+    if found.column("path").to_pylist() != places:
         raise ServingError(
             f"Spark returned {found.num_rows:,} rows for {len(places):,} images: delete the folder "
             "of unfinished results and repeat the command"
         )
-    found = found.take([row_of[place] for place in places])
     columns = [
         found.column(column_of(name)).cast(pa.float32()).to_numpy(zero_copy_only=False)
         for name in card.class_names
