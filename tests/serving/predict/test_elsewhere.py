@@ -75,28 +75,30 @@ def test_spark_is_used_for_many_images_unless_decided() -> None:
         Engine(spark=False, master="local[2]").uses_spark(many)
 
 
-def test_rows_of_spark_are_put_in_the_order_of_the_images(model_folder: Path) -> None:
+def test_rows_of_spark_must_be_those_of_the_images(model_folder: Path) -> None:
     from models.card import ModelCard
 
     rows = [
         {"path": f"{name}.png", "image_id": name, "patient_id": None, "class_name": None}
-        for name in ("b", "a")
+        for name in ("b", "a", "b")
     ]
     images, card = Images(table_of(rows)), ModelCard.read(model_folder)
     found = pa.table(
         {
-            "path": ["/a.png", "/b.png"],
-            "probability_all": [None, 0.25],
-            "probability_hem": [None, 0.75],
-            "error": ["not an image", None],
+            "path": ["/b.png", "/a.png", "/b.png"],
+            "probability_all": [0.25, None, 0.25],
+            "probability_hem": [0.75, None, 0.75],
+            "error": [None, "not an image", None],
         }
     )
-    results = bulk._results(images, card, ["/b.png", "/a.png"], found)
-    assert results.scored.tolist() == [0]
+    results = bulk._results(images, card, ["/b.png", "/a.png", "/b.png"], found)
+    assert results.scored.tolist() == [0, 2]
     assert results.probabilities[0].tolist() == [0.25, 0.75]
     assert results.rejects == [("a.png", "not an image")]
-    with pytest.raises(ServingError, match="returned 2 rows for 1 images"):
+    with pytest.raises(ServingError, match="returned 3 rows for 1 images"):
         bulk._results(images, card, ["/b.png"], found)
+    with pytest.raises(ServingError, match="returned 3 rows for 3 images"):
+        bulk._results(images, card, ["/a.png", "/b.png", "/b.png"], found)
 
 
 @pytest.mark.spark
