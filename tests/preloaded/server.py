@@ -70,8 +70,7 @@ class _Server:
 
     def _end(self) -> None:
         for fork in self.forks:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(fork, signal.SIGKILL)
+            _send(fork, signal.SIGKILL)
         os._exit(0)
 
     def _accept(self) -> None:
@@ -107,8 +106,7 @@ class _Server:
         if not numbers:
             self.selector.unregister(connection)
         for number in numbers or bytes([signal.SIGKILL]):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(fork, number)
+            _send(fork, number)
 
     def _ended(self, fork: int, ended: int) -> None:
         """Report the exit status of a fork to its client."""
@@ -122,6 +120,15 @@ class _Server:
             status = os.waitstatus_to_exitcode(raw)
             connection.sendall(status.to_bytes(4, "little", signed=True))
         connection.close()
+
+
+def _send(fork: int, number: int) -> None:
+    """Send a signal to a fork, and SIGKILL to its children too."""
+    with contextlib.suppress(ProcessLookupError):
+        if number == signal.SIGKILL:
+            os.killpg(fork, number)
+        else:
+            os.kill(fork, number)
 
 
 def _received(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
