@@ -20,6 +20,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+#: Variable with the path of the preloaded interpreter, for all test processes of a session.
+_PRELOADED = "SPARKDL_PRELOADED_PYTHON"
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Prepare the files that all test processes share, in the process that starts them."""
@@ -28,10 +31,23 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["JDK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1"
         if config.getoption("numprocesses", None):
             class_archive.make()
-    if interpreter.VARIABLE not in os.environ:
+    if _PRELOADED not in os.environ:
         folder = Path(tempfile.mkdtemp(prefix="sparkdl-preloaded-"))
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
-        os.environ[interpreter.VARIABLE] = str(preloaded.make(folder))
+        os.environ[_PRELOADED] = str(preloaded.make(folder))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let the processes of a test be forked from a preloaded interpreter.
+
+    A fork is no descendant of the process that asked for it: tests that look for descendants, and
+    the long tests, which show how runs of users behave, get the usual interpreter.
+    """
+    if item.get_closest_marker("long") or item.get_closest_marker("process_tree"):
+        os.environ.pop(interpreter.VARIABLE, None)
+    else:
+        os.environ[interpreter.VARIABLE] = os.environ[_PRELOADED]
 
 
 @pytest.hookimpl(tryfirst=True)

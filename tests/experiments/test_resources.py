@@ -164,6 +164,7 @@ def test_missing_codecarbon_is_said_before_anything_starts(
         run("majority", name="energy", energy={"country": "DEU"})
 
 
+@pytest.mark.process_tree
 @pytest.mark.slow
 @pytest.mark.spark
 def test_executors_of_a_cluster_tell_what_they_have_used(

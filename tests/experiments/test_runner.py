@@ -83,6 +83,7 @@ def test_predictions_that_are_no_numbers_fail_the_run(run: Run) -> None:
     assert "diverged" in record.reason
 
 
+@pytest.mark.process_tree
 @pytest.mark.slow
 def test_time_limit_ends_a_hanging_run_with_all_its_children(run: Run) -> None:
     run("majority")  # so that the data are prepared and the limit applies to training
@@ -115,6 +116,7 @@ def close_terminal(_: subprocess.Popen, terminal: int) -> None:
     os.close(terminal)
 
 
+@pytest.mark.process_tree
 @pytest.mark.slow
 @pytest.mark.parametrize(("end", "number"), [(interrupt, "SIGINT"), (close_terminal, "SIGHUP")])
 def test_interrupt_closes_the_run_as_killed_and_leaves_no_process(
