@@ -15,7 +15,14 @@ from deploy.errors import DeployError
 ATTEMPTS = 8
 _CHUNK = 1 << 20
 #: Error codes for something that does not exist.
-_ABSENT = {"404", "NoSuchKey", "NotFound", "ResourceNotFoundException"}
+_ABSENT = {
+    "404",
+    "NoSuchEntity",
+    "NoSuchKey",
+    "NotFound",
+    "NotFoundException",
+    "ResourceNotFoundException",
+}
 #: Error codes for too many requests.
 _THROTTLED = {
     "RequestLimitExceeded",

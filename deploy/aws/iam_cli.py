@@ -23,11 +23,19 @@ _PURPOSES = {
     "sagemaker-role": "containers of SageMaker (sparkdl-bench-sagemaker)",
     "sagemaker-role-vpc": "in addition to sagemaker-role, for --subnet",
     "sagemaker-trust": "trust policy of sparkdl-bench-sagemaker",
+    "lambda-user": "users of 'deploy lambda --role'",
+    "lambda-user-role": "in addition to lambda-user, to create the role too",
+    "lambda-role": "functions of 'deploy lambda --role' (sparkdl-bench-lambda)",
+    "lambda-trust": "trust policy of sparkdl-bench-lambda",
     "scheduler-role": "scheduled deletion of endpoints (sparkdl-bench-scheduler)",
     "scheduler-trust": "trust policy of sparkdl-bench-scheduler",
 }
 #: Steps that a policy requires in addition.
 _NOTES = {
+    "lambda-user-role": """\
+A user who creates roles decides on their permissions. Without this policy, 'deploy lambda' needs
+--role with a role that an administrator has created (lambda-role, lambda-trust).
+""",
     "emr-service-role": """\
 The role also needs AWS's AmazonEMRServicePolicy_v2, which creates machines only in tagged networks:
 tag the subnet, its VPC and your own security groups.
@@ -55,9 +63,13 @@ def iam(
     account: Annotated[str | None, typer.Option(help="AWS account id, twelve digits.")] = None,
     region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
     max_hours: Annotated[float, typer.Option(help="Longest training job allowed, in hours.")] = 2.0,
+    endpoint: Annotated[
+        str, typer.Option(help="Endpoint behind 'deploy lambda'; * stands for any characters.")
+    ] = "sparkdl-bench-*",
 ) -> None:
     """Print an IAM policy with your bucket, account and region filled in."""
     from deploy.aws.iam import filled, names
+    from deploy.aws.lambda_.names import function_name, in_arn
 
     if policy is None:
         for name in names():
@@ -72,6 +84,8 @@ def iam(
         "ACCOUNT": account,
         "REGION": region,
         "MAX_SECONDS": str(round(max_hours * 3600)),
+        "ENDPOINT": in_arn(endpoint),
+        "FUNCTION": function_name(endpoint),
     }
     with plain_errors():
         found = filled(policy, {key: value for key, value in given.items() if value is not None})

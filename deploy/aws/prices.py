@@ -99,6 +99,22 @@ def of_requests(gib: float, region: str) -> Price:
     return Price(by_hour, f"serverless inference with {gib:g} GB under constant load{note}")
 
 
+def of_function(rate: float, gib: float, seconds: float, region: str) -> Price:
+    """Return the price of a Lambda function behind an HTTP API under constant load.
+
+    Parameters
+    ----------
+    rate
+        Requests per second.
+    gib, seconds
+        Memory of the function, and duration of a request.
+    """
+    table, (factor, note) = _table()["lambda_http"], _region(region)
+    by_request = table["million_requests"] / 1e6 + gib * seconds * table["gib_second"]
+    origin = f"{rate:g} requests/s of {seconds:g} s without a pause{note}"
+    return Price(3600 * rate * by_request * factor, origin)
+
+
 def _region(region: str) -> tuple[float, str]:
     """Return a factor for the prices of ``region`` that it does not exceed, and a note about it."""
     table = _table()

@@ -138,7 +138,7 @@ def test_no_policy_allows_everything_of_anything() -> None:
 
 def test_a_role_is_handed_over_by_name_to_one_service() -> None:
     handed = [item for _, item in statements() if "iam:PassRole" in item["Action"]]
-    assert len(handed) == 6
+    assert len(handed) == 8
     for statement in handed:
         assert "*" not in statement["Resource"]
         assert statement["Condition"]["StringEquals"].keys() == {"iam:PassedToService"}

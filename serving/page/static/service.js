@@ -61,7 +61,7 @@ export function explain(file, className, signal) {
   return request("explain", { method: "POST", body, signal });
 }
 
-/** How often a request is repeated that a busy service has refused, and the longest wait. */
+/** How often a request is repeated that a busy service or its gateway has refused, and the longest wait. */
 const REPEATS = 5;
 const LONGEST_WAIT_S = 30;
 
@@ -83,7 +83,7 @@ async function answer(path, options = {}, isResult = () => false) {
     const response = await send(path, options);
     if (response.ok) return response;
     const body = await response.clone().json().catch(() => null);
-    if (response.status === 503 && attempt < REPEATS) {
+    if ([429, 503].includes(response.status) && attempt < REPEATS) {
       await pause(waitOf(response), options.signal);
     } else if (isResult(body)) {
       return response;
@@ -107,7 +107,7 @@ function errorOf(status, body) {
   const reason = sentence(body?.error ?? body?.detail);
   if (status === 401) return new KeyNeeded(reason);
   if (status === 413) return new Refused(reason || "The image is larger than the service accepts.");
-  if (status === 503) return new ServiceError(reason || "The service is busy. Try again later.");
+  if (status === 429 || status === 503) return new ServiceError(reason || "The service is busy. Try again later.");
   const message = reason || `The service answers with the error ${status}.`;
   return [400, 408, 415, 422].includes(status) ? new Refused(message) : new ServiceError(message);
 }

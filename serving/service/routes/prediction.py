@@ -16,7 +16,7 @@ from serving.service.responses import request_id_of
 from serving.service.state import Service
 
 #: Names of the form fields with images.
-_FIELDS = ("images", "files", "image", "file")
+FIELDS = ("images", "files", "image", "file")
 _FILE = {"type": "string", "format": "binary"}
 _PREDICT_BODY = {
     "requestBody": {
@@ -120,7 +120,7 @@ async def _form(
             for name, value in form.multi_items():
                 if not isinstance(value, UploadFile):
                     fields[name] = value
-                elif name in _FIELDS:
+                elif name in FIELDS:
                     files.append((value.filename or "", await value.read()))
                 else:
                     raise RequestError(400, "name the field of the files 'images'")

@@ -1,0 +1,1 @@
+"""A Lambda function behind an HTTP API, with the page and predictions of a SageMaker endpoint."""
