@@ -14,7 +14,7 @@ from serving.errors import ServingError
 from serving.stores.base import RecordedRun, Version
 
 #: Version of MLflow's schema to which the queries apply.
-SCHEMA = "dc11669786a5"
+SCHEMA = "dc11669786a5"  # pragma: allowlist secret
 #: MLflow marks deleted versions in this column instead of removing the row.
 _DELETED = "Deleted_Internal"
 #: Seconds to wait for another process that is writing.

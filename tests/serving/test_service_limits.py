@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 #: Limits of the service under test, small enough to be reached in no time.
 MB, IMAGES, SLOW = 1, 4, 1.5
-KEYS = ("first-key-of-the-test", "second-key-of-the-test")
+KEYS = ("first-key-of-the-test", "second-key-of-the-test")  # pragma: allowlist secret
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +235,7 @@ class TestKeys:
         assert answer.status == 401
         assert "X-API-Key" in answer.json()["error"]
         assert answer.headers["WWW-Authenticate"] == "Bearer"
-        for wrong in ("", KEYS[0][:-1], KEYS[0] + "x", "\u00e9"):
+        for wrong in ("", KEYS[0][:-1], KEYS[0] + "x", "\u00e9"):  # pragma: allowlist secret
             assert guarded.get(path, {"X-API-Key": wrong}).status == 401
 
     def test_every_key_is_accepted_in_both_headers(self, guarded: Running, cell: bytes) -> None:
