@@ -137,8 +137,8 @@ class Worker:
         if self.job.master is None:
             backend.warm_up(task.seed)
             return
-        # Imported before the thread starts: of two threads that import PySpark at the same time, one
-        # may find it half initialized.
+        # Imported before the thread starts: of two threads that import PySpark at the same time,
+        # one may find it half initialized.
         import pyspark.sql  # noqa: F401
 
         failures: list[BaseException] = []
