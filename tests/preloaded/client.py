@@ -58,7 +58,8 @@ def _start(interpreter: str, folder: str, path: str, variables: dict[str, str]) 
     with open(f"{path}.log", "ab") as log:  # noqa: PTH123
         subprocess.Popen(
             [interpreter, "-m", "tests.preloaded.server", folder, path, str(writer)],
-            cwd=root,
+            # Keras creates its folder where KERAS_HOME, which may be relative, says.
+            cwd=folder,
             env={**environment, **variables, "PYTHONPATH": root},
             stdin=subprocess.DEVNULL,
             stdout=log,
