@@ -31,7 +31,8 @@ def run(*command: str, **variables: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=ROOT,
-        env={**os.environ, **variables},
+        # The usual interpreter: a run of the example in a preloaded one ends before it is observed.
+        env={**os.environ, "SPARKDL_PRELOADED_PYTHON": sys.executable, **variables},
         capture_output=True,
         text=True,
         check=False,
