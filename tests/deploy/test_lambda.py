@@ -20,8 +20,9 @@ from deploy.aws import iam
 from deploy.aws.lambda_ import deployment
 from deploy.aws.lambda_.deployment import _described
 from deploy.aws.lambda_.function.settings import Settings
+from deploy.aws.lambda_.options import FunctionOptions
 from deploy.aws.lambda_.package import HANDLER
-from deploy.aws.lambda_.resources import FunctionOptions, identification, parts, preparation
+from deploy.aws.lambda_.resources import identification, parts, preparation
 from tests.deploy.aws import REGION, Sent, call, shown, trouble
 
 NAME = "sparkdl-bench-lambda-cells"

@@ -12,7 +12,7 @@ from deploy.cli_paths import path_option
 
 if TYPE_CHECKING:
     from deploy.aws.lambda_.function.settings import Settings
-    from deploy.aws.lambda_.resources import FunctionOptions
+    from deploy.aws.lambda_.options import FunctionOptions
 
 #: Seconds of a request for the estimate of the cost.
 _TYPICAL_SECONDS = 0.5
@@ -70,7 +70,8 @@ def lambda_(
     sparkdl-bench deploy lambda --endpoint sparkdl-bench-cells --model malaria-elephas@best
     """
     with ended_in_every_case():
-        from deploy.aws.lambda_ import deployment, package, resources
+        from deploy.aws.lambda_ import deployment, package
+        from deploy.aws.lambda_.options import FunctionOptions
 
         where = region_of(region)
         values = {
@@ -81,7 +82,7 @@ def lambda_(
             "rate": rate,
             "burst": burst,
         }
-        options = validated(resources.FunctionOptions, values)
+        options = validated(FunctionOptions, values)
         words = ["--endpoint", endpoint, "--name", options.name, "--region", where]
         words += ["--role", role] if role else []
         by_hand = command("deploy", "lambda", *words, "--delete")

@@ -9,14 +9,9 @@ from time import monotonic, sleep
 from typing import Any
 
 from deploy.aws.client import Aws
-from deploy.aws.lambda_.resources import (
-    URL,
-    FunctionOptions,
-    Part,
-    identification,
-    parts,
-    preparation,
-)
+from deploy.aws.lambda_.options import FunctionOptions
+from deploy.aws.lambda_.part import URL, Part
+from deploy.aws.lambda_.resources import identification, parts, preparation
 from deploy.aws.plan import Request, look_up
 from deploy.aws.runner import InterruptedRunError, RunFailedError, Show
 from deploy.errors import DeployError

@@ -12,7 +12,7 @@ from deploy.aws.lambda_.function.problem import ProblemError
 #: Media types of a request with one image, and of one that asks for the model card.
 _IMAGE, _JSON = "application/x-image", "application/json"
 _CARD = "card"
-#: What the function needs of a card.
+#: Keys of a model card that the function requires.
 _CARD_KEYS = ("name", "class_names", "positive_class", "threshold")
 #: Requests to the endpoint at the same time: a serverless endpoint refuses many.
 _CONNECTIONS = 4
