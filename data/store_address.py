@@ -1,15 +1,19 @@
 """Addresses of MLflow stores: a server or a database, as given by the user."""
 
+import logging
 import os
+from contextlib import closing
 from pathlib import Path
+from urllib.error import URLError
 from urllib.parse import unquote
+from urllib.request import urlopen
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 #: MLflow's environment variable with the address of the store.
 VARIABLE = "MLFLOW_TRACKING_URI"
 #: Defaults for MLflow's settings, which the user can override. An unreachable server must not
 #: delay a run for MLflow's default of many minutes.
-CLIENT_SETTINGS = {
+_CLIENT_SETTINGS = {
     # With a server, MLflow otherwise prints addresses to stdout, among the records of --json.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
@@ -24,6 +28,8 @@ CLIENT_SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 _SQLITE = "sqlite:///"
+#: Seconds to wait for an MLflow server.
+_PATIENCE = 10
 
 
 def usual_uri() -> str:
@@ -71,3 +77,25 @@ def is_server(uri: str) -> bool:
 def described(uri: str) -> str:
     """Return ``uri`` preceded by its kind, for use in a sentence."""
     return f"the MLflow server {uri}" if is_server(uri) else f"the database {uri}"
+
+
+def prepare_mlflow() -> None:
+    """Set MLflow's time limits in this process, and switch off its progress bars and messages."""
+    from data import object_store  # imports Arrow
+
+    for name, value in _CLIENT_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if endpoint := object_store.endpoint():
+        os.environ.setdefault("MLFLOW_S3_ENDPOINT_URL", endpoint)
+    # The creation of the tables of a new database is not worth logging.
+    for name in ("alembic", "mlflow.store.db.utils"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def unreachable(server: str) -> str:
+    """Return the reason why an MLflow server does not answer; empty if it does."""
+    try:
+        with closing(urlopen(f"{server.rstrip('/')}/health", timeout=_PATIENCE)):
+            return ""
+    except (URLError, OSError, ValueError) as error:
+        return str(getattr(error, "reason", error))

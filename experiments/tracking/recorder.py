@@ -1,29 +1,25 @@
 """The record in MLflow. A run is opened before training starts and always closed."""
 
-import logging
-import os
 import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.error import URLError
 from urllib.parse import urlparse
-from urllib.request import urlopen
 from uuid import uuid4
 
 from pydantic import BaseModel
 
-from data import object_store
 from data.store_address import (
-    CLIENT_SETTINGS,
     DEFAULT_URI,
     VARIABLE,
     absolute_uri,
     is_from_variable,
     is_server,
     named,
+    prepare_mlflow,
     sqlite_path,
+    unreachable,
 )
 from experiments.errors import ExperimentError
 from experiments.records import KILLED
@@ -61,15 +57,12 @@ def check_reachable(uri: str, *, reading: bool = False) -> None:
         does not support the address.
     """
     if is_server(uri):
-        try:
-            with urlopen(f"{uri.rstrip('/')}/health", timeout=10):
-                return
-        except (URLError, OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
+        if reason := unreachable(uri):
             raise ExperimentError(
                 f"the MLflow server {uri} does not answer ({reason}): start it, or "
                 f"{_instead(uri)} to record in mlflow.db here"
-            ) from error
+            )
+        return
     path = sqlite_path(uri)
     if path is not None and path.name != ":memory:":
         check_database(path, uri, reading=reading)
@@ -126,13 +119,7 @@ def client_of(uri: str) -> "MlflowClient":
     ExperimentError
         If the database cannot be used.
     """
-    for name, value in CLIENT_SETTINGS.items():
-        os.environ.setdefault(name, value)
-    if endpoint := object_store.endpoint():
-        os.environ.setdefault("MLFLOW_S3_ENDPOINT_URL", endpoint)
-    # The creation of the tables of a new database is not worth logging.
-    for name in ("alembic", "mlflow.store.db.utils"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    prepare_mlflow()
     from mlflow import MlflowClient
 
     make_ready(uri)

@@ -64,7 +64,7 @@ def _cache() -> Path:
 
 
 def _download(address: str, tracking_uri: str, copy: Path, what: str) -> None:
-    from serving.stores.mlflow_client import prepare_mlflow
+    from data.store_address import prepare_mlflow
 
     prepare_mlflow()
     from mlflow.artifacts import download_artifacts

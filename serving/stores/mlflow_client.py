@@ -1,13 +1,10 @@
 """MLflow stores that are read through MLflow: servers, other databases and older files."""
 
-import logging
-import os
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from data import object_store
-from data.store_address import CLIENT_SETTINGS, absolute_uri, described
+from data.store_address import absolute_uri, described, prepare_mlflow
 from serving.errors import ServingError
 from serving.stores.base import RecordedRun, Version
 
@@ -44,16 +41,6 @@ def _in_one_line(method: Callable[..., _Result]) -> Callable[..., _Result]:
             raise ServingError(f"{described(self.uri)} cannot be read: {first}") from error
 
     return call
-
-
-def prepare_mlflow() -> None:
-    """Set MLflow's time limits, and switch off its progress bars and messages."""
-    for name, value in CLIENT_SETTINGS.items():
-        os.environ.setdefault(name, value)
-    if endpoint := object_store.endpoint():
-        os.environ.setdefault("MLFLOW_S3_ENDPOINT_URL", endpoint)
-    for name in ("alembic", "mlflow.store.db.utils"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class MlflowStore:

@@ -1,17 +1,12 @@
 """Choice of the way in which an MLflow store is read."""
 
-from contextlib import closing
-from urllib.error import URLError
 from urllib.parse import urlparse
-from urllib.request import urlopen
 
-from data.store_address import DEFAULT_URI, VARIABLE, is_server, named, sqlite_path
+from data.store_address import DEFAULT_URI, VARIABLE, is_server, named, sqlite_path, unreachable
 from serving.errors import ServingError
 from serving.stores import sqlite_file
 from serving.stores.base import ModelStore
 
-#: Seconds to wait for an MLflow server.
-_PATIENCE = 10
 #: Databases other than SQLite in which MLflow stores records.
 _DATABASES = ("postgresql", "mysql", "mssql")
 
@@ -42,7 +37,11 @@ def open_store(uri: str) -> ModelStore:
         if sqlite_file.is_current(path):
             return sqlite_file.SqliteFile(uri, path)
     elif is_server(uri):
-        _check_answers(uri)
+        if reason := unreachable(uri):
+            raise ServingError(
+                f"the MLflow server {uri} does not answer ({reason}): start it, or name another "
+                f"one with --tracking-uri or {VARIABLE}"
+            )
     elif urlparse(uri).scheme.partition("+")[0] not in _DATABASES:
         raise ServingError(
             f"{named(uri)}: records are kept in a database or on an MLflow server; use for example "
@@ -51,15 +50,3 @@ def open_store(uri: str) -> ModelStore:
     from serving.stores.mlflow_client import MlflowStore
 
     return MlflowStore(uri)
-
-
-def _check_answers(uri: str) -> None:
-    try:
-        with closing(urlopen(f"{uri.rstrip('/')}/health", timeout=_PATIENCE)):
-            return
-    except (URLError, OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise ServingError(
-            f"the MLflow server {uri} does not answer ({reason}): start it, or name another one "
-            f"with --tracking-uri or {VARIABLE}"
-        ) from error
