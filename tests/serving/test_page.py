@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from models.card import Score, Threshold
-from tests.serving.browser import FAILED_RESPONSE, Visit, chromium, png, visit, write
+from tests.serving.browser import FAILED_RESPONSE, Visit, png, visit, write
 from tests.serving.page_service import CARD, PageService
 
 pytestmark = pytest.mark.slow
@@ -23,24 +23,6 @@ CELLS = {
     "UID_2_2_hem.png": 0.45,
     "UID_10_2_all.png": 0.6,
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[PageService]:
-    with PageService() as service:
-        yield service
-
-
-@pytest.fixture
-def service(running: PageService) -> PageService:
-    running.reset()
-    return running
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The page is usable by keyboard, with a screen reader, on small and large screens and on paper."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -9,30 +8,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.serving.browser import chromium, png, visit, write
+from tests.serving.browser import png, visit, write
 from tests.serving.page_service import PageService
 
 pytestmark = pytest.mark.slow
 
 Scheme = Literal["light", "dark"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[PageService]:
-    with PageService() as service:
-        yield service
-
-
-@pytest.fixture
-def service(running: PageService) -> PageService:
-    running.reset()
-    return running
 
 
 def images(folder: Path, number: int) -> list[str]:
