@@ -26,7 +26,7 @@ _FIXED = Rule("fixed", MOST_PROBABLE)
 
 @dataclass(frozen=True)
 class Decision:
-    """How the probabilities of one run become decisions."""
+    """Decision threshold and calibration of one run."""
 
     #: Threshold of `models.decision.decide`.
     threshold: float = MOST_PROBABLE

@@ -1,4 +1,4 @@
-"""What the artifact of a model keeps of its training images: ranges of properties, and digests."""
+"""Properties of the training images that are stored with a model: ranges and digests."""
 
 import hashlib
 import logging

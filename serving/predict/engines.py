@@ -21,7 +21,7 @@ EMBEDDED = "embedded"
 
 @dataclass(frozen=True)
 class Engine:
-    """Where and how images are classified."""
+    """Settings of the classification: in this process, or by the executors of a Spark cluster."""
 
     #: None uses Spark for many images whose classes are unknown. Validations stay in this process,
     #: which compares the pixels with those of the training images.

@@ -1,4 +1,4 @@
-"""What the decision threshold of a model means, in words."""
+"""Description in words of the decision threshold of a model."""
 
 from data.names import visible
 from models.card import ModelCard, Score

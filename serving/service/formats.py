@@ -34,7 +34,7 @@ class Payload:
 
     images: list[ImageInput]
     form: Form
-    #: Whether the answer should have the model card.
+    #: True if the answer must include the model card.
     with_card: bool = False
 
 

@@ -1,4 +1,4 @@
-"""What happens to every request before its route: id, key, limits, headers, log and metrics."""
+"""Processing of every request before its route: id, key, limits, headers, log and metrics."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What the routes need of a model, wherever it is computed."""
+"""Interface of the models that the routes use, computed in this process or by an endpoint."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -32,7 +32,7 @@ class Predictor(Protocol):
     source: Source
     #: ``openvino``, ``keras`` or ``endpoint``.
     engine: str
-    #: Whether `explain` is available.
+    #: True if `explain` is available.
     explains: bool
 
     async def classify(self, image: ImageInput, *, describe: bool) -> Answer:

@@ -45,7 +45,7 @@ class Service:
 
     @property
     def is_ready(self) -> bool:
-        """Whether new requests should be sent to this process."""
+        """True if this process accepts new requests."""
         return self._predictor is not None and not self.is_draining
 
     def serve(self, predictor: Predictor) -> None:

@@ -1,4 +1,4 @@
-"""What is read from an MLflow store: names of models, versions, aliases and runs."""
+"""Entries that are read from an MLflow store: names of models, versions, aliases and runs."""
 
 from dataclasses import dataclass
 from typing import Protocol

@@ -36,7 +36,7 @@ class Validation:
     predicted: np.ndarray = field(repr=False)
     #: Metric -> value, named as by `experiments.scoring.metrics.score`.
     scores: dict[str, float]
-    #: What makes the scores too good, and notes for their interpretation; one sentence each.
+    #: Reasons why the scores are too high, and notes for their interpretation; one sentence each.
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
     #: SHA-256 over names, labels, patients and pixels of all rows, as that of a prepared data set;

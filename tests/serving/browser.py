@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 #: Program of Debian's package ``chromium``; `playwright install` would download another one.
 CHROMIUM = "/usr/bin/chromium"
-#: What the browser itself reports for every response with an error status.
+#: Message that the browser logs for every response with an error status.
 FAILED_RESPONSE = "Failed to load resource"
 
 

@@ -40,7 +40,7 @@ class Running:
     process: subprocess.Popen
     url: str
     log: Path
-    #: What the service has printed besides its address.
+    #: Output of the service other than its address.
     lines: list[str] = field(default_factory=list)
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -1,4 +1,4 @@
-"""What a running service answers: SageMaker's contract, the page's routes, metrics and logs."""
+"""Tests of the answers of a running service: SageMaker's contract, routes of the page, metrics."""
 
 import base64
 import json
@@ -312,7 +312,7 @@ class TestPredict:
 
 
 class TestAround:
-    """What every answer has, and the routes for operation."""
+    """Tests of the headers of every answer, and of the routes for operation."""
 
     def test_health_is_reported(self, service: Running) -> None:
         assert service.get("/ping").status == 200
