@@ -225,6 +225,9 @@ class _Trials:
         self.data = ready.data.without_test()
         self.recorder, self.outbox = ready.recorder, ready.outbox
         self.interrupted = threading.Event()
+        #: Held while a trial is requested: Optuna's database storage may give a waiting trial to
+        #: two threads that request one at the same time.
+        self.asking = threading.Lock()
         self.refusals = 0
 
     def run(self) -> None:
@@ -263,7 +266,8 @@ class _Trials:
     def _try(self) -> None:
         from optuna.trial import TrialState
 
-        trial = self.study.ask()
+        with self.asking:
+            trial = self.study.ask()
         maximizes = OBJECTIVES[self.search.objective] == "maximize"
         watching = TrialObserver(trial, self.interrupted, self.shown, maximizes=maximizes)
         self.shown.trial_starts(trial.number, own=is_own(trial))

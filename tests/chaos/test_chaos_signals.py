@@ -1,6 +1,5 @@
 """Targets of a fault's signal in a process tree with the names of Spark's processes."""
 
-import signal
 import subprocess
 import sys
 import threading
@@ -132,14 +131,23 @@ def test_backend_without_executors_has_none_to_lose(fault: type[Fault]) -> None:
     assert fault().skip_reason(create("elephas"), None) == ""
 
 
-def test_hangup_reaches_the_command_itself(tmp_path: Path) -> None:
-    heard: list[int] = []
-    before = signal.signal(signal.SIGHUP, lambda number, _: heard.append(number))
-    try:
-        Hangup().inject(RunUnderTest(tmp_path, tmp_path, Conditions()))
-    finally:
-        signal.signal(signal.SIGHUP, before)
-    assert heard == [signal.SIGHUP]
+#: Prints the signals that reach a process which injects a hangup.
+HUNG_UP_ON = """
+import signal
+from pathlib import Path
+from chaos.run_under_test import Conditions, RunUnderTest
+from chaos.signals import Hangup
+
+signal.signal(signal.SIGHUP, lambda number, _: print(signal.Signals(number).name))
+Hangup().inject(RunUnderTest(Path(), Path(), Conditions()))
+"""
+
+
+@pytest.mark.slow
+def test_hangup_reaches_the_command_itself() -> None:
+    # In a process of its own, because a signal that is not handled would end the test process.
+    command = [sys.executable, "-c", HUNG_UP_ON]
+    assert subprocess.check_output(command, text=True).split() == ["SIGHUP"]
 
 
 def test_command_that_was_hung_up_on_has_closed_its_record() -> None:
