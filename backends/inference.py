@@ -16,6 +16,7 @@ from data.shards import Shard
 from models import NetworkSpec
 
 if TYPE_CHECKING:
+    import keras
     from pyspark import Broadcast
 
 #: Images in one forward pass, which limits the memory for activations on a worker.
@@ -96,24 +97,50 @@ def classifier(
 
     def classify(pixels: np.ndarray) -> np.ndarray:
         starts = range(0, len(pixels), BATCH)
-        return np.concatenate([forward(pixels[s : s + BATCH]).numpy() for s in starts])
+        return np.concatenate([forward(pixels[s : s + BATCH]) for s in starts])
 
     return classify
 
 
 @lru_cache(maxsize=2)
-def _forward(network: NetworkSpec) -> tuple[Any, Callable[[np.ndarray], Any]]:
-    """Return a model and its traced forward pass, cached in the process between calls."""
-    import tensorflow as tf
+def _forward(network: NetworkSpec) -> tuple[Any, Callable[[np.ndarray], np.ndarray]]:
+    """Return a model and its forward pass, cached in the process between calls.
+
+    The forward pass uses the library that Keras uses in this process.
+    """
+    import keras
 
     model = network.build(seed=0)
+    torch = keras.backend.backend() == "torch"
+    return model, _torch_forward(model) if torch else _tensorflow_forward(model, network)
+
+
+def _torch_forward(model: "keras.Model") -> Callable[[np.ndarray], np.ndarray]:
+    import torch
+
+    from backends.torch_network import TorchNetwork
+
+    module = TorchNetwork(model).eval()
+
+    def forward(pixels: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return module(torch.from_numpy(np.ascontiguousarray(pixels))).numpy()
+
+    return forward
+
+
+def _tensorflow_forward(
+    model: "keras.Model", network: NetworkSpec
+) -> Callable[[np.ndarray], np.ndarray]:
+    import tensorflow as tf
+
     signature = [tf.TensorSpec((None, *network.image_shape), network.dtype)]
 
     @tf.function(input_signature=signature)
     def forward(pixels: Any) -> Any:
         return model(tf.cast(pixels, tf.float32), training=False)
 
-    return model, forward
+    return lambda pixels: forward(pixels).numpy()
 
 
 def _concatenate(blocks: Any, classes: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from backends import registry
 from backends.base import Backend, TrainingTask
 from data.errors import SparkdlError
 
@@ -9,9 +10,10 @@ from data.errors import SparkdlError
 def refusal(backend: Backend, task: TrainingTask) -> str | None:
     """Return why ``backend`` does not support ``task``, or None, without importing a framework.
 
-    An exception in the backend counts as a refusal, so that it does not end a comparison.
+    A backend whose package is not installed is refused with the command that installs it. An
+    exception in the backend counts as a refusal, so that it does not end a comparison.
     """
-    return _reason(backend.unsupported, task)
+    return registry.missing(backend.name) or _reason(backend.unsupported, task)
 
 
 def network_refusal(backend: Backend, task: TrainingTask) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import TYPE_CHECKING
 
 from backends.errors import BackendError
@@ -27,6 +27,8 @@ class Entry:
     install: str = "uv sync"
     #: Short description of how the backend trains.
     summary: str = ""
+    #: Distributions that the command installs and the backend cannot do without.
+    requires: tuple[str, ...] = ()
 
 
 BACKENDS = {
@@ -45,18 +47,28 @@ BACKENDS = {
         "Elephas",
         "uv sync --group elephas",
         "Keras on each worker; weights averaged once per epoch.",
+        ("elephas",),
     ),
     "tensorflowonspark": Entry(
         "backends.tensorflowonspark",
         "TensorFlowOnSpark",
         "uv sync --group tensorflowonspark",
         "TensorFlow cluster on the workers; gradients summed at every step.",
+        ("tensorflowonspark",),
     ),
     "spark_tensorflow_distributor": Entry(
         "backends.spark_tensorflow_distributor",
         "SparkTensorFlowDistributor",
         "uv sync --group tensorflowonspark",
         "The same training in Spark's barrier mode.",
+        ("spark-tensorflow-distributor",),
+    ),
+    "torch_distributor": Entry(
+        "backends.torch_distributor",
+        "TorchDistributor",
+        "uv sync --group torch_distributor",
+        "PyTorch through Spark's TorchDistributor; gradients averaged at every step.",
+        ("torch",),
     ),
     "pandas_udf": Entry(
         "backends.pandas_udf",
@@ -69,6 +81,7 @@ BACKENDS = {
         "BigDL",
         "uv sync --group bigdl",
         "BigDL in the JVM; gradients averaged at every step.",
+        ("bigdl-dllib-spark3",),
     ),
 }
 
@@ -176,6 +189,19 @@ def create(name: str) -> "Backend":
             f"'{backend.name}': the two names must be equal"
         )
     return backend
+
+
+def missing(name: str) -> str | None:
+    """Return which package the backend ``name`` lacks and how to install it, or None."""
+    entry = {**_registered, **entries()}.get(name)
+    if entry is None:
+        return None
+    for package in entry.requires:
+        try:
+            version(package)
+        except PackageNotFoundError:
+            return f"not installed: {package} is missing; '{entry.install}' adds it"
+    return None
 
 
 @cache

@@ -2,7 +2,8 @@
 
 from backends.all_reduce import driver
 from backends.all_reduce.backend import AllReduceBackend, AllReduceOptions
-from backends.all_reduce.worker import WorkerJob, shard_source, train
+from backends.all_reduce.job import WorkerJob, shard_source
+from backends.all_reduce.tensorflow_replica import train
 from backends.base import FitResult, RunContext, TrainingTask
 
 

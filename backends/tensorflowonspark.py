@@ -26,7 +26,8 @@ import numpy as np
 
 from backends.all_reduce import driver
 from backends.all_reduce.backend import AllReduceBackend, AllReduceOptions
-from backends.all_reduce.worker import Source, WorkerJob, shard_source, train
+from backends.all_reduce.job import Source, WorkerJob, shard_source
+from backends.all_reduce.tensorflow_replica import train
 from backends.base import FitResult, RunContext, TrainingTask
 from backends.errors import BackendError
 from backends.reservation_server import reservations_on

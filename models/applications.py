@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from models.errors import ModelError
+from models.weights import seeded_kernels
 
 if TYPE_CHECKING:
     import keras
@@ -56,7 +57,8 @@ def load(name: str, shape: tuple[int, int, int], weights: str, seed: int) -> "ke
     shape
         Input shape: height, width and 3.
     weights
-        ``imagenet``, or ``none`` for the random initial weights of Keras.
+        ``imagenet``, or ``none`` for random initial weights: kernels of :func:`seeded_kernels`,
+        which are equal on every machine and with every backend of Keras.
     seed
         Seed of the weights if ``weights`` is ``none``.
 
@@ -65,13 +67,11 @@ def load(name: str, shape: tuple[int, int, int], weights: str, seed: int) -> "ke
     ModelError
         If the weights cannot be downloaded.
     """
-    import keras
-
     application = _application(name)
     options: dict[str, Any] = {"include_top": False, "input_shape": shape}
     if weights == "none":
-        keras.utils.set_random_seed(seed)
         network = application(weights=None, **options)
+        network.set_weights(seeded_kernels(network, seed))
     else:
         try:
             with _patience():

@@ -36,13 +36,29 @@ def seeded_weights(model: "keras.Model", seed: int) -> list[np.ndarray]:
         elif variable.name in _ONES:
             value = np.ones(shape, np.float32)
         elif variable.name.endswith("kernel"):
-            limit = np.sqrt(6 / sum(_fans(shape)))
-            generator = np.random.default_rng([seed, number])
-            value = generator.uniform(-limit, limit, shape).astype(np.float32)
+            value = _glorot(shape, (seed, number))
         else:
             raise ModelError(f"no initial value is defined for the weight '{variable.path}'")
         values.append(value)
     return values
+
+
+def seeded_kernels(model: "keras.Model", seed: int) -> list[np.ndarray]:
+    """Return ``model.get_weights()`` with the kernels of :func:`seeded_weights`.
+
+    All other weights, which Keras initializes with constants, remain as they are.
+    """
+    return [
+        _glorot(value.shape, (seed, number)) if variable.name.endswith("kernel") else value
+        for number, (variable, value) in enumerate(
+            zip(model.weights, model.get_weights(), strict=True)
+        )
+    ]
+
+
+def _glorot(shape: tuple[int, ...], seed: tuple[int, int]) -> np.ndarray:
+    limit = np.sqrt(6 / sum(_fans(shape)))
+    return np.random.default_rng(seed).uniform(-limit, limit, shape).astype(np.float32)
 
 
 def checksum(weights: Sequence[np.ndarray]) -> str:

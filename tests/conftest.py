@@ -69,7 +69,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Check that pytest-xdist has read the groups: with pytest 9.2 it ignores them (3.8.0)."""
     grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
-    if "PYTEST_XDIST_WORKER" in os.environ and any("@" not in item.nodeid for item in grouped):
+    in_groups = getattr(session.config.option, "loadgroup", False)  # set in workers only
+    if in_groups and any("@" not in item.nodeid for item in grouped):
         raise pytest.UsageError("pytest-xdist ignores the groups of tests")
 
 

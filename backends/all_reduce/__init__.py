@@ -1,1 +1,1 @@
-"""All-reduce training loop shared by TensorFlowOnSpark and spark-tensorflow-distributor."""
+"""All-reduce training loop shared by the backends that combine gradients at every step."""

@@ -1,4 +1,4 @@
-"""Base class of the two backends that train by all-reduce."""
+"""Base class of the backends that train by all-reduce."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -24,7 +24,7 @@ AllReduceOptionsT = TypeVar("AllReduceOptionsT", bound=AllReduceOptions)
 class AllReduceBackend(Backend[AllReduceOptionsT]):
     """Implements everything except ``fit``, because frameworks start workers differently."""
 
-    #: TensorFlow's workers require no password and listen on all addresses of their host.
+    #: The workers' servers require no password; TensorFlow's listen on all addresses of their host.
     listens_unprotected = True
 
     def synchronisation(self, task: TrainingTask) -> str:

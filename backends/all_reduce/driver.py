@@ -1,10 +1,10 @@
 """Driver side of synchronous all-reduce training on Spark executors.
 
-TensorFlowOnSpark and spark-tensorflow-distributor have the same purpose: they start one TensorFlow
-worker on each executor and send each worker the addresses of the others. The training loop of the
-workers (``worker``) and the way in which the driver follows them are shared by both. Two runs with
-the same seed give identical weights with either framework, because shards are assigned to ranks,
-the ring adds in the order of ranks, and an executor with one core computes with one thread.
+TensorFlowOnSpark, spark-tensorflow-distributor and TorchDistributor have the same purpose: they
+start one worker on each executor and tell each worker how to find the others. The training loop of
+the workers (``replica``) and the way in which the driver follows them are shared by all. Two runs
+with the same seed give identical weights, because shards are assigned to ranks, the sums over
+workers are computed in the order of ranks, and an executor with one core computes with one thread.
 """
 
 import time
@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import Field
 
 from backends.all_reduce.channel import DriverEnd, Message
-from backends.all_reduce.worker import WorkerJob
+from backends.all_reduce.job import WorkerJob
 from backends.base import FitResult, RunContext, TrainingTask
 from backends.epoch import Epoch
 from backends.errors import BackendError
@@ -28,7 +28,7 @@ from data.shards import Shard
 if TYPE_CHECKING:
     from pyspark import InheritableThread
 
-#: Seconds within which all workers must have started; importing TensorFlow takes ten.
+#: Seconds within which all workers must have started; importing a framework takes ten.
 START_LIMIT = 180.0
 #: Seconds without a message from any worker after which training fails; workers send progress
 #: messages after batches.
@@ -41,7 +41,10 @@ _END_LIMIT = 60.0
 #: Kinds of messages that mean that a worker has failed.
 _ENDS = ("error", "lost")
 #: Errors that a worker raises when another worker has failed, whose error is the cause.
-_CONSEQUENCES = ("UnavailableError", "AbortedError", "CancelledError", "DeadlineExceededError")
+_CONSEQUENCES = (
+    *("UnavailableError", "AbortedError", "CancelledError", "DeadlineExceededError"),
+    "PeerError",
+)
 
 #: Type of the option that stops training early.
 Patience = Annotated[int, Field(ge=1)] | None

@@ -16,8 +16,8 @@ import pytest
 from backends import connections
 from backends.all_reduce import driver
 from backends.all_reduce.channel import Address, DriverEnd, Message, WorkerEnd
+from backends.all_reduce.job import WorkerJob
 from backends.all_reduce.network import private_network
-from backends.all_reduce.worker import WorkerJob
 from backends.base import RunContext, TrainingTask
 from backends.checkpoints import CheckpointFolder
 from backends.epoch import Epoch

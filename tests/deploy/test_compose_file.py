@@ -70,9 +70,10 @@ def test_image_runs_as_root_where_sagemaker_asks_for_it_alone() -> None:
     assert users == {"environment": [], "packages": [], "sagemaker": ["USER 0"], "": ["USER 10001"]}
 
 
-def test_image_installs_only_packages_of_a_known_hash() -> None:
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-torch.lock"])
+def test_image_installs_only_packages_of_a_known_hash(name: str) -> None:
     assert "--require-hashes" in (ROOT / "deploy" / "Dockerfile").read_text()
-    lock = (ROOT / "requirements.lock").read_text().replace("\\\n", "")
+    lock = (ROOT / name).read_text().replace("\\\n", "")
     packages = [line for line in lock.splitlines() if not line.startswith("#")]
     assert packages
     assert all("--hash=sha256:" in line for line in packages)

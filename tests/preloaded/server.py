@@ -41,12 +41,14 @@ def main(folder: str, path: str, ready: int) -> None:
 
 def _preload() -> None:
     """Import what the processes of a run import, and nothing that starts a computation."""
-    import keras  # noqa: F401
+    import keras
     import pandas  # noqa: F401
     import pyarrow.parquet  # noqa: F401
     import scipy.optimize  # noqa: F401
     import sklearn.metrics  # noqa: F401
-    import tensorflow  # noqa: F401
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow  # noqa: F401
 
 
 class _Server:

@@ -320,5 +320,5 @@ def png_header(width: int, height: int) -> bytes:
 def large_png(side: int) -> bytes:
     """Return a black image of few bytes and many pixels."""
     file = io.BytesIO()
-    Image.new("L", (side, side)).save(file, "PNG")
+    Image.new("RGB", (side, side)).save(file, "PNG")
     return file.getvalue()
