@@ -41,10 +41,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let the processes of a test be forked from a preloaded interpreter.
 
-    A fork is no descendant of the process that asked for it: tests that look for descendants, and
-    the long tests, which show how runs of users behave, get the usual interpreter.
+    A fork is no descendant of the process that asked for it: tests that look for descendants or
+    kill processes, as users and machines do, get the usual interpreter.
     """
-    if item.get_closest_marker("long") or item.get_closest_marker("process_tree"):
+    if item.get_closest_marker("process_tree"):
         os.environ.pop(interpreter.VARIABLE, None)
     else:
         os.environ[interpreter.VARIABLE] = os.environ[_PRELOADED]

@@ -60,6 +60,7 @@ def test_state_of_adam_lasts_from_epoch_to_epoch(even: PreparedData, tmp_path: P
 
 
 @pytest.mark.spark
+@pytest.mark.process_tree
 @pytest.mark.long
 @pytest.mark.slow
 def test_lost_executor_costs_an_epoch(even: PreparedData, tmp_path: Path) -> None:

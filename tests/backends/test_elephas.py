@@ -97,6 +97,7 @@ def test_one_worker_trains_as_keras_does_with_and_without_class_weights(
             assert epoch.loss == pytest.approx(reference.loss, abs=1e-4)
 
 
+@pytest.mark.process_tree
 @pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(("mode", "frequency"), [("asynchronous", "epoch"), ("hogwild", "batch")])

@@ -23,7 +23,12 @@ from experiments.spark.cluster import Cluster
 from tests.backends.all_reduce_checks import task
 from tests.backends.fit_process import FitError, executors, fit
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.long]
+pytestmark = [
+    pytest.mark.spark,
+    pytest.mark.slow,
+    pytest.mark.long,
+    pytest.mark.process_tree,
+]
 
 
 def kill_one(cluster: Cluster) -> None:

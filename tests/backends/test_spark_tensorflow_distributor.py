@@ -33,6 +33,7 @@ def test_five_full_batch_steps_equal_keras(
     assert_five_full_batch_steps_equal_keras(NAME, even, models, workers, tmp_path)
 
 
+@pytest.mark.process_tree
 @pytest.mark.long
 def test_killed_python_worker_fails_the_run(prepared: PreparedData, tmp_path: Path) -> None:
     def kill(cluster: Cluster) -> None:

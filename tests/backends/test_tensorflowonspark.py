@@ -132,6 +132,7 @@ def test_worker_unpickles_no_unauthenticated_response(tmp_path: Path) -> None:
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.process_tree
 @pytest.mark.long
 def test_manager_of_tensorflowonspark_is_not_a_network_server() -> None:
     """The queues of a worker use a Unix socket, which other machines cannot reach."""
@@ -146,6 +147,7 @@ def test_manager_of_tensorflowonspark_is_not_a_network_server() -> None:
         manager.shutdown()
 
 
+@pytest.mark.process_tree
 @pytest.mark.long
 def test_killed_executor_fails_the_run(prepared: PreparedData, tmp_path: Path) -> None:
     def kill(cluster: Cluster) -> None:
@@ -154,6 +156,7 @@ def test_killed_executor_fails_the_run(prepared: PreparedData, tmp_path: Path) -
     assert_lost_worker_fails_the_run(NAME, prepared, tmp_path, kill)
 
 
+@pytest.mark.process_tree
 @pytest.mark.long
 def test_killed_python_workers_fail_the_fed_run(prepared: PreparedData, tmp_path: Path) -> None:
     def kill(cluster: Cluster) -> None:

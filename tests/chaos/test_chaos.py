@@ -40,6 +40,7 @@ def by_fault(outcomes: list[Outcome]) -> dict[str, Outcome]:
     return {one.fault: one for one in outcomes}
 
 
+@pytest.mark.process_tree
 @pytest.mark.long
 @pytest.mark.slow
 def test_killed_processes_and_damaged_files_without_spark(
@@ -65,6 +66,7 @@ def test_killed_processes_and_damaged_files_without_spark(
     assert found["host-gone"].verdict == Verdict.DOES_NOT_APPLY
 
 
+@pytest.mark.process_tree
 @pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.spark
@@ -83,6 +85,7 @@ def test_full_disk_and_damaged_image_under_elephas(experiment: Experiment, tmp_p
     assert full.cost.difference == pytest.approx(0, abs=1e-4)
 
 
+@pytest.mark.process_tree
 @pytest.mark.long
 @pytest.mark.slow
 def test_command_tells_records_and_exits_by_what_was_found(

@@ -72,6 +72,7 @@ def slow_prepare(config: DataConfig, output: Path, seconds: float) -> subprocess
 
 
 @pytest.mark.spark
+@pytest.mark.process_tree
 @pytest.mark.long
 @pytest.mark.slow
 def test_killed_prepare_goes_on_and_gives_what_an_undisturbed_one_gives(

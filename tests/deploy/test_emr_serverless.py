@@ -143,6 +143,7 @@ def test_what_a_job_cannot_hold_is_refused(
 
 
 @pytest.mark.spark
+@pytest.mark.process_tree
 @pytest.mark.long
 @pytest.mark.slow
 def test_the_driver_that_spark_submit_starts_trains_on_its_own_executors(

@@ -41,6 +41,7 @@ def obstacle() -> str:
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.long,
+    pytest.mark.process_tree,
     pytest.mark.spark,
     pytest.mark.skipif(bool(obstacle()), reason=obstacle()),
 ]

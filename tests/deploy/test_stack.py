@@ -25,6 +25,7 @@ for page in store.get_paginator("list_objects_v2").paginate(Bucket="sparkdl"):
 
 
 @pytest.mark.spark
+@pytest.mark.process_tree
 @pytest.mark.long
 @pytest.mark.slow
 def test_services_start_train_record_and_keep_the_passwords_to_themselves(

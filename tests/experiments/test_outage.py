@@ -115,6 +115,7 @@ def assert_complete(server: Server, run_id: str) -> None:
     assert len(client.get_metric_history(run_id, "test.accuracy")) == 1
 
 
+@pytest.mark.process_tree
 @pytest.mark.long
 @pytest.mark.slow
 def test_server_that_comes_back_gets_the_record(server: Server, run: Run) -> None:
@@ -135,6 +136,7 @@ class Absent(Observer):
         self.server.end()
 
 
+@pytest.mark.process_tree
 @pytest.mark.long
 @pytest.mark.slow
 def test_run_that_never_sees_its_server_is_recorded_when_its_record_is_sent(

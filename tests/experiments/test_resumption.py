@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 LIMIT = 120
 
 
+@pytest.mark.process_tree
 @pytest.mark.long
 @pytest.mark.slow
 def test_killed_run_goes_on(

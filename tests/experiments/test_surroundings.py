@@ -27,6 +27,7 @@ def record_of(cells: Path, folder: Path, environment: dict[str, str]) -> dict[st
     return record
 
 
+@pytest.mark.process_tree
 @pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.spark

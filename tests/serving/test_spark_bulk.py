@@ -265,6 +265,7 @@ def slow_score(paths: list[str], model: Path, folder: Path, seconds: float) -> s
 
 
 @pytest.mark.spark
+@pytest.mark.process_tree
 @pytest.mark.long
 @pytest.mark.slow
 def test_killed_call_goes_on_and_gives_the_table_of_an_undisturbed_one(
@@ -295,6 +296,7 @@ def test_killed_call_goes_on_and_gives_the_table_of_an_undisturbed_one(
 
 
 @pytest.mark.spark
+@pytest.mark.process_tree
 @pytest.mark.long
 @pytest.mark.slow
 def test_executors_of_a_cluster_receive_model_and_code(
