@@ -70,6 +70,13 @@ BACKENDS = {
         "PyTorch through Spark's TorchDistributor; gradients averaged at every step.",
         ("torch",),
     ),
+    "gradient_boosting": Entry(
+        "backends.gradient_boosting",
+        "GradientBoosting",
+        "uv sync --group gradient_boosting",
+        "XGBoost on color and texture: a baseline without deep learning.",
+        ("xgboost-cpu", "scikit-image"),
+    ),
     "pandas_udf": Entry(
         "backends.pandas_udf",
         "PandasUdf",

@@ -365,7 +365,13 @@ def how_to_use(records: Sequence[RunRecord]) -> str:
     select a model. The line is empty if no run has recorded a network.
     """
     name = "validation.f1"
-    done = [one for one in records if one.status == FINISHED and name in one.metrics]
+    done = [
+        one
+        for one in records
+        if one.status == FINISHED
+        and name in one.metrics
+        and one.tags.get("initial_weights.checksum", "none") != "none"
+    ]
     if not done:
         return ""
     best = max(done, key=lambda one: one.metrics[name])

@@ -18,6 +18,8 @@ from experiments.units import counted, names_of_units, plural
 BASELINE = "keras_local"
 #: Backend that reads no image; Pareto fronts and hard cases exclude it.
 FLOOR = "majority"
+#: Backend without deep learning, which every network should exceed.
+SIMPLE = "gradient_boosting"
 #: Names of the phases of a run, in order, by metric.
 PHASES = {
     "time.spark_start_s": "Spark and imports",
@@ -73,9 +75,14 @@ class Row:
         return len({run.record.seed for run in self.runs})
 
     @property
+    def backend(self) -> str:
+        """Name of the backend."""
+        return self.runs[0].record.backend
+
+    @property
     def trained(self) -> bool:
         """True if the backend trains a model."""
-        return self.runs[0].record.backend != FLOOR
+        return self.backend != FLOOR
 
     @property
     def core_seconds(self) -> float:
@@ -186,6 +193,7 @@ def compare(runs: Sequence[ComparedRun], baseline: str = BASELINE) -> Findings:
         notes=(
             *_sample_notes(rows, groups_tested, unit),
             *_one_class_notes(rows),
+            *_simple_notes(rows),
             *_notes(runs, rows, reference, baseline),
         ),
         unit=unit,
@@ -220,6 +228,25 @@ def _one_class_notes(rows: Sequence[Row]) -> list[str]:
             notes.append(
                 f"{row.label} predicts one class for all test images with seed {seeds}; that F1 "
                 "does not reflect what it has learned."
+            )
+    return notes
+
+
+def _simple_notes(rows: Sequence[Row]) -> list[str]:
+    """Return a note for each row without deep learning that exceeds rows with a network."""
+    notes = []
+    for simple in rows:
+        if simple.backend != SIMPLE:
+            continue
+        exceeded = [
+            f"{row.label} ({row.f1.value:.3f})"
+            for row in rows
+            if row.trained and row.backend != SIMPLE and row.f1.value < simple.f1.value
+        ]
+        if exceeded:
+            notes.append(
+                f"{simple.label}, which trains no network, has a higher F1 "
+                f"({simple.f1.value:.3f}) than {', '.join(exceeded)}."
             )
     return notes
 

@@ -170,6 +170,26 @@ def test_network_that_predicts_one_class_is_named(found: list[ComparedRun]) -> N
 
 
 @pytest.mark.slow
+def test_networks_that_a_simple_method_exceeds_are_named(found: list[ComparedRun]) -> None:
+    """The runs of keras_local appear as those of gradient_boosting and, worse, as their own."""
+    networks = [run for run in found if run.finished and run.record.backend == "keras_local"]
+    simple, worse = [], []
+    for run in networks:
+        record = run.record.model_copy(update={"backend": "gradient_boosting"})
+        simple.append(replace(run, record=record))
+        wrong = replace(run)
+        columns = {"probability_all": 0.4, "probability_hem": 0.6}
+        wrong.__dict__["predictions"] = run.predictions.assign(**columns)
+        worse.append(wrong)
+    notes = comparison.compare([*simple, *worse]).notes
+    (note,) = [note for note in notes if "trains no network" in note]
+    assert note.startswith("gradient_boosting, which trains no network, has a higher F1 (")
+    assert ") than keras_local (" in note
+    notes = comparison.compare([*simple, *networks]).notes
+    assert not [note for note in notes if "trains no network" in note]
+
+
+@pytest.mark.slow
 def test_seconds_of_a_part_are_no_seconds_of_a_run(found: list[ComparedRun]) -> None:
     """A resumed run keeps its scores but has no total time."""
     first = next(r for r in found if (r.record.backend, r.record.seed) == ("keras_local", 0))
