@@ -23,6 +23,7 @@ from backends.all_reduce.job import WorkerJob
 from backends.base import FitResult, RunContext, TrainingTask
 from backends.epoch import Epoch
 from backends.errors import BackendError
+from backends.notes import left_out
 from data.shards import Shard
 
 if TYPE_CHECKING:
@@ -290,16 +291,8 @@ class Follower:
         return error
 
     def _notes(self, shards: tuple[Shard, ...]) -> list[str]:
-        notes = []
-        task, rows = self._job.task, [shard.rows for shard in shards]
-        left_out = sum(rows) - self._job.steps * task.worker_batch_size * task.workers
-        if left_out:
-            notes.append(
-                f"{left_out} of {sum(rows)} training images are left out of each epoch"
-                f"{', different ones each time' if task.shuffle else ''}: workers have {min(rows)} "
-                f"to {max(rows)} images and use {self._job.steps} full batches of "
-                f"{task.worker_batch_size}."
-            )
+        task = self._job.task
+        notes = left_out(task, [shard.rows for shard in shards], self._job.steps)
         if self._has_statistics and task.workers > 1:
             notes.append(
                 f"Batch normalization uses the statistics of each worker's own "

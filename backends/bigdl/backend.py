@@ -17,6 +17,7 @@ from backends.bigdl.translation import Network, obstacle
 from backends.bigdl.weights import Ordering
 from backends.epoch import Epoch
 from backends.errors import BackendError
+from backends.notes import left_out
 from backends.search import Choices, Tunable
 
 INSTALL = "uv sync --group bigdl"
@@ -180,16 +181,8 @@ def _start_engine(task: Task, context: RunContext) -> None:
 
 
 def _notes(task: Task, trainer: Trainer, network: Network) -> list[str]:
-    notes = []
     rows = [shard.rows for shard in task.data.patient_shards("train", task.workers)]
-    left_out = sum(rows) - trainer.steps * task.global_batch_size
-    if left_out:
-        notes.append(
-            f"{left_out} of {sum(rows)} training images are left out of each epoch"
-            f"{', different ones each time' if task.shuffle else ''}: workers have {min(rows)} to "
-            f"{max(rows)} images and use {trainer.steps} whole batches of "
-            f"{task.worker_batch_size}."
-        )
+    notes = left_out(task, rows, trainer.steps)
     if network.has_statistics and task.workers > 1:
         notes.append(
             f"Batch normalization uses the statistics of each worker's own "
