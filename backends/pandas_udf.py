@@ -97,7 +97,7 @@ class PandasUdf(Backend[PandasUdfOptions]):
                 "the experiment's model already specifies a backbone: omit "
                 "backend_options.pandas_udf.backbone"
             )
-        if options.engine == "openvino" and find_spec("openvino") is None:
+        if options.engine in ("openvino", "bfloat16") and find_spec("openvino") is None:
             return "openvino is not installed: run 'uv sync --group pandas_udf' or use engine keras"
         return None
 

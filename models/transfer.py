@@ -63,8 +63,8 @@ def with_backbone(
 ) -> "keras.Model":
     """Return a trained head on its frozen backbone: from pixels 0..255 to probabilities.
 
-    Its probabilities differ from those of the run because the features of the inference engine
-    differ from Keras's (below one percent), and by rounding if images are resized.
+    Its probabilities differ from those of the run by rounding, because an inference engine computed
+    the features and may have resized the images.
     """
     backbone = build_backbone(backbone_config(config), image_shape, seed)
     backbone.model.trainable = False

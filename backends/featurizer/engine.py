@@ -3,8 +3,9 @@
 ResNet50 at 224 x 224, random weights, one thread of an AMD EPYC with AVX-512 BF16 and without
 AMX, images per CPU second: Keras ``predict`` 21.8, its traced function 22.7, OpenVINO float32 29,
 OpenVINO bfloat16 58 (relative error of the features 2.9e-3); batches of one or 32 images made no
-difference. The order of preference is therefore OpenVINO in bfloat16 if the processor supports
-it, OpenVINO in float32, Keras.
+difference. The order of preference is therefore OpenVINO, Keras. They compute in float32, so that
+features, and with them the recorded probabilities, are the same on every processor and in a served
+model; bfloat16 must be requested.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ from models.backbones import Backbone, build_backbone
 from models.config import BackboneConfig
 from models.openvino_form import Precision
 
-EngineChoice = Literal["auto", "keras", "openvino"]
+#: ``auto``: OpenVINO, or Keras if OpenVINO cannot be used; ``bfloat16``: OpenVINO in bfloat16 on
+#: processors that support it, which is up to twice as fast and less exact.
+EngineChoice = Literal["auto", "keras", "openvino", "bfloat16"]
 #: Largest allowed relative error of features compared with Keras in float32.
 TOLERANCE = 1e-2
 #: Number of images on which an engine is compared with Keras.
@@ -61,17 +64,18 @@ def candidates(engine: EngineChoice) -> tuple[Candidate, ...]:
     BackendError
         If OpenVINO is requested but not installed.
     """
-    keras = Candidate("keras", "float32")
+    keras, openvino = Candidate("keras", "float32"), Candidate("openvino", "float32")
     if engine == "keras":
         return (keras,)
     try:
-        precision = programs.openvino_precision()
+        fastest = programs.openvino_precision()
     except BackendError:
-        if engine == "openvino":
+        if engine != "auto":
             raise
         return (keras,)
-    found = dict.fromkeys((Candidate("openvino", precision), Candidate("openvino", "float32")))
-    return (*found, keras) if engine == "auto" else tuple(found)
+    if engine == "bfloat16":
+        return tuple(dict.fromkeys((Candidate("openvino", fastest), openvino)))
+    return (openvino, keras) if engine == "auto" else (openvino,)
 
 
 def choose(backbone: Backbone, engine: EngineChoice) -> Choice:

@@ -74,7 +74,7 @@ class DeepImageFeaturizer(
     engine = Param(
         Params._dummy(),
         "engine",
-        "inference engine: auto, keras or openvino",
+        "inference engine: auto, keras, openvino or bfloat16",
         typeConverter=TypeConverters.toString,
     )
     batchBytes = Param(

@@ -110,11 +110,6 @@ def _limits(
             "The images were not split by patient, so those of one patient can be on both sides of "
             "the split: with new patients, the scores can be lower."
         )
-    if plan.experiment.model.on_features:
-        limits.append(
-            "The network was scored with the features of an inference engine, from which those of "
-            "Keras differ by less than one percent."
-        )
     if (difference := engines.recorded_difference) is not None and difference > _AGREES:
         limits.append(
             f"The probabilities differ from those of the recorded predictions by up to "
