@@ -16,6 +16,8 @@ _PATHS = (
     ("prepared",),
     ("artifacts",),
     ("spark", "environment_archive"),
+    ("model", "prototxt"),
+    ("model", "weights"),
 )
 
 

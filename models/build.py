@@ -62,6 +62,8 @@ def build(
 def _built(
     config: ModelConfig, image_shape: tuple[int, int, int], classes: int, seed: int
 ) -> "keras.Model":
+    if config.name == "caffe":
+        return _built_from_caffe(config, image_shape, classes, seed)
     if config.name != "transfer":
         return build_network(config, image_shape, classes, seed)
     from models import transfer
@@ -69,6 +71,22 @@ def _built(
     if config.trainable:
         return transfer.build_trainable(config, image_shape, classes, seed)
     return transfer.build_head(config, image_shape, classes, seed)
+
+
+def _built_from_caffe(
+    config: ModelConfig, image_shape: tuple[int, int, int], classes: int, seed: int
+) -> "keras.Model":
+    from models.caffe import build_caffe, read_definition
+    from models.networks import augment
+
+    return build_caffe(
+        read_definition(*config.files),
+        image_shape,
+        classes,
+        seed,
+        dropout=config.dropout,
+        augment=(lambda inputs: augment(inputs, seed)) if config.augmentation else None,
+    )
 
 
 def optimizer(config: OptimizerConfig) -> "keras.optimizers.Optimizer":

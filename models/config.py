@@ -70,7 +70,7 @@ class BackboneConfig(_Frozen):
 class ModelConfig(_Frozen):
     """A network of the project with its options, or a backbone with a new last layer."""
 
-    name: Literal[NetworkName, "transfer"] = "small_cnn"
+    name: Literal[NetworkName, "transfer", "caffe"] = "small_cnn"
     #: Random horizontal flips and rotations by up to a tenth of a turn, in training only.
     augmentation: bool = False
     #: Fraction of activations dropped before the last layer; None uses the network's default.
@@ -80,6 +80,10 @@ class ModelConfig(_Frozen):
     #: For ``transfer``: True to train the backbone, too. Otherwise its features are computed once,
     #: and every backend trains the last layer on them.
     trainable: bool = False
+    #: For ``caffe``: path of the definition of a Caffe network (``deploy.prototxt``).
+    prototxt: str | None = None
+    #: For ``caffe``: path of its weights (``.caffemodel``); None draws them from the seed.
+    weights: str | None = None
 
     @field_validator("name", mode="before")
     @classmethod
@@ -99,6 +103,13 @@ class ModelConfig(_Frozen):
             )
         if self.name != "transfer" and (self.backbone is not None or self.trainable):
             raise ValueError(f"backbone and trainable are for model transfer, not {self.name}")
+        if self.name == "caffe" and self.prototxt is None:
+            raise ValueError(
+                "model caffe needs the definition of a network: --set "
+                "model.prototxt=deploy.prototxt"
+            )
+        if self.name != "caffe" and (self.prototxt or self.weights):
+            raise ValueError(f"prototxt and weights are for model caffe, not {self.name}")
         if self.on_features and self.augmentation:
             raise ValueError(
                 "the features of a frozen backbone are computed once, so images cannot be "
@@ -110,6 +121,17 @@ class ModelConfig(_Frozen):
     def on_features(self) -> bool:
         """True if the input of the network is features of a frozen backbone instead of pixels."""
         return self.name == "transfer" and not self.trainable
+
+    @property
+    def is_from_files(self) -> bool:
+        """True if building the network needs files or downloads of the driver's machine."""
+        return self.trainable or self.name == "caffe"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Paths of the definition and the weights of a Caffe network, with ``~`` expanded."""
+        given = filter(None, (self.prototxt, self.weights))
+        return tuple(Path(os.path.expanduser(path)) for path in given)  # noqa: PTH111
 
 
 class OptimizerConfig(_Frozen):

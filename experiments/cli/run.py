@@ -50,8 +50,9 @@ def run(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Network to train: small_cnn, lesion_cnn, mini_xception, or transfer with "
-            "--set model.backbone=ResNet50.",
+            help="Network to train: small_cnn, lesion_cnn, mini_xception, transfer with "
+            "--set model.backbone=ResNet50, or caffe with --set model.prototxt=deploy.prototxt "
+            "--set model.weights=net.caffemodel.",
             metavar="NAME",
         ),
     ] = None,

@@ -31,6 +31,7 @@ from experiments.tracking.abandoned import tidy
 from experiments.tracking.outage import first_line
 from experiments.tracking.outbox import OUTBOX, send_waiting
 from experiments.tracking.recorder import Recorder, check_reachable
+from models import caffe
 
 #: MLflow's variable for the location of the model registry.
 _REGISTRY = "MLFLOW_REGISTRY_URI"
@@ -81,6 +82,8 @@ def prepare_experiment(
     backbone = experiment.model.backbone
     if backbone is not None and backbone.is_file and not backbone.path.is_file():
         raise ExperimentError(f"there is no backbone file {backbone.name}")
+    if experiment.model.name == "caffe":
+        caffe.check(caffe.read_definition(*experiment.model.files))
     if experiment.energy.country:
         energy.check_installed()
     check_archive(experiment.spark)

@@ -176,8 +176,14 @@ class Worker:
 
     def _packed(self, task: TrainingTask) -> TrainingTask:
         """Return ``task`` with the network as an archive if executors cannot build it."""
-        if not task.model.trainable:
+        if not task.model.is_from_files:
             return task
+        if task.model.name == "caffe":
+            from models.caffe import head_note, read_definition
+
+            classes = len(task.data.class_names)
+            note = head_note(read_definition(*task.model.files), classes)
+            self.notes += filter(None, [note])
         from models.specification import archive
 
         return replace(task, archive=archive(task.build_model()))

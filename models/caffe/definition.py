@@ -1,0 +1,195 @@
+"""Definition and weights of a Caffe network, read from files, in one form for all versions."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.caffe.schema import TYPES, messages
+from models.errors import ModelError
+
+_TEST = 1
+#: Layers that provide images and labels.
+DATA_LAYERS = ("Data", "ImageData", "Input", "MemoryData", "HDF5Data", "DummyData", "CoSData")
+#: Layers that are only needed for training or for reports.
+_LEFT_OUT = ("Accuracy", "ArgMax", "Silence")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer with its parameters and, if a file contains them, its weights."""
+
+    name: str
+    type: str
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
+    #: Message with the fields ``convolution_param``, ``pooling_param`` and so on.
+    parameters: Any
+    #: float32, in the order of Caffe.
+    blobs: tuple[np.ndarray, ...] = ()
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What the data layer does to pixels 0..255."""
+
+    scale: float = 1.0
+    #: Mean of each channel in the order blue, green, red, or of all channels.
+    mean: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Definition:
+    """Layers in order, from one blob of images."""
+
+    name: str
+    layers: tuple[Layer, ...]
+    #: Name of the blob of images.
+    input: str
+    #: Channels, height and width of the images.
+    shape: tuple[int, int, int]
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+
+
+def read_definition(prototxt: Path, weights: Path | None = None) -> Definition:
+    """Read a network in its test phase.
+
+    Parameters
+    ----------
+    prototxt
+        Definition of the network, for deployment or for training.
+    weights
+        Binary file with the weights, by names of layers.
+
+    Raises
+    ------
+    ModelError
+        If a file cannot be read, or the input of the network is not one blob of images.
+    """
+    from google.protobuf import text_format
+
+    content = messages()["NetParameter"]()
+    try:
+        text_format.Parse(prototxt.read_text("utf-8"), content, allow_unknown_field=True)
+    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+        raise ModelError(f"{prototxt} cannot be read as a Caffe network: {error}") from error
+    stored = _blobs(weights) if weights is not None else {}
+    every = [_layer(one, stored) for one in (*content.layer, *content.layers)]
+    tested = [layer for layer in every if _in_phase(layer, _TEST)]
+    layers = tuple(
+        layer for layer in tested if layer.type not in DATA_LAYERS and layer.type not in _LEFT_OUT
+    )
+    if not layers:
+        raise ModelError(f"{prototxt} has no layers")
+    sources = [layer for layer in every if layer.type in DATA_LAYERS]
+    name, shape = _input(content, sources, prototxt)
+    if stored and not any(layer.blobs for layer in layers):
+        raise ModelError(f"{weights} has weights for none of the layers of {prototxt}")
+    return Definition(
+        content.name or prototxt.stem, layers, name, shape, _preprocessing(sources, prototxt)
+    )
+
+
+def _blobs(path: Path) -> dict[str, tuple[np.ndarray, ...]]:
+    """Return the weights in a file by names of layers."""
+    from google.protobuf.message import DecodeError
+
+    content = messages()["NetParameter"]()
+    try:
+        content.ParseFromString(path.read_bytes())
+    except (OSError, DecodeError) as error:
+        raise ModelError(f"{path} cannot be read as the weights of a Caffe network: {error}") from (
+            error
+        )
+    return {
+        layer.name: tuple(_array(blob) for blob in layer.blobs)
+        for layer in (*content.layers, *content.layer)
+        if layer.blobs
+    }
+
+
+def _array(blob: Any) -> np.ndarray:
+    values = np.array(blob.data or blob.double_data, np.float32)
+    shape = tuple(blob.shape.dim)
+    if not shape:
+        shape = (blob.num, blob.channels, blob.height, blob.width)
+    if np.prod(shape) != values.size:
+        raise ModelError(f"a blob of shape {shape} has {values.size} values")
+    return values.reshape(shape)
+
+
+def _layer(message: Any, stored: dict[str, tuple[np.ndarray, ...]]) -> Layer:
+    kind = message.type
+    if isinstance(kind, int):
+        fields = message.DESCRIPTOR.fields_by_name["type"].enum_type
+        old = fields.values_by_number[kind].name
+        kind = TYPES.get(old, old.title().replace("_", ""))
+    blobs = stored.get(message.name, ())
+    return Layer(message.name, kind, tuple(message.bottom), tuple(message.top), message, blobs)
+
+
+def _in_phase(layer: Layer, phase: int) -> bool:
+    """Return whether a layer belongs to a phase; rules that name no phase apply to both."""
+    included = [rule.phase for rule in layer.parameters.include if rule.HasField("phase")]
+    excluded = [rule.phase for rule in layer.parameters.exclude if rule.HasField("phase")]
+    return (not included or phase in included) and phase not in excluded
+
+
+def _input(content: Any, sources: list[Layer], prototxt: Path) -> tuple[str, tuple[int, int, int]]:
+    """Return name and shape (channels, height, width) of the blob of images."""
+    if content.input:
+        dimensions = list(content.input_shape[0].dim) if content.input_shape else []
+        dimensions = dimensions or list(content.input_dim[:4])
+        return content.input[0], _image_shape(dimensions, prototxt)
+    for layer in sources:
+        parameters = layer.parameters
+        if layer.type == "Input":
+            shapes = parameters.input_param.shape
+            if shapes:
+                return layer.tops[0], _image_shape(list(shapes[0].dim), prototxt)
+        elif layer.type == "MemoryData":
+            memory = parameters.memory_data_param
+            shape = [1, memory.channels, memory.height, memory.width]
+            return layer.tops[0], _image_shape(shape, prototxt)
+        elif crop := parameters.transform_param.crop_size:
+            channels = len(parameters.transform_param.mean_value)
+            return layer.tops[0], (1 if channels == 1 else 3, crop, crop)
+    raise ModelError(
+        f"{prototxt} does not say the size of its images: add 'input' with 'input_shape', an Input "
+        "layer, or crop_size in the transform_param of the data layer"
+    )
+
+
+def _image_shape(dimensions: list[int], prototxt: Path) -> tuple[int, int, int]:
+    if len(dimensions) != 4 or dimensions[1] not in (1, 3) or min(dimensions[2:]) < 1:
+        raise ModelError(
+            f"{prototxt} must have one input of images (n, 1 or 3 channels, height, width), not "
+            f"{tuple(dimensions)}"
+        )
+    return dimensions[1], dimensions[2], dimensions[3]
+
+
+def _preprocessing(sources: list[Layer], prototxt: Path) -> Preprocessing:
+    for layer in sources:
+        found = layer.parameters.transform_param
+        if not layer.parameters.HasField("transform_param"):
+            continue
+        return Preprocessing(found.scale, _mean(found, prototxt))
+    return Preprocessing()
+
+
+def _mean(parameter: Any, prototxt: Path) -> tuple[float, ...]:
+    """Return the mean of each channel; that of an image is averaged over its area."""
+    if not parameter.mean_file:
+        return tuple(parameter.mean_value)
+    path = prototxt.parent / parameter.mean_file
+    from google.protobuf.message import DecodeError
+
+    blob = messages()["BlobProto"]()
+    try:
+        blob.ParseFromString(path.read_bytes())
+    except (OSError, DecodeError) as error:
+        raise ModelError(f"the mean file {path} cannot be read: {error}") from error
+    image = _array(blob)
+    return tuple(float(value) for value in image.reshape(image.shape[-3], -1).mean(axis=1))

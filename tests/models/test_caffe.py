@@ -1,0 +1,172 @@
+"""Networks of Caffe, compared with OpenCV's reader of the same files."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models import ModelConfig, build
+from models.caffe import build_caffe, check, head_note, read_definition
+from models.errors import ModelError
+from models.specification import NetworkSpec, archive
+from tests.models.caffe_networks import (
+    Net,
+    alexnet,
+    every_layer,
+    googlenet,
+    random_weights,
+    resnet50,
+    vgg16,
+    write_weights,
+)
+
+CLASSES = 5
+
+
+def caffenet(side: int, classes: int) -> Net:
+    return alexnet(side, classes, pools_first=True)
+
+
+def written(net: Net, side: int, folder: Path) -> tuple[Path, Path]:
+    prototxt, weights = folder / "deploy.prototxt", folder / "net.caffemodel"
+    prototxt.write_text(net.text)
+    write_weights(weights, random_weights(net.text, (3, side, side), CLASSES))
+    return prototxt, weights
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "side"),
+    [
+        (alexnet, 115),
+        (caffenet, 115),
+        (vgg16, 64),
+        (googlenet, 96),
+        (resnet50, 64),
+        (every_layer, 33),
+    ],
+)
+def test_probabilities_are_those_of_opencv(
+    make: Callable[[int, int], Net], side: int, tmp_path: Path
+) -> None:
+    cv2 = pytest.importorskip("cv2")
+    prototxt, weights = written(make(side, CLASSES), side, tmp_path)
+    definition = read_definition(prototxt, weights)
+    pixels = np.random.default_rng(1).integers(0, 256, (3, side, side, 3)).astype(np.float32)
+    model = build_caffe(definition, (side, side, 3), CLASSES, seed=0)
+    found = np.asarray(model(pixels, training=False))
+    mean = np.array(definition.preprocessing.mean or [0, 0, 0], np.float32)
+    images = (pixels[..., ::-1] - mean) * definition.preprocessing.scale
+    reference = cv2.dnn.readNetFromCaffe(str(prototxt), str(weights))
+    reference.setInput(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+    expected = reference.forward()
+    assert expected.std() > 1e-3, "the comparison needs outputs that differ"
+    np.testing.assert_allclose(found, expected.reshape(found.shape), atol=1e-4)
+
+
+def small(folder: Path) -> tuple[Path, Path]:
+    return written(every_layer(33, CLASSES), 33, folder)
+
+
+@pytest.mark.slow
+def test_network_is_shipped_as_an_archive_and_has_the_classes_of_the_data(tmp_path: Path) -> None:
+    prototxt, weights = small(tmp_path)
+    config = ModelConfig(name="caffe", prototxt=str(prototxt), weights=str(weights))
+    model = build(config, (20, 24, 3), classes=2, seed=3)
+    again = build(config, (20, 24, 3), classes=2, seed=3)
+    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    shipped = NetworkSpec(config, (20, 24, 3), 2, archive=archive(model)).build(seed=0)
+    pixels = np.random.default_rng(1).integers(0, 256, (4, 20, 24, 3)).astype(np.float32)
+    expected = np.asarray(model(pixels))
+    assert expected.shape == (4, 2)
+    np.testing.assert_allclose(np.asarray(shipped(pixels)), expected, atol=1e-6)
+    note = head_note(read_definition(prototxt, weights), 2)
+    assert note is not None
+    assert note.startswith("The last layer 'scores' of the Caffe network has 5 outputs")
+    assert head_note(read_definition(prototxt, weights), CLASSES) is None
+
+
+@pytest.mark.slow
+def test_old_form_of_layers_is_read(tmp_path: Path) -> None:
+    old = """
+    name: "old" input: "data" input_dim: 1 input_dim: 1 input_dim: 8 input_dim: 8
+    layers { name: "conv" type: CONVOLUTION bottom: "data" top: "conv"
+             convolution_param { num_output: 2 kernel_size: 3 } }
+    layers { name: "relu" type: RELU bottom: "conv" top: "conv" }
+    layers { name: "ip" type: INNER_PRODUCT bottom: "conv" top: "ip"
+             inner_product_param { num_output: 2 } }
+    layers { name: "loss" type: SOFTMAX_LOSS bottom: "ip" bottom: "label" top: "loss" }
+    """
+    path = tmp_path / "old.prototxt"
+    path.write_text(old)
+    definition = read_definition(path)
+    assert [layer.type for layer in definition.layers] == [
+        *("Convolution", "ReLU", "InnerProduct", "SoftmaxWithLoss"),
+    ]
+    model = build_caffe(definition, (8, 8, 1), 2, seed=0)
+    assert [layer.name for layer in model.layers if layer.weights] == ["conv", "ip"]
+    assert np.asarray(model(np.zeros((1, 8, 8, 1), np.float32))).shape == (1, 2)
+
+
+def test_training_definition_is_read_in_its_test_phase(tmp_path: Path) -> None:
+    net = every_layer(33, CLASSES).text
+    extra = """
+    layer { name: "train" type: "ImageData" top: "data" include { phase: TRAIN }
+            transform_param { crop_size: 24 mean_value: 1 mean_value: 2 mean_value: 3 } }
+    layer { name: "only_train" type: "Python" bottom: "data" top: "x" include { phase: TRAIN } }
+    layer { name: "accuracy" type: "Accuracy" bottom: "prob" top: "accuracy" }
+    """
+    path = tmp_path / "train_val.prototxt"
+    path.write_text(extra + net[net.index("\n", net.index('type: "Input"')) :])
+    definition = read_definition(path)
+    assert definition.shape == (3, 24, 24)
+    assert definition.preprocessing.mean == (1, 2, 3)
+    assert not {"only_train", "accuracy", "train"} & {layer.name for layer in definition.layers}
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        ('type: "Crop" bottom: "data" top: "x"', r"cannot be translated: 'strange' \(Crop\)"),
+        ('type: "MVN" bottom: "data" top: "x"', r"cannot be translated: 'strange' \(MVN\)"),
+        ('type: "Pooling" bottom: "data" top: "x"', "which only a convolution of one group can"),
+    ],
+)
+def test_layer_that_cannot_be_translated_is_named(tmp_path: Path, layer: str, message: str) -> None:
+    path = tmp_path / "deploy.prototxt"
+    path.write_text(every_layer(33, CLASSES).text + f'layer {{ name: "strange" {layer} }}\n')
+    with pytest.raises(ModelError, match=message):
+        check(read_definition(path))
+
+
+def test_files_that_are_no_networks_are_refused(tmp_path: Path) -> None:
+    path, other = tmp_path / "deploy.prototxt", tmp_path / "net.caffemodel"
+    with pytest.raises(ModelError, match="cannot be read as a Caffe network"):
+        read_definition(path)
+    path.write_text("layer { name: }")
+    with pytest.raises(ModelError, match="cannot be read as a Caffe network"):
+        read_definition(path)
+    path.write_text(every_layer(33, CLASSES).text)
+    other.write_bytes(b"\xff\xff\xff")
+    with pytest.raises(ModelError, match="cannot be read as the weights"):
+        read_definition(path, other)
+    write_weights(other, [("another", [np.zeros((1, 1), np.float32)])])
+    with pytest.raises(ModelError, match="has weights for none of the layers"):
+        read_definition(path, other)
+
+
+@pytest.mark.slow
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    prototxt, weights = small(tmp_path)
+    write_weights(weights, [("hidden", [np.zeros((16, 7), np.float32), np.zeros(16, np.float32)])])
+    with pytest.raises(ModelError, match="'hidden' in the Caffe file have the shapes"):
+        build_caffe(read_definition(prototxt, weights), (33, 33, 3), CLASSES, seed=0)
+
+
+def test_definition_is_required_and_only_for_caffe() -> None:
+    with pytest.raises(ValueError, match="needs the definition of a network"):
+        ModelConfig(name="caffe")
+    with pytest.raises(ValueError, match="are for model caffe, not small_cnn"):
+        ModelConfig(prototxt="deploy.prototxt")
