@@ -1,11 +1,15 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from backends import registry
 from backends.errors import BackendError
+from backends.refusal import refusal
+from data.prepared import PreparedData
+from tests.backends.all_reduce_checks import task
 
 
 def test_unknown_name_lists_the_known_and_the_nearest() -> None:
@@ -20,6 +24,15 @@ def test_missing_package_is_reported_with_the_command_that_installs_it(
     monkeypatch.setitem(registry.BACKENDS, "nothing", entry)
     with pytest.raises(BackendError, match="uv sync --group nothing"):
         registry.create("nothing")
+
+
+def test_backend_whose_package_is_missing_is_refused_with_the_command(
+    prepared: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = replace(registry.BACKENDS["majority"], requires=("a-missing-package",))
+    monkeypatch.setitem(registry.BACKENDS, "majority", replace(found, install="uv sync --group x"))
+    reason = refusal(registry.create("majority"), task(prepared))
+    assert reason == "not installed: a-missing-package is missing; 'uv sync --group x' adds it"
 
 
 @pytest.mark.parametrize(
