@@ -93,7 +93,7 @@ def test_individual_values_override_the_preset() -> None:
     [
         ({"cache": "s3://bucket/features"}, "the cache must be a folder"),
         ({"backbone": {"name": "small_cnn", "weights": "none"}}, "omit weights"),
-        ({"engine": "torch"}, "'auto', 'keras' or 'openvino'"),
+        ({"engine": "torch"}, "'auto', 'keras', 'openvino' or 'bfloat16'"),
     ],
 )
 def test_invalid_options_are_refused(values: dict[str, Any], message: str) -> None:
