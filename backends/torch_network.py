@@ -150,6 +150,8 @@ def _rectified_after_pooling(model: "keras.Model") -> set[int]:
         users = [node.operation for node in operation._outbound_nodes]
         ends = any(operation.output is output for output in model.outputs)
         pooled = len(users) == 1 and type(users[0]).__name__ == "MaxPooling2D"
+        # A pooling that is used elsewhere, too, must not rectify there.
+        pooled = pooled and _source_of(users[0]) == id(operation)
         if pooled and not ends and _convolution(operation) and _max_pooling(users[0]):
             found.add(id(operation))
     return found

@@ -56,7 +56,9 @@ def _nested() -> keras.Model:
     inputs = keras.Input((16, 16, 3))
     again = layers.Conv2D(6, 3, padding="same", activation="relu", name="again")
     x = inner(layers.Rescaling(1 / 255)(inputs), training=False)
-    x = layers.MaxPooling2D(2)(again(again(x)))
+    pooling = layers.MaxPooling2D(2)
+    x = pooling(again(again(x)))
+    x = pooling(layers.Conv2D(6, 3, padding="same", activation="relu", name="last")(x))
     x = layers.GlobalAveragePooling2D()(x)
     return _seeded(keras.Model(inputs, layers.Dense(2, activation="softmax")(x)))
 
