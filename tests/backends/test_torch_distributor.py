@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 NAME = "torch_distributor"
 
 
+@pytest.mark.long
 class TestTorchDistributor(NetworkConformance):
     name = NAME
 
