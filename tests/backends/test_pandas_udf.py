@@ -35,6 +35,7 @@ def task(prepared: PreparedData, options: PandasUdfOptions) -> TrainingTask:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_own_network_is_frozen_scored_in_order_and_its_features_are_kept(
     harness: Harness, prepared: PreparedData, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 pytest.importorskip("torch", reason="needs 'uv sync --group torch_distributor'")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 #: Trains five steps of SGD with the library in ``KERAS_BACKEND``, and saves what is compared.
 PROGRAM = """

@@ -148,6 +148,7 @@ class _Launching(Intruder):
 @as_root
 @pytest.mark.spark
 @pytest.mark.slow
+@pytest.mark.long
 def test_secret_keeps_others_out_where_the_network_is_shared(run: Run, tmp_path: Path) -> None:
     """Every server of Spark is reachable then, but the result equals that of a private network."""
     intruder = _Launching()
