@@ -307,7 +307,8 @@ def test_executors_of_a_cluster_receive_model_and_code(
         done = subprocess.run(
             [sys.executable, "-c", ON_CLUSTER, json.dumps(arguments)],
             cwd=ROOT,
-            env={**for_spark(), **cluster.environment},
+            # As a user names the settings of a cluster.
+            env={**for_spark(), "SPARK_CONF_DIR": str(cluster.settings.parent)},
             capture_output=True,
             text=True,
             check=False,
