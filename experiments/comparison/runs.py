@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 #: Values of parameters that older records lack.
-BEFORE = {"imbalance": "none", "threshold": "0.5", "calibration": "none"}
+BEFORE = {
+    "imbalance": "none",
+    "threshold": "0.5",
+    "calibration": "none",
+    "model.prototxt": "None",
+    "model.weights": "None",
+}
 _PREFIX = "probability_"
 #: Runs requested per page of a search in MLflow.
 _PAGE = 1000

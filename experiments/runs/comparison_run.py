@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -103,11 +104,20 @@ def comparison_key(experiment: Experiment, data: PreparedData) -> str:
     """Return a digest of everything that determines the results, except backend and seed."""
     content = experiment.model_dump(mode="json", exclude=_NOT_DECIDING)
     content = {key: value for key, value in content.items() if value != _ADDED.get(key, ...)}
-    # The location of the images does not matter; the fingerprint identifies their content.
+    # The location of images and networks does not matter; digests identify their content.
     del content["data"]["source"]
+    for name in ("prototxt", "weights"):
+        del content["model"][name]
+    if files := [_digest(path) for path in experiment.model.files]:
+        content["model"]["files"] = files
     content["fingerprint"] = data.summary.fingerprint
     content["split"] = data.summary.split_checksum
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _finished(children: "Sequence[Run]", uri: str) -> dict[tuple[str, int], RunRecord]:

@@ -1,5 +1,7 @@
 """Several runs below one parent run, and resumption after an interruption."""
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,13 @@ from data.config import DataConfig
 from data.prepared import PreparedData
 from experiments.loading import load
 from experiments.records import FINISHED, KILLED, RunRecord
-from experiments.runs.comparison_run import KEY, plans_in_order
+from experiments.runs.comparison_run import (
+    _ADDED,
+    _NOT_DECIDING,
+    KEY,
+    comparison_key,
+    plans_in_order,
+)
 from experiments.runs.launch import Launch
 from experiments.runs.rehearsal import rehearse
 from experiments.tracking.recorder import PARENT, Recorder
@@ -124,3 +132,25 @@ def test_interrupt_closes_the_run_above_too(run: Run, tracking_uri: str, tmp_pat
     assert experiment is not None
     (parent,) = client.search_runs([experiment.experiment_id], f"tags.`{KEY}` != ''")
     assert parent.info.status == KILLED
+
+
+def test_network_of_caffe_is_identified_by_its_content(
+    prepared: PreparedData, tmp_path: Path
+) -> None:
+    """And a comparison without one has the digest that it had before there were any."""
+    plain = load("synthetic", {})
+    content = plain.model_dump(mode="json", exclude=_NOT_DECIDING | set(_ADDED))
+    del content["data"]["source"], content["model"]["prototxt"], content["model"]["weights"]
+    content["fingerprint"] = prepared.summary.fingerprint
+    content["split"] = prepared.summary.split_checksum
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    assert comparison_key(plain, prepared) == digest
+
+    def key(path: Path, text: str) -> str:
+        path.write_text(text)
+        values = {"model.name": "caffe", "model.prototxt": str(path)}
+        return comparison_key(load("synthetic", values), prepared)
+
+    first = key(tmp_path / "one.prototxt", "layer {}")
+    assert key(tmp_path / "moved.prototxt", "layer {}") == first != digest
+    assert key(tmp_path / "one.prototxt", "layer { }") != first
