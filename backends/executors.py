@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from pyspark import RDD, SparkContext
 
 _POLL_SECONDS = 0.1
+#: Settings that disable retries, for workers that cannot restart alone, since the others have
+#: continued.
+NO_RETRIES = {"spark.task.maxFailures": "1", "spark.stage.maxConsecutiveAttempts": "1"}
 #: Number of executors that may be lost, one after the other, during a stage that needs all of them.
 _LOSSES = 3
 #: Seconds within which Spark's driver removes an executor that was lost together with its task.

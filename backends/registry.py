@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from backends.errors import BackendError
@@ -27,7 +28,7 @@ class Entry:
     install: str = "uv sync"
     #: Short description of how the backend trains.
     summary: str = ""
-    #: Distributions that the command installs and the backend cannot do without.
+    #: Modules that the command installs and the backend cannot do without.
     requires: tuple[str, ...] = ()
 
 
@@ -61,7 +62,7 @@ BACKENDS = {
         "SparkTensorFlowDistributor",
         "uv sync --group tensorflowonspark",
         "The same training in Spark's barrier mode.",
-        ("spark-tensorflow-distributor",),
+        ("spark_tensorflow_distributor",),
     ),
     "torch_distributor": Entry(
         "backends.torch_distributor",
@@ -75,7 +76,7 @@ BACKENDS = {
         "GradientBoosting",
         "uv sync --group gradient_boosting",
         "XGBoost on color and texture: a baseline without deep learning.",
-        ("xgboost-cpu", "scikit-image"),
+        ("xgboost", "skimage"),
     ),
     "pandas_udf": Entry(
         "backends.pandas_udf",
@@ -88,7 +89,7 @@ BACKENDS = {
         "BigDL",
         "uv sync --group bigdl",
         "BigDL in the JVM; gradients averaged at every step.",
-        ("bigdl-dllib-spark3",),
+        ("bigdl",),
     ),
 }
 
@@ -204,9 +205,7 @@ def missing(name: str) -> str | None:
     if entry is None:
         return None
     for package in entry.requires:
-        try:
-            version(package)
-        except PackageNotFoundError:
+        if find_spec(package) is None:
             return f"not installed: {package} is missing; '{entry.install}' adds it"
     return None
 

@@ -8,6 +8,7 @@ import numpy as np
 from backends import inference
 from backends.all_reduce import driver
 from backends.base import Backend, Options, RunContext, TrainingTask
+from backends.executors import NO_RETRIES
 
 
 class AllReduceOptions(Options):
@@ -37,7 +38,7 @@ class AllReduceBackend(Backend[AllReduceOptionsT]):
 
     def spark_conf(self, task: TrainingTask) -> dict[str, str]:
         """Disable retries: a worker cannot restart alone, since the others have continued."""
-        return {"spark.task.maxFailures": "1", "spark.stage.maxConsecutiveAttempts": "1"}
+        return dict(NO_RETRIES)
 
     def predict(
         self, task: TrainingTask, weights: Sequence[np.ndarray], context: RunContext

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from backends.base import Backend, FitResult, Options, RunContext, TrainingTask
 from backends.epoch import Epoch
+from backends.executors import NO_RETRIES
 from backends.search import Choices, Range, Tunable
 from data.shards import Shard
 
@@ -62,7 +63,7 @@ class GradientBoosting(Backend[GradientBoostingOptions]):
 
     def spark_conf(self, task: Task) -> dict[str, str]:
         """Disable retries: a worker cannot restart alone, since the others have continued."""
-        return {"spark.task.maxFailures": "1", "spark.stage.maxConsecutiveAttempts": "1"}
+        return dict(NO_RETRIES)
 
     def warm_up(self, seed: int) -> None:
         """Import XGBoost, while the executors do the same."""

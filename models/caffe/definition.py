@@ -32,7 +32,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What the data layer does to pixels 0..255."""
+    """Scale and mean that the data layer applies to pixels 0..255."""
 
     scale: float = 1.0
     #: Mean of each channel in the order blue, green, red, or of all channels.

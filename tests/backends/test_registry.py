@@ -29,10 +29,10 @@ def test_missing_package_is_reported_with_the_command_that_installs_it(
 def test_backend_whose_package_is_missing_is_refused_with_the_command(
     prepared: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = replace(registry.BACKENDS["majority"], requires=("a-missing-package",))
+    found = replace(registry.BACKENDS["majority"], requires=("a_missing_package",))
     monkeypatch.setitem(registry.BACKENDS, "majority", replace(found, install="uv sync --group x"))
     reason = refusal(registry.create("majority"), task(prepared))
-    assert reason == "not installed: a-missing-package is missing; 'uv sync --group x' adds it"
+    assert reason == "not installed: a_missing_package is missing; 'uv sync --group x' adds it"
 
 
 @pytest.mark.parametrize(
