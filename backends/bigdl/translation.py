@@ -124,6 +124,8 @@ def obstacle(model: "keras.Model") -> str | None:  # noqa: PLR0911
         activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
         if activation not in ACTIVATIONS:
             return f"{where} has the activation '{activation}', not one of {', '.join(ACTIVATIONS)}"
+        if kind == "Rescaling" and np.ndim(layer.scale) + np.ndim(layer.offset) > 0:
+            return f"{where} has a value for each channel, and BigDL's layers have one for all"
         if activation == "softmax" and len(layer.output.shape) != 2:
             return f"{where} has a softmax over the channels of images, which differs in BigDL"
     for entry in model.get_config()["layers"]:

@@ -1,6 +1,7 @@
 """Options and help texts shared by the commands on experiments."""
 
 import tomllib
+from importlib import metadata
 from typing import Annotated, Any
 
 import typer
@@ -50,9 +51,16 @@ def show_version(wanted: bool) -> None:
     """Print the name and version of the project and exit if ``wanted``."""
     if not wanted:
         return
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    typer.echo(f"{_PROJECT} {version}")
+    typer.echo(f"{_PROJECT} {_version()}")
     raise typer.Exit
+
+
+def _version() -> str:
+    """Return the version of the source tree, or of the installed package if there is none."""
+    project = ROOT / "pyproject.toml"
+    if project.is_file():
+        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
+    return metadata.version(_PROJECT)
 
 
 def _write_list(title: str, content: dict[str, str]) -> None:

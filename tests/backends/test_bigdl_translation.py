@@ -97,6 +97,16 @@ def test_setting_without_translation_is_named(arguments: dict[str, Any], reason:
     assert re.search(reason, str(obstacle(keras.Model(inputs, outputs))))
 
 
+def test_rescaling_by_channel_is_named() -> None:
+    import keras
+
+    inputs = keras.Input((8, 8, 3))
+    means = keras.layers.Rescaling(1.0, offset=[-104.0, -117.0, -123.0], name="means")
+    outputs = keras.layers.Conv2D(4, 3)(means(inputs))
+    reason = obstacle(keras.Model(inputs, outputs))
+    assert "layer 'means' (Rescaling) has a value for each channel" in str(reason)
+
+
 def test_layer_used_twice_is_named() -> None:
     import keras
 
