@@ -113,6 +113,15 @@ def predict(
     workers: Annotated[
         int, typer.Option(min=1, help="Number of one-core executors.", rich_help_panel=_SPARK)
     ] = 2,
+    environment_archive: Annotated[
+        str | None,
+        typer.Option(
+            help="Archive made by 'sparkdl-bench deploy pack', from which the executors of "
+            "--master run Python; by default, they use the path of Python on this machine.",
+            metavar="PLACE",
+            rich_help_panel=_SPARK,
+        ),
+    ] = None,
     work: Annotated[
         Path,
         typer.Option(
@@ -134,7 +143,7 @@ def predict(
         object_store.use_endpoint(s3_endpoint)
         from serving.predict.engines import Engine
 
-        engine = Engine(spark, master, workers, local_path(work), damaged)
+        engine = Engine(spark, master, workers, environment_archive, local_path(work), damaged)
         command = _Command(model, paths, data_options, engine, output, tracking_uri)
         status = command.run(json=json, scores=scores, record=record)
     raise typer.Exit(status)

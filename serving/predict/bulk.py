@@ -31,6 +31,7 @@ def classify(
     master: str,
     workers: int,
     on_progress: Callable[[int, int], None],
+    archive: str | None = None,
 ) -> Results:
     """Return the results for ``images``, computed by Spark's executors.
 
@@ -49,6 +50,8 @@ def classify(
         Number of executors of one core.
     on_progress
         Called with the number of processed images and the total.
+    archive
+        Packed environment that a cluster's executors run from; None uses the path of this Python.
     """
     from serving.spark import bulk
 
@@ -63,7 +66,13 @@ def classify(
     )
     folder = work / _FOLDER / _digest(model.folder, places)
     found = bulk.score(
-        table, model.folder, folder, master=master, workers=workers, on_progress=on_progress
+        table,
+        model.folder,
+        folder,
+        master=master,
+        workers=workers,
+        archive=archive,
+        on_progress=on_progress,
     )
     results = _results(images, card, places, found)
     shutil.rmtree(folder, ignore_errors=True)

@@ -30,6 +30,8 @@ class Engine:
     master: str = EMBEDDED
     #: Number of executors of one core.
     workers: int = 2
+    #: Packed environment that a cluster's executors run from; None uses the path of this Python.
+    archive: str | None = None
     #: Folder for unfinished results of Spark.
     work: Path = Path("work")
     damaged: OnDamage = "reject"
@@ -44,6 +46,8 @@ class Engine:
         """
         if self.spark is False and self.master != EMBEDDED:
             raise ServingError("--no-spark and --master: give one of them")
+        if self.archive is not None and self.master == EMBEDDED:
+            raise ServingError("--environment-archive is for a cluster: give its --master")
         wanted = self.spark or self.master != EMBEDDED
         many = images.table.num_rows > SPARK_FROM_IMAGES and not images.is_labeled
         # Spark's tasks reject damaged images.
@@ -77,6 +81,7 @@ class Engine:
                 work=self.work,
                 master=self.master,
                 workers=self.workers,
+                archive=self.archive,
                 on_progress=on_progress,
             )
         return local.classify(

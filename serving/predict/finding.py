@@ -19,6 +19,7 @@ from data.names import one_spelling
 from data.object_store import is_object
 from data.storage import absolute, locate
 from serving.predict.images import Images, Reject, is_text, shown, table_of
+from serving.predict.object_patterns import matching_objects
 from serving.predict.sources import is_table, read_source
 
 #: Option that also applies to single files.
@@ -40,7 +41,7 @@ def find_images(
     ----------
     paths
         Files, folders with all images below them, tables with a column of paths, patterns with
-        ``*``, ``?`` or ``**``, and ``s3://`` addresses of files or prefixes.
+        ``*``, ``?`` or ``**``, and ``s3://`` addresses of files, prefixes or patterns.
     options
         Options of `data.cli_options.Source` and `data.cli_options.Classes`, as typed. Except
         ``--group-pattern``, they apply to a single folder or table.
@@ -129,14 +130,19 @@ class _Search:
     def _add_pattern(self, path: str) -> None:
         """Add the files and folders that match a pattern, or reject a missing file."""
         is_pattern = any(character in path for character in _WILDCARDS)
-        if is_object(path) or not is_pattern:
+        if not is_pattern:
             self._rejects[shown(path)] = "there is no such file or folder"
             return
-        found = sorted(glob.glob(plain_address(path), recursive=True))  # noqa: PTH207 - any text
+        if is_object(path):
+            found = matching_objects(path)
+        else:
+            found = sorted(glob.glob(plain_address(path), recursive=True))  # noqa: PTH207 - any text
         for name in found:
             # Other files match by chance, and all folders match ``**``.
-            is_folder = Path(name).is_dir() and not path.endswith("**")
-            if is_image(name) or is_dicom_name(name) or is_folder:
+            is_image_file = is_image(name) or is_dicom_name(name)
+            if is_object(name) and is_image_file:
+                self._add_file(name)
+            elif is_image_file or (Path(name).is_dir() and not path.endswith("**")):
                 self.add(name)
         if not found:
             self._rejects[shown(path)] = "no file matches the pattern"

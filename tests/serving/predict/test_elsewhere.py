@@ -12,6 +12,7 @@ from serving import ServingError
 from serving.predict import bulk
 from serving.predict.engines import SPARK_FROM_IMAGES, Engine
 from serving.predict.images import Images, table_of
+from serving.predict.object_patterns import matching_objects
 from tests.s3_server import BUCKET, ENVIRONMENT, client, s3_server, upload
 from tests.serving.predict.test_command import call
 
@@ -51,6 +52,18 @@ def test_images_and_results_in_an_object_store(
             else:
                 assert row["probability_all"] == one["probability_all"]
     assert [row["path"] for row in rows] == [single[0], single[2], single[1]]
+    for pattern, names in {
+        "*.[bp]??": ["3.bmp", "Größe 1.png"],
+        "**/[0-9].*": ["3.bmp", "deep/2.jpg"],
+        "d*p/**": ["deep/2.jpg"],
+        "?eep*": [],
+    }.items():
+        assert matching_objects(f"{prefix}/{pattern}") == [f"{prefix}/{name}" for name in names]
+    status, _, error = call(model_folder, f"{prefix}/**/*.jpg", "-o", "found.parquet")
+    assert status == 0, error
+    assert pq.read_table("found.parquet").column("path").to_pylist() == [f"{prefix}/deep/2.jpg"]
+    status, _, error = call(model_folder, f"{prefix}/*.webp")
+    assert (status, error) == (2, f"error: {prefix}/*.webp: no file matches the pattern\n")
     status, _, error = call(model_folder, f"s3://{BUCKET}/nowhere")
     assert status == 2
     assert error == f"error: s3://{BUCKET}/nowhere: there is no such file or folder\n"
@@ -73,6 +86,8 @@ def test_spark_is_used_for_many_images_unless_decided() -> None:
     assert not Engine(damaged="accept").uses_spark(many)
     with pytest.raises(ServingError, match="--no-spark and --master"):
         Engine(spark=False, master="local[2]").uses_spark(many)
+    with pytest.raises(ServingError, match="--environment-archive is for a cluster"):
+        Engine(archive="environment.tar.gz").uses_spark(few)
 
 
 def test_rows_of_spark_must_be_those_of_the_images(model_folder: Path) -> None:
