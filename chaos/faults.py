@@ -129,12 +129,12 @@ class TrackingDown(Fault):
 
 
 class DiskFull(Fault):
-    """Simulates a full disk, without root: processes of a worker cannot write to any file."""
+    """Simulates a full disk, without root: processes of an executor cannot write to any file."""
 
     name, title = "disk-full", "disk full on a worker"
     how = (
-        "every write of one Spark worker, its executors and their Python to a file fails "
-        "(RLIMIT_FSIZE 0, so that messages say 'File too large')"
+        "every write to a file of one executor, of its Python workers and of executors that are "
+        "started later fails (RLIMIT_FSIZE 0, so that messages say 'File too large')"
     )
     needs_executors = costs_work = True
 
@@ -145,7 +145,7 @@ class DiskFull(Fault):
         """Limit the worker daemon too, because executors that it restarts use the same disk."""
         executor = target.an_executor()
         self._daemon = executor.parent()
-        for process in tree(self._daemon.pid):
+        for process in (self._daemon, *tree(executor.pid)):
             _limit_files(process, 0)
         return f"worker {self._daemon.pid} and executor {executor.pid} cannot write to files"
 

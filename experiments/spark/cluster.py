@@ -1,4 +1,4 @@
-"""A standalone Spark cluster on loopback, with one-core workers, that lasts for one run."""
+"""A standalone Spark cluster on loopback, with one-core executors, that lasts for one run."""
 
 import re
 import subprocess
@@ -27,7 +27,7 @@ _REGISTERED = "Successfully registered with master"
 _EXECUTOR_ENDED = re.compile(
     r"Executor app-\S+ finished with state (?:EXITED|FAILED)(?!.* exitStatus 0\b)"
 )
-#: Number of failed executors of one worker after which no further attempt is awaited.
+#: Number of failures of each executor after which no further attempt is awaited.
 _MOST_ENDS = 3
 #: The daemons do only bookkeeping: a small heap and a compiler that starts fast are sufficient.
 _DAEMON_JAVA_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto"
@@ -43,10 +43,12 @@ class Cluster:
     settings: Path
     #: Network from which a driver can reach the cluster; None is that of this process.
     network: PrivateNetwork | None = None
-    #: Workers that may not be up yet: the watch of each, by log file.
+    #: The watch of the worker by its log file, until the worker is up.
     starting: dict[Path, StartWatch] = field(default_factory=dict)
     #: Log files of ``processes``, in the same order.
     logs: tuple[Path, ...] = ()
+    #: Number of executors.
+    executors: int = 1
 
     @property
     def environment(self) -> dict[str, str]:
@@ -54,39 +56,42 @@ class Cluster:
         return driver_environment(self.settings)
 
     def check(self) -> None:
-        """Raise an error if a worker or its executor cannot start.
+        """Raise an error if the worker or an executor cannot start.
 
         To be called repeatedly until the driver has its executors.
 
         Raises
         ------
         ExperimentError
-            If a worker cannot start or has ended, or its executors end repeatedly.
+            If the worker cannot start or has ended, or its executors end repeatedly.
         """
         for log, watch in [*self.starting.items()]:
             if _REGISTERED in log.read_text(errors="replace"):
                 del self.starting[log]
             elif problem := watch.problem():
-                raise ExperimentError(f"a worker of the run's cluster did not start: {problem}")
+                raise ExperimentError(f"the worker of the run's cluster did not start: {problem}")
         for process, log in zip(self.processes, self.logs, strict=False):
             if log not in self.starting:
-                _check_daemon(process, log)
+                _check_daemon(process, log, self.executors)
 
 
 @contextmanager
 def embedded_cluster(
-    workers: int, memory_mb: int, folder: Path, network: PrivateNetwork | None = None
+    executors: int, memory_mb: int, folder: Path, network: PrivateNetwork | None = None
 ) -> Iterator[Cluster]:
-    """Start a master and ``workers`` workers of one core, and stop them at the end.
+    """Start a master and a worker for ``executors`` executors of one core; stop both at the end.
+
+    One worker starts all executors, each of which is a process: another worker would be one more
+    Java process without any effect on them.
 
     They accept only connections authenticated with a secret that is generated for each cluster.
 
     Parameters
     ----------
-    workers
-        Number of worker daemons, each of which can run one executor of one core.
+    executors
+        Number of executors of one core that the worker can run.
     memory_mb
-        Memory that each worker offers to its executor, in MiB.
+        Memory that the worker offers to each executor, in MiB.
     folder
         Folder for logs, the secret and the executors' working folders.
     network
@@ -95,15 +100,13 @@ def embedded_cluster(
     Yields
     ------
     Cluster
-        The cluster, whose workers may still be starting.
+        The cluster, whose worker may still be starting.
 
     Raises
     ------
     ExperimentError
         If the master does not start.
     """
-    # If two workers create this folder at the same time, one of them fails and never starts an
-    # executor.
     _local(folder).mkdir(parents=True, exist_ok=True)
     conf, secret = folder / "conf", authentication()
     settings = write_settings(conf, secret)
@@ -113,21 +116,18 @@ def embedded_cluster(
         logs = [master_log := folder / "master.log"]
         processes.append(daemons.start("master.Master", ["--port", "0"], master_log))
         master = _wait_for(r"Starting Spark master at (spark://\S+)", master_log, processes[0])
-        starting = {}
-        for number in range(workers):
-            log = folder / f"worker-{number}.log"
-            work = folder / f"worker-{number}"
-            arguments = ["--cores", "1", "--memory", f"{memory_mb}m"]
-            arguments += ["--work-dir", str(work), master]
-            processes.append(daemons.start("worker.Worker", arguments, log))
-            starting[log] = StartWatch(processes[-1], reader(log))
-            logs.append(log)
-        yield Cluster(master, tuple(processes), settings, network, starting, tuple(logs))
+        log = folder / "worker.log"
+        arguments = ["--cores", str(executors), "--memory", f"{executors * memory_mb}m"]
+        arguments += ["--work-dir", str(log.with_suffix("")), master]
+        processes.append(daemons.start("worker.Worker", arguments, log))
+        starting = {log: StartWatch(processes[-1], reader(log))}
+        logs.append(log)
+        yield Cluster(master, tuple(processes), settings, network, starting, tuple(logs), executors)
     finally:
         stop(processes)
 
 
-def _check_daemon(process: subprocess.Popen, log: Path) -> None:
+def _check_daemon(process: subprocess.Popen, log: Path, executors: int) -> None:
     """Raise ExperimentError if a daemon that was up has ended, or its executors keep ending."""
     text = log.read_text(errors="replace")
     if process.poll() is not None:
@@ -135,9 +135,9 @@ def _check_daemon(process: subprocess.Popen, log: Path) -> None:
             f"the {log.stem} of the run's cluster ended with status {process.returncode}: "
             f"{reason(text)}"
         )
-    if len(_EXECUTOR_ENDED.findall(text)) >= _MOST_ENDS:
+    if len(_EXECUTOR_ENDED.findall(text)) >= _MOST_ENDS * executors:
         raise ExperimentError(
-            f"the executors of {log.stem} of the run's cluster end as soon as they start: "
+            f"the executors of the run's cluster end as soon as they start: "
             f"{_last_output(log.with_suffix(''))}"
         )
 

@@ -55,6 +55,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[Any, Outcome]:
 @pytest.mark.spark
 @pytest.mark.long
 @pytest.mark.slow
+@pytest.mark.xdist_group("bigdl_translation")  # one process, which computes the outcomes once
 @pytest.mark.parametrize("ordering", ORDERINGS)
 @pytest.mark.parametrize(("name", "image_shape"), CASES)
 def test_network_is_the_same_in_bigdl(
