@@ -8,9 +8,9 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
-from docs.tools import reference  # noqa: E402
+import reference  # noqa: E402
 
 #: A line of a backend's page that is replaced by the table of the backend's options.
 _OPTIONS = re.compile(r"^<!-- options of (\w+) -->$", re.MULTILINE)

@@ -81,10 +81,14 @@ def backend_options(name: str) -> str:
 
 def table(found: list[Key], title: str = "key") -> str:
     """Return ``found`` as a Markdown table."""
-    rows = [
-        f"| `{key.name}` | {key.type} | {key.default} | {key.description} |" for key in found
-    ]
-    return "\n".join([f"| {title} | type | default | description |", "|---|---|---|---|", *rows])
+    rows = [f"| `{key.name}` | {key.type} | {key.default} | {key.description} |" for key in found]
+    lines = [f"| {title} | type | default | description |", "|---|---|---|---|", *rows]
+    return _framed("\n".join(lines))
+
+
+def _framed(markdown: str) -> str:
+    """Return a table with a wide last column on narrow screens (``style.css``)."""
+    return f'<div class="keys" markdown="1">\n\n{markdown}\n\n</div>\n'
 
 
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[Key]:
@@ -205,7 +209,7 @@ def commands() -> str:
 
 
 def _command(command: Any, path: tuple[str, ...]) -> Iterator[str]:
-    level = min(len(path), 4)
+    level = min(len(path), 3)
     if len(path) > 1:
         yield f"{'#' * level} {' '.join(path)}\n\n{_help(command.help)}\n"
     children = getattr(command, "commands", {})
@@ -217,7 +221,7 @@ def _command(command: Any, path: tuple[str, ...]) -> Iterator[str]:
         if not getattr(parameter, "hidden", False) and parameter.name != "help"
     ]
     if rows:
-        yield "| option | value | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+        yield _framed("\n".join(["| option | value | meaning |", "|---|---|---|", *rows]))
     for name, child in children.items():
         if not child.hidden:
             yield from _command(child, (*path, name))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import reference
 import typer.main
 import yaml
 from pydantic import BaseModel
@@ -23,7 +24,7 @@ CODE = ("data", "models", "backends", "experiments", "serving", "sparkdl_bench",
 #: Files that a page tells its reader to create.
 CREATED = {
     "backends/small_pixels.py", "tests/backends/test_small_pixels.py", "tuning/best.yaml",
-    "comparison/report.html",
+    "comparison/report.html", "docs/backends/small_pixels.md",
 }  # fmt: skip
 #: The backend of the example in CONTRIBUTING.md.
 EXAMPLE = "small_pixels"
@@ -106,10 +107,12 @@ def parsed(words: list[str], *, whole: bool = True) -> dict[str, Any]:
     assert not left_over, f"{' '.join(path)} does not take {left_over}"
     for parameter in command.params:
         value = values.get(parameter.name)
-        assert value or not (whole and parameter.required), f"{' '.join(path)} needs {parameter.name}"
+        lacks = whole and parameter.required and not value
+        assert not lacks, f"{' '.join(path)} needs {parameter.name}"
         if isinstance(value, str | list) and not getattr(parameter, "is_flag", False):
             try:
-                parameter.get_runtime_param().coerce(value, param=parameter, ctx=context)
+                option: Any = parameter
+                option.get_runtime_param().coerce(value, param=option, ctx=context)
             except Exception as error:
                 raise AssertionError(f"{' '.join(path)} {parameter.name}: {error}") from error
     if forwarded is not None:
@@ -144,8 +147,8 @@ def test_commands_parse(words: list[str], whole: bool) -> None:
     values = parsed(words, whole=whole)
     backends = values.get("backend") or []
     for name in [backends] if isinstance(backends, str) else backends:
-        name = name.rpartition(":")[0] or name
-        assert name in (*BACKENDS, "all", "package.module", f"backends.{EXAMPLE}"), name
+        module = name.rpartition(":")[0] or name
+        assert module in (*BACKENDS, "all", "package.module", f"backends.{EXAMPLE}"), name
     for setting in values.get("overrides") or values.get("set") or []:
         assert key_exists(setting.partition("=")[0]), f"there is no key {setting}"
     experiment = values.get("experiment")
@@ -237,8 +240,6 @@ def test_links_of_the_readme_lead_to_files() -> None:
 
 
 def test_every_key_is_described() -> None:
-    from docs.tools import reference
-
     keys = list(reference.keys(Experiment))
     assert {"epochs", "data.split.by", "model.backbone.layer"} <= {key.name for key in keys}
     assert not [key.name for key in keys if not key.description]
