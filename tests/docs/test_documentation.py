@@ -15,6 +15,8 @@ import yaml
 from pydantic import BaseModel
 
 from backends.registry import BACKENDS
+from benchmarks import PARTS
+from chaos.faults import FAULTS
 from experiments.config import Experiment
 from sparkdl_bench.commands import app
 
@@ -26,6 +28,8 @@ CREATED = {
     "backends/small_pixels.py", "tests/backends/test_small_pixels.py", "tuning/best.yaml",
     "comparison/report.html", "docs/backends/small_pixels.md",
 }  # fmt: skip
+#: Options of pip and Docker.
+OPTIONS_OF_OTHERS = {"--no-deps", "--volumes"}
 #: The backend of the example in CONTRIBUTING.md.
 EXAMPLE = "small_pixels"
 
@@ -149,8 +153,10 @@ def test_commands_parse(words: list[str], whole: bool) -> None:
     for name in [backends] if isinstance(backends, str) else backends:
         module = name.rpartition(":")[0] or name
         assert module in (*BACKENDS, "all", "package.module", f"backends.{EXAMPLE}"), name
-    for setting in values.get("overrides") or values.get("set") or []:
+    for setting in values.get("set_") or []:
         assert key_exists(setting.partition("=")[0]), f"there is no key {setting}"
+    assert set(values.get("part") or ()) <= {*PARTS}
+    assert set(values.get("fault") or ()) <= {*FAULTS}
     experiment = values.get("experiment")
     if isinstance(experiment, str) and "/" not in experiment and experiment != "NAME":
         assert (ROOT / "experiments" / f"{experiment}.yaml").is_file(), experiment
@@ -158,7 +164,9 @@ def test_commands_parse(words: list[str], whole: bool) -> None:
 
 def test_commands_are_found() -> None:
     assert len(COMMANDS) > 80
-    assert ["run", "--backend", "elephas"] in [param.values[0] for param in COMMANDS]
+    found = [param.values[0] for param in COMMANDS]
+    assert ["run", "--backend", "elephas"] in found
+    assert any(parsed(words).get("set_") for words in found if words[0] == "run")
 
 
 @pytest.mark.parametrize(
@@ -181,6 +189,25 @@ def test_wrong_keys_are_reported() -> None:
     assert key_exists("backend_options.elephas.mode")
     assert not key_exists("optimizer.rate")
     assert not key_exists("backend_options.elephas.modes")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_options_and_settings_in_sentences_exist(page: Path) -> None:
+    for span in spans(page):
+        if setting := re.match(r"--set ([a-z_.]+)=", span):
+            assert setting[1] == "key" or key_exists(setting[1]), span
+        elif span.startswith("-") and (option := re.match(r"--[a-z0-9-]+", span)):
+            assert option[0] in options_of_all() | OPTIONS_OF_OTHERS, span
+
+
+def options_of_all() -> set[str]:
+    """Return the options of all commands."""
+    found, commands = {"--help"}, [typer.main.get_command(app)]
+    while commands:
+        command = commands.pop()
+        commands += getattr(command, "commands", {}).values()
+        found |= {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
+    return found
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
