@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[2]
@@ -14,6 +15,8 @@ import reference  # noqa: E402
 
 #: A line of a backend's page that is replaced by the table of the backend's options.
 _OPTIONS = re.compile(r"^<!-- options of (\w+) -->$", re.MULTILINE)
+#: A script, style sheet, font or picture of another host.
+_FOREIGN = re.compile(r'<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)="(?:https?:)?//[^"]*"')
 #: Pages of the site whose text is a file of the repository.
 _COPIED = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
 
@@ -33,3 +36,16 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Replace each marker with the table of the options of a backend."""
     return _OPTIONS.sub(lambda match: reference.backend_options(match[1]), markdown)
+
+
+def on_post_page(output: str, page: Any, **_: Any) -> str:
+    """Return ``output`` unchanged.
+
+    Raises
+    ------
+    PluginError
+        If the page loads anything from another host.
+    """
+    if found := _FOREIGN.search(output):
+        raise PluginError(f"{page.file.src_uri} loads a file of another host: {found[0]}")
+    return output
