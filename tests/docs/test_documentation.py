@@ -36,8 +36,9 @@ EXAMPLE = "small_pixels"
 
 def blocks(page: Path) -> Iterator[str]:
     """Yield the commands of the fenced blocks of ``page``, continued lines joined."""
-    found = re.findall(r"^```(?:bash|console)?\n(.*?)^```", page.read_text(), re.M | re.S)
-    for block in found:
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), re.M | re.S):
+        if language not in ("", "bash"):
+            continue
         yield from re.sub(r"\\\n\s*", "", block).splitlines()
 
 
