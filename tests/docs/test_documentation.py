@@ -165,7 +165,7 @@ def test_commands_parse(words: list[str], whole: bool) -> None:
 
 def test_commands_are_found() -> None:
     assert len(COMMANDS) > 80
-    found = [param.values[0] for param in COMMANDS]
+    found: list[Any] = [param.values[0] for param in COMMANDS]
     assert ["run", "--backend", "elephas"] in found
     assert any(parsed(words).get("set_") for words in found if words[0] == "run")
 
