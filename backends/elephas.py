@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 class ElephasOptions(Options):
     """Synchronization of the workers."""
 
+    #: ``synchronous``: weights averaged once per epoch; ``asynchronous``, ``hogwild``: parameter
+    #: server with and without locks.
     mode: Literal["synchronous", "asynchronous", "hogwild"] = "synchronous"
     #: How often a worker contacts the parameter server; synchronous training supports only epochs.
     frequency: Literal["epoch", "batch"] = "epoch"

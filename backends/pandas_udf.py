@@ -34,12 +34,17 @@ class PandasUdfOptions(Options):
     #: None selects the experiment's CNN with its initial weights: random convolutions, which
     #: require no download and are a baseline in themselves.
     backbone: BackboneConfig | None = None
+    #: Engine that computes the features: ``auto`` is OpenVINO, or Keras if OpenVINO cannot be used;
+    #: ``bfloat16`` is OpenVINO in bfloat16 on processors that support it.
     engine: EngineChoice = "auto"
     #: ``seed``: maxIter 5, regParam 0.03, elasticNetParam 0.5, as in the first reports on this
     #: method. The individual values below override the preset.
     preset: PresetName = "default"
+    #: Maximum number of iterations of L-BFGS (OWL-QN with an L1 penalty).
     max_iter: Annotated[int, Field(ge=1)] | None = None
+    #: Strength of the penalty.
     reg_param: Annotated[float, Field(ge=0)] | None = None
+    #: Fraction of L1 in the penalty.
     elastic_net: Annotated[float, Field(ge=0, le=1)] | None = None
     #: Folder shared by driver and executors in which features are kept for later runs.
     cache: str | None = None

@@ -36,8 +36,11 @@ class _Frozen(BaseModel):
 class ImageConfig(_Frozen):
     """Size in pixels and color mode to which every image is converted."""
 
+    #: Height in pixels.
     height: Annotated[int, Field(ge=8, le=2048)] = 48
+    #: Width in pixels.
     width: Annotated[int, Field(ge=8, le=2048)] = 48
+    #: ``grey`` has one channel, ``rgb`` has three.
     color: Literal["rgb", "grey"] = "rgb"
 
     @property
@@ -49,16 +52,21 @@ class ImageConfig(_Frozen):
 class SplitConfig(_Frozen):
     """Settings of the division of groups into train, validation and test."""
 
+    #: Unit that stays on one side of the split; ``image`` ignores patients (for a leak audit).
     by: Literal["patient", "image"] = "patient"
     #: ``stratified`` draws groups at random; ``folds`` uses the publisher's folds given below;
     #: ``as-is`` uses the source's own folders train, validation and test.
     method: Literal["stratified", "folds", "as-is"] = "stratified"
+    #: Fraction of the images for validation.
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    #: Fraction of the images for the test.
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    #: Seed of the random draw of groups.
     seed: Seed = 0
     #: With ``method: folds``: the publisher's folds that become test and validation. Without
     #: validation folds, validation patients are drawn from the remaining ones.
     test_folds: tuple[Name, ...] = ()
+    #: With ``method: folds``: the publisher's folds that become validation.
     validation_folds: tuple[Name, ...] = ()
     #: Number of training images to use, spaced evenly over all patients; validation and test are
     #: not reduced. None uses all.
@@ -80,12 +88,15 @@ class DataConfig(_Frozen):
 
     #: Folder with images, or ``synthetic`` for generated cells.
     source: Address = "synthetic"
+    #: How the folder is read; None recognizes the layout.
     layout: LayoutName | None = None
     #: Table with labels for the images below ``source``, for the layout ``csv``.
     labels: Address | None = None
-    #: Columns of the table; None detects them by their names and contents.
+    #: Column with the paths of the images; None detects it by its name and contents.
     path_column: str | None = None
+    #: Column with the classes; None detects it by its name and contents.
     label_column: str | None = None
+    #: Column with the patients; None detects it by its name and contents.
     group_column: str | None = None
     #: For the layout ``folders``: regular expression, searched in the path relative to the source,
     #: whose group ``class`` (or first group) gives the class; None detects the folder level.

@@ -67,7 +67,9 @@ class SparkConfig(_Frozen):
     #: ``embedded``: a standalone master and one-core workers on this machine, started for the run
     #: and stopped with it. Otherwise a Spark URL.
     master: str = EMBEDDED
+    #: Heap of each executor, with ``m`` or ``g`` for MiB or GiB.
     executor_memory: Annotated[str, Field(pattern=r"^\d+[mg]$")] = "1g"
+    #: Heap of the driver, in the same form.
     driver_memory: Annotated[str, Field(pattern=r"^\d+[mg]$")] = "1g"
     #: Python that the executors start. ``path``: the one at this interpreter's path; ``archive``:
     #: the one in the archive that Spark sends them; ``image``: the one installed on their machines
@@ -141,6 +143,7 @@ class PriceConfig(_Frozen):
     core_hour: Annotated[float, Field(ge=0)] = 0.0
     #: Price of one gibibyte of memory for an hour.
     gb_hour: Annotated[float, Field(ge=0)] = 0.0
+    #: Name of the currency in reports.
     currency: str = "USD"
 
 
@@ -155,7 +158,9 @@ class EnergyConfig(_Frozen):
 class Experiment(_Frozen):
     """The content of an experiment file. Every key may be overridden on the command line."""
 
+    #: Name of the MLflow experiment, and first part of the names of registered models.
     name: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
+    #: Text that is stored with the record.
     description: str = ""
     data: DataConfig = DataConfig()
     #: Positive class of F1, sensitivity and ROC AUC.
@@ -171,6 +176,7 @@ class Experiment(_Frozen):
     headline: Literal["f1", "weighted_f1", "macro_f1"] = "f1"
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
+    #: Number of passes over the training images.
     epochs: Count = 5
     #: Global batch size: images per optimizer step, summed over all workers.
     batch_size: Count = 64
@@ -180,16 +186,19 @@ class Experiment(_Frozen):
     imbalance: Imbalance = "none"
     #: Number of one-core executors, or of threads for a backend without Spark.
     workers: Count = 2
+    #: Seeds of the initial weights and of the order of images; one run of each backend for each.
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     #: ``package.module:Class`` of each backend that is not of the project or an installed package,
     #: by name; filled in from ``backends``.
     backend_classes: dict[str, str] = {}
+    #: Backends to run, by name or as ``package.module:Class``; ``all`` selects every backend.
     backends: Annotated[tuple[str, ...], Field(min_length=1)] = ("keras_local", "elephas")
     #: Backend-specific options, by backend.
     backend_options: dict[str, dict[str, Any]] = {}
     spark: SparkConfig = SparkConfig()
     #: Time limit of one run in seconds, including the start of Spark.
     time_limit: Annotated[float, Field(gt=0)] = 3600
+    #: MLflow server or database that keeps the records.
     tracking_uri: Annotated[str, Field(min_length=1)] = DEFAULT_URI
     #: Folder or ``s3://`` prefix for prepared data, which executors must be able to read; None uses
     #: the folder of ``--work``.

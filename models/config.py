@@ -70,6 +70,7 @@ class BackboneConfig(_Frozen):
 class ModelConfig(_Frozen):
     """A network of the project with its options, or a backbone with a new last layer."""
 
+    #: Network of the project, ``transfer`` for a backbone with a new last layer, or ``caffe``.
     name: Literal[NetworkName, "transfer", "caffe"] = "small_cnn"
     #: Random horizontal flips and rotations by up to a tenth of a turn, in training only.
     augmentation: bool = False
@@ -137,5 +138,7 @@ class ModelConfig(_Frozen):
 class OptimizerConfig(_Frozen):
     """Optimizer and its learning rate; all other settings are the defaults of Keras."""
 
+    #: Optimizer of Keras, or its equivalent in BigDL.
     name: Literal["adam", "sgd"] = "adam"
+    #: Step size, constant during training.
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
