@@ -76,6 +76,11 @@ class Elephas(Backend[ElephasOptions]):
     def unsupported(self, task: Task) -> str | None:
         """Refuse options and images that Elephas would silently ignore or skip."""
         options = task.options
+        if task.optimizer.policy is not None:
+            return (
+                "Elephas's workers start new optimizers, which count their steps anew: omit "
+                "optimizer.policy, or use another backend"
+            )
         if options.mode == "synchronous" and options.frequency == "batch":
             return "synchronous Elephas averages per epoch only: use mode asynchronous or hogwild"
         if options.mode != "synchronous" and options.port and not is_free(options.port):

@@ -1,7 +1,7 @@
 """Construction of Keras models, losses and optimizers from their configuration."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from models.config import ModelConfig, OptimizerConfig
 from models.defaults import keras_defaults
@@ -93,8 +93,19 @@ def optimizer(config: OptimizerConfig) -> "keras.optimizers.Optimizer":
     """Return a new Keras optimizer."""
     import keras
 
-    kinds = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
-    return kinds[config.name](learning_rate=config.learning_rate)
+    rate: Any = config.learning_rate
+    if config.policy is not None:
+        from models.learning_rate import LearningRatePolicy
+
+        rate = LearningRatePolicy(rate, config.policy.model_dump(mode="json"))
+    if config.name == "sgd":
+        return keras.optimizers.SGD(rate, momentum=config.momentum, nesterov=config.nesterov)
+    kinds = {
+        "adam": keras.optimizers.Adam,
+        "adagrad": keras.optimizers.Adagrad,
+        "rmsprop": keras.optimizers.RMSprop,
+    }
+    return kinds[config.name](learning_rate=rate)
 
 
 def compiled(

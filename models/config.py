@@ -135,10 +135,48 @@ class ModelConfig(_Frozen):
         return tuple(Path(os.path.expanduser(path)) for path in given)  # noqa: PTH111
 
 
+class PolicyConfig(_Frozen):
+    """Learning rate by optimizer step, counted from 0, as a policy of Caffe's solver."""
+
+    #: ``step``: times ``gamma`` after every ``steps[0]`` steps; ``multistep``: times ``gamma`` at
+    #: each of ``steps``; ``exp``: times ``gamma`` at every step; ``inv``: divided by
+    #: (1 + ``gamma`` x step) to the ``power``; ``poly``: times (1 - step / ``steps[0]``) to the
+    #: ``power``; ``sigmoid``: times the logistic function of ``gamma`` x (step - ``steps[0]``).
+    name: Literal["step", "multistep", "exp", "inv", "poly", "sigmoid"]
+    #: Factor of ``step``, ``multistep`` and ``exp``, or slope of ``inv`` and ``sigmoid``.
+    gamma: float = 1.0
+    #: Exponent of ``inv`` and ``poly``.
+    power: float = 1.0
+    #: Optimizer steps at which the policy changes the learning rate, or its length in steps.
+    steps: tuple[Annotated[int, Field(ge=1)], ...] = ()
+
+    @model_validator(mode="after")
+    def _has_steps(self) -> "PolicyConfig":
+        if self.name in ("step", "poly", "sigmoid") and len(self.steps) != 1:
+            raise ValueError(f"the policy {self.name} needs one number of steps: steps=[1000]")
+        if self.name == "multistep" and not self.steps:
+            raise ValueError("the policy multistep needs the steps at which the rate changes")
+        return self
+
+
 class OptimizerConfig(_Frozen):
     """Optimizer and its learning rate; all other settings are the defaults of Keras."""
 
     #: Optimizer of Keras, or its equivalent in BigDL.
-    name: Literal["adam", "sgd"] = "adam"
-    #: Step size, constant during training.
+    name: Literal["adam", "sgd", "adagrad", "rmsprop"] = "adam"
+    #: Step size; constant during training unless there is a policy.
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    #: For ``sgd``: fraction of the previous update that is added to an update.
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    #: For ``sgd`` with momentum: True for Nesterov's form of it.
+    nesterov: bool = False
+    #: Change of the learning rate during training; None keeps it constant.
+    policy: PolicyConfig | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "OptimizerConfig":
+        if self.name != "sgd" and (self.momentum or self.nesterov):
+            raise ValueError(f"momentum and nesterov are for the optimizer sgd, not {self.name}")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum: set optimizer.momentum")
+        return self

@@ -23,6 +23,8 @@ from backends.search import Choices, Tunable
 INSTALL = "uv sync --group bigdl"
 #: Networks that are known to be translatable, so that Keras need not be imported to check them.
 _TRANSLATED = ("small_cnn", "lesion_cnn", "mini_xception")
+#: Optimizers that compute the same steps as those of Keras.
+_OPTIMIZERS = ("adam", "sgd")
 
 
 class BigDLOptions(Options):
@@ -61,6 +63,12 @@ class BigDL(Backend[BigDLOptions]):
             jars()
         except BackendError as error:
             return str(error)
+        optimizer = task.optimizer
+        if optimizer.name not in _OPTIMIZERS or optimizer.policy is not None:
+            return (
+                "the BigDL backend trains with adam or sgd and a constant learning rate: omit "
+                "optimizer.policy, or use another backend"
+            )
         if task.global_batch_size % task.workers:
             return (
                 f"BigDL divides every batch equally: {task.global_batch_size} images cannot be "

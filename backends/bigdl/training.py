@@ -97,12 +97,12 @@ class Trainer:
     def resume(self, epoch: int, weights: Sequence[np.ndarray]) -> None:
         """Resume from the weights after ``epoch`` of another process.
 
-        Adam's moments are distributed over the executors, and BigDL offers no way to read them:
-        they are reset, as after the loss of an executor.
+        Moments are distributed over the executors, and BigDL offers no way to read them: they are
+        reset, as after the loss of an executor.
         """
         self.weights = list(weights)
         self._network.set_weights(self.weights)
-        if self._task.optimizer.name == "adam":
+        if self._task.optimizer.name == "adam" or self._task.optimizer.momentum:
             self.notes.append(
                 f"Training was resumed after epoch {epoch} from its weights, with a reset "
                 "optimizer state."
@@ -194,7 +194,12 @@ class Trainer:
         if config.name == "adam":
             method = Adam(learningrate=config.learning_rate, epsilon=_ADAM_EPSILON)
         else:
-            method = SGD(learningrate=config.learning_rate)
+            method = SGD(
+                learningrate=config.learning_rate,
+                momentum=config.momentum,
+                dampening=0.0,
+                nesterov=config.nesterov,
+            )
         optimizer = Optimizer.create(
             model=self._network.model,
             training_set=rdd,

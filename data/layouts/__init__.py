@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 from data.any_table import workbook
+from data.caffe_lmdb import images_of
 from data.config import DataConfig
 from data.dicom import NEEDS_EXTRA, is_available
 from data.errors import DataError
@@ -41,6 +42,9 @@ def read_index(config: DataConfig) -> Index:
         If the folder is missing, contains no images, or matches no layout or not the requested
         one.
     """
+    unpacked = images_of(config.source)
+    if unpacked != config.source:
+        return _of_database(config, unpacked)
     listing = list_source(config.source)
     if not listing.images and listing.table is None:
         raise DataError(_without_images(config.source, listing))
@@ -63,6 +67,13 @@ def read_index(config: DataConfig) -> Index:
         note = f"DICOM files that were left out: {len(listing.dicom):,}. {NEEDS_EXTRA}."
         index = replace(index, notes=(*index.notes, note))
     return index
+
+
+def _of_database(config: DataConfig, unpacked: str) -> Index:
+    """Return the index of the images that were unpacked from an LMDB."""
+    index = read_index(config.model_copy(update={"source": unpacked}))
+    line = f"the images of the LMDB {config.source} were unpacked to {unpacked}"
+    return replace(index, reading=(line, *index.reading))
 
 
 def _without_images(source: str, listing: Listing) -> str:

@@ -30,6 +30,9 @@ BEFORE = {
     "calibration": "none",
     "model.prototxt": "None",
     "model.weights": "None",
+    "optimizer.momentum": "0.0",
+    "optimizer.nesterov": "False",
+    "optimizer.policy": "None",
 }
 _PREFIX = "probability_"
 #: Runs requested per page of a search in MLflow.

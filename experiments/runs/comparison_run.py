@@ -37,6 +37,8 @@ _NOT_DECIDING = {
 }
 #: Keys that were added later, with the value that older comparisons have: they can be resumed.
 _ADDED = {"threshold": "0.5", "calibration": "none"}
+#: The same for the keys of the optimizer.
+_ADDED_TO_OPTIMIZER = {"momentum": 0.0, "nesterov": False, "policy": None}
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,9 @@ def comparison_key(experiment: Experiment, data: PreparedData) -> str:
     del content["data"]["source"]
     for name in ("prototxt", "weights"):
         del content["model"][name]
+    for name, value in _ADDED_TO_OPTIMIZER.items():
+        if content["optimizer"][name] == value:
+            del content["optimizer"][name]
     if files := [_digest(path) for path in experiment.model.files]:
         content["model"]["files"] = files
     content["fingerprint"] = data.summary.fingerprint

@@ -12,6 +12,7 @@ from backends.keras_local import KerasLocal
 from data.prepared import PreparedData
 from experiments.spark.cluster import Cluster
 from models import ModelConfig, OptimizerConfig
+from models.config import PolicyConfig
 from tests.backends.all_reduce_checks import (
     NETWORKS_BY_WORKERS,
     Network,
@@ -22,7 +23,7 @@ from tests.backends.all_reduce_checks import (
     task,
 )
 from tests.backends.conformance import NetworkConformance, harness
-from tests.backends.fit_process import executors, fit
+from tests.backends.fit_process import executors, fit, fit_all
 
 __all__ = ["even", "harness"]
 
@@ -48,15 +49,28 @@ def test_five_full_batch_steps_equal_keras(
 @pytest.mark.spark
 @pytest.mark.long
 @pytest.mark.slow
-def test_state_of_adam_lasts_from_epoch_to_epoch(even: PreparedData, tmp_path: Path) -> None:
+def test_state_of_optimizers_lasts_from_epoch_to_epoch(even: PreparedData, tmp_path: Path) -> None:
     """Each epoch is one step, so the loss of a part of the state changes the next weights."""
-    asked = full_batch_task(even, "small_cnn", 2, optimizer=OptimizerConfig(name="adam"))
-    found = fit(NAME, asked, tmp_path)
-    images, model = even.shard("train").read(), asked.compiled_model()
-    for _ in range(asked.epochs):
-        model.train_on_batch(images.pixels, images.labels)
-    for one, other in zip(found.weights, model.get_weights(), strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-4)
+    optimizers = [
+        OptimizerConfig(name="adam"),
+        OptimizerConfig(name="sgd", learning_rate=0.01, momentum=0.9),
+        OptimizerConfig(name="sgd", learning_rate=0.01, momentum=0.9, nesterov=True),
+    ]
+    tasks = [full_batch_task(even, "small_cnn", 2, optimizer=one) for one in optimizers]
+    images = even.shard("train").read()
+    for asked, found in zip(tasks, fit_all(NAME, tasks, tmp_path), strict=True):
+        model = asked.compiled_model()
+        for _ in range(asked.epochs):
+            model.train_on_batch(images.pixels, images.labels)
+        for one, other in zip(found.weights, model.get_weights(), strict=True):
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-4)
+
+
+def test_optimizer_that_bigdl_lacks_is_refused(prepared: PreparedData) -> None:
+    policy = PolicyConfig(name="step", gamma=0.1, steps=(10,))
+    for optimizer in (OptimizerConfig(name="rmsprop"), OptimizerConfig(policy=policy)):
+        reason = BigDL().unsupported(task(prepared, optimizer=optimizer, options=BigDLOptions()))
+        assert "adam or sgd and a constant learning rate" in str(reason)
 
 
 @pytest.mark.spark
