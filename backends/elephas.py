@@ -78,8 +78,8 @@ class Elephas(Backend[ElephasOptions]):
         options = task.options
         if task.optimizer.policy is not None:
             return (
-                "Elephas's workers start new optimizers, which count their steps anew: omit "
-                "optimizer.policy, or use another backend"
+                "Elephas's workers start new optimizers, which count their steps anew: give "
+                "--set optimizer.policy=null, or use another backend"
             )
         if options.mode == "synchronous" and options.frequency == "batch":
             return "synchronous Elephas averages per epoch only: use mode asynchronous or hogwild"

@@ -50,7 +50,7 @@ def images_of(source: str) -> str:
     found = databases(source)
     if not found:
         return source
-    target = _cache() / f"lmdb-{_digest(found)}"
+    target = cache() / f"lmdb-{_digest(found)}"
     if not target.is_dir():
         try:
             _unpack(found, target)
@@ -96,7 +96,8 @@ def count(folder: Path) -> int:
         return int(environment.stat()["entries"])
 
 
-def _cache() -> Path:
+def cache() -> Path:
+    """Return the folder for files that are derived from a user's data and can be made again."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
     return Path(home) / "sparkdl-bench"
 

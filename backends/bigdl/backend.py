@@ -66,8 +66,8 @@ class BigDL(Backend[BigDLOptions]):
         optimizer = task.optimizer
         if optimizer.name not in _OPTIMIZERS or optimizer.policy is not None:
             return (
-                "the BigDL backend trains with adam or sgd and a constant learning rate: omit "
-                "optimizer.policy, or use another backend"
+                "the BigDL backend trains with adam or sgd and a constant learning rate: give "
+                "--set optimizer.policy=null, or use another backend"
             )
         if task.global_batch_size % task.workers:
             return (

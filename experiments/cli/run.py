@@ -127,6 +127,14 @@ def run(
     time_limit: Annotated[
         float | None, typer.Option(help="Seconds that one run may take.", rich_help_panel=_MACHINE)
     ] = None,
+    caffe_solver: Annotated[
+        Path | None,
+        typer.Option(
+            help="Solver of a Caffe or CaffeOnSpark job (solver.prototxt), whose network, images "
+            "and settings are used where no option gives others.",
+            metavar="FILE",
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -238,6 +246,13 @@ def run(
             set_,
         )
         object_store.use_endpoint(s3_endpoint)
+        if caffe_solver is not None:
+            from experiments.caffe_job import read_job
+
+            job = read_job(local_path(caffe_solver), overrides)
+            overrides = {**overrides, **job.overrides}
+            for line in job.lines:
+                typer.echo(line, err=json)
         from experiments.loading import load
 
         plan = load(experiment, overrides)

@@ -1,0 +1,169 @@
+"""Training jobs of Caffe and CaffeOnSpark as experiments of this project."""
+
+import csv
+import hashlib
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data import caffe_lmdb
+from experiments.errors import ExperimentError
+from experiments.overrides import Given
+from models.caffe import read_definition
+from models.caffe.solver import Solver, located, read_solver
+
+#: Option that names the solver.
+OPTION = "--caffe-solver"
+
+
+@dataclass(frozen=True)
+class CaffeJob:
+    """Settings of an experiment, and what differs from Caffe."""
+
+    #: Values by dotted key, as `experiments.loading.load` takes them.
+    overrides: dict[str, Given]
+    #: Lines for the terminal, which are recorded as the description of the experiment, too.
+    lines: tuple[str, ...]
+
+
+def read_job(path: Path, given: Mapping[str, Given]) -> CaffeJob:
+    """Read a job and return it as overrides of an experiment.
+
+    Parameters
+    ----------
+    path
+        Solver of Caffe in protobuf's text format.
+    given
+        Overrides that the user gave, which take precedence over the job.
+
+    Raises
+    ------
+    ModelError
+        If a file of the job cannot be read or translated.
+    DataError
+        If the LMDB of the job cannot be read.
+    ExperimentError
+        If the length of training is unknown, or the list of images cannot be read.
+    """
+    solver = read_solver(path)
+    definition = read_definition(solver.net, solver.weights)
+    channels, height, width = definition.shape
+    optimizer = solver.optimizer.model_dump(mode="json", exclude_defaults=True)
+    values: dict[str, Any] = {
+        "model.name": "caffe",
+        "model.prototxt": str(solver.net),
+        "data.image.height": height,
+        "data.image.width": width,
+        "data.image.color": "grey" if channels == 1 else "rgb",
+        "batch_size": solver.batch_size,
+        "optimizer.name": solver.optimizer.name,
+        **{f"optimizer.{key}": value for key, value in optimizer.items()},
+    }
+    if solver.weights is not None:
+        values["model.weights"] = str(solver.weights)
+    if solver.seed is not None:
+        values["seeds"] = [solver.seed]
+    lines = []
+    if "epochs" not in given:
+        values["epochs"], line = _epochs(solver, path, given)
+        lines.append(line)
+    if "data.source" not in given:
+        values |= _data(solver, path)
+    lines += [f"differs from Caffe: {sentence}" for sentence in solver.differences]
+    lines.insert(0, f"{path.name}: {_summary(solver)}")
+    if "description" not in given:
+        values["description"] = "\n".join(lines)
+    if "model.name" in given:  # another network than that of the job
+        values = {key: value for key, value in values.items() if not key.startswith("model.")}
+    overrides = {key: Given(OPTION, value) for key, value in values.items() if key not in given}
+    return CaffeJob(overrides, tuple(lines))
+
+
+def _summary(solver: Solver) -> str:
+    optimizer = solver.optimizer
+    policy = optimizer.policy.name if optimizer.policy else "fixed"
+    momentum = f", momentum {optimizer.momentum:g}" if optimizer.momentum else ""
+    return (
+        f"network {solver.net.name}, {optimizer.name} with learning rate "
+        f"{optimizer.learning_rate:g} ({policy}){momentum}, batches of {solver.batch_size} images"
+    )
+
+
+def _epochs(solver: Solver, path: Path, given: Mapping[str, Given]) -> tuple[int, str]:
+    """Return the number of passes over the job's images, and a line that explains it."""
+    images = 0 if "data.source" in given else _images(solver, path)
+    if not images:
+        raise ExperimentError(
+            f"{path}: max_iter {solver.max_iter:,} is a number of optimizer steps, and the number "
+            "of images is not known: give --epochs"
+        )
+    epochs = max(1, -(-solver.max_iter * solver.batch_size // images))
+    line = (
+        f"max_iter {solver.max_iter:,} with batches of {solver.batch_size} is {epochs} epochs of "
+        f"{images:,} images; the training patients of the split have fewer, so that there are "
+        "fewer steps"
+    )
+    return epochs, line
+
+
+def _images(solver: Solver, path: Path) -> int:
+    place = _place(solver, path)
+    if solver.source.layer == "ImageData":
+        return len(_rows(place, solver.source.root))
+    return sum(map(caffe_lmdb.count, caffe_lmdb.databases(str(place)).values()))
+
+
+def _data(solver: Solver, path: Path) -> dict[str, Any]:
+    """Return the source of the images and, for a list of paths, the table of their labels."""
+    place = _place(solver, path)
+    if solver.source.layer != "ImageData":
+        if not caffe_lmdb.databases(str(place)):
+            raise ExperimentError(f"{place} is no LMDB: give the images with --data")
+        return {"data.source": str(place)}
+    rows = _rows(place, solver.source.root)
+    folder = os.path.commonpath([Path(name).parent for name, _ in rows])
+    return {"data.source": str(folder), "data.labels": str(_table(rows, folder))}
+
+
+def _place(solver: Solver, path: Path) -> Path:
+    if not solver.source.path:
+        raise ExperimentError(
+            f"the data layer of {solver.net} names no source: give the images with --data"
+        )
+    return located(solver.source.path, path.parent)
+
+
+def _rows(place: Path, root: str) -> list[tuple[str, str]]:
+    """Return absolute path and label of each line of a list."""
+    try:
+        lines = place.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExperimentError(f"the list of images {place} cannot be read: {error}") from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        name, _, label = line.strip().rpartition(" ")
+        if not line.strip():
+            continue
+        if not name or not label.isdigit():
+            raise ExperimentError(f"{place}, line {number}: not a path and a label")
+        rows.append((str((place.parent / Path(root) / name.strip()).resolve()), label))
+    if not rows:
+        raise ExperimentError(f"the list of images {place} is empty")
+    return rows
+
+
+def _table(rows: list[tuple[str, str]], folder: str) -> Path:
+    """Write the labels as a table in the cache of the account, and return its path."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(("path", "label"))
+    writer.writerows((os.path.relpath(name, folder), label) for name, label in rows)
+    content = text.getvalue().encode()
+    digest = hashlib.sha256(folder.encode() + content).hexdigest()[:16]
+    target = caffe_lmdb.cache() / f"list-{digest}.csv"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
+    return target
