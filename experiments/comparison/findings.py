@@ -144,7 +144,9 @@ class Findings:
         ]
 
 
-def compare(runs: Sequence[ComparedRun], baseline: str = BASELINE) -> Findings:
+def compare(
+    runs: Sequence[ComparedRun], baseline: str = BASELINE, margin: float | None = None
+) -> Findings:
     """Group comparable runs into one row per backend.
 
     Parameters
@@ -153,6 +155,9 @@ def compare(runs: Sequence[ComparedRun], baseline: str = BASELINE) -> Findings:
         Runs returned by ``find_runs``.
     baseline
         Backend with which the others are compared. If it has not finished, another one is used.
+    margin
+        Largest difference of F1 that is regarded as irrelevant, between 0 and 1; None does not test
+        equivalence.
 
     Raises
     ------
@@ -171,7 +176,7 @@ def compare(runs: Sequence[ComparedRun], baseline: str = BASELINE) -> Findings:
         else:
             groups.setdefault(run.label, []).append(run)
     base = reference.label
-    compared = differences(groups, base)
+    compared = differences(groups, base, margin)
     unit = reference.unit
     groups_tested = names_of_units(reference.predictions, unit).nunique()
     rows = [

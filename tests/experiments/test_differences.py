@@ -99,8 +99,9 @@ def test_repeated_runs_of_a_seed_are_no_more_seeds(groups: dict[str, list[Compar
 def test_interval_and_corrected_p_that_disagree_are_both_said() -> None:
     words = difference((-0.05, -0.09, -0.01), 0.12).sentence("elephas", "keras_local")
     assert words.startswith(
-        "elephas: F1 0.050 lower than that of keras_local (95 % interval -0.090 to -0.010), but "
-        "this is not significant: p = 0.12 after Holm's correction for 6 comparisons"
+        "elephas: F1 0.050 lower than that of keras_local; the 95 % interval without correction "
+        "excludes zero (-0.090 to -0.010), but the difference is not significant: p = 0.12 after "
+        "Holm's correction for 6 comparisons"
     )
     words = difference((0.05, -0.01, 0.09), 0.01).sentence("elephas", "keras_local")
     assert "higher than that of keras_local by its p value (p = 0.01" in words
