@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from data.config import Unit
 from experiments.comparison.comparable import obstacles, reference_of, speed_obstacles
 from experiments.comparison.difference import Difference
 from experiments.comparison.runs import ComparedRun
+from experiments.comparison.scores import mean_scores
 from experiments.comparison.statistics import differences, f1_over_units
 from experiments.errors import ExperimentError
 from experiments.scoring.caveats import few_examples
@@ -48,6 +50,11 @@ class Row:
     difference: Difference | None
     #: Reasons why its seconds are not comparable with those of the baseline; empty if they are.
     speed_obstacles: tuple[str, ...]
+
+    @cached_property
+    def scores(self) -> dict[str, Interval]:
+        """Sensitivity, specificity and ROC AUC with their intervals, as in `mean_scores`."""
+        return mean_scores(self.runs)
 
     def values(self, metric: str) -> np.ndarray:
         """Return the values of a metric over the runs that have it, shape (runs,)."""

@@ -111,8 +111,13 @@ def counts_of(runs: Sequence[ComparedRun]) -> np.ndarray:
     Of several runs with the same seed only the newest is counted, because repetitions of a seed are
     not independent.
     """
+    return np.stack([_of_run(run) for run in one_per_seed(runs)])
+
+
+def one_per_seed(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
+    """Return the newest run of each seed, by seed."""
     newest = {run.record.seed: run for run in sorted(runs, key=lambda run: run.started_ms)}
-    return np.stack([_of_run(run) for _, run in sorted(newest.items())])
+    return [run for _, run in sorted(newest.items())]
 
 
 def _of_run(run: ComparedRun) -> np.ndarray:
