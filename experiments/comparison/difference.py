@@ -7,6 +7,14 @@ from data.config import Unit
 from experiments.scoring.uncertainty import LEVEL, POWER, Interval
 from experiments.units import counted_groups
 
+#: Smaller p values are not written as a number.
+SMALLEST_P = 0.0001
+
+
+def p_text(p: float) -> str:
+    """Return a p value with two digits, or ``< 0.0001``."""
+    return f"< {SMALLEST_P}" if p < SMALLEST_P else f"{p:.2g}"
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -127,7 +135,7 @@ class Difference:
         return f"{none} ({value:+.3f}, {figures}, {self._p()}; {self._sample()})."
 
     def _p(self) -> str:
-        text = f"p = {self.p_corrected:.2g}"
+        text = f"p {'' if self.p_corrected < SMALLEST_P else '= '}{p_text(self.p_corrected)}"
         if self.comparisons == 1:
             return text
         return f"{text} after Holm's correction for {self.comparisons} comparisons"
@@ -141,7 +149,8 @@ class Difference:
     def _equivalence(self) -> str:
         if self.margin is None or math.isnan(self.p_equivalence):
             return ""
-        test = f"two one-sided tests, p = {self.p_equivalence:.2g}"
+        equal = "" if self.p_equivalence < SMALLEST_P else "= "
+        test = f"two one-sided tests, p {equal}{p_text(self.p_equivalence)}"
         if self.comparisons > 1:
             test += " after Holm's correction"
         if self.equivalent:

@@ -128,6 +128,8 @@ class Findings:
     #: Number of units in the test set.
     groups: int
     synthetic: bool
+    #: Largest difference of F1 that is regarded as irrelevant; None if equivalence is not tested.
+    margin: float | None = None
 
     @property
     def reliable(self) -> bool:
@@ -211,6 +213,7 @@ def compare(
         unit=unit,
         groups=groups_tested,
         synthetic=any(run.record.tags.get("synthetic") == "true" for run in runs),
+        margin=margin,
     )
 
 

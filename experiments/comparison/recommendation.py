@@ -14,12 +14,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.comparison.candidates import Candidate, candidates, suitable
+from experiments.comparison.difference import p_text
 from experiments.comparison.findings import FLOOR, Findings
 from experiments.scoring.uncertainty import POWER, RELIABLE_PATIENTS
 from experiments.units import counted, plural
 
 #: Factor of images for which the seconds are estimated.
 MORE = 10
+#: Differences of F1 below this are not written as a number.
+_SMALLEST = 0.0005
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Recommendation:
     limits: tuple[str, ...]
     #: Recommendations by setting, as pairs of setting and sentences.
     settings: tuple[tuple[str, str], ...]
+    #: Label of the recommended backend; empty if there is none.
+    choice: str = ""
 
     @property
     def caveat(self) -> str:
@@ -100,6 +105,7 @@ def recommend(found: Sequence[Candidate], sample: Sample) -> Recommendation:
             ("More images, one machine", _more(choice, pool)),
             ("A cluster", _cluster(pool)),
         ),
+        choice.label,
     )
 
 
@@ -167,7 +173,7 @@ def _because_better(
         f"On these {sample.sample} its F1 is {interval.value:.3f} higher than that of {base.title} "
         f"(95 % interval {interval.low:+.3f} to {interval.high:+.3f}; significant"
         f"{' after correction' if difference.comparisons > 1 else ''}, "
-        f"p = {difference.p_corrected:.2g}).{_time_of(choice, base)}"
+        f"p value {p_text(difference.p_corrected)}).{_time_of(choice, base)}"
     )
     others = [one.label for one in found if one.better and one is not choice]
     if others:
@@ -188,11 +194,16 @@ def _because_faster(choice: Candidate, base: Candidate) -> str:
         return f"{times} and makes the same numbers of right and wrong predictions."
     if found.equivalent:
         return f"{times}, and its F1 is equivalent within a margin of {found.margin:g}."
-    return (
-        f"{times}; its F1 is {abs(interval.value):.3f} "
-        f"{'higher' if interval.value > 0 else 'lower'}, which is not significant (95 % interval "
-        f"{interval.low:+.3f} to {interval.high:+.3f})."
+    size = abs(interval.value)
+    gap = f"its F1 is {size:.3f} {'higher' if interval.value > 0 else 'lower'}"
+    if size < _SMALLEST:
+        gap = f"its F1 differs by less than {_SMALLEST}"
+    known = (
+        f"95 % interval {interval.low:+.3f} to {interval.high:+.3f}"
+        if interval.known
+        else "no interval"
     )
+    return f"{times}; {gap}, which is not significant ({known})."
 
 
 def _faster_but(faster: Sequence[Candidate], base: Candidate) -> str:

@@ -119,6 +119,11 @@ def test_power_is_said_where_no_difference_is_shown(
     assert (power in words) is said
 
 
+def test_tiny_p_values_are_not_written_with_an_exponent() -> None:
+    words = difference((-0.2, -0.3, -0.1), 3e-9).sentence("elephas", "keras_local")
+    assert "p < 0.0001 after Holm's correction for 6 comparisons" in words
+
+
 def by_unit(unit: str) -> dict[str, list[ComparedRun]]:
     return {
         name: [
