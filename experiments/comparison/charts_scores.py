@@ -1,7 +1,7 @@
 """Figures of the scores of backends: F1, ROC and precision-recall curves, confusion matrices."""
 
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -46,7 +46,10 @@ def curves(findings: Findings, style: Style) -> "Figure":
     figure, (roc, recall) = canvas(columns=2, height=3.8)
     for row in findings.rows:
         labels, scores = _scored(row)
-        line = {"color": style.color(row.label), "linestyle": style.line(row.label)}
+        line: dict[str, Any] = {
+            "color": style.color(row.label),
+            "linestyle": style.line(row.label),
+        }
         false, true, _ = roc_curve(labels, scores)
         roc.plot(false, true, label=row.label, **line)
         precision, found, _ = precision_recall_curve(labels, scores, drop_intermediate=True)

@@ -1,6 +1,6 @@
 """Figures of the cost of training: seconds, CPU time and memory."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -93,18 +93,20 @@ def learning(findings: Findings, style: Style) -> "Figure":
     from matplotlib.ticker import MaxNLocator
 
     figure, (by_epoch, by_time) = canvas(columns=2)
+    last = 1
     for row in findings.rows:
         frames = [run.epochs for run in row.runs if "validation.loss" in run.epochs]
         if not frames:
             continue
         shortest = min(len(frame) for frame in frames)
         loss = np.mean([frame["validation.loss"].to_numpy()[:shortest] for frame in frames], axis=0)
-        line = {
+        line: dict[str, Any] = {
             "color": style.color(row.label),
             "linestyle": style.line(row.label),
             "marker": style.marker(row.label),
             "markersize": 4,
         }
+        last = max(last, int(frames[0].index[shortest - 1]))
         by_epoch.plot(frames[0].index[:shortest], loss, label=row.label, **line)
         if all("train.epoch_s" in frame for frame in frames):
             seconds = np.mean(
@@ -112,7 +114,6 @@ def learning(findings: Findings, style: Style) -> "Figure":
             )
             by_time.plot(seconds.cumsum(), loss, **line)
     by_epoch.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    last = max((line.get_xdata()[-1] for line in by_epoch.lines), default=1)
     by_epoch.set_xlim(0.5, last + 0.5)
     by_epoch.set(xlabel="epoch", ylabel="validation cross-entropy (nats)")
     by_time.set(xlabel="seconds of training")
@@ -129,7 +130,7 @@ def resources(findings: Findings, style: Style) -> "Figure":
         series = row.runs[0].series
         if series is None or len(series) < 3:
             continue
-        line = {"color": style.color(row.label), "linestyle": style.line(row.label)}
+        line: dict[str, Any] = {"color": style.color(row.label), "linestyle": style.line(row.label)}
         window = max(1, len(series) // 60)
         busy = (series["cpu_s"].diff(window) / series["at_s"].diff(window)).clip(lower=0)
         # The peak of each group of samples is kept, so that the figure shows the peak of the run.

@@ -80,7 +80,7 @@ def _run(
     )
     params = {"positive_class": "sick", "workers": "2", "epochs": str(_EPOCHS), "batch_size": "32"}
     params |= {"model.name": "small_cnn", "optimizer.name": "adam", "price.core_hour": "0.05"}
-    run = ComparedRun(record, params, seed, None, Path())  # type: ignore[arg-type]
+    run = ComparedRun(record, params, seed, None, Path())
     frame = pd.DataFrame({"image_id": [f"{name}_{row}" for row, name in enumerate(names)]})
     frame = frame.assign(patient_id=names, label=labels, probability_healthy=1 - scores)
     frame = frame.assign(probability_sick=scores)
