@@ -28,10 +28,12 @@ def folder(tmp_path: Path) -> Path:
     return source
 
 
-def verdict_of(source: Path, pattern: str | None = PATTERN, **options: int) -> tuple[Verdict, str]:
+def verdict_of(
+    source: Path, pattern: str | None = PATTERN, sample: int | None = None
+) -> tuple[Verdict, str]:
     """Return the verdict and the page."""
     description = describe(DataConfig(source=str(source), group_pattern=pattern))
-    findings = find(description, survey(description, **options))
+    findings = find(description, survey(description, sample=sample))
     return verdict(description, findings), page(description, findings)
 
 
