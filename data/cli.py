@@ -166,7 +166,7 @@ def describe(
         raise DataError("--sample limits the images read for the HTML page: give --html too")
     from data.describe import describe as count
     from data.describe import sample_images
-    from data.tables import print_description, print_findings
+    from data.tables import print_description, print_findings, print_verdict
 
     config = configured(source, data_options)
     _check_outputs(config.source, output, html)
@@ -175,10 +175,12 @@ def describe(
     print_description(Console(), description)
     if html is not None:
         from data.exploration import explore
+        from data.exploration.verdict import verdict
 
         with _progress() as report:
             findings = explore(description, html, sample=sample, workers=workers, progress=report)
         print_findings(Console(), findings)
+        print_verdict(Console(), verdict(description, findings))
         typer.echo(f"written {html}")
     if output is not None:
         from data.plots import save_plots

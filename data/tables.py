@@ -14,6 +14,7 @@ from data.rejects import LOST, count_kinds, in_words, of_kinds
 
 if TYPE_CHECKING:
     from data.exploration.findings import Findings
+    from data.exploration.verdict import Verdict
 
 SYNTHETIC_STAMP = "SYNTHETIC images: they show no patient and no real cell"
 #: Maximum number of reasons shown; the table of rejects contains all of them.
@@ -44,6 +45,17 @@ def print_findings(console: Console, findings: "Findings") -> None:
         console.print(f"LEAK RISK: {_shown(sentence)}", style="bold red", highlight=False)
     for sentence in findings.remarks:
         console.print(f"note: {_shown(sentence)}", highlight=False)
+
+
+def print_verdict(console: Console, verdict: "Verdict") -> None:
+    """Print whether the images can be used as they are, and the commands that help."""
+    style = "green" if verdict.fine else "bold yellow"
+    console.print(verdict.headline, style=style, highlight=False)
+    for number, mend in enumerate(verdict.mends, 1):
+        text = f"{number}. {_shown(mend.problem)} {_shown(mend.action)}"
+        console.print(text, highlight=False, soft_wrap=True)
+        if mend.command:
+            console.print(f"   {_shown(mend.command)}", highlight=False, soft_wrap=True)
 
 
 def print_rejects(console: Console, rejects: pa.Table) -> None:

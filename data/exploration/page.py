@@ -14,7 +14,9 @@ from data.exploration.findings import Findings, reasons, rule
 from data.exploration.measure import SIDE
 from data.exploration.similar import MOST_IMAGES
 from data.exploration.thumbnails import thumbnails
+from data.exploration.verdict import verdict
 from data.names import visible
+from data.page_style import script, style
 from data.plots import DOTS_PER_INCH, class_bars, images_per_patient
 from data.rejects import count_kinds, in_words
 from data.storage import locate, write_bytes
@@ -72,6 +74,9 @@ def page(description: Description, findings: Findings) -> str:
         description=description,
         findings=findings,
         survey=findings.survey,
+        verdict=verdict(description, findings),
+        style=style(),
+        script=script(),
         rows=(*description.classes, description.total),
         group=description.group_word,
         one=description.unit,

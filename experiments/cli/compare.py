@@ -30,9 +30,22 @@ def compare(
     baseline: Annotated[
         str, typer.Option(help="Backend that the others are compared with.")
     ] = "keras_local",
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest difference of F1 that is irrelevant, for example 0.02: test whether the "
+            "backends are equivalent to the baseline within it."
+        ),
+    ] = None,
     output: Annotated[
-        Path, typer.Option(help="Folder for report.html, figures, table.md, table.tex, runs.csv.")
-    ] = Path("comparison"),
+        Path | None,
+        typer.Option(
+            help="Folder for report.html, figures, table.md, table.tex, runs.csv; it must not "
+            "contain a comparison yet. By default a new folder below comparison/, named by the "
+            "time and the experiment.",
+            show_default=False,
+        ),
+    ] = None,
     promote: Annotated[
         bool,
         typer.Option(
@@ -44,18 +57,20 @@ def compare(
 ) -> None:
     """Compare recorded runs: print a table, and write a report and files for a paper to a folder.
 
-    Without --experiment and --run, the newest comparison is used.
+    Without --experiment and --run, the newest comparison is used. An earlier report is never
+    overwritten.
     """
     with plain_errors(), temporary_folder("compare") as folder:
-        output = local_path(output)
         from data.activity import Activity
         from experiments import comparison
         from experiments.cli.console import plain_console
         from experiments.comparison import tables
-        from experiments.folders import writable_folder
+        from experiments.comparison.output_folder import new_folder
+        from experiments.comparison.recommendation import recommendation
         from experiments.tracking.abandoned import tidy
 
-        output = writable_folder("--output", output)
+        _check_margin(margin)
+        target = _target(output)
         uris = tracking_uri or [usual_uri()]
         for uri in uris:
             for sentence in tidy(uri):
@@ -64,7 +79,12 @@ def compare(
         with Activity(console) as activity:
             activity.begin("reading the records")
             found = comparison.find_runs(uris, folder, experiment or (), run or ())
-            findings = comparison.compare(found, baseline)
+            findings = comparison.compare(found, baseline, margin)
+        advice = recommendation(findings)
+        console.print(advice.paragraph, soft_wrap=True)
+        for setting, text in advice.settings:
+            console.print(f"- {setting}: {text}", soft_wrap=True)
+        console.print()
         console.print(tables.terminal(findings))
         for text in [*findings.sentences, *findings.notes]:
             console.print(f"- {text}", soft_wrap=True)
@@ -73,10 +93,29 @@ def compare(
             console.print(f"- excluded: {excluded}", soft_wrap=True)
         with Activity(console) as activity:
             activity.begin("drawing the report")
-            path = comparison.write_report(findings, output)
+            path = comparison.write_report(findings, target or new_folder(findings.title))
         console.print(f"report: {path}", soft_wrap=True)
         if promote:
             console.print(f"promoted: {comparison.promote(findings)}", soft_wrap=True)
+
+
+def _target(output: Path | None) -> Path | None:
+    """Return the folder given by the user, which must be writable and without a comparison."""
+    if output is None:
+        return None
+    from experiments.comparison.output_folder import check_unused
+    from experiments.folders import writable_folder
+
+    target = writable_folder("--output", local_path(output))
+    check_unused(target)
+    return target
+
+
+def _check_margin(margin: float | None) -> None:
+    from experiments.errors import ExperimentError
+
+    if margin is not None and not 0 < margin < 1:
+        raise ExperimentError(f"--margin is a difference of F1 between 0 and 1, not {margin:g}")
 
 
 def dashboard(

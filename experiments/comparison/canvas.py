@@ -2,7 +2,8 @@
 
 import base64
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from zlib import crc32
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -12,30 +13,55 @@ _MARKERS = "osD^vP*X"
 _DASHES = ("-", "--", "-.", ":")
 HATCHES = ("", "///", "...", "xxx", "\\\\\\")
 WIDTH = 8.0  # inches
-RESOLUTION = 110  # dots per inch
+RESOLUTION = 110  # dots per inch, of PNG files
+#: Color of each backend, in every report; distinguishable without red-green vision.
+_COLORS = {
+    "keras_local": "#0173b2",
+    "elephas": "#de8f05",
+    "tensorflowonspark": "#029e73",
+    "spark_tensorflow_distributor": "#d55e00",
+    "torch_distributor": "#cc78bc",
+    "pandas_udf": "#56b4e9",
+    "bigdl": "#a5682a",
+    "gradient_boosting": "#7f5fbf",
+    "majority": "#949494",
+}
+#: Colors of other backends, chosen by name.
+_OTHERS = ("#e377a2", "#8c9a1e", "#3fb5ac", "#b0413e", "#5b6abf")
 
 
 class Style:
     """Color, marker and line style of each backend, the same in every figure.
 
-    The colors are those of seaborn's palette for color-blind readers. Markers and dashes
-    distinguish the backends in grayscale.
+    The colors are the same in every report, whichever backends it compares; those of the project
+    are from seaborn's palette for color-blind readers. Platforms of a backend share its color.
+    Markers and dashes distinguish the rows in grayscale.
 
     Parameters
     ----------
     labels
-        Labels of the backends.
+        Labels of the backends, with the platform in parentheses if there is one.
     """
 
     def __init__(self, labels: Sequence[str]) -> None:
-        import seaborn as sns
-
         self._places = {label: number for number, label in enumerate(labels)}
-        self._palette = sns.color_palette("colorblind", max(len(labels), 1))
+        self._others: dict[str, str] = {}
+        for label in labels:
+            name = _backend_of(label)
+            if name not in _COLORS and name not in self._others:
+                self._others[name] = self._free_color(name)
 
-    def color(self, label: str) -> Any:
-        """Return the color of a backend."""
-        return self._palette[self._places[label]]
+    def color(self, label: str) -> str:
+        """Return the color of a backend as ``#rrggbb``."""
+        name = _backend_of(label)
+        return _COLORS.get(name) or self._others[name]
+
+    def _free_color(self, name: str) -> str:
+        """Return the color that the name determines, or the next one if it is taken."""
+        first = crc32(name.encode()) % len(_OTHERS)
+        turns = [_OTHERS[(first + turn) % len(_OTHERS)] for turn in range(len(_OTHERS))]
+        taken = self._others.values()
+        return next((color for color in turns if color not in taken), turns[0])
 
     def marker(self, label: str) -> str:
         """Return the marker of a backend."""
@@ -44,6 +70,10 @@ class Style:
     def line(self, label: str) -> str:
         """Return the line style of a backend."""
         return _DASHES[self._places[label] % len(_DASHES)]
+
+
+def _backend_of(label: str) -> str:
+    return label.partition(" (")[0]
 
 
 def canvas(rows: int = 1, columns: int = 1, height: float = 3.2) -> "tuple[Figure, list[Axes]]":

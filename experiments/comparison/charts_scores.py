@@ -1,12 +1,12 @@
 """Figures of the scores of backends: F1, ROC and precision-recall curves, confusion matrices."""
 
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from data.drawing import label
+from data.drawing import GRID, label
 from experiments.comparison.canvas import Style, canvas, legend
 from experiments.comparison.findings import Findings, Row
 from experiments.scoring.reliability import reliability
@@ -29,12 +29,13 @@ def f1_intervals(findings: Findings, style: Style) -> "Figure":
         axes.plot([row.f1.low, row.f1.high], [place, place], color=color, linewidth=2)
         axes.plot(row.f1.value, place, style.marker(row.label), color=color, markersize=8)
         seeds = row.values("test.f1")
-        axes.plot(seeds, np.full(len(seeds), place - 0.22), "|", color="0.35", markersize=7)
+        axes.plot(seeds, np.full(len(seeds), place - 0.22), "|", color="k", markersize=7)
     axes.set_yticks(range(len(rows)), [row.label for row in rows])
     what = f"F1 over unseen {plural(findings.unit)}"
     axes.set(xlabel=f"{what}: mean over seeds, 95 % interval; ticks: individual seeds")
     axes.set_ylim(-0.6, len(rows) - 0.4)
-    axes.grid(axis="x", color="0.9")
+    axes.grid(axis="x", color=GRID)
+    axes.set_axisbelow(True)
     return figure
 
 
@@ -45,12 +46,15 @@ def curves(findings: Findings, style: Style) -> "Figure":
     figure, (roc, recall) = canvas(columns=2, height=3.8)
     for row in findings.rows:
         labels, scores = _scored(row)
-        line = {"color": style.color(row.label), "linestyle": style.line(row.label)}
+        line: dict[str, Any] = {
+            "color": style.color(row.label),
+            "linestyle": style.line(row.label),
+        }
         false, true, _ = roc_curve(labels, scores)
         roc.plot(false, true, label=row.label, **line)
-        precision, found, _ = precision_recall_curve(labels, scores)
+        precision, found, _ = precision_recall_curve(labels, scores, drop_intermediate=True)
         recall.plot(found, precision, **line)
-    roc.plot([0, 1], [0, 1], color="0.8", linewidth=1)
+    roc.plot([0, 1], [0, 1], color=GRID, linewidth=1)
     roc.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC")
     recall.set(xlabel="recall", ylabel="precision", title="precision and recall")
     recall.set_ylim(0, 1.02)
@@ -60,8 +64,8 @@ def curves(findings: Findings, style: Style) -> "Figure":
 
 def reliability_curves(findings: Findings, style: Style) -> "Figure":
     """Draw the share of positive images against the mean probability, pooled over seeds."""
-    figure, (axes,) = canvas(height=4.2)
-    axes.plot([0, 1], [0, 1], color="0.8", linewidth=1)
+    figure, (axes,) = canvas(height=4.6)
+    axes.plot([0, 1], [0, 1], color=GRID, linewidth=1)
     for row in findings.rows:
         bins = reliability(*_scored(row))
         axes.plot(
@@ -76,7 +80,7 @@ def reliability_curves(findings: Findings, style: Style) -> "Figure":
     positive = label(findings.rows[0].runs[0].positive_class)
     axes.set(xlabel=f"mean probability of '{positive}'", ylabel=f"share of images of '{positive}'")
     axes.set_aspect("equal")
-    axes.grid(color="0.93")
+    axes.grid(color=GRID)
     legend(figure, axes)
     return figure
 
@@ -90,7 +94,9 @@ def confusion_matrices(findings: Findings) -> "Figure":
     short = [label(name, _LONGEST_NAME) for name in names]
     for one, row in zip(axes, findings.rows, strict=False):
         shares = _confusion(row, len(names))
-        one.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        edges = np.arange(len(names) + 1) - 0.5
+        one.pcolormesh(edges, edges, shares, cmap="Blues", vmin=0, vmax=1, edgecolors=GRID)
+        one.set(ylim=(edges[-1], edges[0]), aspect="equal")
         for place in np.ndindex(shares.shape):
             one.text(
                 place[1],
@@ -99,7 +105,7 @@ def confusion_matrices(findings: Findings) -> "Figure":
                 ha="center",
                 va="center",
                 fontsize=7 if crowded else 10,
-                color="w" if shares[place] > 0.55 else "k",
+                color="#ffffff" if shares[place] > 0.55 else "#1b1f24",
             )
         one.set_xticks(range(len(names)), short, fontsize=8, rotation=90 if crowded else 0)
         one.set_yticks(range(len(names)), short, fontsize=8)

@@ -67,6 +67,10 @@ def speed_obstacles(run: ComparedRun, reference: ComparedRun) -> list[str]:
         own, other = run.params.get(name, "here"), reference.params.get(name, "here")
         if own != other:
             found.append(f"{what} {own} instead of {other}")
+    # Records of earlier versions have no processor.
+    cpu, wanted = (one.record.tags.get("machine.cpu") for one in (run, reference))
+    if cpu and wanted and cpu != wanted:
+        found.append(f"processor {cpu} instead of {wanted}")
     return found
 
 

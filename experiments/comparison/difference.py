@@ -7,6 +7,14 @@ from data.config import Unit
 from experiments.scoring.uncertainty import LEVEL, POWER, Interval
 from experiments.units import counted_groups
 
+#: Smaller p values are not written as a number.
+SMALLEST_P = 0.0001
+
+
+def p_text(p: float) -> str:
+    """Return a p value with two digits, or ``< 0.0001``."""
+    return f"< {SMALLEST_P}" if p < SMALLEST_P else f"{p:.2g}"
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -31,6 +39,10 @@ class Difference:
     identical: bool = False
     #: Unit of the split.
     unit: Unit = "patient"
+    #: Largest difference that is regarded as irrelevant; None if equivalence is not tested.
+    margin: float | None = None
+    #: p value of `equivalence_p`, corrected by Holm's method; NaN if equivalence is not tested.
+    p_equivalence: float = float("nan")
 
     @property
     def about_backends(self) -> bool:
@@ -41,6 +53,33 @@ class Difference:
     def shown(self) -> bool:
         """True if the difference is significant after the correction."""
         return self.p_corrected < LEVEL
+
+    @property
+    def only_uncorrected(self) -> bool:
+        """True if the interval excludes zero, but the corrected p value is not significant."""
+        return self.interval.excludes_zero and not self.shown
+
+    @property
+    def equivalent(self) -> bool:
+        """True if both F1 are shown to be the same within the margin."""
+        return self.margin is not None and self.p_equivalence < LEVEL
+
+    @property
+    def verdict(self) -> str:
+        """The finding in a few words, for a table."""
+        if self.identical:
+            return "same predictions"
+        direction = "higher" if self.interval.value > 0 else "lower"
+        words = "no difference shown"
+        if self.shown:
+            words = direction
+        elif self.only_uncorrected:
+            words = f"{direction}; not significant"
+            if self.comparisons > 1:
+                words += f" after correction for {self.comparisons} comparisons"
+        if self.equivalent:
+            words += f"; equivalent within {self.margin:g}"
+        return words
 
     def sentence(self, name: str, baseline: str) -> str:
         """Return the finding as a sentence.
@@ -64,7 +103,8 @@ class Difference:
         if not self.about_backends:
             count = "two" if self.seeds == (1, 1) else f"{sum(self.seeds)}"
             subject = f"These {count} trained networks ({name} and {baseline}): "
-        return f"{subject}{self._verdict(name, baseline)}{self._power()}"
+        words = f"{subject}{self._verdict(name, baseline)}"
+        return f"{words}{self._equivalence()}{self._power()}"
 
     def _verdict(self, name: str, baseline: str) -> str:
         value, low, high = self.interval.value, self.interval.low, self.interval.high
@@ -86,14 +126,16 @@ class Difference:
                 f"({figures}; {self._sample()})."
             )
         if self.interval.excludes_zero:
+            uncorrected = " without correction" if self.comparisons > 1 else ""
             return (
-                f"{direction} ({figures}), but this is not significant: {self._p()} "
+                f"{direction}; the 95 % interval{uncorrected} excludes zero ({low:+.3f} to "
+                f"{high:+.3f}), but the difference is not significant: {self._p()} "
                 f"({self._sample()})."
             )
         return f"{none} ({value:+.3f}, {figures}, {self._p()}; {self._sample()})."
 
     def _p(self) -> str:
-        text = f"p = {self.p_corrected:.2g}"
+        text = f"p {'' if self.p_corrected < SMALLEST_P else '= '}{p_text(self.p_corrected)}"
         if self.comparisons == 1:
             return text
         return f"{text} after Holm's correction for {self.comparisons} comparisons"
@@ -103,6 +145,17 @@ class Difference:
         seeds = f"{one}" if one == other else f"{one} and {other}"
         sample = counted_groups(self.groups, self.unit)
         return f"{seeds} seed{'' if (one, other) == (1, 1) else 's'}, {sample}"
+
+    def _equivalence(self) -> str:
+        if self.margin is None or math.isnan(self.p_equivalence):
+            return ""
+        equal = "" if self.p_equivalence < SMALLEST_P else "= "
+        test = f"two one-sided tests, p {equal}{p_text(self.p_equivalence)}"
+        if self.comparisons > 1:
+            test += " after Holm's correction"
+        if self.equivalent:
+            return f" Both F1 are equivalent within a margin of {self.margin:g} ({test})."
+        return f" Equivalence within a margin of {self.margin:g} is not shown ({test})."
 
     def _power(self) -> str:
         if self.shown or math.isnan(self.detectable):

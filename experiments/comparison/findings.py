@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from data.config import Unit
 from experiments.comparison.comparable import obstacles, reference_of, speed_obstacles
 from experiments.comparison.difference import Difference
 from experiments.comparison.runs import ComparedRun
+from experiments.comparison.scores import mean_scores
 from experiments.comparison.statistics import differences, f1_over_units
 from experiments.errors import ExperimentError
 from experiments.scoring.caveats import few_examples
@@ -48,6 +50,11 @@ class Row:
     difference: Difference | None
     #: Reasons why its seconds are not comparable with those of the baseline; empty if they are.
     speed_obstacles: tuple[str, ...]
+
+    @cached_property
+    def scores(self) -> dict[str, Interval]:
+        """Sensitivity, specificity and ROC AUC with their intervals, as in `mean_scores`."""
+        return mean_scores(self.runs)
 
     def values(self, metric: str) -> np.ndarray:
         """Return the values of a metric over the runs that have it, shape (runs,)."""
@@ -121,6 +128,8 @@ class Findings:
     #: Number of units in the test set.
     groups: int
     synthetic: bool
+    #: Largest difference of F1 that is regarded as irrelevant; None if equivalence is not tested.
+    margin: float | None = None
 
     @property
     def reliable(self) -> bool:
@@ -144,7 +153,9 @@ class Findings:
         ]
 
 
-def compare(runs: Sequence[ComparedRun], baseline: str = BASELINE) -> Findings:
+def compare(
+    runs: Sequence[ComparedRun], baseline: str = BASELINE, margin: float | None = None
+) -> Findings:
     """Group comparable runs into one row per backend.
 
     Parameters
@@ -153,6 +164,9 @@ def compare(runs: Sequence[ComparedRun], baseline: str = BASELINE) -> Findings:
         Runs returned by ``find_runs``.
     baseline
         Backend with which the others are compared. If it has not finished, another one is used.
+    margin
+        Largest difference of F1 that is regarded as irrelevant, between 0 and 1; None does not test
+        equivalence.
 
     Raises
     ------
@@ -171,7 +185,7 @@ def compare(runs: Sequence[ComparedRun], baseline: str = BASELINE) -> Findings:
         else:
             groups.setdefault(run.label, []).append(run)
     base = reference.label
-    compared = differences(groups, base)
+    compared = differences(groups, base, margin)
     unit = reference.unit
     groups_tested = names_of_units(reference.predictions, unit).nunique()
     rows = [
@@ -199,6 +213,7 @@ def compare(runs: Sequence[ComparedRun], baseline: str = BASELINE) -> Findings:
         unit=unit,
         groups=groups_tested,
         synthetic=any(run.record.tags.get("synthetic") == "true" for run in runs),
+        margin=margin,
     )
 
 

@@ -1,17 +1,44 @@
 """Patients, lesions or single images that every trained backend misclassifies."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from data.config import Unit
 from experiments.comparison.findings import Findings
+from experiments.comparison.runs import ComparedRun
 from experiments.units import names_of_units
 
 #: Maximum number of cases in a report, by unit of the split.
 _CASES: dict[Unit, int] = {"patient": 8, "lesion": 12, "image": 24}
 #: Maximum number of pictures of a case.
 _PICTURES = 6
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """An image that every run misclassifies."""
+
+    image_id: str
+    png: bytes
+    true_class: str
+    #: Class to which most runs assign it.
+    predicted_class: str
+    #: Mean probability of ``predicted_class`` over all runs.
+    probability: float
+    #: Mean probability of ``true_class`` over all runs.
+    true_probability: float
+
+    @property
+    def caption(self) -> str:
+        """Classes and probabilities in words."""
+        return (
+            f"true: {self.true_class} ({self.true_probability:.2f}); predicted: "
+            f"{self.predicted_class} ({self.probability:.2f})"
+        )
 
 
 @dataclass(frozen=True)
@@ -28,8 +55,19 @@ class HardCase:
     wrong: int
     #: Number of test images of the case.
     images: int
-    #: Misclassified images as PNG.
-    pictures: tuple[bytes, ...]
+    #: Misclassified images of which there are thumbnails.
+    pictures: tuple[Wrong, ...]
+
+
+class _Lost(NamedTuple):
+    """A case before its pictures are read."""
+
+    name: str
+    classes: tuple[str, ...]
+    wrong: int
+    images: int
+    #: IDs of the images that are shown.
+    shown: tuple[str, ...]
 
 
 def hard_cases(findings: Findings) -> list[HardCase]:
@@ -54,16 +92,57 @@ def hard_cases(findings: Findings) -> list[HardCase]:
         lost = images[images["always"]]
         if len(lost):
             found.append(
-                HardCase(
+                _Lost(
                     str(case),
                     tuple(sorted({names[label] for label in lost["label"]})),
                     len(lost),
                     len(images),
-                    tuple(pictures[i] for i in lost.index if i in pictures)[:_PICTURES],
+                    tuple(str(i) for i in lost.index if i in pictures)[:_PICTURES],
                 )
             )
     found.sort(key=lambda one: (-one.wrong / one.images, -one.wrong, one.name))
-    return found[: _CASES[findings.unit]]
+    kept = found[: _CASES[findings.unit]]
+    shown = _Predictions(runs, [i for one in kept for i in one.shown])
+    return [
+        HardCase(
+            one.name,
+            one.classes,
+            one.wrong,
+            one.images,
+            tuple(shown.of(i, pictures[i]) for i in one.shown),
+        )
+        for one in kept
+    ]
+
+
+class _Predictions:
+    """Predictions of all runs for a few images."""
+
+    def __init__(self, runs: Sequence[ComparedRun], images: Sequence[str]) -> None:
+        self._names = runs[0].class_names
+        columns = [f"probability_{name}" for name in self._names]
+        found, decided = [], []
+        for run in runs:
+            frame = run.predictions.set_index("image_id")
+            found.append(frame.loc[images, columns].to_numpy())
+            decided.append(pd.Series(run.decided, index=frame.index).loc[images].to_numpy())
+        self._labels = runs[0].predictions.set_index("image_id").loc[images, "label"]
+        self._means = dict(zip(images, np.mean(found, axis=0), strict=True))
+        self._votes = dict(zip(images, np.stack(decided, axis=-1), strict=True))
+
+    def of(self, image: str, png: bytes) -> Wrong:
+        """Return an image with its classes and mean probabilities."""
+        label = int(self._labels[image])
+        predicted = int(np.bincount(self._votes[image]).argmax())
+        means = self._means[image]
+        return Wrong(
+            image,
+            png,
+            self._names[label],
+            self._names[predicted],
+            float(means[predicted]),
+            float(means[label]),
+        )
 
 
 def _pictures(findings: Findings) -> dict[str, bytes]:

@@ -4,13 +4,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from data.config import Unit
-from data.drawing import drawing, png
+from data.drawing import drawing, svg
 from data.entry import private_files
+from data.page_style import script, style
 from experiments.comparison import charts_scores, charts_time, tables
-from experiments.comparison.canvas import RESOLUTION, Style, embedded
+from experiments.comparison.canvas import Style, embedded
+from experiments.comparison.facts import facts
 from experiments.comparison.findings import Findings
 from experiments.comparison.hard_cases import hard_cases
 from experiments.comparison.leak_audit import leak_audit
+from experiments.comparison.output_folder import REPORT_FILE
+from experiments.comparison.recommendation import recommendation
 from experiments.comparison.runs import BEFORE
 from experiments.units import plural
 
@@ -38,19 +42,19 @@ def write_report(findings: Findings, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     pictures = draw(findings)
     for name, content in pictures.items():
-        (folder / f"{name}.png").write_bytes(content)
+        (folder / f"{name}.svg").write_text(content)
     (folder / "table.md").write_text(tables.markdown(findings) + "\n")
     (folder / "table.tex").write_text(tables.latex(findings))
     tables.raw(findings).to_csv(folder / "runs.csv", index=False)
-    path = folder / "report.html"
+    path = folder / REPORT_FILE
     path.write_text(page(findings, pictures))
     return path
 
 
 @drawing()
-def draw(findings: Findings) -> dict[str, bytes]:
-    """Return all figures as PNG, by name."""
-    style = Style([row.label for row in findings.rows])
+def draw(findings: Findings) -> dict[str, str]:
+    """Return all figures as SVG elements, by name."""
+    style = _style_of(findings)
     figures = {
         "f1": charts_scores.f1_intervals(findings, style),
         "phases": charts_time.phases(findings),
@@ -61,7 +65,11 @@ def draw(findings: Findings) -> dict[str, bytes]:
         "confusion": charts_scores.confusion_matrices(findings),
         "reliability": charts_scores.reliability_curves(findings, style),
     }
-    return {name: png(figure, RESOLUTION) for name, figure in figures.items()}
+    return {name: svg(figure, name) for name, figure in figures.items()}
+
+
+def _style_of(findings: Findings) -> Style:
+    return Style([row.label for row in findings.rows])
 
 
 def _captions(unit: Unit) -> dict[str, str]:
@@ -70,7 +78,12 @@ def _captions(unit: Unit) -> dict[str, str]:
     return {**_CAPTIONS, "f1": f1}
 
 
-def page(findings: Findings, pictures: dict[str, bytes]) -> str:
+def _together(text: str) -> str:
+    """Keep numbers and their units on one line."""
+    return text.replace(" %", "\u00a0%").replace(" s ", "\u00a0s ")
+
+
+def page(findings: Findings, pictures: dict[str, str]) -> str:
     """Return the report as HTML.
 
     Parameters
@@ -78,22 +91,29 @@ def page(findings: Findings, pictures: dict[str, bytes]) -> str:
     findings
         Result of the comparison.
     pictures
-        Figures as PNG, by name, as returned by ``draw``.
+        Figures as SVG elements, by name, as returned by ``draw``.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+    from markupsafe import Markup
 
     environment = Environment(
         loader=PackageLoader("experiments.comparison", "."),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
+        trim_blocks=True,
     )
-    first = findings.rows[0].runs[0]
+    environment.filters["together"] = _together
+    first, colors = findings.rows[0].runs[0], _style_of(findings)
     return environment.get_template(TEMPLATE).render(
         findings=findings,
-        table=tables.texts(findings),
+        advice=recommendation(findings),
+        facts=facts(findings),
+        colors={row.label: colors.color(row.label) for row in findings.rows},
+        main=tables.main(findings),
+        against=tables.against(findings),
         platforms=tables.platforms(findings),
         decisions=tables.decisions(findings),
-        pictures={name: embedded(content) for name, content in pictures.items()},
+        pictures={name: Markup(element) for name, element in pictures.items()},
         captions=_captions(findings.unit),
         units=plural(findings.unit),
         fast=charts_time.on_front(findings, "time.total_s"),
@@ -101,10 +121,8 @@ def page(findings: Findings, pictures: dict[str, bytes]) -> str:
         hard=hard_cases(findings),
         audit=leak_audit(findings),
         embedded=embedded,
-        settings={
-            name: first.params.get(name, "?")
-            for name in ("model.name", "epochs", "batch_size", "workers", "optimizer.name")
-        },
+        style=style(),
+        script=script(),
         settings_of_decision={**BEFORE, **first.params},
         tags=first.record.tags,
         method=first.record.tags.get("resources.method", ""),

@@ -6,10 +6,12 @@ import numpy as np
 
 from experiments.comparison.difference import Difference
 from experiments.comparison.runs import ComparedRun
+from experiments.scoring.equivalence import equivalence_p
 from experiments.scoring.metrics import patient_counts
 from experiments.scoring.uncertainty import (
     LEVEL,
     POWER,
+    Estimate,
     Interval,
     as_difference,
     difference_interval,
@@ -34,9 +36,19 @@ def f1_over_units(runs: Sequence[ComparedRun]) -> Interval:
 
 
 def differences(
-    groups: Mapping[str, Sequence[ComparedRun]], baseline: str
+    groups: Mapping[str, Sequence[ComparedRun]], baseline: str, margin: float | None = None
 ) -> dict[str, Difference]:
-    """Return the difference of each group from ``baseline``, over all seeds of both."""
+    """Return the difference of each group from ``baseline``, over all seeds of both.
+
+    Parameters
+    ----------
+    groups
+        Runs by label of their row.
+    baseline
+        Label with which the others are compared.
+    margin
+        Largest difference of F1 that is regarded as irrelevant; None does not test equivalence.
+    """
     from statsmodels.stats.multitest import multipletests
 
     counts = {name: counts_of(runs) for name, runs in groups.items()}
@@ -47,6 +59,7 @@ def differences(
     estimates = {name: estimate_difference(one, other) for name, one in counts.items()}
     p_values = [float(found.p()) for found in estimates.values()]
     corrected = multipletests(p_values, method="holm")[1]
+    equal = _equivalence(counts, other, estimates, margin)
     found = {}
     for (name, one), p, p_corrected in zip(counts.items(), p_values, corrected, strict=True):
         identical = seeds[name] == seeds[baseline] and np.array_equal(one, other)
@@ -62,7 +75,33 @@ def differences(
             comparisons=len(counts),
             identical=identical,
             unit=groups[baseline][0].unit,
+            margin=margin,
+            p_equivalence=equal[name],
         )
+    return found
+
+
+def _equivalence(
+    counts: Mapping[str, np.ndarray],
+    other: np.ndarray,
+    estimates: Mapping[str, Estimate],
+    margin: float | None,
+) -> dict[str, float]:
+    """Return the p values of equivalence by label, corrected by Holm's method."""
+    from statsmodels.stats.multitest import multipletests
+
+    found = dict.fromkeys(counts, float("nan"))
+    if margin is None:
+        return found
+    p_values = {
+        name: equivalence_p(one, other, margin, estimates[name]) for name, one in counts.items()
+    }
+    known = [name for name, p in p_values.items() if np.isfinite(p)]
+    if known:
+        # A comparison in which nothing varies is counted as one that shows nothing.
+        filled = [p if np.isfinite(p) else 1.0 for p in p_values.values()]
+        corrected = dict(zip(p_values, multipletests(filled, method="holm")[1], strict=True))
+        found.update({name: float(corrected[name]) for name in known})
     return found
 
 
@@ -72,8 +111,13 @@ def counts_of(runs: Sequence[ComparedRun]) -> np.ndarray:
     Of several runs with the same seed only the newest is counted, because repetitions of a seed are
     not independent.
     """
+    return np.stack([_of_run(run) for run in one_per_seed(runs)])
+
+
+def one_per_seed(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
+    """Return the newest run of each seed, by seed."""
     newest = {run.record.seed: run for run in sorted(runs, key=lambda run: run.started_ms)}
-    return np.stack([_of_run(run) for _, run in sorted(newest.items())])
+    return [run for _, run in sorted(newest.items())]
 
 
 def _of_run(run: ComparedRun) -> np.ndarray:

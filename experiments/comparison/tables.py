@@ -1,13 +1,15 @@
 """Tables of a comparison, for a terminal, a paper or a spreadsheet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
 from rich import box
 from rich.table import Table
 
+from experiments.comparison.difference import p_text
 from experiments.comparison.findings import Findings, Row
+from experiments.comparison.recommendation import recommendation
 from experiments.units import plural
 
 _GIB = 2**30
@@ -40,7 +42,7 @@ def _difference(row: Row) -> str:
 
 
 def _p(row: Row) -> str:
-    return "-" if row.difference is None else f"{row.difference.p_corrected:.2g}"
+    return "-" if row.difference is None else p_text(row.difference.p_corrected)
 
 
 def _detectable(row: Row) -> str:
@@ -49,33 +51,80 @@ def _detectable(row: Row) -> str:
     return f"{row.difference.detectable:.3f}"
 
 
-#: Headings of the columns and functions that return their cells.
-_COLUMNS: dict[str, Callable[[Row], str]] = {
+def _verdict(row: Row) -> str:
+    return "baseline" if row.difference is None else row.difference.verdict
+
+
+def _equivalence(row: Row) -> str:
+    if row.difference is None or np.isnan(row.difference.p_equivalence):
+        return "-"
+    return p_text(row.difference.p_equivalence)
+
+
+def _score(name: str) -> Callable[[Row], str]:
+    """Return a function that formats a score with its interval."""
+
+    def show(row: Row) -> str:
+        interval = row.scores[name]
+        return "-" if np.isnan(interval.value) else str(interval)
+
+    return show
+
+
+#: Columns of the main table: headings and functions that return the cells.
+_MAIN: dict[str, Callable[[Row], str]] = {
+    "backend": lambda row: row.label,
+    "F1 (95 %)": lambda row: str(row.f1),
+    "sensitivity (95 %)": _score("sensitivity"),
+    "specificity (95 %)": _score("specificity"),
+    "ROC AUC (95 %)": _score("roc_auc"),
+    "fit s": _plus_minus("time.fit_s", "{:.1f}"),
+    "total s": _plus_minus("time.total_s", "{:.1f}"),
+    "memory GiB": _plus_minus("resources.peak_memory_bytes", "{:.1f}", _GIB),
+    "CPU s": _plus_minus("resources.cpu_s", "{:.0f}"),
+}
+#: Columns of the table of differences from the baseline.
+_AGAINST: dict[str, Callable[[Row], str]] = {
     "backend": lambda row: row.label,
     "seeds": lambda row: str(row.seeds),
-    "F1 (95 %)": lambda row: str(row.f1),
     "sd": _seed_spread,
     "difference (95 %)": _difference,
     "p": _p,
+    "result": _verdict,
     "detectable": _detectable,
-    "ROC AUC": _plus_minus("test.roc_auc", "{:.3f}"),
-    "fit s": _plus_minus("time.fit_s", "{:.1f}"),
-    "total s": _plus_minus("time.total_s", "{:.1f}"),
-    "images/s": _plus_minus("train.images_per_s", "{:,.0f}"),
-    "CPU s": _plus_minus("resources.cpu_s", "{:.0f}"),
-    "memory GiB": _plus_minus("resources.peak_memory_bytes", "{:.1f}", _GIB),
 }
+_SPEED = {"images/s": _plus_minus("train.images_per_s", "{:,.0f}")}
 
 
 def texts(findings: Findings) -> pd.DataFrame:
-    """Return the table as strings, with one row per backend."""
-    rows = [{name: show(row) for name, show in _COLUMNS.items()} for row in findings.rows]
-    table = pd.DataFrame(rows, columns=list(_COLUMNS))
-    if not findings.reliable:
-        table = table.rename(columns=lambda name: name.replace("(95 %)", "(95 %, not reliable)"))
+    """Return all columns of `main` and `against` as strings, with one row per backend."""
+    table = against(findings)
+    speed = _table(findings, _SPEED)
+    return pd.concat([main(findings), table.drop(columns="backend"), speed], axis="columns")
+
+
+def main(findings: Findings) -> pd.DataFrame:
+    """Return scores with intervals, seconds, memory, CPU time and cost as strings."""
+    table = _table(findings, _MAIN)
     if any(row.cost for row in findings.rows):
         currency = findings.rows[0].runs[0].params.get("price.currency", "")
-        table[f"cost {currency}"] = [f"{row.cost:.4f}" for row in findings.rows]
+        table[f"cost {currency}".strip()] = [f"{row.cost:.4f}" for row in findings.rows]
+    return table
+
+
+def against(findings: Findings) -> pd.DataFrame:
+    """Return the differences of F1 from the baseline as strings."""
+    columns = dict(_AGAINST)
+    if margin := findings.margin:
+        columns[f"p of equivalence within {margin:g}"] = _equivalence
+    return _table(findings, columns)
+
+
+def _table(findings: Findings, columns: Mapping[str, Callable[[Row], str]]) -> pd.DataFrame:
+    rows = [{name: show(row) for name, show in columns.items()} for row in findings.rows]
+    table = pd.DataFrame(rows, columns=list(columns))
+    if not findings.reliable:
+        table = table.rename(columns=lambda name: name.replace("(95 %)", "(95 %, not reliable)"))
     return table
 
 
@@ -102,7 +151,13 @@ def terminal(findings: Findings) -> Table:
 
 
 def markdown(findings: Findings) -> str:
-    """Return the whole table in Markdown."""
+    """Return the recommendation and the whole table in Markdown."""
+    advice = recommendation(findings)
+    lines = [advice.paragraph, "", *(f"- {setting}: {text}" for setting, text in advice.settings)]
+    return "\n".join([*lines, "", _markdown(findings)])
+
+
+def _markdown(findings: Findings) -> str:
     return texts(findings).to_markdown(index=False, disable_numparse=True)
 
 
@@ -139,8 +194,6 @@ def raw(findings: Findings) -> pd.DataFrame:
 _DECISIONS: dict[str, Callable[[Row], str]] = {
     "backend": lambda row: row.label,
     "threshold": _plus_minus("decision.threshold", "{:.3f}"),
-    "sensitivity": _plus_minus("test.sensitivity", "{:.3f}"),
-    "specificity": _plus_minus("test.specificity", "{:.3f}"),
     "Brier score": _plus_minus("test.brier", "{:.3f}"),
     "reliability": _plus_minus("test.brier_reliability", "{:.4f}"),
     "resolution": _plus_minus("test.brier_resolution", "{:.4f}"),
@@ -149,9 +202,8 @@ _DECISIONS: dict[str, Callable[[Row], str]] = {
 
 
 def decisions(findings: Findings) -> pd.DataFrame:
-    """Return threshold, sensitivity, specificity and the components of the Brier score."""
-    rows = [{name: show(row) for name, show in _DECISIONS.items()} for row in findings.rows]
-    return pd.DataFrame(rows, columns=list(_DECISIONS))
+    """Return the threshold and the components of the Brier score as strings."""
+    return _table(findings, _DECISIONS)
 
 
 def platforms(findings: Findings) -> pd.DataFrame:

@@ -160,6 +160,7 @@ class SingleRun:
             "effective_batch_size": str(self.task.worker_batch_size * self.task.workers),
             "environment.set_aside": "; ".join(process_environment.overridden(here=here)) or "none",
             **self.tags,
+            **{f"machine.{name}": value for name, value in provenance.machine().items()},
             **{
                 f"versions.{name}": version
                 for name, version in provenance.versions(self.backend.packages).items()

@@ -34,12 +34,26 @@ def auc_interval(
         Lower and upper end; NaN if a class is missing, all pairs are ordered alike or there is only
         one patient.
     """
+    value, omitted = auc_jackknife(truth, certainty, patients)
+    if not np.isfinite(value):
+        return float("nan"), float("nan")
+    return jackknife_interval(value, omitted)
+
+
+def auc_jackknife(
+    truth: np.ndarray, certainty: np.ndarray, patients: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Return the log odds of ROC AUC, and those without each patient in turn, shape (patients,).
+
+    Arguments as in `auc_interval`. The log odds are NaN if a class is missing or all pairs are
+    ordered alike.
+    """
     _, codes = np.unique(patients, return_inverse=True)
     positives, negatives = int(truth.sum()), int((~truth).sum())
     right = _right_pairs(truth, certainty)
     total, pairs = right[truth].sum(), positives * negatives
     if not 0 < total < pairs:
-        return float("nan"), float("nan")
+        return float("nan"), np.full(codes.max(initial=-1) + 1, np.nan)
     own_right = np.bincount(codes, weights=right)
     own_positives = np.bincount(codes, weights=truth)
     own_negatives = np.bincount(codes, weights=~truth)
@@ -49,8 +63,7 @@ def auc_interval(
     for patient in np.flatnonzero(own_positives * own_negatives):
         rows = codes == patient
         own_right[patient] -= _right_pairs(truth[rows], certainty[rows])[truth[rows]].sum()
-    omitted = _log_odds(total - own_right, pairs - own_pairs)
-    return jackknife_interval(float(_log_odds(total, pairs)), omitted)
+    return float(_log_odds(total, pairs)), _log_odds(total - own_right, pairs - own_pairs)
 
 
 def _right_pairs(truth: np.ndarray, certainty: np.ndarray) -> np.ndarray:

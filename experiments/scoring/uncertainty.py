@@ -209,12 +209,55 @@ def share_interval(hits: np.ndarray, misses: np.ndarray) -> tuple[float, float]:
     tuple of float
         Lower and upper end; NaN if there are fewer than two patients.
     """
-    patients = len(hits)
-    # F1 is 2 h / (2 h + w); half of the hits make it the share.
-    value, low, high = map(float, mean_interval(np.stack([hits / 2, misses])[None]))
-    if patients > 1 and value == 0:
-        return 0.0, 1 - (LEVEL / 2) ** (1 / patients)
+    _, low, high = mean_share_interval(hits[None], misses[None])
     return low, high
+
+
+def mean_share_interval(hits: np.ndarray, misses: np.ndarray) -> tuple[float, float, float]:
+    """Return the mean share over seeds and the ends of its interval over patients and seeds.
+
+    Parameters
+    ----------
+    hits, misses
+        Counts as in `share_interval` for each seed, shape (seeds, patients).
+
+    Returns
+    -------
+    tuple of float
+        Mean share, lower and upper end; the ends are NaN if there are fewer than two patients.
+    """
+    patients = hits.shape[-1]
+    # F1 is 2 h / (2 h + w); half of the hits make it the share.
+    value, low, high = map(float, mean_interval(np.stack([hits / 2, misses], axis=-2)))
+    if patients > 1 and value == 0:
+        return value, 0.0, 1 - (LEVEL / 2) ** (1 / patients)
+    return value, low, high
+
+
+def mean_jackknife_interval(values: np.ndarray, omitted: np.ndarray) -> tuple[float, float]:
+    """Return the ends of the 95 % interval of a mean share over seeds, from its log odds.
+
+    The components of the variance are those of F1 (see this module).
+
+    Parameters
+    ----------
+    values
+        Log odds of the share for each seed, shape (seeds,).
+    omitted
+        Log odds without each patient in turn, shape (seeds, patients).
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper end of the share; NaN if there are fewer than two patients or nothing
+        varies.
+    """
+    runs = _runs_of(values, omitted)
+    found = _estimate(runs.value, runs.moves, [runs])
+    if not float(found.variance) > 0:
+        return float("nan"), float("nan")
+    reach = found.reach()
+    return float(_odds_to_f1(found.value - reach)), float(_odds_to_f1(found.value + reach))
 
 
 def jackknife_interval(value: float, omitted: np.ndarray) -> tuple[float, float]:
@@ -268,8 +311,16 @@ def _runs(counts: np.ndarray) -> _Runs:
     values = np.log(sums[0] + _HALF) - np.log(sums[1] + _HALF)
     omitted = np.log(sums[0][..., None] - doubled + _HALF)
     omitted -= np.log(sums[1][..., None] - wrong + _HALF)
+    return _runs_of(values, omitted)
+
+
+def _runs_of(values: np.ndarray, omitted: np.ndarray) -> _Runs:
+    """Return the mean over seeds of log odds, from those without each patient in turn.
+
+    The shapes are (..., seeds) and (..., seeds, patients).
+    """
     moves = omitted - omitted.mean(axis=-1, keepdims=True)
-    seeds = counts.shape[-3]
+    seeds = values.shape[-1]
     mean = moves.mean(axis=-2)
     if seeds == 1:
         nothing = np.zeros(values.shape[:-1])

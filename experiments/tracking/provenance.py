@@ -1,12 +1,17 @@
-"""Versions of the code and packages used for a run."""
+"""Versions of the code and packages used for a run, and the machine that it was made on."""
 
 import platform
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
 
 from data.project import ROOT
 
+_CPU_INFO = Path("/proc/cpuinfo")
 _ALWAYS = ("numpy", "pyarrow", "scikit-learn", "mlflow")
 
 
@@ -20,6 +25,25 @@ def code_commit() -> str:
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+
+
+def machine() -> dict[str, str]:
+    """Return the processor, its number of logical cores and the memory of this machine."""
+    return {
+        "cpu": _processor(),
+        "cores": str(psutil.cpu_count() or "unknown"),
+        "memory_gib": f"{psutil.virtual_memory().total / 2**30:.1f}",
+    }
+
+
+def _processor() -> str:
+    """Return the name of the processor from the kernel, or its architecture."""
+    with suppress(OSError):
+        for line in _CPU_INFO.read_text(errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return " ".join(value.split())
+    return platform.machine() or "unknown"
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:

@@ -99,8 +99,9 @@ def test_repeated_runs_of_a_seed_are_no_more_seeds(groups: dict[str, list[Compar
 def test_interval_and_corrected_p_that_disagree_are_both_said() -> None:
     words = difference((-0.05, -0.09, -0.01), 0.12).sentence("elephas", "keras_local")
     assert words.startswith(
-        "elephas: F1 0.050 lower than that of keras_local (95 % interval -0.090 to -0.010), but "
-        "this is not significant: p = 0.12 after Holm's correction for 6 comparisons"
+        "elephas: F1 0.050 lower than that of keras_local; the 95 % interval without correction "
+        "excludes zero (-0.090 to -0.010), but the difference is not significant: p = 0.12 after "
+        "Holm's correction for 6 comparisons"
     )
     words = difference((0.05, -0.01, 0.09), 0.01).sentence("elephas", "keras_local")
     assert "higher than that of keras_local by its p value (p = 0.01" in words
@@ -116,6 +117,11 @@ def test_power_is_said_where_no_difference_is_shown(
     words = difference(interval, p).sentence("elephas", "keras_local")
     power = "A difference of 0.030 or more would be detected with a probability of 80 %."
     assert (power in words) is said
+
+
+def test_tiny_p_values_are_not_written_with_an_exponent() -> None:
+    words = difference((-0.2, -0.3, -0.1), 3e-9).sentence("elephas", "keras_local")
+    assert "p < 0.0001 after Holm's correction for 6 comparisons" in words
 
 
 def by_unit(unit: str) -> dict[str, list[ComparedRun]]:
