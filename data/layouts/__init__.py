@@ -16,6 +16,7 @@ from data.layouts.folders import Folders
 from data.layouts.ham10000 import Ham10000
 from data.layouts.label_tables import undecided, unused_table, workbooks
 from data.layouts.listing import Listing, list_source
+from data.layouts.lmdb import Lmdb, databases
 from data.layouts.malaria import Malaria
 from data.names import visible
 
@@ -23,6 +24,7 @@ __all__ = ["LAYOUTS", "Index", "Layout", "read_index"]
 
 #: In the order in which they are tried; the layout that requires least of the names comes last.
 LAYOUTS: tuple[Layout, ...] = (
+    Lmdb(),
     CNmc(),
     Ham10000(),
     Malaria(),
@@ -42,13 +44,13 @@ def read_index(config: DataConfig) -> Index:
         one.
     """
     listing = list_source(config.source)
-    if not listing.images and listing.table is None:
+    if not listing.images and listing.table is None and not databases(listing):
         raise DataError(_without_images(config.source, listing))
     layout = _choose(listing, config)
-    if config.group_pattern is not None and layout.name != "folders":
+    if config.group_pattern is not None and layout.name not in ("folders", "lmdb"):
         raise DataError(
-            f"--group-pattern is for the layout 'folders'; the layout '{layout.name}' defines "
-            "where the patient is found"
+            f"--group-pattern is for the layouts 'folders' and 'lmdb'; the layout "
+            f"'{layout.name}' defines where the patient is found"
         )
     index = layout.read(listing, config)
     if layout.name in ("folders", "dicom") and config.layout is None:
@@ -88,6 +90,8 @@ def _choose(listing: Listing, config: DataConfig) -> Layout:
                 f"which expects {layout.expects}"
             )
         return layout
+    if Lmdb().recognises(listing, config) and listing.table is None:
+        return next(known for known in LAYOUTS if known.name == "lmdb")
     if listing.table is None and config.group_pattern is not None:
         return next(known for known in LAYOUTS if known.name == "folders")
     for layout in LAYOUTS:
@@ -107,6 +111,11 @@ def _refuse_labels_against(listing: Listing, config: DataConfig) -> None:
         raise DataError(
             f"--labels is a table of the layout 'csv', but --layout is '{config.layout}': omit "
             "one of them"
+        )
+    if databases(listing) and not listing.images:
+        raise DataError(
+            f"{config.source}: the labels of an LMDB are in its records: omit --labels, and name "
+            "the classes in labels.txt in this folder, one in each line"
         )
     if listing.table is not None:
         raise DataError(
