@@ -119,6 +119,10 @@ class IndexBuilder:
         """
         self._rejects.append((path, reason))
 
+    def rejected(self) -> tuple[tuple[str, str], ...]:
+        """Return path and reason of each reject so far."""
+        return tuple(self._rejects)
+
     def refuse_mixed_patients(self, advice: str) -> None:
         """Raise DataError if a patient occurs in two classes, with ``advice`` on the cause."""
         classes: dict[str, str] = {}

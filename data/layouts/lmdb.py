@@ -24,6 +24,8 @@ from data.storage import read_bytes
 LABEL_FILES = ("labels.txt", "synset_words.txt")
 #: ``convert_imageset`` puts the number of the image before its path.
 _NUMBER = re.compile(r"\d{8,}_(?=.)")
+#: Reason for a record in whose key the group pattern finds no patient.
+_UNMATCHED = "does not match the group pattern"
 _WORDS = re.compile(r"[\W_]+")
 
 
@@ -64,6 +66,7 @@ class Lmdb:
         index = builder.finish(
             self.name,
             listing,
+            _notes(builder),
             unit="image" if patient_in is None else "patient",
             tables={*databases(listing), *_locks(listing), *filter(None, [names_file])},
         )
@@ -110,7 +113,7 @@ def _add_records(
             elif names is not None and not 0 <= label < len(names):
                 builder.reject(path, f"its label {label} has no line in the class names")
             elif not patient:
-                builder.reject(path, f"does not match the group pattern of {place!r}")
+                builder.reject(path, _UNMATCHED)
             else:
                 builder.add(
                     path,
@@ -121,6 +124,16 @@ def _add_records(
                 )
     except BadRecord as error:
         raise DataError(f"{listing.uri}/{database}: {error}") from None
+
+
+def _notes(builder: IndexBuilder) -> list[str]:
+    unmatched = [path for path, reason in builder.rejected() if reason == _UNMATCHED]
+    if not unmatched:
+        return []
+    return [
+        "Images left out because the group pattern finds no patient in their key: "
+        f"{len(unmatched):,} (for example {unmatched[0]!r})."
+    ]
 
 
 def _part(folder: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from pyarrow import fs
 
+from data.appearance import Appearance, appearance, sizes
 from data.chunks import read_image
 from data.config import DataConfig
 from data.datum import message_class, split_address
@@ -68,6 +69,21 @@ def test_the_pattern_finds_patients_in_keys(source: Path):
     assert (index.unit, {*column(index, "patient_id")}) == ("patient", {"P0", "P1", "P2", "P3"})
     with pytest.raises(DataError, match="does not match the group pattern"):
         read(source, group_pattern=r"/(Q\d)/")
+
+
+def test_keys_without_a_patient_are_counted_in_a_note(source: Path):
+    index = read(source, group_pattern=r"(P[0-2])/")
+    assert index.table.num_rows == 6
+    assert index.notes == (
+        "Images left out because the group pattern finds no patient in their key: 2 (for example "
+        "'cells_val_lmdb/data.mdb/00000002_P3/2.png').",
+    )
+
+
+def test_the_size_of_records_is_found(source: Path):
+    index = read(source)
+    assert appearance(index, index.table) == Appearance(9, 8, is_grey=False)
+    assert [*sizes(index.root, column(index, "path")[:1])] == [(9, 8)]
 
 
 def test_a_text_file_names_the_classes(source: Path):
