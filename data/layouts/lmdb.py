@@ -14,7 +14,6 @@ from data.datum import DATABASE, LOCK, BadRecord, records
 from data.errors import DataError
 from data.layouts.base import FILE_SCHEMA, Index, IndexBuilder
 from data.layouts.column_names import is_part
-from data.layouts.folders import WITHOUT_PATIENTS
 from data.layouts.listing import Listing
 from data.layouts.paths import without_suffix
 from data.layouts.patterns import finder
@@ -24,6 +23,11 @@ from data.storage import read_bytes
 LABEL_FILES = ("labels.txt", "synset_words.txt")
 #: ``convert_imageset`` puts the number of the image before its path.
 _NUMBER = re.compile(r"\d{8,}_(?=.)")
+#: Line for the terminal if no patients are known.
+_WITHOUT_PATIENTS = (
+    "no patients are known: each image is its own group, so images of one patient may be on both "
+    "sides of the split and scores may be too high; --group-pattern finds patients in the keys"
+)
 #: Reason for a record in whose key the group pattern finds no patient.
 _UNMATCHED = "does not match the group pattern"
 _WORDS = re.compile(r"[\W_]+")
@@ -193,4 +197,4 @@ def _lines(
             f"the databases of {', '.join(parts)} are pooled and divided again; --split as-is "
             "uses them as they are"
         )
-    return (*lines, WITHOUT_PATIENTS) if index.unit == "image" else tuple(lines)
+    return (*lines, _WITHOUT_PATIENTS) if index.unit == "image" else tuple(lines)

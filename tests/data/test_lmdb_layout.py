@@ -12,10 +12,12 @@ from pyarrow import fs
 
 from data.appearance import Appearance, appearance, sizes
 from data.chunks import read_image
-from data.config import DataConfig
+from data.config import DataConfig, ImageConfig, SplitConfig
 from data.datum import message_class, split_address
+from data.describe import describe, sample_images
 from data.errors import DataError
 from data.images import UnreadableImage, decode_file
+from data.ingest import prepare
 from data.inputs import inputs_digest
 from data.layouts.listing import list_source
 from data.layouts.lmdb import Lmdb
@@ -34,6 +36,7 @@ def datum(pixels: np.ndarray = RED, label: int = 0, **fields) -> bytes:
 
 
 def write(folder: Path, values: dict[str | bytes, bytes]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
     with lmdb.open(str(folder), map_size=2**20) as database, database.begin(write=True) as change:
         for key, value in values.items():
             change.put(key if isinstance(key, bytes) else key.encode(), value)
@@ -84,6 +87,35 @@ def test_the_size_of_records_is_found(source: Path):
     index = read(source)
     assert appearance(index, index.table) == Appearance(9, 8, is_grey=False)
     assert [*sizes(index.root, column(index, "path")[:1])] == [(9, 8)]
+
+
+def test_records_are_shown(source: Path):
+    description = describe(DataConfig(source=str(source)))
+    shown = sample_images(description, per_class=1)
+    assert {name: images[0].shape for name, images in shown.items()} == {
+        "0": (9, 8, 3),
+        "1": (9, 8, 3),
+    }
+
+
+@pytest.mark.slow
+def test_databases_are_prepared_with_their_own_split(tmp_path: Path):
+    generator = np.random.default_rng(0)
+    for part in ("train", "test"):
+        values: dict[str | bytes, bytes] = {}
+        for n in range(24):
+            pixels = generator.integers(0, 256, (8, 8, 3), np.uint8)
+            values[f"{n:08}_{n}.png"] = datum(pixels, label=n % 2)
+        write(tmp_path / "cells" / f"{part}_lmdb", values)
+    config = DataConfig(
+        source=str(tmp_path / "cells"),
+        image=ImageConfig(height=8, width=8),
+        split=SplitConfig(method="as-is"),
+    )
+    data = prepare(config, str(tmp_path / "prepared"))
+    assert data.summary.layout == "lmdb"
+    assert sum(part.rows for part in data.summary.files["test"]) == 24
+    assert data.summary.rejects == 0
 
 
 def test_a_text_file_names_the_classes(source: Path):
