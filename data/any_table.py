@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from data.delimited import SEPARATORS, column_key, decoded_leniently, header_and_records, listed
 from data.errors import DataError
+from data.formats import is_image
 
 #: File extensions that may denote a text table.
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
@@ -19,6 +20,8 @@ _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _LINES = 50
 #: First line that declares the separator to Excel.
 _HINT = re.compile(r"sep=(.)", re.IGNORECASE)
+#: Line of an image list of Caffe.
+_LISTED = re.compile(r"[ \t]*([^\t\"]+?)[ \t]+([0-9]+)[ \t]*")
 
 
 class NoColumnError(DataError):
@@ -86,7 +89,9 @@ def read_table(content: bytes, name: str) -> Table:
     Parameters
     ----------
     content
-        Content of the file: UTF-8, UTF-16 with a byte order mark, or printable Windows-1252.
+        Content of the file: UTF-8, UTF-16 with a byte order mark, or printable Windows-1252. The
+        image lists of Caffe, which have no column names, are read with the columns ``path`` and
+        ``label``.
     name
         Name of the file in messages.
 
@@ -98,6 +103,7 @@ def read_table(content: bytes, name: str) -> Table:
     if content.startswith(_WORKBOOKS):
         raise DataError(workbook(name))
     text, note = decoded_leniently(content, name)
+    text = image_list_as_table(text) or text
     separator = separator_of(text)
     header, _ = header_and_records(text, name, separator)
     if not header:
@@ -115,10 +121,27 @@ def header_of(start: bytes) -> list[str]:
     """
     is_utf_16 = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     text = start.decode("utf-16" if is_utf_16 else "utf-8-sig", "replace")
+    whole_lines = text.rpartition("\n")[0] or text
+    text = image_list_as_table(whole_lines) or text
     try:
         return header_and_records(text, "", separator_of(text))[0]
     except DataError:
         return []
+
+
+def image_list_as_table(text: str) -> str | None:
+    """Return an image list of Caffe as a table with column names; None for any other text.
+
+    Each line of a list is the path of an image, which may contain spaces, a space and the number of
+    the class.
+    """
+    found = []
+    for line in filter(str.strip, text.splitlines()):
+        match = _LISTED.fullmatch(line)
+        if match is None or not is_image(match[1]):
+            return None
+        found.append(f"{match[1]}\t{int(match[2])}\n")
+    return "".join(["path\tlabel\n", *found]) if found else None
 
 
 def workbook(name: str) -> str:

@@ -12,6 +12,8 @@ from PIL import Image
 from pyarrow import fs
 
 from data import libtiff
+from data.chunks import read_image
+from data.datum import split_address
 from data.images import FORMATS, UnreadableImage, decode_at_own_size
 from data.layouts import Index
 from data.storage import locate, read_bytes
@@ -104,6 +106,10 @@ def _contents(
 ) -> Iterator[tuple[str, io.BufferedIOBase]]:
     """Yield path and stream of each file, skipping files that cannot be read."""
     for path in paths:
+        if split_address(path) is not None:  # a record of a database
+            with suppress(UnreadableImage):
+                yield path, io.BytesIO(read_image(filesystem, root, path))
+            continue
         # A table may refer to images outside the source folder.
         there, place = (
             locate(path)

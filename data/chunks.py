@@ -1,7 +1,7 @@
 """The part of an ingest that runs in Spark's executors: read, decode and write one file.
 
 Every Python worker imports this module, so its dependencies are limited to NumPy, Pillow, PyArrow,
-simplejpeg and xxhash.
+simplejpeg and xxhash, with lmdb and protobuf for databases of Caffe only.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from PIL import __version__ as pillow_version
 from pyarrow import fs
 from simplejpeg import __version__ as simplejpeg_version
 
+from data.datum import BadRecord, read_record, split_address
 from data.dicom import versions
 from data.images import DECODING_RULES, OnDamage, UnreadableImage, decode_file
 from data.remarks import NOTED, Remarks
@@ -232,7 +233,8 @@ def read_image(filesystem: fs.FileSystem, root: str, path: str) -> bytes:
     filesystem, root
         File system and folder of the source.
     path
-        Path relative to ``root``, or an absolute path or URI given by a table.
+        Path relative to ``root``, or an absolute path or URI given by a table; or the address of a
+        record in an LMDB of Caffe below ``root``, see `data.datum`.
 
     Raises
     ------
@@ -243,7 +245,11 @@ def read_image(filesystem: fs.FileSystem, root: str, path: str) -> bytes:
         if path.startswith("/") or "://" in path:
             filesystem, path = locate(path)
             return read_bytes(filesystem, path)
+        if (record := split_address(path)) is not None:
+            return read_record(f"{root}/{record[0]}", record[1])
         return read_bytes(filesystem, f"{root}/{path}")
+    except BadRecord as error:
+        raise UnreadableImage(str(error)) from None
     except OSError as error:
         raise UnreadableImage(f"cannot be read: {error.strerror or error}") from None
 

@@ -63,8 +63,8 @@ class Source:
         str | None,
         _option(
             "--group-pattern",
-            "Regular expression, searched in the path relative to the folder, with the patient in "
-            r"parentheses, for example '(patient_\d+)'.",
+            "Regular expression, searched in the path relative to the folder, or in the key of an "
+            r"LMDB, with the patient in parentheses, for example '(patient_\d+)'.",
             metavar="REGEX",
         ),
     ]

@@ -10,7 +10,7 @@ from data.names import one_spelling
 
 #: Range of seeds that both NumPy and Keras accept.
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-LayoutName = Literal["c-nmc", "ham10000", "malaria", "folders", "csv", "dicom"]
+LayoutName = Literal["c-nmc", "ham10000", "malaria", "folders", "csv", "dicom", "lmdb"]
 #: Unit of a split, whose images are kept on one side: a patient, a lesion, or a single image if
 #: the source identifies neither.
 Unit = Literal["patient", "lesion", "image"]
@@ -101,8 +101,9 @@ class DataConfig(_Frozen):
     #: For the layout ``folders``: regular expression, searched in the path relative to the source,
     #: whose group ``class`` (or first group) gives the class; None detects the folder level.
     class_pattern: str | None = None
-    #: For the layout ``folders``: regular expression, searched in the path relative to the source,
-    #: whose group ``patient`` (or first group) gives the patient; None detects the folder level.
+    #: For the layouts ``folders`` and ``lmdb``: regular expression whose group ``patient`` (or the
+    #: first group) gives the patient; None detects the folder level. It is searched in the path
+    #: relative to the source; for a database, in its folder followed by the path in the key.
     group_pattern: str | None = None
     #: Classes in label order: a list of class names of the layout, or a mapping from each new name
     #: to the layout's names that are merged into it. None selects all, sorted. Images of other

@@ -2,13 +2,13 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import PurePosixPath
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from data.chunks import read_image
 from data.config import DataConfig, Unit
 from data.description import Counts, Description
 from data.division import Division
@@ -21,7 +21,7 @@ from data.rejects import with_kinds
 from data.schema import SPLITS
 from data.shards import pixels_of
 from data.spellings import notes_on_spelling
-from data.storage import exists, locate, read_bytes
+from data.storage import exists, locate
 from data.synthetic_mark import shows_synthetic
 
 #: Name of the row with the totals over all classes.
@@ -225,9 +225,6 @@ def _decode(root: str, path: str) -> np.ndarray:
     """Return the image as uint8; raise DataError with the path if it cannot be decoded."""
     filesystem, folder = locate(root)
     try:
-        content = read_bytes(filesystem, str(PurePosixPath(folder) / path))
-        return decode_at_own_size(content)
-    except OSError as error:
-        raise DataError(f"{root}/{path} cannot be shown: {error}") from None
+        return decode_at_own_size(read_image(filesystem, folder, path))
     except UnreadableImage as error:
         raise DataError(f"{root}/{path} cannot be shown: {error.reason}") from None

@@ -1,15 +1,12 @@
 """Training jobs of Caffe and CaffeOnSpark as experiments of this project."""
 
-import csv
-import hashlib
-import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data import caffe_lmdb
+from data.datum import DATABASE, BadRecord, count
 from experiments.errors import ExperimentError
 from experiments.overrides import Given
 from models.caffe import read_definition
@@ -43,10 +40,8 @@ def read_job(path: Path, given: Mapping[str, Given]) -> CaffeJob:
     ------
     ModelError
         If a file of the job cannot be read or translated.
-    DataError
-        If the LMDB of the job cannot be read.
     ExperimentError
-        If the length of training is unknown, or the list of images cannot be read.
+        If the length of training is unknown, or the images of the job cannot be read.
     """
     solver = read_solver(path)
     definition = read_definition(solver.net, solver.weights)
@@ -113,19 +108,20 @@ def _images(solver: Solver, path: Path) -> int:
     place = _place(solver, path)
     if solver.source.layer == "ImageData":
         return len(_rows(place, solver.source.root))
-    return sum(map(caffe_lmdb.count, caffe_lmdb.databases(str(place)).values()))
+    try:
+        return count(str(place / DATABASE))
+    except BadRecord as error:
+        raise ExperimentError(f"{place}: {error}; give the images with --data") from error
 
 
 def _data(solver: Solver, path: Path) -> dict[str, Any]:
     """Return the source of the images and, for a list of paths, the table of their labels."""
     place = _place(solver, path)
     if solver.source.layer != "ImageData":
-        if not caffe_lmdb.databases(str(place)):
-            raise ExperimentError(f"{place} is no LMDB: give the images with --data")
         return {"data.source": str(place)}
     rows = _rows(place, solver.source.root)
     folder = os.path.commonpath([Path(name).parent for name, _ in rows])
-    return {"data.source": str(folder), "data.labels": str(_table(rows, folder))}
+    return {"data.source": str(folder), "data.labels": str(place)}
 
 
 def _place(solver: Solver, path: Path) -> Path:
@@ -153,17 +149,3 @@ def _rows(place: Path, root: str) -> list[tuple[str, str]]:
     if not rows:
         raise ExperimentError(f"the list of images {place} is empty")
     return rows
-
-
-def _table(rows: list[tuple[str, str]], folder: str) -> Path:
-    """Write the labels as a table in the cache of the account, and return its path."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(("path", "label"))
-    writer.writerows((os.path.relpath(name, folder), label) for name, label in rows)
-    content = text.getvalue().encode()
-    digest = hashlib.sha256(folder.encode() + content).hexdigest()[:16]
-    target = caffe_lmdb.cache() / f"list-{digest}.csv"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
-    return target

@@ -4,7 +4,6 @@ from collections import Counter
 from dataclasses import replace
 
 from data.any_table import workbook
-from data.caffe_lmdb import images_of
 from data.config import DataConfig
 from data.dicom import NEEDS_EXTRA, is_available
 from data.errors import DataError
@@ -17,6 +16,7 @@ from data.layouts.folders import Folders
 from data.layouts.ham10000 import Ham10000
 from data.layouts.label_tables import undecided, unused_table, workbooks
 from data.layouts.listing import Listing, list_source
+from data.layouts.lmdb import Lmdb, databases
 from data.layouts.malaria import Malaria
 from data.names import visible
 
@@ -24,6 +24,7 @@ __all__ = ["LAYOUTS", "Index", "Layout", "read_index"]
 
 #: In the order in which they are tried; the layout that requires least of the names comes last.
 LAYOUTS: tuple[Layout, ...] = (
+    Lmdb(),
     CNmc(),
     Ham10000(),
     Malaria(),
@@ -42,17 +43,14 @@ def read_index(config: DataConfig) -> Index:
         If the folder is missing, contains no images, or matches no layout or not the requested
         one.
     """
-    unpacked = images_of(config.source)
-    if unpacked != config.source:
-        return _of_database(config, unpacked)
     listing = list_source(config.source)
-    if not listing.images and listing.table is None:
+    if not listing.images and listing.table is None and not databases(listing):
         raise DataError(_without_images(config.source, listing))
     layout = _choose(listing, config)
-    if config.group_pattern is not None and layout.name != "folders":
+    if config.group_pattern is not None and layout.name not in ("folders", "lmdb"):
         raise DataError(
-            f"--group-pattern is for the layout 'folders'; the layout '{layout.name}' defines "
-            "where the patient is found"
+            f"--group-pattern is for the layouts 'folders' and 'lmdb'; the layout "
+            f"'{layout.name}' defines where the patient is found"
         )
     index = layout.read(listing, config)
     if layout.name in ("folders", "dicom") and config.layout is None:
@@ -67,13 +65,6 @@ def read_index(config: DataConfig) -> Index:
         note = f"DICOM files that were left out: {len(listing.dicom):,}. {NEEDS_EXTRA}."
         index = replace(index, notes=(*index.notes, note))
     return index
-
-
-def _of_database(config: DataConfig, unpacked: str) -> Index:
-    """Return the index of the images that were unpacked from an LMDB."""
-    index = read_index(config.model_copy(update={"source": unpacked}))
-    line = f"the images of the LMDB {config.source} were unpacked to {unpacked}"
-    return replace(index, reading=(line, *index.reading))
 
 
 def _without_images(source: str, listing: Listing) -> str:
@@ -99,6 +90,8 @@ def _choose(listing: Listing, config: DataConfig) -> Layout:
                 f"which expects {layout.expects}"
             )
         return layout
+    if Lmdb().recognises(listing, config) and listing.table is None:
+        return next(known for known in LAYOUTS if known.name == "lmdb")
     if listing.table is None and config.group_pattern is not None:
         return next(known for known in LAYOUTS if known.name == "folders")
     for layout in LAYOUTS:
@@ -118,6 +111,11 @@ def _refuse_labels_against(listing: Listing, config: DataConfig) -> None:
         raise DataError(
             f"--labels is a table of the layout 'csv', but --layout is '{config.layout}': omit "
             "one of them"
+        )
+    if databases(listing) and not listing.images:
+        raise DataError(
+            f"{config.source}: the labels of an LMDB are in its records: omit --labels, and name "
+            "the classes in labels.txt in this folder, one in each line"
         )
     if listing.table is not None:
         raise DataError(

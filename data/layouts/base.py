@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.config import DataConfig, LayoutName, Unit
+from data.datum import split_address
 from data.dicom import is_available
 from data.errors import DataError
 from data.formats import (
@@ -52,7 +53,9 @@ class Index:
     @cached_property
     def holds_dicom(self) -> bool:
         """True if images may be DICOM files: files without the suffix of another format."""
-        return not all(is_image(path) for path in values_of(self.table.column("path")))
+        return not all(
+            is_image(path) or split_address(path) for path in values_of(self.table.column("path"))
+        )
 
     def bytes_of(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
         """Return the sizes in bytes (int64) of the files at ``paths``; null if not in ``root``."""
@@ -115,6 +118,10 @@ class IndexBuilder:
         reworded one, a data set that is already prepared appears changed.
         """
         self._rejects.append((path, reason))
+
+    def rejected(self) -> tuple[tuple[str, str], ...]:
+        """Return path and reason of each reject so far."""
+        return tuple(self._rejects)
 
     def refuse_mixed_patients(self, advice: str) -> None:
         """Raise DataError if a patient occurs in two classes, with ``advice`` on the cause."""

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from data.appearance import sizes
-from data.caffe_lmdb import images_of
 from data.errors import SparkdlError
 from data.object_store import is_object
 from data.prepared import PreparedData, open_prepared
@@ -134,7 +133,7 @@ def _source(images: PreparedData) -> Path | None:
         return None
     if source == "synthetic":  # drawn next to the prepared data, unless these are elsewhere
         return next(iter(sorted(Path(images.uri).parent.glob("synthetic-cells-*"))), None)
-    path = Path(images_of(source)).expanduser()
+    path = Path(source).expanduser()
     return path.parent if path.is_file() else path
 
 

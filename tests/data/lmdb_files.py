@@ -6,7 +6,7 @@ from pathlib import Path
 import lmdb
 import numpy as np
 
-from data.caffe_lmdb import _datum
+from data.datum import message_class
 
 
 def write(folder: Path, entries: Iterable[tuple[str, np.ndarray | bytes, int]]) -> None:
@@ -17,7 +17,7 @@ def write(folder: Path, entries: Iterable[tuple[str, np.ndarray | bytes, int]]) 
         environment.begin(write=True) as transaction,
     ):
         for number, (path, image, label) in enumerate(entries):
-            datum = _datum()(label=label)
+            datum = message_class()(label=label)
             if isinstance(image, bytes):
                 datum.data, datum.encoded = image, True
             else:

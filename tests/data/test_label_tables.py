@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from data.any_table import image_list_as_table
 from data.errors import DataError
 from data.layouts.base import Index
 from tests.data.layout_reading import column, read, rejects, touch
@@ -298,3 +299,28 @@ def test_numbers_whose_zeros_a_spreadsheet_has_cut_name_their_images(tmp_path: P
     index = read(tmp_path)
     assert rejects(index) == {"photos/007.png": "has no row in t.csv"}
     assert (index.table.num_rows, column(index, "class_name")[0]) == (12, "x")
+
+
+@pytest.mark.parametrize("option", [False, True])
+def test_image_lists_of_caffe_are_tables_of_labels(folder: Path, option: bool):
+    place = folder / "lists" / "val.txt" if option else folder / "train.txt"
+    place.parent.mkdir(exist_ok=True)
+    place.write_text("".join(f"{path} {number % 3}\n" for number, path in enumerate(IMAGES)))
+    index = read(folder, labels=str(place) if option else None)
+    assert (index.layout, index.unit, rejects(index)) == ("csv", "image", {})
+    labels = dict(zip(column(index, "path"), column(index, "class_name"), strict=True))
+    assert labels == {path: str(number % 3) for number, path in enumerate(IMAGES)}
+
+
+@pytest.mark.parametrize(
+    ("text", "as_table"),
+    [
+        ("a/1.png 0\nb c/2.JPG\t12\n", "path\tlabel\na/1.png\t0\nb c/2.JPG\t12\n"),
+        ("a/1.png 0\n\nb.png sick\n", None),
+        ("image 0\n", None),
+        ("path,label\na/1.png,0\n", None),
+        ("", None),
+    ],
+)
+def test_only_paths_with_numbers_are_image_lists(text: str, as_table: str | None):
+    assert image_list_as_table(text) == as_table
