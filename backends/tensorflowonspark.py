@@ -31,6 +31,7 @@ from backends.all_reduce.tensorflow_replica import train
 from backends.base import FitResult, RunContext, TrainingTask
 from backends.errors import BackendError
 from backends.reservation_server import reservations_on
+from data.failures import spark_cause
 
 if TYPE_CHECKING:
     from pyspark import RDD, SparkContext
@@ -103,7 +104,8 @@ def _launch(spark: "SparkContext", job: WorkerJob, follower: driver.Follower, fe
             _wait_for_jobs(spark)
             cluster.shutdown(timeout=-1)  # the timeout uses an alarm, which needs the main thread
     except SystemExit as error:
-        reason = TFCluster.tf_status.get("error", "no reason was given")
+        reason = str(TFCluster.tf_status.get("error", "no reason was given"))
+        reason = spark_cause(reason) or reason
         raise BackendError(f"TensorFlowOnSpark ended the process: {reason}") from error
 
 

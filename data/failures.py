@@ -24,19 +24,25 @@ def job_failure(error: BaseException) -> str:
     if (status := java_status()) is not None:
         return how_ended("the driver's Java process", status)  # all other errors follow from it
     text = str(error)
-    if type(error).__module__.startswith(("py4j", "pyspark")):
-        inner = [
-            match
-            for match in _PYTHON_ERROR.finditer(text)
-            if match[1] not in ("SparkException", "PythonException", "Py4JJavaError")
-        ]
-        if inner:
-            return f"on an executor: {inner[-1][1]}: {inner[-1][2]}"[:_LONGEST]
-        causes = _JAVA_ERROR.findall(text)
-        if causes:
-            return f"in Spark: {causes[-1]}{_advice(text, causes[-1])}"[:_LONGEST]
+    if type(error).__module__.startswith(("py4j", "pyspark")) and (cause := spark_cause(text)):
+        return cause
     first = text.strip().splitlines()[0] if text.strip() else "no message"
     return f"{type(error).__name__}: {first}"[:_LONGEST]
+
+
+def spark_cause(text: str) -> str | None:
+    """Return the root cause in the text of an error from Spark, or None if it contains none."""
+    inner = [
+        match
+        for match in _PYTHON_ERROR.finditer(text)
+        if match[1] not in ("SparkException", "PythonException", "Py4JJavaError")
+    ]
+    if inner:
+        return f"on an executor: {inner[-1][1]}: {inner[-1][2]}"[:_LONGEST]
+    causes = _JAVA_ERROR.findall(text)
+    if causes:
+        return f"in Spark: {causes[-1]}{_advice(text, causes[-1])}"[:_LONGEST]
+    return None
 
 
 def how_ended(process: str, status: int) -> str:
@@ -72,9 +78,9 @@ def java_status() -> int | None:
 
 def _advice(text: str, cause: str) -> str:
     """Return advice for a full disk, naming the machine it belongs to; empty for other errors."""
-    places = _PLACE.findall(text)
-    if not places or not any(error in cause for error in _DISK_ERRORS):
+    if not any(error in cause for error in _DISK_ERRORS):
         return ""
-    if places[-1] in _HERE:
+    places = _PLACE.findall(text)
+    if not places or places[-1] in _HERE:  # without a place, it was the driver
         return ": free the disk of temporary files, or name a folder on another one in TMPDIR"
     return f": free the disk of worker {places[-1]}, or give it another in SPARK_LOCAL_DIRS"

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from data.failures import spark_cause
 from experiments.runs.failures import plain_reason
 
 
@@ -57,6 +58,18 @@ def test_full_disk_of_this_machine_is_told_with_the_variable_that_counts() -> No
         "in Spark: IOException: No space left on device: free the disk of temporary files, or name "
         "a folder on another one in TMPDIR"
     )
+
+
+def test_full_disk_of_the_driver_is_told_with_the_same_variable() -> None:
+    text = (
+        "An error occurred while calling z:org.apache.spark.api.python.PythonRDD.collectAndServe.\n"
+        ": org.apache.spark.SparkException: Job aborted due to stage failure: Task serialization "
+        "failed: java.nio.file.FileSystemException: /tmp/0d: No space left on device\n\tat a.B.c\n"
+    )
+    reason = plain_reason(GatewayError(text))
+    assert "No space left on device: free the disk of temporary files" in reason
+    assert spark_cause(text) == reason
+    assert spark_cause("worker 1 died") is None
 
 
 @pytest.mark.slow
