@@ -212,7 +212,8 @@ def _faster_but(faster: Sequence[Candidate], base: Candidate) -> str:
     ratio = f"{best.label} is {best.speedup(base):.1f} times as fast"
     if best.worse and best.difference is not None:
         gap = abs(best.difference.interval.value)
-        return f"{ratio}, but its F1 is {gap:.3f} lower ({best.difference.verdict})."
+        shown = best.difference.verdict.removeprefix("lower").removeprefix("; ") or "significant"
+        return f"{ratio}, but its F1 is {gap:.3f} lower ({shown})."
     if not best.faster(base):
         return f"{ratio} in mean, which is not clearly more than the variation between runs."
     return f"{ratio}, but its F1 is not shown to be equivalent."

@@ -81,10 +81,14 @@ def test_alias_is_set_only_if_it_is_requested(run: Run, tracking_uri: str, tmp_p
     run("keras_local", "majority", name="promoted", threshold="youden")
     client = MlflowClient(tracking_uri)
     command = ["compare", "--experiment", "promoted", "--tracking-uri", tracking_uri]
-    command += ["--output", str(tmp_path)]
-    assert CliRunner().invoke(app, command).exit_code == 0
+    first = ["--output", str(tmp_path / "first")]
+    assert CliRunner().invoke(app, [*command, *first]).exit_code == 0
+    again = CliRunner().invoke(app, [*command, *first])
+    assert again.exit_code == 2
+    assert "contains a comparison already" in again.stderr
     assert client.get_registered_model("promoted-keras_local").aliases == {}
-    told = CliRunner().invoke(app, [*command, "--promote"])
+    second = ["--output", str(tmp_path / "second")]
+    told = CliRunner().invoke(app, [*command, *second, "--promote", "--margin", "0.02"])
     assert told.exit_code == 0, told.output
     assert (
         "promoted: promoted-keras_local@best is now version 1 (keras_local, seed 0)" in told.output
@@ -103,7 +107,7 @@ def test_alias_is_set_only_if_it_is_requested(run: Run, tracking_uri: str, tmp_p
     findings = comparison.compare(runs)
     (compared,) = [one for one in findings.rows if one.label == "keras_local"]
     assert compared.f1.value == pytest.approx(trained.record.metrics["test.f1"])
-    page = (tmp_path / "report.html").read_text()
+    page = (tmp_path / "second" / "report.html").read_text()
     assert "chosen on the validation images by the rule youden" in page
     usual = replace(trained, params={**trained.params, "threshold": "0.5"})
     reasons = [one.reason for one in comparison.compare([*runs, usual]).excluded]

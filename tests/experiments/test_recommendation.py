@@ -84,7 +84,7 @@ def test_faster_backend_with_a_lower_f1_is_not_recommended() -> None:
     found = recommend([LOCAL, lower], SAMPLE)
     assert found.headline == "Train with keras_local."
     assert (
-        "elephas is 2.1 times as fast, but its F1 is 0.050 lower (lower; not significant after "
+        "elephas is 2.1 times as fast, but its F1 is 0.050 lower (not significant after "
         "correction for 6 comparisons)." in found.reasons
     )
 
