@@ -64,7 +64,7 @@ class _Frozen(BaseModel):
 class SparkConfig(_Frozen):
     """Spark cluster of a run and the resources of its processes."""
 
-    #: ``embedded``: a standalone master and one-core workers on this machine, started for the run
+    #: ``embedded``: a standalone master and one-core executors on this machine, started for the run
     #: and stopped with it. Otherwise a Spark URL.
     master: str = EMBEDDED
     #: Heap of each executor, with ``m`` or ``g`` for MiB or GiB.
