@@ -73,7 +73,8 @@ def read_definition(prototxt: Path, weights: Path | None = None) -> Definition:
     try:
         text_format.Parse(prototxt.read_text("utf-8"), content, allow_unknown_field=True)
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise ModelError(f"{prototxt} cannot be read as a Caffe network: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"{prototxt} cannot be read as a Caffe network: {reason}") from error
     stored = _blobs(weights) if weights is not None else {}
     every = [_layer(one, stored) for one in (*content.layer, *content.layers)]
     tested = [layer for layer in every if _in_phase(layer, _TEST)]

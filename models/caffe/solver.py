@@ -117,7 +117,7 @@ def _parsed(path: Path, message: str, what: str, *, unknown: bool) -> Any:
     try:
         text_format.Parse(path.read_text("utf-8"), content, allow_unknown_field=unknown)
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        reason = str(error).replace("sparkdl_bench.caffe.", "")
+        reason = getattr(error, "strerror", None) or str(error).replace("sparkdl_bench.caffe.", "")
         raise ModelError(f"{path} cannot be read as a Caffe {what}: {reason}") from error
     return content
 
