@@ -16,7 +16,7 @@ from playwright.sync_api import sync_playwright
 
 PICTURE = Path(__file__).parents[1] / "images" / "report.png"
 #: Size of the picture in CSS pixels.
-WIDTH, HEIGHT = 1200, 760
+WIDTH, HEIGHT = 1300, 760
 CHROMIUM = "/usr/bin/chromium"
 
 

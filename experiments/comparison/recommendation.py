@@ -159,7 +159,7 @@ def _reasons(choice: Candidate, base: Candidate, found: Sequence[Candidate], sam
     elif faster := [one for one in found if one.speedup(base) > 1]:
         sentences.append(_faster_but(faster, base))
     else:
-        sentences.append(f"No backend with comparable seconds is faster ({base.total_s:,.0f} s).")
+        sentences.append(f"It also has the shortest runs ({base.total_s:,.0f} s).")
     return " ".join(sentences)
 
 
