@@ -21,6 +21,8 @@ from experiments.units import counted, plural
 
 #: Factor of images for which the seconds are estimated.
 MORE = 10
+#: Beginning of the sentence on the shortest runs if those of some backends are not comparable.
+_AMONG = "Of the backends with comparable run times, it has"
 #: Differences of F1 below this are not written as a number.
 _SMALLEST = 0.0005
 
@@ -159,7 +161,8 @@ def _reasons(choice: Candidate, base: Candidate, found: Sequence[Candidate], sam
     elif faster := [one for one in found if one.speedup(base) > 1]:
         sentences.append(_faster_but(faster, base))
     else:
-        sentences.append(f"It also has the shortest runs ({base.total_s:,.0f} s).")
+        among = "It also has" if all(one.comparable for one in found) else _AMONG
+        sentences.append(f"{among} the shortest runs ({base.total_s:,.0f} s).")
     return " ".join(sentences)
 
 

@@ -94,6 +94,9 @@ def test_seconds_that_are_not_comparable_decide_nothing() -> None:
     found = recommend([LOCAL, elsewhere], SAMPLE)
     assert found.headline == "Train with keras_local."
     assert "as fast" not in found.paragraph
+    assert "Of the backends with comparable run times, it has the shortest runs" in found.paragraph
+    slower = recommend([LOCAL, other(seconds=(120.0, 121.0, 122.0))], SAMPLE)
+    assert "It also has the shortest runs" in slower.paragraph
 
 
 def test_shown_higher_f1_takes_precedence_over_time() -> None:
