@@ -1,39 +1,55 @@
-"""Picture of a report for the README: ``python docs/tools/screenshots.py comparison/report.html``.
+"""Pictures of the README: the top of a report, and the page of the service.
 
-The report of the picture in the repository was written by::
+``python docs/tools/screenshots.py report comparison/NAME/report.html`` writes the first one. The
+report of the picture in the repository was written by::
 
     uv run run_experiment.py --backend keras_local --backend elephas --backend tensorflowonspark \
         --backend pandas_udf --seed 0 --seed 1 --seed 2
     uv run sparkdl-bench compare
+
+``python docs/tools/screenshots.py page http://127.0.0.1:8080 IMAGE`` writes the second one, with
+the image classified by the service that ``uv run sparkdl-bench serve synthetic-keras_local`` starts.
 """
 
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
-PICTURE = Path(__file__).parents[1] / "images" / "report.png"
-#: Size of the picture in CSS pixels.
-WIDTH, HEIGHT = 1300, 760
+PICTURES = Path(__file__).parents[1] / "images"
+#: Size of the pictures in CSS pixels.
+SIZES = {"report": (1300, 760), "page": (1100, 820)}
 CHROMIUM = "/usr/bin/chromium"
 
 
-def main(report: Path) -> None:
-    """Write the top of ``report`` to the picture of the README."""
+def main(name: str, address: str, images: Sequence[str]) -> None:
+    """Write the picture ``name`` of the page at ``address``."""
+    width, height = SIZES[name]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
-        page.goto(report.resolve().as_uri())
+        page = browser.new_page(viewport={"width": width, "height": height}, color_scheme="light")
+        page.goto(address if "://" in address else Path(address).resolve().as_uri())
+        if images:
+            _classify(page, images)
         content = page.screenshot()
         browser.close()
     # 128 colors suffice for text and charts, and make the file a quarter of its size.
     picture = Image.open(io.BytesIO(content)).convert("RGB").quantize(128)
-    PICTURE.parent.mkdir(exist_ok=True)
-    picture.save(PICTURE, optimize=True)
-    print(f"{PICTURE}: {PICTURE.stat().st_size / 1000:.0f} kB")
+    PICTURES.mkdir(exist_ok=True)
+    target = PICTURES / f"{name}.png"
+    picture.save(target, optimize=True)
+    print(f"{target}: {target.stat().st_size / 1000:.0f} kB")
+
+
+def _classify(page: Page, images: Sequence[str]) -> None:
+    """Give images to the page of the service, and wait for its answer."""
+    page.set_input_files("#files", list(images))
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(1000)  # bars move to their values
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])
