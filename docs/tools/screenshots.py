@@ -8,7 +8,7 @@ report of the picture in the repository was written by::
     uv run sparkdl-bench compare
 
 ``python docs/tools/screenshots.py page http://127.0.0.1:8080 IMAGE`` writes the second one, with
-the image classified by the service that ``uv run sparkdl-bench serve synthetic-keras_local`` starts.
+the image classified by the service of ``uv run sparkdl-bench serve synthetic-keras_local``.
 """
 
 import io
