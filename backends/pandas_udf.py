@@ -95,8 +95,8 @@ class PandasUdf(Backend[PandasUdfOptions]):
         """Refuse invalid options, as far as they can be checked without importing Keras."""
         options = task.options
         config = options.backbone
-        if config is not None and config.is_file and not config.path.is_file():
-            return f"there is no backbone file {config.path}"
+        if config is not None and config.missing is not None:
+            return f"there is no backbone file {config.missing}"
         if config is not None and task.data.dtype == "float32":
             return (
                 "the experiment's model already specifies a backbone: omit "

@@ -34,7 +34,8 @@ def portable(experiment: Experiment, name: str) -> dict[str, Any]:
         content["tracking_uri"] = absolute_uri(content["tracking_uri"])
     backbone = experiment.model.backbone
     if backbone is not None and backbone.is_file:
-        content["model"]["backbone"]["name"] = str(backbone.path.absolute())
+        for key, path in zip(("name", "caffemodel"), backbone.files, strict=False):
+            content["model"]["backbone"][key] = str(path.absolute())
     return content
 
 

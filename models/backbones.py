@@ -56,7 +56,10 @@ def build_backbone(
         images are too small or of the wrong channels, or the weights cannot be downloaded.
     """
     preprocess = None
-    if config.is_file:
+    if config.is_caffe:
+        model = _caffe(config, image_shape, seed)
+        shape = tuple(model.inputs[0].shape[1:])
+    elif config.is_file:
         model = _load(config.path)
         shape = _input_shape(model, config, image_shape)
     elif config.name in NETWORK_NAMES:
@@ -83,6 +86,16 @@ def build_backbone(
         features=int(whole.output.shape[-1]),
         digest=_digest(config, shape, whole),
     )
+
+
+def _caffe(config: BackboneConfig, image_shape: tuple[int, int, int], seed: int) -> "keras.Model":
+    """Return a Caffe network with its own last layer and its preprocessing."""
+    from models.caffe import build_caffe, outputs_of, read_definition
+
+    definition = read_definition(*config.files)
+    channels, height, width = definition.shape
+    shape = (height, width, 1 if image_shape[2] == 1 else channels)
+    return build_caffe(definition, shape, outputs_of(definition), seed)
 
 
 def _load(path: Path) -> "keras.Model":
@@ -201,6 +214,7 @@ def _digest(config: BackboneConfig, shape: tuple[int, ...], model: "keras.Model"
     """Return a digest of the content and not of the path, which does not affect the features."""
     import keras
 
-    source = hashlib.sha256(config.path.read_bytes()).hexdigest() if config.is_file else config.name
+    contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in config.files]
+    source: Any = contents if len(contents) > 1 else contents[0] if contents else config.name
     decisive = [source, config.layer, shape, checksum(model.get_weights()), keras.__version__]
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()

@@ -22,9 +22,9 @@ class _Frozen(BaseModel):
 class BackboneConfig(_Frozen):
     """Network that computes features, and its layer. A bare string is taken as ``name``."""
 
-    #: Name of a model of ``keras.applications`` (``ResNet50``), path of a ``.keras`` file, or name
-    #: of one of this project's networks, untrained (``small_cnn``: random convolutions, a known
-    #: baseline).
+    #: Name of a model of ``keras.applications`` (``ResNet50``), path of a ``.keras`` file or of the
+    #: definition of a Caffe network (``.prototxt``), or name of one of this project's networks,
+    #: untrained (``small_cnn``: random convolutions, a known baseline).
     name: Annotated[str, Field(min_length=1)]
     #: Name of the layer whose activations are the features; maps are averaged over their area.
     #: None uses the input of the last Dense layer, or the pooled maps of a ``keras.applications``
@@ -36,6 +36,8 @@ class BackboneConfig(_Frozen):
     #: Side in pixels to which images are resized. None uses the size the network was trained at,
     #: or, if the network does not fix it, the size of the images.
     image_size: Annotated[int, Field(ge=8, le=2048)] | None = None
+    #: Path of the weights of a Caffe network (``.caffemodel``); None draws them from the seed.
+    caffemodel: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -49,12 +51,34 @@ class BackboneConfig(_Frozen):
                 f"weights '{self.weights}' is for models of keras.applications; "
                 f"{self.name} has its own: omit weights"
             )
+        if self.caffemodel is not None and not self.is_caffe:
+            raise ValueError(
+                f"caffemodel is for the definition of a Caffe network (.prototxt), not {self.name}"
+            )
+        if self.is_caffe and self.image_size is not None:
+            raise ValueError("a Caffe network defines the size of its images: omit image_size")
         return self
 
     @property
     def is_file(self) -> bool:
         """True if ``name`` is the path of a file."""
-        return self.name.endswith(".keras")
+        return self.name.endswith((".keras", ".prototxt"))
+
+    @property
+    def is_caffe(self) -> bool:
+        """True if ``name`` is the path of the definition of a Caffe network."""
+        return self.name.endswith(".prototxt")
+
+    @property
+    def draws_weights(self) -> bool:
+        """True for a Caffe network without a file of weights: they are drawn from the seed."""
+        return self.is_caffe and self.caffemodel is None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Paths of all files of the backbone, with ``~`` expanded."""
+        given = (self.name, self.caffemodel) if self.is_file else ()
+        return tuple(Path(os.path.expanduser(path)) for path in given if path)  # noqa: PTH111
 
     @property
     def may_download(self) -> bool:
@@ -65,6 +89,11 @@ class BackboneConfig(_Frozen):
     def path(self) -> Path:
         """Path of the file, with ``~`` expanded."""
         return Path(os.path.expanduser(self.name))  # noqa: PTH111 - Path raises for unknown users
+
+    @property
+    def missing(self) -> Path | None:
+        """The first of `files` that does not exist."""
+        return next((path for path in self.files if not path.is_file()), None)
 
 
 class ModelConfig(_Frozen):

@@ -46,13 +46,15 @@ def features_key(data: PreparedData, config: BackboneConfig, seed: int) -> str:
     OSError
         If the backbone's file cannot be read.
     """
-    content = hashlib.sha256(config.path.read_bytes()).hexdigest() if config.is_file else ""
+    contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in config.files]
+    paths = {"name", "caffemodel"} if config.is_file else {"caffemodel"}
+    is_loaded = config.weights == "imagenet" or (config.is_file and not config.draws_weights)
     # The path of a file does not affect the features; weights that are not loaded depend on the
     # seed.
     decisive = {
-        "backbone": config.model_dump(mode="json", exclude={"name"} if config.is_file else set()),
-        "content": content,
-        "seed": None if config.is_file or config.weights == "imagenet" else seed,
+        "backbone": config.model_dump(mode="json", exclude=paths),
+        "content": " ".join(contents),
+        "seed": None if is_loaded else seed,
         "data": data.summary.fingerprint,
         "split": data.summary.split_checksum,
         "keras": version("keras"),

@@ -30,6 +30,7 @@ BEFORE = {
     "calibration": "none",
     "model.prototxt": "None",
     "model.weights": "None",
+    "model.backbone.caffemodel": "None",
     "optimizer.momentum": "0.0",
     "optimizer.nesterov": "False",
     "optimizer.policy": "None",

@@ -113,6 +113,9 @@ def comparison_key(experiment: Experiment, data: PreparedData) -> str:
     for name, value in _ADDED_TO_OPTIMIZER.items():
         if content["optimizer"][name] == value:
             del content["optimizer"][name]
+    backbone = content["model"]["backbone"]
+    if backbone is not None and backbone["caffemodel"] is None:
+        del backbone["caffemodel"]
     if files := [_digest(path) for path in experiment.model.files]:
         content["model"]["files"] = files
     content["fingerprint"] = data.summary.fingerprint

@@ -67,7 +67,9 @@ def images_folder(features: str, backbone: BackboneConfig, seed: int) -> str:
 
 
 def _features_suffix(backbone: BackboneConfig, seed: int) -> str:
-    content = f"{backbone.model_dump_json()} {seed}"
+    # Without the key that was added later, older folders keep their names.
+    added = {"caffemodel"} if backbone.caffemodel is None else None
+    content = f"{backbone.model_dump_json(exclude=added)} {seed}"
     digest = hashlib.sha256(content.encode()).hexdigest()[:12]
     return f"-{Path(backbone.name).stem}-{digest}"
 

@@ -80,8 +80,10 @@ def prepare_experiment(
     backends = {name: create(name) for name in experiment.backends}
     check_options(experiment, backends)
     backbone = experiment.model.backbone
-    if backbone is not None and backbone.is_file and not backbone.path.is_file():
-        raise ExperimentError(f"there is no backbone file {backbone.name}")
+    if backbone is not None and backbone.missing is not None:
+        raise ExperimentError(f"there is no backbone file {backbone.missing}")
+    if backbone is not None and backbone.is_caffe:
+        caffe.check(caffe.read_definition(*backbone.files))
     if experiment.model.name == "caffe":
         caffe.check(caffe.read_definition(*experiment.model.files))
     if experiment.energy.country:

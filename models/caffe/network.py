@@ -139,10 +139,15 @@ def _last_with_weights(layers: Sequence[Layer]) -> int:
     return found[-1]
 
 
+def outputs_of(definition: Definition) -> int:
+    """Return the number of outputs of the last layer that has weights."""
+    return int(_size(definition.layers[_last_with_weights(definition.layers)]).num_output)
+
+
 def head_note(definition: Definition, classes: int) -> str | None:
     """Return a sentence if the last layer is replaced for ``classes`` classes, else None."""
     last = definition.layers[_last_with_weights(definition.layers)]
-    before = _size(last).num_output
+    before = outputs_of(definition)
     if before == classes:
         return None
     return (

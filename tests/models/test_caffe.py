@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from models import ModelConfig, build
+from models.backbones import build_backbone
 from models.caffe import build_caffe, check, head_note, read_definition
+from models.config import BackboneConfig
 from models.errors import ModelError
 from models.specification import NetworkSpec, archive
 from tests.models.caffe_networks import (
@@ -63,6 +66,42 @@ def test_probabilities_are_those_of_opencv(
     expected = reference.forward()
     assert expected.std() > 1e-3, "the comparison needs outputs that differ"
     np.testing.assert_allclose(found, expected.reshape(found.shape), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_features_of_a_backbone_are_those_of_opencv(tmp_path: Path) -> None:
+    """The features are the input of the last inner product, of images of the network's size."""
+    cv2 = pytest.importorskip("cv2")
+    prototxt, weights = written(every_layer(33, CLASSES), 33, tmp_path)
+    config = BackboneConfig(name=str(prototxt), caffemodel=str(weights))
+    backbone = build_backbone(config, (20, 24, 3))
+    assert (backbone.input_shape, backbone.features) == ((33, 33, 3), 16)
+    pixels = np.random.default_rng(1).integers(0, 256, (3, 33, 33, 3)).astype(np.float32)
+    mean = np.array([90, 100, 110], np.float32)
+    reference = cv2.dnn.readNetFromCaffe(str(prototxt), str(weights))
+    images = (pixels[..., ::-1] - mean) * 0.02
+    reference.setInput(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+    expected = reference.forward("sigmoid")
+    assert expected.std() > 1e-3
+    np.testing.assert_allclose(np.asarray(backbone.model(pixels)), expected, atol=1e-4)
+    assert build_backbone(config, (20, 24, 3), seed=5).digest == backbone.digest
+    drawn = BackboneConfig(name=str(prototxt))
+    assert drawn.draws_weights
+    digests = {build_backbone(drawn, (33, 33, 3), seed=seed).digest for seed in (0, 1)}
+    assert len(digests | {backbone.digest}) == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"name": "net.keras", "caffemodel": "a.caffemodel"}, "for the definition of a Caffe"),
+        ({"name": "net.prototxt", "image_size": 64}, "omit image_size"),
+        ({"name": "net.prototxt", "weights": "none"}, "has its own: omit weights"),
+    ],
+)
+def test_settings_of_other_backbones_are_refused(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        BackboneConfig.model_validate(values)
 
 
 def small(folder: Path) -> tuple[Path, Path]:
