@@ -1,8 +1,9 @@
-"""Run, score and record experiments.
+"""Run, score, record and compare experiments.
 
 >>> import experiments
 >>> records = experiments.run("synthetic", backends=["keras_local", "elephas"], epochs=2)
->>> records[0].metrics["test.f1"]
+>>> records.to_pandas()
+>>> experiments.compare(records)
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from experiments.comparison.in_python import Comparison
     from experiments.observer import Observer
-    from experiments.records import RunRecord
+    from experiments.records import RunRecord, RunRecords
 
-__all__ = ["run"]
+__all__ = ["compare", "run"]
 
 
 def run(
@@ -27,7 +29,7 @@ def run(
     observer: "Observer | None" = None,
     resume: bool = False,
     **values: Any,
-) -> "list[RunRecord]":
+) -> "RunRecords":
     """Run an experiment and return one record for each backend and seed.
 
     Parameters
@@ -55,8 +57,8 @@ def run(
 
     Returns
     -------
-    list of RunRecord
-        One record for each backend and seed.
+    RunRecords
+        A list with one record for each backend and seed.
 
     Raises
     ------
@@ -72,6 +74,7 @@ def run(
     from data.addresses import local_path
     from data.entry import private_files
     from experiments.loading import load
+    from experiments.records import RunRecords
     from experiments.runs.runner import run_experiment
 
     changed = {**(overrides or {}), **values}
@@ -82,6 +85,37 @@ def run(
     if seeds is not None:
         changed["seeds"] = list(seeds)
     with private_files():
-        return run_experiment(
-            load(experiment, changed), work=local_path(work), observer=observer, resume=resume
+        return RunRecords(
+            run_experiment(
+                load(experiment, changed), work=local_path(work), observer=observer, resume=resume
+            )
         )
+
+
+def compare(
+    records: "Sequence[RunRecord]", baseline: str = "keras_local", margin: float | None = None
+) -> "Comparison":
+    """Compare runs, as ``sparkdl-bench compare`` does.
+
+    Parameters
+    ----------
+    records
+        Records that `run` has returned, of one or several calls.
+    baseline
+        Backend with which the others are compared. If it has not finished, another one is used.
+    margin
+        Largest difference in F1 that counts as equivalence; None tests no equivalence.
+
+    Returns
+    -------
+    Comparison
+        Recommendation, tables and figures, which a notebook shows.
+
+    Raises
+    ------
+    ExperimentError
+        If no run has finished, or a record is not in MLflow.
+    """
+    from experiments.comparison.in_python import compare_records
+
+    return compare_records(records, baseline, margin)

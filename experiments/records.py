@@ -5,11 +5,18 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow.entities import Run
 
 FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
 #: Metric with the decision threshold; records without it have that of the most probable class.
 THRESHOLD = "decision.threshold"
+
+
+#: Columns of the table of records, before the metrics.
+_COLUMNS = ("experiment", "backend", "seed", "status", "reason", "workers", "run_id")
+#: Metrics that a notebook shows.
+_SHOWN = ("test.f1", "test.roc_auc", "time.fit_s", "time.total_s")
 
 
 class RunRecord(BaseModel):
@@ -36,6 +43,30 @@ class RunRecord(BaseModel):
     epochs: list[dict[str, Any]] = []
     notes: list[str] = []
     traceback: str = ""
+
+
+class RunRecords(list[RunRecord]):
+    """Records of several runs. A notebook shows them as a table."""
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return one row for each run, with the metrics as columns of float64."""
+        import pandas as pd
+
+        rows = [
+            {
+                **{name: getattr(record, name) for name in _COLUMNS},
+                **dict(sorted(record.metrics.items())),
+            }
+            for record in self
+        ]
+        return pd.DataFrame(rows, columns=None if rows else list(_COLUMNS))
+
+    def _repr_html_(self) -> str:
+        table = self.to_pandas()
+        shown = [name for name in (*_COLUMNS[:4], *_SHOWN) if name in table]
+        if any(record.reason for record in self):
+            shown.append("reason")
+        return str(table[shown].to_html(index=False, border=0, float_format="{:,.3f}".format))
 
 
 def stored_record(run: "Run", tracking_uri: str) -> RunRecord:

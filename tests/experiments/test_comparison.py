@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from sklearn.metrics import f1_score
 from typer.testing import CliRunner
 
+import experiments
 from experiments import comparison
 from experiments.__main__ import app
 from experiments.comparison import tables
@@ -21,7 +22,7 @@ from experiments.comparison.report import write_report
 from experiments.comparison.runs import ComparedRun
 from experiments.comparison.statistics import f1_over_units
 from experiments.errors import ExperimentError
-from experiments.records import RunRecord
+from experiments.records import RunRecord, RunRecords
 from tests.experiments.conftest import Run
 from tests.experiments.made_up import made_up_groups
 
@@ -281,6 +282,34 @@ def test_report_needs_no_other_file_and_has_every_number(
     tex = (path.parent / "table.tex").read_text()
     assert r"keras\_local" in tex
     assert "±" not in tex
+
+
+@pytest.mark.slow
+def test_comparison_in_python_is_that_of_the_command(
+    records: list[RunRecord], found: list[ComparedRun]
+) -> None:
+    findings = comparison.compare(found)
+    made = experiments.compare(records)
+    pd.testing.assert_frame_equal(made.table, tables.main(findings))
+    assert len(made.runs) == len(records) == 6
+    assert made.recommendation.headline in str(made)
+    shown = made._repr_html_()
+    assert made.recommendation.headline in shown
+    assert shown.count("<svg") == 3
+    table = RunRecords(records).to_pandas()
+    scores = table.set_index(["backend", "seed"])["test.f1"]
+    for record in records:
+        if record.status == "FINISHED":
+            assert scores[record.backend, record.seed] == record.metrics["test.f1"]
+    listed = RunRecords(records)._repr_html_()
+    assert listed.count("<tr") == 7
+    assert "it is Saturday" in listed
+
+
+def test_nothing_in_mlflow_is_no_comparison() -> None:
+    with pytest.raises(ExperimentError, match="there is nothing to compare"):
+        experiments.compare([])
+    assert list(RunRecords().to_pandas().columns)[:2] == ["experiment", "backend"]
 
 
 @pytest.mark.slow
