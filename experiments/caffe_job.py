@@ -9,8 +9,9 @@ from typing import Any
 from data.datum import DATABASE, BadRecord, count
 from experiments.errors import ExperimentError
 from experiments.overrides import Given
-from models.caffe import read_definition
-from models.caffe.solver import Solver, located, read_solver
+from models.caffe import Definition, read_definition
+from models.caffe.definition import located
+from models.caffe.solver import Solver, read_solver
 
 #: Option that names the solver.
 OPTION = "--caffe-solver"
@@ -45,14 +46,11 @@ def read_job(path: Path, given: Mapping[str, Given]) -> CaffeJob:
     """
     solver = read_solver(path)
     definition = read_definition(solver.net, solver.weights)
-    channels, height, width = definition.shape
     optimizer = solver.optimizer.model_dump(mode="json", exclude_defaults=True)
     values: dict[str, Any] = {
         "model.name": "caffe",
         "model.prototxt": str(solver.net),
-        "data.image.height": height,
-        "data.image.width": width,
-        "data.image.color": "grey" if channels == 1 else "rgb",
+        **_image(definition),
         "batch_size": solver.batch_size,
         "optimizer.name": solver.optimizer.name,
         **{f"optimizer.{key}": value for key, value in optimizer.items()},
@@ -75,6 +73,18 @@ def read_job(path: Path, given: Mapping[str, Given]) -> CaffeJob:
         values = {key: value for key, value in values.items() if not key.startswith("model.")}
     overrides = {key: Given(OPTION, value) for key, value in values.items() if key not in given}
     return CaffeJob(overrides, tuple(lines))
+
+
+def _image(definition: Definition) -> dict[str, Any]:
+    """Return the size and color of the network's images, as far as the network fixes them."""
+    if definition.shape is None:
+        return {}
+    channels, height, width = definition.shape
+    return {
+        "data.image.height": height,
+        "data.image.width": width,
+        "data.image.color": "grey" if channels == 1 else "rgb",
+    }
 
 
 def _summary(solver: Solver) -> str:

@@ -93,7 +93,7 @@ def _caffe(config: BackboneConfig, image_shape: tuple[int, int, int], seed: int)
     from models.caffe import build_caffe, outputs_of, read_definition
 
     definition = read_definition(*config.files)
-    channels, height, width = definition.shape
+    channels, height, width = definition.shape_for(image_shape)
     shape = (height, width, 1 if image_shape[2] == 1 else channels)
     return build_caffe(definition, shape, outputs_of(definition), seed)
 

@@ -47,9 +47,25 @@ class Definition:
     layers: tuple[Layer, ...]
     #: Name of the blob of images.
     input: str
-    #: Channels, height and width of the images.
-    shape: tuple[int, int, int]
+    #: Channels, height and width of the images; None if the files do not fix them.
+    shape: tuple[int, int, int] | None
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
+
+    def shape_for(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Return channels, height and width of the network for images of another shape.
+
+        Parameters
+        ----------
+        image_shape
+            Height, width and channels of the images, which determine what the files leave open.
+        """
+        if self.shape is not None:
+            return self.shape
+        height, width, channels = image_shape
+        for layer in self.layers:
+            if self.input in layer.bottoms and layer.type == "Convolution" and layer.blobs:
+                channels = int(layer.blobs[0].shape[1])
+        return max(channels, len(self.preprocessing.mean)), height, width
 
 
 def read_definition(prototxt: Path, weights: Path | None = None) -> Definition:
@@ -137,8 +153,13 @@ def _in_phase(layer: Layer, phase: int) -> bool:
     return (not included or phase in included) and phase not in excluded
 
 
-def _input(content: Any, sources: list[Layer], prototxt: Path) -> tuple[str, tuple[int, int, int]]:
-    """Return name and shape (channels, height, width) of the blob of images."""
+def _input(
+    content: Any, sources: list[Layer], prototxt: Path
+) -> tuple[str, tuple[int, int, int] | None]:
+    """Return name and shape (channels, height, width) of the blob of images.
+
+    The shape is None if a data layer neither gives nor crops to a size, as those of databases.
+    """
     if content.input:
         dimensions = list(content.input_shape[0].dim) if content.input_shape else []
         dimensions = dimensions or list(content.input_dim[:4])
@@ -156,9 +177,11 @@ def _input(content: Any, sources: list[Layer], prototxt: Path) -> tuple[str, tup
         elif crop := parameters.transform_param.crop_size:
             channels = len(parameters.transform_param.mean_value)
             return layer.tops[0], (1 if channels == 1 else 3, crop, crop)
+    if sources and sources[0].tops:
+        return sources[0].tops[0], None
     raise ModelError(
-        f"{prototxt} does not say the size of its images: add 'input' with 'input_shape', an Input "
-        "layer, or crop_size in the transform_param of the data layer"
+        f"{prototxt} does not say what its images are: add 'input' with 'input_shape', an Input "
+        "layer, or a data layer"
     )
 
 
@@ -180,11 +203,24 @@ def _preprocessing(sources: list[Layer], prototxt: Path) -> Preprocessing:
     return Preprocessing()
 
 
+def located(name: str, folder: Path) -> Path:
+    """Return the path of a file that another file of Caffe names.
+
+    Paths are relative to the working folder, as in Caffe. If there is no such file, it is searched
+    for below ``folder``, that of the other file, and then in it, whatever folders the name has.
+    """
+    path = Path(name)
+    if path.is_absolute() or path.exists():
+        return path
+    below, inside = folder / path, folder / path.name
+    return inside if inside.exists() and not below.exists() else below
+
+
 def _mean(parameter: Any, prototxt: Path) -> tuple[float, ...]:
     """Return the mean of each channel; that of an image is averaged over its area."""
     if not parameter.mean_file:
         return tuple(parameter.mean_value)
-    path = prototxt.parent / parameter.mean_file
+    path = located(parameter.mean_file, prototxt.parent)
     from google.protobuf.message import DecodeError
 
     blob = messages()["BlobProto"]()

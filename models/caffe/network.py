@@ -14,6 +14,7 @@ import numpy as np
 
 from models.caffe import layers as translations
 from models.caffe.definition import Definition, Layer
+from models.caffe.fillers import filled
 from models.errors import ModelError
 from models.weights import seeded_kernels
 
@@ -33,7 +34,7 @@ def check(definition: Definition) -> None:
         If a layer cannot be translated; the message names all of them.
     """
     known = {*translations.TRANSLATIONS, *_ENDS, "BatchNorm", "Scale", "Split"}
-    color = definition.shape[0] == 3
+    color = definition.shape is None or definition.shape[0] == 3
     for one in definition.layers:
         if color and definition.input in one.bottoms and one.type in known:
             whole = one.type == "Convolution" and one.parameters.convolution_param.group == 1
@@ -64,7 +65,8 @@ def build_caffe(
     ----------
     definition
         The network. Its last layer is replaced by one with seeded weights if it has another number
-        of classes. Layers without weights in the file get seeded kernels.
+        of classes. Layers without weights in the file get those of their fillers, or seeded
+        kernels if the definition has no filler for them.
     image_shape
         Height, width and channels of the images, which are resized to the size of the network.
     classes
@@ -90,7 +92,8 @@ def build_caffe(
     inputs = keras.Input(image_shape, name="pixels")
     images = augment(inputs) if augment else inputs
     blobs = {definition.input: _prepared(images, definition, image_shape)}
-    reversed_inputs = {definition.input} if definition.shape[0] == 3 else set()
+    color = definition.shape_for(image_shape)[0] == 3
+    reversed_inputs = {definition.input} if color else set()
     assigned: list[tuple[Any, Sequence[np.ndarray]]] = []
     names: Counter[str] = Counter()
     output = definition.input
@@ -111,6 +114,8 @@ def build_caffe(
             position += 1
         name = _unique(layer.name, names)
         tensors = _of(blobs, layer)
+        generator = np.random.default_rng([seed, position])
+        layer = filled(layer, tuple(tensors[0].shape[1:]), generator)
         if layer.type in ("BatchNorm", "Scale"):
             made = translations.normalization(layer, name, tensors[0], scale)
         else:
@@ -191,7 +196,7 @@ def _prepared(x: Any, definition: Definition, image_shape: tuple[int, int, int])
     """Return images with the size, channels and range that the network expects."""
     from keras import layers
 
-    channels, height, width = definition.shape
+    channels, height, width = definition.shape_for(image_shape)
     if image_shape[2] not in (1, channels):
         raise ModelError(
             f"the Caffe network requires gray images, and these have {image_shape[2]} channels"

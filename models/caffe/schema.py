@@ -29,6 +29,15 @@ _FIELDS: dict[str, dict[str, tuple[int, str, Any]]] = {
         "mean_file": (4, "string", None),
         "mean_value": (5, "float*", None),
     },
+    "FillerParameter": {
+        "type": (1, "string", "constant"),
+        "value": (2, "float", "0"),
+        "min": (3, "float", "0"),
+        "max": (4, "float", "1"),
+        "mean": (5, "float", "0"),
+        "std": (6, "float", "1"),
+        "variance_norm": (8, "VarianceNorm", "FAN_IN"),
+    },
     "ConvolutionParameter": {
         "num_output": (1, "uint32", None),
         "bias_term": (2, "bool", "true"),
@@ -36,6 +45,8 @@ _FIELDS: dict[str, dict[str, tuple[int, str, Any]]] = {
         "kernel_size": (4, "uint32*", None),
         "group": (5, "uint32", "1"),
         "stride": (6, "uint32*", None),
+        "weight_filler": (7, "FillerParameter", None),
+        "bias_filler": (8, "FillerParameter", None),
         "pad_h": (9, "uint32", "0"),
         "pad_w": (10, "uint32", "0"),
         "kernel_h": (11, "uint32", None),
@@ -61,6 +72,8 @@ _FIELDS: dict[str, dict[str, tuple[int, str, Any]]] = {
     "InnerProductParameter": {
         "num_output": (1, "uint32", None),
         "bias_term": (2, "bool", "true"),
+        "weight_filler": (3, "FillerParameter", None),
+        "bias_filler": (4, "FillerParameter", None),
         "axis": (5, "int32", "1"),
         "transpose": (6, "bool", "false"),
     },
@@ -220,6 +233,7 @@ _ENUMERATIONS: dict[str, dict[str, int]] = {
     "RoundMode": {"CEIL": 0, "FLOOR": 1},
     "NormRegion": {"ACROSS_CHANNELS": 0, "WITHIN_CHANNEL": 1},
     "EltwiseOp": {"PROD": 0, "SUM": 1, "MAX": 2},
+    "VarianceNorm": {"FAN_IN": 0, "FAN_OUT": 1, "AVERAGE": 2},
     "SolverMode": {"CPU": 0, "GPU": 1},
     "SolverType": {
         "SGD": 0, "NESTEROV": 1, "ADAGRAD": 2, "RMSPROP": 3, "ADADELTA": 4, "ADAM": 5,

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.caffe.definition import DATA_LAYERS
+from models.caffe.definition import DATA_LAYERS, located
+from models.caffe.fillers import TYPES
 from models.caffe.schema import messages
 from models.config import OptimizerConfig, PolicyConfig
 from models.errors import ModelError
@@ -71,8 +72,8 @@ def read_solver(path: Path) -> Solver:
     Parameters
     ----------
     path
-        Solver in protobuf's text format. The paths in it are relative to the working folder, as in
-        Caffe, or to the folder of the solver.
+        Solver in protobuf's text format. Paths in it are found as by
+        `models.caffe.definition.located`.
 
     Raises
     ------
@@ -102,12 +103,6 @@ def read_solver(path: Path) -> Solver:
         weights,
         (*_differences(solver, kind), *_differences_of_layers(layers, weights)),
     )
-
-
-def located(name: str, folder: Path) -> Path:
-    """Return a path of a solver, relative to the working folder or, if not there, to ``folder``."""
-    path = Path(name)
-    return path if path.is_absolute() or path.exists() else folder / path
 
 
 def _parsed(path: Path, message: str, what: str, *, unknown: bool) -> Any:
@@ -243,10 +238,7 @@ def _differences_of_layers(layers: list[Any], weights: Path | None) -> list[str]
     if any(spec.lr_mult != 1 for layer in layers for spec in getattr(layer, "param", ())):
         found.append("lr_mult of layers is not applied: all weights have the same learning rate.")
     if weights is None:
-        found.append(
-            "weight_filler does not apply: initial weights are drawn from the seed "
-            "(Glorot uniform), and are the same for every backend."
-        )
+        found += _differences_of_weights(layers)
     transforms = [layer.transform_param for layer in layers if layer.HasField("transform_param")]
     if any(one.mirror for one in transforms):
         found.append(
@@ -255,3 +247,28 @@ def _differences_of_layers(layers: list[Any], weights: Path | None) -> list[str]
     if any(one.crop_size for one in transforms):
         found.append("crop_size does not crop: whole images are resized to this size.")
     return found
+
+
+def _differences_of_weights(layers: list[Any]) -> list[str]:
+    """Return sentences on layers whose initial weights are not those of a filler."""
+    parameters = [one for layer in layers for one in _with_fillers(layer)]
+    fillers = [one.weight_filler.type for one in parameters if one.HasField("weight_filler")]
+    unknown = sorted({name for name in fillers if name not in TYPES})
+    found = []
+    if unknown:
+        found.append(
+            f"weight_filler {', '.join(unknown)}: initial weights are drawn from a Glorot uniform "
+            "distribution instead."
+        )
+    if len(fillers) < len(parameters):
+        found.append(
+            "Layers without a weight_filler get initial weights from a Glorot uniform distribution "
+            "(Caffe: 0)."
+        )
+    return found
+
+
+def _with_fillers(layer: Any) -> list[Any]:
+    """Return the parameters of a message of a layer that has weights."""
+    fields = ("convolution_param", "inner_product_param")
+    return [getattr(layer, name) for name in fields if layer.HasField(name)]

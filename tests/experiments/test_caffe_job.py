@@ -79,6 +79,26 @@ def test_job_is_an_experiment_on_its_own_images(job: Path, kind: str) -> None:
     assert "max_iter 12 with batches of 16 is 5 epochs of 40 images" in made.description
 
 
+def test_network_of_a_database_takes_images_of_any_size(job: Path) -> None:
+    """The data layers of databases often give no size: the images determine it."""
+    (job / "elsewhere").mkdir()
+    for name in ("net.prototxt", "solver.prototxt"):
+        text = (job / name).read_text() if (job / name).exists() else ""
+        (job / "elsewhere" / name).write_text(text.replace("net.prototxt", "examples/net.prototxt"))
+    layer = f'layer {{ name: "in" type: "Data" top: "data" top: "label" {SOURCES["Data"]} }}'
+    (job / "elsewhere" / "net.prototxt").write_text(layer + LAYERS)
+    (job / "cells_lmdb").rename(job / "elsewhere" / "cells_lmdb")
+    overrides = given({"--positive-class": "1"})
+    found = read_job(job / "elsewhere" / "solver.prototxt", overrides)
+    made = load(None, {**overrides, **found.overrides})
+    assert made.model.prototxt == str(job / "elsewhere" / "net.prototxt")
+    assert "data.image.height" not in found.overrides
+    for shape in ((12, 12, 3), (20, 30, 1)):
+        model = build(made.model, shape, 2, seed=0)
+        assert model.output_shape == (None, 2)
+        assert not any(type(one).__name__ == "Resizing" for one in model.layers)
+
+
 def test_options_take_precedence(job: Path) -> None:
     made = experiment(
         job, "Data", epochs=2, batch_size=8, seed=[5, 6], data=str(job / "cells"), model="small_cnn"

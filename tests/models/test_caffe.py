@@ -104,6 +104,39 @@ def test_settings_of_other_backbones_are_refused(values: dict[str, object], mess
         BackboneConfig.model_validate(values)
 
 
+def test_fillers_draw_the_initial_weights(tmp_path: Path) -> None:
+    """Means and deviations are those that Caffe's documentation defines."""
+    net = Net("filled", (3, 40, 40))
+    net.conv("gaussian", 64, 5, "weight_filler { type: 'gaussian' std: 0.0001 }")
+    net.conv("msra", 64, 3, "weight_filler { type: 'msra' } bias_filler { value: 0.5 }")
+    net.conv("plain", 8, 3)
+    net.layer("Flatten", "flat")
+    inner = "num_output: 5 weight_filler { type: 'xavier' variance_norm: AVERAGE }"
+    net.layer("InnerProduct", "xavier", f"inner_product_param {{ {inner} }}")
+    net.layer("Softmax", "prob")
+    (tmp_path / "net.prototxt").write_text(net.text)
+    definition = read_definition(tmp_path / "net.prototxt")
+    model = build_caffe(definition, (40, 40, 3), CLASSES, seed=0)
+    kernel, bias = model.get_layer("gaussian").get_weights()
+    assert kernel.std() == pytest.approx(0.0001, rel=0.05)
+    assert not bias.any()
+    kernel, bias = model.get_layer("msra").get_weights()
+    assert kernel.std() == pytest.approx(np.sqrt(2 / (64 * 9)), rel=0.05)
+    np.testing.assert_array_equal(bias, 0.5)
+    (kernel, _), (inputs, outputs) = model.get_layer("xavier").get_weights(), (8 * 32 * 32, 5)
+    limit = np.sqrt(3 / ((inputs + outputs) / 2))
+    assert np.abs(kernel).max() == pytest.approx(limit, rel=0.01)
+    assert kernel.std() == pytest.approx(limit / np.sqrt(3), rel=0.05)
+    again = build_caffe(definition, (40, 40, 3), CLASSES, seed=0)
+    other = build_caffe(definition, (40, 40, 3), CLASSES, seed=1)
+    for name in ("gaussian", "msra", "plain", "xavier"):
+        first, same, different = (
+            one.get_layer(name).get_weights()[0] for one in (model, again, other)
+        )
+        np.testing.assert_array_equal(first, same)
+        assert np.abs(first - different).max() > 0
+
+
 def small(folder: Path) -> tuple[Path, Path]:
     return written(every_layer(33, CLASSES), 33, folder)
 

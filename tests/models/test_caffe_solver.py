@@ -12,7 +12,8 @@ layer { name: "cells" type: "Data" top: "data" top: "label" include { phase: TRA
   transform_param { crop_size: 24 } data_param { source: "cells_lmdb" batch_size: 32 } }
 layer { name: "cells" type: "Data" top: "data" top: "label" include { phase: TEST }
   transform_param { crop_size: 24 } data_param { source: "other_lmdb" batch_size: 100 } }
-layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+  inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
 """
 SGD = 'net: "net.prototxt" base_lr: 0.01 max_iter: 100 '
 
@@ -72,7 +73,10 @@ def test_what_differs_is_named(tmp_path: Path) -> None:
     text = "weight_decay: 0.0005 clip_gradients: 35 type: 'Adam' momentum: 0.8 test_iter: 10 "
     net = NET + (
         'layer { name: "conv" type: "Convolution" bottom: "ip" top: "conv" '
-        "param { lr_mult: 2 } transform_param { mirror: true } }"
+        "param { lr_mult: 2 } transform_param { mirror: true } "
+        'convolution_param { num_output: 4 weight_filler { type: "bilinear" } } }'
+        'layer { name: "last" type: "InnerProduct" bottom: "conv" top: "last" '
+        "inner_product_param { num_output: 2 } }"
     )
     found = "\n".join(
         solver(tmp_path, SGD + text + "snapshot: 50 solver_mode: GPU", net).differences
@@ -85,7 +89,8 @@ def test_what_differs_is_named(tmp_path: Path) -> None:
         "snapshot does not apply",
         "solver_mode GPU",
         "lr_mult of layers is not applied",
-        "weight_filler does not apply",
+        "weight_filler bilinear: initial weights are drawn",
+        "Layers without a weight_filler get initial weights from a Glorot",
         "--set model.augmentation=true",
         "crop_size does not crop",
     ):
