@@ -104,7 +104,10 @@ def test_synthesize_says_that_it_is_synthetic(tmp_path):
         (["split", "{cells}", "--test-fold", "fold_8"], "no fold 'fold_8'"),
         (["split", "{cells}", "--class", "all", "--class", "hen"], "did you mean 'hem'"),
         (["split", "{cells}", "--class", "x=all", "--class", "x=hem"], "given twice"),
-        (["split", "{cells}", "--group-pattern", "(a)", "--layout", "c-nmc"], "layout 'folders'"),
+        (
+            ["split", "{cells}", "--group-pattern", "(a)", "--layout", "c-nmc"],
+            "'folders' and 'lmdb'",
+        ),
         (
             ["prepare", "{cells}", "{missing}", "--size", "4"],
             "--image-size must be 8 or more, not 4",
