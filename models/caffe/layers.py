@@ -148,15 +148,25 @@ def _pooling(layer: Layer, name: str, inputs: list[Any]) -> Made:
     strides = _pair(parameters, "stride", "stride", 1)
     padding = _pair(parameters, "pad", "pad", 0)
     rounds_up = parameters.round_mode == 0
+    if any(
+        extent > size + 2 * added
+        for extent, size, added in zip(kernel, x.shape[1:3], padding, strict=True)
+    ):
+        raise ModelError(
+            f"layer '{layer.name}' pools {kernel[0]} x {kernel[1]} windows of maps of "
+            f"{x.shape[1]} x {x.shape[2]}: use larger images (--image-size)"
+        )
     windows = [
         _Windows(*sizes, rounds_up=rounds_up)
         for sizes in zip(x.shape[1:3], kernel, strides, padding, strict=True)
     ]
     ends = tuple((one.before, one.after) for one in windows)
     if maximum:
-        if any(sum(pair) for pair in ends):
+        same = all(one.are_same for one in windows)
+        if not same and any(sum(pair) for pair in ends):
             x = _padded(x, ends, _LOWEST)
-        return Made(layers.MaxPooling2D(kernel, strides, name=name)(x))
+        padding_of = "same" if same else "valid"
+        return Made(layers.MaxPooling2D(kernel, strides, padding=padding_of, name=name)(x))
     if any(sum(pair) for pair in ends):
         x = layers.ZeroPadding2D(ends, name=f"{name}_padding")(x)
     x = layers.AveragePooling2D(kernel, strides, name=name)(x)
@@ -181,6 +191,13 @@ class _Windows:
         self.before = padding
         #: Rows or columns to add so that the last window is complete.
         self.after = max(0, int(starts[-1]) + extent - size)
+        total = max(0, (-(-size // stride) - 1) * stride + extent - size)
+        #: True if they are those of the padding "same" of Keras, which every backend knows.
+        self.are_same = (
+            number == -(-size // stride)
+            and (self.before, self.after) == (total // 2, total - total // 2)
+            and total > 0
+        )
         #: Elements of each window within the padded image, shape (number,).
         self.counts = np.minimum(starts + extent, size + padding) - starts
 

@@ -119,7 +119,7 @@ def build_caffe(
         if layer.type in ("BatchNorm", "Scale"):
             made = translations.normalization(layer, name, tensors[0], scale)
         else:
-            made = translations.TRANSLATIONS[layer.type](layer, name, tensors)
+            made = _translated(layer, name, tensors)
         output = (scale or layer).tops[0]
         blobs[output] = made.output
         if made.layer is not None and made.weights:
@@ -134,6 +134,18 @@ def build_caffe(
         if id(made_layer) in inside:
             _assign(made_layer, weights)
     return model
+
+
+def _translated(layer: Layer, name: str, tensors: list[Any]) -> translations.Made:
+    try:
+        return translations.TRANSLATIONS[layer.type](layer, name, tensors)
+    except ValueError as error:  # from Keras, for example for maps smaller than a kernel
+        sizes = ", ".join(str(tuple(one.shape[1:])) for one in tensors)
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"layer '{layer.name}' ({layer.type}) cannot be built for maps of the shape {sizes}: "
+            f"{reason}"
+        ) from error
 
 
 def _last_with_weights(layers: Sequence[Layer]) -> int:

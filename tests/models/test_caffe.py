@@ -1,12 +1,14 @@
 """Networks of Caffe, compared with OpenCV's reader of the same files."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from backends.bigdl.translation import obstacle
 from models import ModelConfig, build
 from models.backbones import build_backbone
 from models.caffe import build_caffe, check, head_note, read_definition
@@ -102,6 +104,32 @@ def test_features_of_a_backbone_are_those_of_opencv(tmp_path: Path) -> None:
 def test_settings_of_other_backbones_are_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         BackboneConfig.model_validate(values)
+
+
+def test_pooling_of_maps_that_are_too_small_is_refused(tmp_path: Path) -> None:
+    net = Net("small", (3, 8, 8))
+    net.conv("conv", 4, 5)
+    net.pool("large", "MAX", 5, 2)
+    net.inner("scores", CLASSES)
+    (tmp_path / "net.prototxt").write_text(net.text)
+    definition = read_definition(tmp_path / "net.prototxt")
+    with pytest.raises(ModelError, match="layer 'large' pools 5 x 5 windows of maps of 4 x 4"):
+        build_caffe(definition, (8, 8, 3), CLASSES, seed=0)
+    small_images = replace(definition, shape=(3, 4, 4))
+    with pytest.raises(ModelError, match=r"layer 'conv' \(Convolution\) cannot be built for maps"):
+        build_caffe(small_images, (4, 4, 3), CLASSES, seed=0)
+
+
+def test_windows_that_keras_can_place_need_no_padded_copy(tmp_path: Path) -> None:
+    net = Net("even", (3, 24, 24))
+    net.conv("conv", 4, 3, "pad: 1")
+    net.pool("pool", "MAX", 3, 2)
+    net.inner("scores", CLASSES)
+    (tmp_path / "net.prototxt").write_text(net.text)
+    model = build_caffe(read_definition(tmp_path / "net.prototxt"), (24, 24, 3), CLASSES, seed=0)
+    assert model.get_layer("pool").padding == "same"
+    assert model.get_layer("pool").output.shape == (None, 12, 12, 4)
+    assert obstacle(model) is None, "every backend can train it"
 
 
 def test_fillers_draw_the_initial_weights(tmp_path: Path) -> None:
