@@ -13,6 +13,9 @@ from experiments.scoring.uncertainty import Interval
 GROWING = ("time.load_s", "time.fit_s", "time.predict_s", "time.predict_validation_s")
 #: Smallest ratio of total seconds at which a backend is called faster.
 LEAST_SPEEDUP = 1.1
+#: Largest loss of F1 that the interval of a faster backend may include (noninferiority), unless a
+#: margin of equivalence is given.
+LARGEST_LOSS = 0.05
 _ONE_PROCESS = "none:"
 
 
@@ -58,6 +61,23 @@ class Candidate:
         return found.interval.value < 0 and (found.shown or found.interval.excludes_zero)
 
     @property
+    def noninferior(self) -> bool:
+        """True if its F1 is shown not to be lower by more than the margin, or `LARGEST_LOSS`.
+
+        Without a margin, the lower end of the 95 % interval decides: G. Piaggio et al., "Reporting
+        of noninferiority and equivalence randomized trials", JAMA 308, 2012. A wide interval
+        therefore never qualifies a backend.
+        """
+        found = self.difference
+        if found is None or found.identical:
+            return True
+        if self.worse:
+            return False
+        if found.margin is not None:
+            return found.equivalent
+        return found.interval.known and found.interval.low >= -LARGEST_LOSS
+
+    @property
     def better(self) -> bool:
         """True if its F1 is shown to be higher than that of the baseline."""
         found = self.difference
@@ -92,26 +112,17 @@ def candidates(findings: Findings) -> list[Candidate]:
     return [_candidate(row) for row in findings.rows if row.trained]
 
 
-def suitable(found: Sequence[Candidate]) -> list[Candidate]:
+def suitable(found: Sequence[Candidate], floor: float = float("nan")) -> list[Candidate]:
     """Return the backends among which the time decides, because F1 does not.
 
     If a backend is shown to have a higher F1 than the baseline, these are all such backends.
-    Otherwise they are the baseline and the backends that are not worse; if equivalence is tested,
-    only those that are equivalent.
+    Otherwise they are the baseline and the backends that are shown not to be inferior. Backends
+    that do not exceed ``floor``, the F1 of the majority class, are never among them.
     """
-    if better := [one for one in found if one.better]:
+    above = [one for one in found if not one.f1.value <= floor]
+    if better := [one for one in above if one.better]:
         return better
-    return [
-        one
-        for one in found
-        if not one.worse
-        and (
-            one.difference is None
-            or one.difference.margin is None
-            or one.difference.equivalent
-            or one.difference.identical
-        )
-    ]
+    return [one for one in above if one.noninferior] or above
 
 
 def _candidate(row: Row) -> Candidate:

@@ -4,16 +4,19 @@
    the F1 of the majority class.
 2. If backends are shown to have a higher F1 than the baseline (after Holm's correction), the one
    with the highest F1 is recommended.
-3. Otherwise the time decides among the backends that are not worse than the baseline. One is
-   recommended instead of the baseline only if all its runs are shorter than all runs of the
+3. Otherwise the time decides among the baseline and the backends that are shown not to be inferior:
+   their interval excludes a loss of F1 of more than 0.05, or they are equivalent within the margin.
+   One is recommended instead of the baseline only if all its runs are shorter than all runs of the
    baseline and its mean is at least 1.1 times as fast.
+4. If the baseline does not exceed the F1 of the majority class, the backend with the highest F1 is
+   recommended instead.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.comparison.candidates import Candidate, candidates, suitable
+from experiments.comparison.candidates import LARGEST_LOSS, Candidate, candidates, suitable
 from experiments.comparison.difference import p_text
 from experiments.comparison.findings import FLOOR, Findings
 from experiments.scoring.uncertainty import POWER, RELIABLE_PATIENTS
@@ -96,8 +99,8 @@ def recommend(found: Sequence[Candidate], sample: Sample) -> Recommendation:
         headline = "No backend can be recommended."
         return Recommendation(headline, reason, _limits(found, None, sample), ())
     base = baseline_of(found)
-    choice = choose(found)
-    pool = suitable(found)
+    choice = choose(found, sample.floor)
+    pool = suitable(found, sample.floor)
     return Recommendation(
         f"Train with {choice.label}.",
         _reasons(choice, base, found, sample),
@@ -116,10 +119,10 @@ def baseline_of(found: Sequence[Candidate]) -> Candidate:
     return next(one for one in found if one.difference is None)
 
 
-def choose(found: Sequence[Candidate]) -> Candidate:
-    """Return the recommended backend by the second and third rule of this module."""
-    base, pool = baseline_of(found), suitable(found)
-    if pool[0].better:
+def choose(found: Sequence[Candidate], floor: float = math.nan) -> Candidate:
+    """Return the recommended backend by the second to fourth rule of this module."""
+    base, pool = baseline_of(found), suitable(found, floor)
+    if pool[0].better or base not in pool:
         return max(pool, key=lambda one: one.f1.value)
     faster = [one for one in pool if one.faster(base)]
     return min(faster, key=lambda one: one.total_s, default=base)
@@ -153,6 +156,12 @@ def _reasons(choice: Candidate, base: Candidate, found: Sequence[Candidate], sam
         return f"On these {sample.sample} it is the only backend compared (F1 {choice.f1})."
     if choice.better and choice.difference is not None:
         return _because_better(choice, base, found, sample)
+    if base.f1.value <= sample.floor:
+        return (
+            f"On these {sample.sample} the F1 of {base.title} ({base.f1.value:.3f}) does not "
+            f"exceed that of the most frequent class ({sample.floor:.3f}). Of the backends that "
+            f"exceed it, {choice.label} has the highest F1 ({choice.f1})."
+        )
     sentences = [
         f"On these {sample.sample} no backend is shown to have a higher F1 than {base.title}."
     ]
@@ -219,7 +228,13 @@ def _faster_but(faster: Sequence[Candidate], base: Candidate) -> str:
         return f"{ratio}, but its F1 is {gap:.3f} lower ({shown})."
     if not best.faster(base):
         return f"{ratio} in mean, which is not clearly more than the variation between runs."
-    return f"{ratio}, but its F1 is not shown to be equivalent."
+    found = best.difference
+    if found is None or found.margin is not None or not found.interval.known:
+        return f"{ratio}, but its F1 is not shown to be equivalent."
+    return (
+        f"{ratio}, but its F1 may be lower by more than {LARGEST_LOSS:g} (95 % interval of the "
+        f"difference {found.interval.low:+.3f} to {found.interval.high:+.3f})."
+    )
 
 
 def _time_of(choice: Candidate, base: Candidate) -> str:

@@ -89,6 +89,27 @@ def test_faster_backend_with_a_lower_f1_is_not_recommended() -> None:
     )
 
 
+def test_wide_interval_never_qualifies_a_faster_backend() -> None:
+    """A backend with few successes is not recommended because its F1 is uncertain."""
+    noisy = other("pandas_udf", (-0.216, -0.555, 0.104), p=0.25)
+    found = recommend([LOCAL, noisy, other(seconds=(150.0, 151.0))], SAMPLE)
+    assert found.headline == "Train with keras_local."
+    assert (
+        "pandas_udf is 2.1 times as fast, but its F1 may be lower by more than 0.05 (95 % interval "
+        "of the difference -0.555 to +0.104)." in found.reasons
+    )
+    assert not any("pandas_udf" in text for _, text in found.settings)
+
+
+def test_backends_below_the_majority_class_are_never_recommended() -> None:
+    above = other("elephas", (0.02, -0.01, 0.05), p=0.3, seconds=(300.0,))
+    found = recommend([LOCAL, above, other("fast")], replace(SAMPLE, floor=0.855))
+    assert found.headline == "Train with elephas."
+    assert "(0.850) does not exceed that of the most frequent class (0.855)" in found.reasons
+    worst = recommend([LOCAL, other("fast")], replace(SAMPLE, floor=0.848))
+    assert worst.headline == "Train with keras_local."
+
+
 def test_seconds_that_are_not_comparable_decide_nothing() -> None:
     elsewhere = replace(other(), comparable=False)
     found = recommend([LOCAL, elsewhere], SAMPLE)
