@@ -156,7 +156,8 @@ def test_secret_keeps_others_out_where_the_network_is_shared(run: Run, tmp_path:
     (shared,) = run("elephas", spark={"network": "host"}, observer=intruder, **values)
     assert shared.status == "FINISHED", shared.reason
     assert shared.tags["network"] == "host"
-    assert sum(listener.shared for listener in intruder.listeners) > 8, intruder.listeners
+    # Two of the master and of the worker, and those of the driver or the executors.
+    assert sum(listener.shared for listener in intruder.listeners) > 5, intruder.listeners
     assert intruder.got_in == []
     assert "org.apache.spark" in intruder.answer, "the client did not start"
     assert "successfully submitted" not in intruder.answer
