@@ -130,7 +130,15 @@ def header_of(start: bytes) -> list[str]:
 
 
 def image_list_as_table(text: str) -> str | None:
-    """Return an image list of Caffe as a table with column names; None for any other text.
+    """Return an image list of Caffe as a table with column names; None for any other text."""
+    found = image_list(text)
+    if not found:
+        return None
+    return "".join(["path\tlabel\n", *(f"{path}\t{label}\n" for path, label in found)])
+
+
+def image_list(text: str) -> list[tuple[str, int]] | None:
+    """Return path and class of each line of an image list of Caffe; None for any other text.
 
     Each line of a list is the path of an image, which may contain spaces, a space and the number of
     the class.
@@ -140,8 +148,8 @@ def image_list_as_table(text: str) -> str | None:
         match = _LISTED.fullmatch(line)
         if match is None or not is_image(match[1]):
             return None
-        found.append(f"{match[1]}\t{int(match[2])}\n")
-    return "".join(["path\tlabel\n", *found]) if found else None
+        found.append((match[1], int(match[2])))
+    return found
 
 
 def workbook(name: str) -> str:

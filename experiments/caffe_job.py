@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.any_table import image_list
 from data.datum import DATABASE, BadRecord, count
 from experiments.errors import ExperimentError
 from experiments.overrides import Given
 from models.caffe import Definition, read_definition
-from models.caffe.definition import located
+from models.caffe.files import located
 from models.caffe.solver import Solver, read_solver
 
 #: Option that names the solver.
@@ -45,34 +46,39 @@ def read_job(path: Path, given: Mapping[str, Given]) -> CaffeJob:
         If the length of training is unknown, or the images of the job cannot be read.
     """
     solver = read_solver(path)
-    definition = read_definition(solver.net, solver.weights)
-    optimizer = solver.optimizer.model_dump(mode="json", exclude_defaults=True)
-    values: dict[str, Any] = {
-        "model.name": "caffe",
-        "model.prototxt": str(solver.net),
-        **_image(definition),
-        "batch_size": solver.batch_size,
-        "optimizer.name": solver.optimizer.name,
-        **{f"optimizer.{key}": value for key, value in optimizer.items()},
-    }
-    if solver.weights is not None:
-        values["model.weights"] = str(solver.weights)
+    values = {**_model(solver, given), **_optimizer(solver, given), "batch_size": solver.batch_size}
     if solver.seed is not None:
         values["seeds"] = [solver.seed]
-    lines = []
+    lines = [f"{path.name}: {_summary(solver)}"]
     if "epochs" not in given:
         values["epochs"], line = _epochs(solver, path, given)
         lines.append(line)
     if "data.source" not in given:
         values |= _data(solver, path)
     lines += [f"differs from Caffe: {sentence}" for sentence in solver.differences]
-    lines.insert(0, f"{path.name}: {_summary(solver)}")
-    if "description" not in given:
-        values["description"] = "\n".join(lines)
-    if "model.name" in given:  # another network than that of the job
-        values = {key: value for key, value in values.items() if not key.startswith("model.")}
+    values["description"] = "\n".join(lines)
     overrides = {key: Given(OPTION, value) for key, value in values.items() if key not in given}
     return CaffeJob(overrides, tuple(lines))
+
+
+def _model(solver: Solver, given: Mapping[str, Given]) -> dict[str, Any]:
+    """Return the job's network and the size of its images, unless another network is given."""
+    if "model.name" in given:
+        return {}
+    values: dict[str, Any] = {"model.name": "caffe", "model.prototxt": str(solver.net)}
+    if solver.weights is not None:
+        values["model.weights"] = str(solver.weights)
+    return values | _image(read_definition(solver.net, solver.weights))
+
+
+def _optimizer(solver: Solver, given: Mapping[str, Given]) -> dict[str, Any]:
+    """Return the job's optimizer; of another one, only learning rate and policy."""
+    found = solver.optimizer.model_dump(mode="json", exclude_defaults=True)
+    if "optimizer.name" in given:
+        found = {key: found[key] for key in ("learning_rate", "policy") if key in found}
+    else:
+        found["name"] = solver.optimizer.name
+    return {f"optimizer.{key}": value for key, value in found.items()}
 
 
 def _image(definition: Definition) -> dict[str, Any]:
@@ -117,7 +123,7 @@ def _epochs(solver: Solver, path: Path, given: Mapping[str, Given]) -> tuple[int
 def _images(solver: Solver, path: Path) -> int:
     place = _place(solver, path)
     if solver.source.layer == "ImageData":
-        return len(_rows(place, solver.source.root))
+        return len(_listed(solver, place, path.parent))
     try:
         return count(str(place / DATABASE))
     except BadRecord as error:
@@ -129,9 +135,9 @@ def _data(solver: Solver, path: Path) -> dict[str, Any]:
     place = _place(solver, path)
     if solver.source.layer != "ImageData":
         return {"data.source": str(place)}
-    rows = _rows(place, solver.source.root)
-    folder = os.path.commonpath([Path(name).parent for name, _ in rows])
-    return {"data.source": str(folder), "data.labels": str(place)}
+    images = _listed(solver, place, path.parent)
+    folder = os.path.commonpath([image.parent for image in images])
+    return {"data.source": folder, "data.labels": str(place)}
 
 
 def _place(solver: Solver, path: Path) -> Path:
@@ -142,20 +148,23 @@ def _place(solver: Solver, path: Path) -> Path:
     return located(solver.source.path, path.parent)
 
 
-def _rows(place: Path, root: str) -> list[tuple[str, str]]:
-    """Return absolute path and label of each line of a list."""
+def _listed(solver: Solver, place: Path, folder: Path) -> list[Path]:
+    """Return the paths in the list of images ``place``, of a solver in ``folder``."""
     try:
-        lines = place.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ExperimentError(f"the list of images {place} cannot be read: {error}") from error
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        name, _, label = line.strip().rpartition(" ")
-        if not line.strip():
-            continue
-        if not name or not label.isdigit():
-            raise ExperimentError(f"{place}, line {number}: not a path and a label")
-        rows.append((str((place.parent / Path(root) / name.strip()).resolve()), label))
+        rows = image_list(place.read_text("utf-8"))
+    except OSError as error:
+        raise ExperimentError(
+            f"the list of images {place} cannot be read: {error.strerror}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ExperimentError(f"the list of images {place} is not UTF-8 text") from error
     if not rows:
-        raise ExperimentError(f"the list of images {place} is empty")
-    return rows
+        raise ExperimentError(
+            f"{place} is no list of images: each line must be a path, a space and a class number"
+        )
+    names = [Path(solver.source.root) / name for name, _ in rows]
+    # As for other files: relative to the working folder, the solver's folder, or that of the list.
+    bases = [base for base in (Path(), folder, place.parent) if (base / names[0]).exists()]
+    if not bases:
+        raise ExperimentError(f"there is no image {names[0]}, which {place} lists")
+    return [(bases[0] / name).resolve() for name in names]

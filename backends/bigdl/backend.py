@@ -63,10 +63,14 @@ class BigDL(Backend[BigDLOptions]):
             jars()
         except BackendError as error:
             return str(error)
-        optimizer = task.optimizer
-        if optimizer.name not in _OPTIMIZERS or optimizer.policy is not None:
+        if task.optimizer.name not in _OPTIMIZERS:
             return (
-                "the BigDL backend trains with adam or sgd and a constant learning rate: give "
+                f"the BigDL backend has no optimizer '{task.optimizer.name}': use "
+                f"{' or '.join(_OPTIMIZERS)}, or another backend"
+            )
+        if task.optimizer.policy is not None:
+            return (
+                "the BigDL backend trains with a constant learning rate: give "
                 "--set optimizer.policy=null, or use another backend"
             )
         if task.global_batch_size % task.workers:

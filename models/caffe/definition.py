@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from models.caffe.files import located, parsed
 from models.caffe.schema import TYPES, messages
 from models.errors import ModelError
 
-_TEST = 1
+#: Phases of a network.
+TRAIN, TEST = 0, 1
 #: Layers that provide images and labels.
 DATA_LAYERS = ("Data", "ImageData", "Input", "MemoryData", "HDF5Data", "DummyData", "CoSData")
 #: Layers that are only needed for training or for reports.
@@ -83,17 +85,9 @@ def read_definition(prototxt: Path, weights: Path | None = None) -> Definition:
     ModelError
         If a file cannot be read, or the input of the network is not one blob of images.
     """
-    from google.protobuf import text_format
-
-    content = messages()["NetParameter"]()
-    try:
-        text_format.Parse(prototxt.read_text("utf-8"), content, allow_unknown_field=True)
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ModelError(f"{prototxt} cannot be read as a Caffe network: {reason}") from error
-    stored = _blobs(weights) if weights is not None else {}
-    every = [_layer(one, stored) for one in (*content.layer, *content.layers)]
-    tested = [layer for layer in every if _in_phase(layer, _TEST)]
+    content = parsed(prototxt, "NetParameter", "network", unknown=True)
+    every = layers_of(content, _blobs(weights) if weights is not None else {})
+    tested = [layer for layer in every if in_phase(layer, TEST)]
     layers = tuple(
         layer for layer in tested if layer.type not in DATA_LAYERS and layer.type not in _LEFT_OUT
     )
@@ -101,11 +95,16 @@ def read_definition(prototxt: Path, weights: Path | None = None) -> Definition:
         raise ModelError(f"{prototxt} has no layers")
     sources = [layer for layer in every if layer.type in DATA_LAYERS]
     name, shape = _input(content, sources, prototxt)
-    if stored and not any(layer.blobs for layer in layers):
+    if weights is not None and not any(layer.blobs for layer in layers):
         raise ModelError(f"{weights} has weights for none of the layers of {prototxt}")
     return Definition(
         content.name or prototxt.stem, layers, name, shape, _preprocessing(sources, prototxt)
     )
+
+
+def layers_of(content: Any, stored: dict[str, tuple[np.ndarray, ...]]) -> list[Layer]:
+    """Return the layers of a message ``NetParameter`` of any version, with stored weights."""
+    return [_layer(one, stored) for one in (*content.layer, *content.layers)]
 
 
 def _blobs(path: Path) -> dict[str, tuple[np.ndarray, ...]]:
@@ -146,7 +145,7 @@ def _layer(message: Any, stored: dict[str, tuple[np.ndarray, ...]]) -> Layer:
     return Layer(message.name, kind, tuple(message.bottom), tuple(message.top), message, blobs)
 
 
-def _in_phase(layer: Layer, phase: int) -> bool:
+def in_phase(layer: Layer, phase: int) -> bool:
     """Return whether a layer belongs to a phase; rules that name no phase apply to both."""
     included = [rule.phase for rule in layer.parameters.include if rule.HasField("phase")]
     excluded = [rule.phase for rule in layer.parameters.exclude if rule.HasField("phase")]
@@ -201,19 +200,6 @@ def _preprocessing(sources: list[Layer], prototxt: Path) -> Preprocessing:
             continue
         return Preprocessing(found.scale, _mean(found, prototxt))
     return Preprocessing()
-
-
-def located(name: str, folder: Path) -> Path:
-    """Return the path of a file that another file of Caffe names.
-
-    Paths are relative to the working folder, as in Caffe. If there is no such file, it is searched
-    for below ``folder``, that of the other file, and then in it, whatever folders the name has.
-    """
-    path = Path(name)
-    if path.is_absolute() or path.exists():
-        return path
-    below, inside = folder / path, folder / path.name
-    return inside if inside.exists() and not below.exists() else below
 
 
 def _mean(parameter: Any, prototxt: Path) -> tuple[float, ...]:

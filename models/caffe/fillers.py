@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from models.caffe.definition import Layer
+from models.caffe.parameters import pair, weight_parameters
 
 #: Types that are drawn as in Caffe; layers with another one get the project's initial weights.
 TYPES = ("constant", "uniform", "gaussian", "xavier", "msra")
@@ -14,17 +15,10 @@ _FAN_IN, _FAN_OUT, _AVERAGE = 0, 1, 2
 
 def filler_of(layer: Layer) -> Any:
     """Return the message of the filler of a layer's weights, or None if it has none."""
-    parameters = parameters_of(layer)
+    parameters = weight_parameters(layer)
     if parameters is None or not parameters.HasField("weight_filler"):
         return None
     return parameters.weight_filler
-
-
-def parameters_of(layer: Layer) -> Any:
-    """Return the message with the fillers of a layer, or None for a layer without weights."""
-    if layer.type == "Convolution":
-        return layer.parameters.convolution_param
-    return layer.parameters.inner_product_param if layer.type == "InnerProduct" else None
 
 
 def filled(layer: Layer, shape: tuple[int, ...], generator: np.random.Generator) -> Layer:
@@ -42,11 +36,11 @@ def filled(layer: Layer, shape: tuple[int, ...], generator: np.random.Generator)
     filler = filler_of(layer)
     if layer.blobs or filler is None or filler.type not in TYPES:
         return layer
-    parameters = parameters_of(layer)
+    parameters = weight_parameters(layer)
     outputs = int(parameters.num_output)
     size: tuple[int, ...]
     if layer.type == "Convolution":
-        kernel = _kernel(parameters)
+        kernel = pair(parameters, "kernel_size", "kernel", 0)
         size = (outputs, shape[-1] // parameters.group, *kernel)
     else:
         inputs = int(np.prod(shape))
@@ -59,13 +53,6 @@ def filled(layer: Layer, shape: tuple[int, ...], generator: np.random.Generator)
             _drawn(bias, (outputs,), outputs, generator) if known else np.zeros(outputs, np.float32)
         )
     return replace(layer, blobs=tuple(blobs))
-
-
-def _kernel(parameters: Any) -> tuple[int, int]:
-    if parameters.HasField("kernel_h") or parameters.HasField("kernel_w"):
-        return parameters.kernel_h, parameters.kernel_w
-    sizes = list(parameters.kernel_size)
-    return sizes[0], sizes[-1]
 
 
 def _drawn(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from models.caffe.definition import Layer
+from models.caffe.parameters import pair, values
 from models.errors import ModelError
 
 #: Smaller than any activation, for the padding of a maximum.
@@ -83,10 +84,10 @@ def _convolution(layer: Layer, name: str, inputs: list[Any]) -> Made:
 
     (x,) = inputs
     parameters = layer.parameters.convolution_param
-    kernel = _pair(parameters, "kernel_size", "kernel", 0)
-    strides = _pair(parameters, "stride", "stride", 1)
-    padding = _pair(parameters, "pad", "pad", 0)
-    dilation = _values(parameters.dilation, 1)
+    kernel = pair(parameters, "kernel_size", "kernel", 0)
+    strides = pair(parameters, "stride", "stride", 1)
+    padding = pair(parameters, "pad", "pad", 0)
+    dilation = values(parameters.dilation, 1)
     same = strides == (1, 1) and all(
         2 * added == (extent - 1) * rate
         for added, extent, rate in zip(padding, kernel, dilation, strict=True)
@@ -144,9 +145,9 @@ def _pooling(layer: Layer, name: str, inputs: list[Any]) -> Made:
     if parameters.global_pooling:
         kind = layers.GlobalMaxPooling2D if maximum else layers.GlobalAveragePooling2D
         return Made(kind(keepdims=True, name=name)(x))
-    kernel = _pair(parameters, "kernel_size", "kernel", 0)
-    strides = _pair(parameters, "stride", "stride", 1)
-    padding = _pair(parameters, "pad", "pad", 0)
+    kernel = pair(parameters, "kernel_size", "kernel", 0)
+    strides = pair(parameters, "stride", "stride", 1)
+    padding = pair(parameters, "pad", "pad", 0)
     rounds_up = parameters.round_mode == 0
     if any(
         extent > size + 2 * added
@@ -315,23 +316,6 @@ def _in_caffes_order(x: Any, name: str, layers: Any) -> Any:
     if tuple(x.shape[1:3]) != (1, 1):
         x = layers.Permute((3, 1, 2), name=f"{name}_permute")(x)
     return layers.Flatten(name=name)(x)
-
-
-def _pair(parameters: Any, repeated: str, single: str, default: int) -> tuple[int, int]:
-    """Return height and width of a setting, which Caffe writes in one of two ways."""
-    if parameters.HasField(f"{single}_h") or parameters.HasField(f"{single}_w"):
-        return getattr(parameters, f"{single}_h"), getattr(parameters, f"{single}_w")
-    values = getattr(parameters, repeated)
-    if isinstance(values, int):
-        return values, values
-    return _values(values, default)
-
-
-def _values(values: Sequence[int], default: int) -> tuple[int, int]:
-    if len(values) > 2:
-        raise ModelError("only images with two dimensions can be read")
-    given = [*values] or [default]
-    return given[0], given[-1]
 
 
 #: Functions that translate a layer, by its type in Caffe, from the name of the Keras layer and

@@ -15,6 +15,7 @@ import numpy as np
 from models.caffe import layers as translations
 from models.caffe.definition import Definition, Layer
 from models.caffe.fillers import filled
+from models.caffe.parameters import weight_parameters
 from models.errors import ModelError
 from models.weights import seeded_kernels
 
@@ -158,7 +159,9 @@ def _last_with_weights(layers: Sequence[Layer]) -> int:
 
 def outputs_of(definition: Definition) -> int:
     """Return the number of outputs of the last layer that has weights."""
-    return int(_size(definition.layers[_last_with_weights(definition.layers)]).num_output)
+    return int(
+        weight_parameters(definition.layers[_last_with_weights(definition.layers)]).num_output
+    )
 
 
 def head_note(definition: Definition, classes: int) -> str | None:
@@ -177,17 +180,11 @@ def _with_head(layers: tuple[Layer, ...], classes: int) -> tuple[Layer, ...]:
     """Return the layers, of which the last with weights has as many outputs as classes."""
     position = _last_with_weights(layers)
     last = layers[position]
-    if _size(last).num_output == classes:
+    if weight_parameters(last).num_output == classes:
         return layers
     head = replace(last, parameters=_copy(last.parameters), blobs=())
-    _size(head).num_output = classes
+    weight_parameters(head).num_output = classes
     return (*layers[:position], head, *layers[position + 1 :])
-
-
-def _size(layer: Layer) -> Any:
-    """Return the parameters of a layer that has weights."""
-    inner = layer.type == "InnerProduct"
-    return layer.parameters.inner_product_param if inner else layer.parameters.convolution_param
 
 
 def _copy(parameters: Any) -> Any:

@@ -107,6 +107,28 @@ def test_options_take_precedence(job: Path) -> None:
     assert made.data.source == str(job / "cells")
 
 
+def test_list_is_found_as_caffe_finds_it(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths are relative to the working folder; the list itself may be elsewhere."""
+    (job / "lists").mkdir()
+    (job / "list.txt").rename(job / "lists" / "list.txt")
+    monkeypatch.chdir(job)
+    monkeypatch.setitem(
+        SOURCES, "ImageData", SOURCES["ImageData"].replace("list.txt", "lists/list.txt")
+    )
+    made = experiment(job, "ImageData")
+    assert made.epochs == 5
+    assert read_index(made.data).table.num_rows == 40
+
+
+def test_another_optimizer_takes_the_rate_of_the_job(job: Path) -> None:
+    experiment(job, "Data")
+    overrides = given({"--positive-class": "1"}, ["optimizer.name=adam"])
+    found = read_job(job / "solver.prototxt", overrides)
+    made = load(None, {**overrides, **found.overrides}).optimizer
+    assert (made.name, made.learning_rate, made.momentum) == ("adam", 0.05, 0.0)
+    assert made.policy is not None
+
+
 def test_unknown_number_of_images_needs_epochs(job: Path) -> None:
     with pytest.raises(ExperimentError, match="the number of images is not known: give --epochs"):
         experiment(job, "Data", data=str(job / "cells"))
@@ -114,9 +136,10 @@ def test_unknown_number_of_images_needs_epochs(job: Path) -> None:
 
 def test_unusable_sources_are_refused(job: Path) -> None:
     for content, words in {
-        "": "is empty",
-        "a.png\n": "line 1: not a path and a label",
-        "a.png 1\nb.png one\n": "line 2: not a path and a label",
+        "": "is no list of images: each line must be a path",
+        "a.png\n": "is no list of images",
+        "a.png 1\nb.png one\n": "is no list of images",
+        "a.png 1\n": "there is no image cells/a.png, which .* lists",
     }.items():
         (job / "list.txt").write_text(content)
         with pytest.raises(ExperimentError, match=words):
