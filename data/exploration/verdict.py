@@ -17,11 +17,11 @@ _PAGE = "report.html"
 
 @dataclass(frozen=True)
 class Mend:
-    """Something to mend before training."""
+    """A problem of a data set, and its remedy."""
 
-    #: What is wrong, as a sentence.
+    #: Sentence that states the problem.
     problem: str
-    #: What to do, as a sentence.
+    #: Sentence that states the remedy.
     action: str
     #: Command line for it; empty if no command can do it.
     command: str = ""
@@ -29,7 +29,7 @@ class Mend:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the images can be used for training as they are."""
+    """Result of checking a data set for training: the problems to mend first, if there are any."""
 
     mends: tuple[Mend, ...]
     #: True if only a part of the images was read.

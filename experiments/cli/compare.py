@@ -65,11 +65,12 @@ def compare(
         from experiments import comparison
         from experiments.cli.console import plain_console
         from experiments.comparison import tables
+        from experiments.comparison.findings import check_margin
         from experiments.comparison.output_folder import new_folder
         from experiments.comparison.recommendation import recommendation
         from experiments.tracking.abandoned import tidy
 
-        _check_margin(margin)
+        check_margin(margin)
         target = _target(output)
         uris = tracking_uri or [usual_uri()]
         for uri in uris:
@@ -109,13 +110,6 @@ def _target(output: Path | None) -> Path | None:
     target = writable_folder("--output", local_path(output))
     check_unused(target)
     return target
-
-
-def _check_margin(margin: float | None) -> None:
-    from experiments.errors import ExperimentError
-
-    if margin is not None and not 0 < margin < 1:
-        raise ExperimentError(f"--margin is a difference of F1 between 0 and 1, not {margin:g}")
 
 
 def dashboard(

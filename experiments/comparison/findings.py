@@ -153,6 +153,12 @@ class Findings:
         ]
 
 
+def check_margin(margin: float | None) -> None:
+    """Raise ExperimentError for a margin that is not between 0 and 1."""
+    if margin is not None and not 0 < margin < 1:
+        raise ExperimentError(f"--margin is a difference of F1 between 0 and 1, not {margin:g}")
+
+
 def compare(
     runs: Sequence[ComparedRun], baseline: str = BASELINE, margin: float | None = None
 ) -> Findings:
@@ -171,8 +177,9 @@ def compare(
     Raises
     ------
     ExperimentError
-        If no run has finished.
+        If no run has finished, or the margin is not between 0 and 1.
     """
+    check_margin(margin)
     if not any(run.finished for run in runs):
         reasons = "; ".join(f"{run.record.backend}: {run.record.reason}" for run in runs)
         raise ExperimentError(f"no run has finished, so there is nothing to compare ({reasons})")

@@ -1,6 +1,7 @@
 """Small pictures for tests."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -20,3 +21,13 @@ def content(image: Image.Image, form: str = "PNG", **options) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, form, **options)
     return buffer.getvalue()
+
+
+def draw_folder(source: Path, patients: int, cells: int) -> Path:
+    """Draw cells of patients who are alternately sick and well; file names contain the patient."""
+    for number in range(patients * cells):
+        patient = number // cells
+        place = source / ("sick", "well")[patient % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        cell(number).save(place / f"p{patient}_{number}.png")
+    return source

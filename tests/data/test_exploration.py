@@ -24,7 +24,7 @@ from data.layouts.listing import list_source
 from data.local_spark import local_context
 from data.prepared import PreparedData
 from data.synthetic import NOTICE_FILE
-from tests.data.drawn import cell, content
+from tests.data.drawn import cell, content, draw_folder
 
 PATTERN = r"(p\d+)_"
 
@@ -39,13 +39,7 @@ def spark() -> Iterator[None]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two classes of five patients with six cells each."""
-    source = tmp_path / "source"
-    for number in range(60):
-        patient = number // 6
-        place = source / ("sick", "well")[patient % 2]
-        place.mkdir(parents=True, exist_ok=True)
-        cell(number).save(place / f"p{patient}_{number}.png")
-    return source
+    return draw_folder(tmp_path / "source", patients=10, cells=6)
 
 
 def looked_at(source: Path, **options) -> tuple[Description, Findings]:

@@ -11,7 +11,7 @@ from data.exploration.findings import find
 from data.exploration.page import page
 from data.exploration.survey import survey
 from data.exploration.verdict import Verdict, verdict
-from tests.data.drawn import cell
+from tests.data.drawn import cell, draw_folder
 
 PATTERN = r"(p\d+)_"
 
@@ -19,13 +19,7 @@ PATTERN = r"(p\d+)_"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two classes of three patients with two cells each."""
-    source = tmp_path / "source"
-    for number in range(12):
-        patient = number // 2
-        place = source / ("sick", "well")[patient % 2]
-        place.mkdir(parents=True, exist_ok=True)
-        cell(number).save(place / f"p{patient}_{number}.png")
-    return source
+    return draw_folder(tmp_path / "source", patients=6, cells=2)
 
 
 def verdict_of(
