@@ -37,7 +37,6 @@ from tests.deploy.aws import (
 
 IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/sparkdl-bench:0.1.0"
 RUN = ["--", "--backend", "elephas", "--backend", "keras_local", "--data", "s3://cells/malaria"]
-RUNS = (("keras_local", ""), ("elephas", "1"))
 
 
 @pytest.fixture
@@ -379,27 +378,3 @@ class TestServing:
         assert call(*asked).exit_code == 2
         assert self.endpoints() == []
         assert self.schedules() == []
-
-
-def test_network_of_a_record_that_waits_holds_up_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A run has no id in MLflow if its server was unreachable from the start."""
-    known = {"status": "FINISHED", "seed": 0, "tags": {"initial_weights.checksum": "abc"}}
-    known["tracking_uri"] = f"sqlite:///{tmp_path}/mlflow.db"
-    records = tmp_path / "records.jsonl"
-    lines = [{**known, "backend": name, "run_id": identity} for name, identity in RUNS]
-    records.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    network = tmp_path / "network"
-    network.mkdir()
-    (network / "model.keras").write_text("weights")
-
-    def download(run_id: str, **_: str) -> str:
-        if not run_id:
-            raise ValueError("no run id")
-        return str(network)
-
-    monkeypatch.setattr("mlflow.artifacts.download_artifacts", download)
-    sagemaker_entry.keep_models(records, tmp_path / "model")
-    assert [path.name for path in (tmp_path / "model").iterdir()] == ["elephas-seed0"]
-    assert "model.tar.gz lacks the model of keras_local-seed0: no run id" in capsys.readouterr().err

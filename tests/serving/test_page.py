@@ -390,25 +390,6 @@ def test_examples_are_drawn_and_classified(page: Page, service: PageService):
     assert service.requests == [["drawn-blast.png"]]
 
 
-def test_more_than_two_classes(browser: Browser, service: PageService, tmp_path: Path):
-    names = ("mel", "nv", "bcc", "akiec", "bkl")
-    service.card = CARD.model_copy(
-        update={"class_names": names, "positive_class": "mel", "threshold": Threshold()}
-    )
-    with visit(browser, service.url) as found:
-        page = found.page
-        expect(page.locator("#meaning")).to_contain_text("the most probable class")
-        paths = write(tmp_path, {"a.png": png(0.9), "b.png": png(0.02)})
-        page.set_input_files("#files", paths)
-        expect(page.locator("#image-table tbody .tag")).to_have_text(["mel", "nv"])
-        titles = page.locator("#image-table thead button").all_inner_texts()
-        assert [title.rstrip() for title in titles] == [
-            "Image", "Decision", "Most probable", "P(mel)", "Warnings",
-        ]  # fmt: skip
-        assert page.locator(".bars dt").count() == 5
-        assert found.errors == []
-
-
 def test_names_are_shown_as_text(page: Page, tmp_path: Path):
     name = "<img src=x onerror=alert(1)>.png"
     page.set_input_files("#files", write(tmp_path, {name: png(0.6), "b.png": png(0.2)}))

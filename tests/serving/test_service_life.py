@@ -27,7 +27,6 @@ from serving.classifier import classifier_folder
 from serving.errors import ServingError
 from serving.service import loading
 from serving.service.app import create_app
-from serving.service.finding import find
 from serving.service.settings import Reload, Settings, Source
 from tests.serving.running import LIMIT, ROOT, Running, running
 from tests.serving.test_service_requests import ACCESS
@@ -191,19 +190,6 @@ class TestStart:
         lines = [json.loads(line) for line in done.stderr.splitlines()]
         assert any("cannot be loaded" in line["event"] for line in lines)
         assert "Traceback" not in done.stderr
-
-
-class TestFinding:
-    """The search for a model in a process of its own."""
-
-    def test_a_folder_needs_no_search(self, recorded_model: Path) -> None:
-        assert find(str(recorded_model)).folder == classifier_folder(recorded_model)
-
-    def test_a_name_that_is_unknown_is_said_in_one_line(self, tmp_path: Path) -> None:
-        with pytest.raises(ServingError) as raised:
-            find("nothing", f"sqlite:///{tmp_path}/mlflow.db")
-        assert "\n" not in str(raised.value)
-        assert not str(raised.value).startswith("error:")
 
 
 class TestReload:

@@ -3,8 +3,6 @@
 import base64
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from botocore.exceptions import ClientError
 from PIL import Image
 
 from serving import Classifier
-from tests.serving.running import ROOT, Running, running
+from tests.serving.running import Running, running
 
 pytestmark = pytest.mark.slow
 
@@ -391,23 +389,3 @@ class TestAround:
         assert "openvino" in maps
         for package in ("tensorflow", "sklearn", "scipy", "pandas"):
             assert f"/site-packages/{package}/" not in maps
-
-    def test_neither_mlflow_nor_spark_is_imported(self, recorded_model: Path) -> None:
-        code = (
-            "import sys\n"
-            "from pathlib import Path\n"
-            "from serving.service.app import create_app\n"
-            "from serving.service.local import LocalPredictor\n"
-            "from serving.service.metrics import Metrics\n"
-            "from serving.service.settings import Settings, Source\n"
-            "from serving.service.tasks import Threads\n"
-            "settings = Settings(source=Source(folder=Path(sys.argv[1])))\n"
-            "create_app(settings)\n"
-            "LocalPredictor.load(settings, settings.source, Threads(1), Metrics())\n"
-            "heavy = ('tensorflow', 'keras', 'mlflow', 'pyspark', 'scipy', 'sklearn', 'pandas',\n"
-            "         'boto3', 'matplotlib')\n"
-            "print([name for name in heavy if name in sys.modules])\n"
-        )
-        command = [sys.executable, "-c", code, str(recorded_model)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        assert done.stdout == "[]\n"
