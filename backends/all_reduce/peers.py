@@ -96,11 +96,11 @@ class Peers:
 
     def _send_one(self, rank: int, part: np.ndarray) -> None:
         with _errors_of(rank):
-            self._connections[rank].send_bytes(memoryview(part).cast("B"))
+            self._connections[rank].send_bytes(part.data.cast("B"))
 
     def _receive(self, rank: int, into: np.ndarray) -> None:
         with _errors_of(rank):
-            size = self._connections[rank].recv_bytes_into(memoryview(into).cast("B"))
+            size = self._connections[rank].recv_bytes_into(into.data.cast("B"))
             if size != into.nbytes:
                 raise OSError(f"{size} bytes were received instead of {into.nbytes}")
 
