@@ -171,6 +171,6 @@ def _write(path: Path, definition: str) -> str:
     """Write a definition in the words of the installed Caffe, and return its path."""
     pooling = caffe().proto.caffe_pb2.PoolingParameter
     if "round_mode" not in pooling.DESCRIPTOR.fields_by_name:
-        definition = definition.replace("round_mode: FLOOR", "ceil_mode: false")
+        definition = names.with_ceil_mode(definition)
     path.write_text(definition)
     return str(path)

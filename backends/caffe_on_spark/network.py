@@ -5,7 +5,8 @@ of Caffe that the translation takes into account:
 
 - Images are (channels, height, width) instead of (height, width, channels). The first dense layer
   after images thus takes its inputs in another order, and its kernel is permuted.
-- Pooling rounds the size of its result up unless ``round_mode`` is ``FLOOR``.
+- Pooling rounds the size of its result up unless ``round_mode`` is ``FLOOR``, which some builds and
+  readers know as ``ceil_mode: false`` (:func:`with_ceil_mode`).
 - The loss with class weights is an ``InfogainLoss`` whose matrix has the weights on its diagonal.
 """
 
@@ -119,6 +120,11 @@ def translate(
         image_shape=(shape[0], shape[1], shape[2]),
         class_weights=weights,
     )
+
+
+def with_ceil_mode(definition: str) -> str:
+    """Return a definition for builds and readers of Caffe that have ``ceil_mode``."""
+    return definition.replace("round_mode: FLOOR", "ceil_mode: false")
 
 
 def obstacle(model: "keras.Model") -> str | None:

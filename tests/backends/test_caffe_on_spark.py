@@ -63,6 +63,7 @@ def test_four_workers_equal_one(even: PreparedData, tmp_path: Path) -> None:
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
 
 
+@pytest.mark.process_tree
 def test_killed_executor_fails_the_run_and_leaves_no_process(
     prepared: PreparedData, tmp_path: Path
 ) -> None:
@@ -72,11 +73,12 @@ def test_killed_executor_fails_the_run_and_leaves_no_process(
     assert_lost_worker_fails_the_run(NAME, prepared, tmp_path, kill)
 
 
+@pytest.mark.process_tree
 def test_killed_python_process_fails_the_run(prepared: PreparedData, tmp_path: Path) -> None:
     def kill(cluster: Cluster) -> None:
-        daemon = executors(cluster)[0].children()[0]
-        for process in daemon.children(recursive=True):
-            process.kill()
+        for python_daemon in executors(cluster)[0].children():
+            for process in python_daemon.children(recursive=True):
+                process.kill()
 
     assert_lost_worker_fails_the_run(NAME, prepared, tmp_path, kill)
 
