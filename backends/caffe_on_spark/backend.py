@@ -6,6 +6,7 @@ the workers at every step, and each worker's solver applies the mean.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from backends.all_reduce.backend import AllReduceBackend, AllReduceOptions
 from backends.all_reduce.job import WorkerJob
 from backends.base import FitResult, RunContext, TrainingTask
 from backends.caffe_on_spark import solver
-from backends.caffe_on_spark.engine import QUIET, Classifier
+from backends.caffe_on_spark.engine import QUIET, Classifier, caffe
 from backends.caffe_on_spark.network import CaffeNetwork, obstacle, translate
 
 if TYPE_CHECKING:
@@ -62,9 +63,10 @@ class CaffeOnSpark(AllReduceBackend[AllReduceOptions]):
         return {**super().spark_conf(task), **environment}
 
     def warm_up(self, seed: int) -> None:
-        """Import Keras, which builds the network that is translated."""
+        """Import Keras, which builds the network that is translated, and Caffe for its version."""
         import keras
 
+        caffe()
         keras.utils.set_random_seed(seed)
 
     def fit(self, task: Task, context: RunContext) -> FitResult:
@@ -78,9 +80,13 @@ class CaffeOnSpark(AllReduceBackend[AllReduceOptions]):
             _launch(spark, job, network, shared)
 
         try:
-            return driver.fit(task, context, launch, task.options.patience)
+            result = driver.fit(task, context, launch, task.options.patience)
         finally:
             shared.unpersist()
+        # Caffe is built, not installed, so that its version is not among those of the packages.
+        version = caffe().__version__
+        note = f"Trained by Caffe {version}, whose dropout masks differ from those of Keras."
+        return replace(result, notes=(*result.notes, note))
 
     def predict(self, task: Task, weights: Sequence[np.ndarray], context: RunContext) -> np.ndarray:
         """Predict with Caffe on the executors."""

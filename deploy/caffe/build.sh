@@ -8,7 +8,7 @@
 #   --target FOLDER   folder that receives the package 'caffe' (default: the environment's
 #                     site-packages)
 #   --work FOLDER     folder for sources and objects, about 300 MB; it is kept, so that an
-#                     interrupted build continues (default: build/caffe of this repository)
+#                     interrupted build continues (default: ~/.cache/sparkdl-bench/caffe)
 set -euo pipefail
 
 # The sources of Caffe 1.0 as a source distribution. Its setup.py requires conda, so CMake is called
@@ -22,7 +22,7 @@ PACKAGES=(
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 python=$root/.venv/bin/python
-work=$root/build/caffe
+work=${XDG_CACHE_HOME:-$HOME/.cache}/sparkdl-bench/caffe
 target=
 
 fail() { printf 'build.sh: %s\n' "$1" >&2; exit 2; }
