@@ -39,7 +39,7 @@ def accept_connections(
             except OSError:
                 time.sleep(_PAUSE)
                 continue
-            _limit(connection, UNTRUSTED_LIMIT)
+            limit_waiting(connection, UNTRUSTED_LIMIT)
             threading.Thread(target=handle, args=[connection], name=name, daemon=True).start()
 
     threading.Thread(target=accept, name=name, daemon=True).start()
@@ -51,11 +51,22 @@ def stop_accepting(listener: socket.socket) -> None:
     listener.close()
 
 
+def own_address(host: str, port: int) -> str:
+    """Return the address of this machine from which ``host`` is reached; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((host, port))
+        return str(probe.getsockname()[0])
+
+
 def trust(connection: socket.socket) -> None:
     """Remove the time limit for reading from and writing to ``connection``."""
-    _limit(connection, 0)
+    limit_waiting(connection, 0)
 
 
-def _limit(connection: socket.socket, seconds: int) -> None:
+def limit_waiting(connection: socket.socket, seconds: int) -> None:
+    """Make reading from and writing to ``connection`` fail after ``seconds`` without a byte.
+
+    0 removes the limit. The error is a BlockingIOError.
+    """
     for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
         connection.setsockopt(socket.SOL_SOCKET, direction, struct.pack("ll", seconds, 0))

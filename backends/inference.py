@@ -5,7 +5,7 @@ prediction to Keras also predict with it, so that backends never differ in scori
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import keras
     from pyspark import Broadcast
 
+#: Function from pixels (n, h, w, c) to class probabilities (n, classes).
+Classifier = Callable[[np.ndarray], np.ndarray]
+#: Function of the weights, in the order of ``keras.Model.get_weights()``, to a classifier.
+ClassifierOf = Callable[[Sequence[np.ndarray]], Classifier]
 #: Images in one forward pass, which limits the memory for activations on a worker.
 BATCH = 64
 #: Lower limit of probabilities in the logarithm, as in Keras.
@@ -26,12 +30,30 @@ EPSILON = 1e-7
 
 
 def predict(
-    task: TrainingTask, weights: Sequence[np.ndarray], context: RunContext, split: str = "test"
+    task: TrainingTask,
+    weights: Sequence[np.ndarray],
+    context: RunContext,
+    split: str = "test",
+    classifier_of: ClassifierOf | None = None,
 ) -> np.ndarray:
     """Return class probabilities of the images of ``split``, in the order of the data.
 
     If the run has executors, each predicts one slice of the images, and only probabilities are
     sent to the driver.
+
+    Parameters
+    ----------
+    task
+        Task with the images and the network.
+    weights
+        Weights of the network in the order of ``keras.Model.get_weights()``.
+    context
+        Context of the run.
+    split
+        Name of the split.
+    classifier_of
+        Function of the weights that returns a function from pixels (n, h, w, c) to probabilities
+        (n, classes); it must be picklable. None predicts with Keras.
 
     Returns
     -------
@@ -39,8 +61,9 @@ def predict(
         Float32, shape (n, classes).
     """
     network = task.network
+    make = classifier_of or partial(classifier, network)
     if not context.has_spark:
-        blocks = shard_probabilities(network, weights, task.data.shard(split))
+        blocks = _probabilities(make(weights), task.data.shard(split))
         return _concatenate(blocks, network.classes)
     spark = context.spark.sparkContext
     shared: Broadcast = spark.broadcast(list(weights))
@@ -48,7 +71,7 @@ def predict(
 
     def run(shards: Iterator[Shard]) -> Iterator[np.ndarray]:
         for shard in shards:
-            yield from shard_probabilities(network, shared.value, shard)
+            yield from _probabilities(make(shared.value), shard)
 
     try:
         collected = spark.parallelize(slices, len(slices)).mapPartitions(run).collect()
@@ -83,7 +106,10 @@ def shard_probabilities(
     network: NetworkSpec, weights: Sequence[np.ndarray], shard: Shard
 ) -> Iterator[np.ndarray]:
     """Yield the class probabilities of a shard block by block, each of shape (n, classes)."""
-    classify = classifier(network, weights)
+    yield from _probabilities(classifier(network, weights), shard)
+
+
+def _probabilities(classify: Classifier, shard: Shard) -> Iterator[np.ndarray]:
     for block in shard.blocks():
         yield classify(block.pixels)
 

@@ -30,6 +30,8 @@ class Entry:
     summary: str = ""
     #: Modules that the command installs and the backend cannot do without.
     requires: tuple[str, ...] = ()
+    #: What can be done without these modules, as a further line of the message; empty if nothing.
+    otherwise: str = ""
 
 
 BACKENDS = {
@@ -70,6 +72,15 @@ BACKENDS = {
         "uv sync --group torch_distributor",
         "PyTorch through Spark's TorchDistributor; gradients averaged at every step.",
         ("torch",),
+    ),
+    "caffe_on_spark": Entry(
+        "backends.caffe_on_spark",
+        "CaffeOnSpark",
+        "bash deploy/caffe/build.sh",
+        "Caffe's solver in Spark's barrier mode; gradients averaged at every step.",
+        ("caffe",),
+        "Without Caffe, other backends train its solver files: sparkdl-bench run --caffe-solver "
+        "solver.prototxt",
     ),
     "gradient_boosting": Entry(
         "backends.gradient_boosting",
@@ -206,7 +217,8 @@ def missing(name: str) -> str | None:
         return None
     for package in entry.requires:
         if find_spec(package) is None:
-            return f"not installed: {package} is missing; '{entry.install}' adds it"
+            reason = f"not installed: {package} is missing; '{entry.install}' adds it"
+            return "\n".join(filter(None, (reason, entry.otherwise)))
     return None
 
 

@@ -123,17 +123,10 @@ class DriverEnd:
     def _admit(self, peer: socket.socket) -> None:
         """Accept a peer that has the key, and disconnect any other."""
         with peer:
-            connection = Connection(os.dup(peer.fileno()))
-            try:
-                deliver_challenge(connection, self._key)
-                answer_challenge(connection, self._key)
-                trust(peer)
-                _enable_keepalive(connection)
-            except (AuthenticationError, EOFError, OSError):
-                connection.close()
-                return
-        with self._lock:
-            self._new.append(connection)
+            connection = authenticated(peer, self._key)
+        if connection is not None:
+            with self._lock:
+                self._new.append(connection)
 
 
 class WorkerEnd:
@@ -146,7 +139,7 @@ class WorkerEnd:
         self._rank = rank
         try:
             self._connection = Client((address.host, address.port), authkey=address.key)
-            _enable_keepalive(self._connection)
+            enable_keepalive(self._connection)
         except OSError as error:
             raise ConnectionError(
                 f"worker {rank} on {socket.gethostname()} cannot reach the driver at "
@@ -193,7 +186,24 @@ class WorkerEnd:
                 os._exit(DRIVER_GONE)
 
 
-def _enable_keepalive(connection: Connection) -> None:
+def authenticated(peer: socket.socket, key: bytes) -> Connection | None:
+    """Return a connection to a peer that proves to have ``key``, or None for any other.
+
+    The caller closes ``peer``; the connection stays open.
+    """
+    connection = Connection(os.dup(peer.fileno()))
+    try:
+        deliver_challenge(connection, key)
+        answer_challenge(connection, key)
+        trust(peer)
+        enable_keepalive(connection)
+    except (AuthenticationError, EOFError, OSError):
+        connection.close()
+        return None
+    return connection
+
+
+def enable_keepalive(connection: Connection) -> None:
     """Make the kernel close ``connection`` if the other machine does not respond."""
     with socket.socket(fileno=os.dup(connection.fileno())) as link:
         link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

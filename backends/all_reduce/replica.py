@@ -1,15 +1,15 @@
-"""Training loop of a worker in synchronous all-reduce, shared by TensorFlow and PyTorch.
+"""Training loop of a worker in synchronous all-reduce, shared by all libraries.
 
-A worker trains its copy of the Keras network on its shard. Each step uses the gradient of the mean
-loss over the images of all workers, so all copies remain equal. Everything that depends on the
-library, such as the step itself, is implemented by a subclass.
+A worker trains its copy of the network on its shard. Each step uses the gradient of the mean loss
+over the images of all workers, so all copies remain equal. Everything that depends on the library,
+such as the step itself, is implemented by a subclass.
 """
 
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,18 +17,19 @@ from backends.all_reduce.channel import WorkerEnd
 from backends.all_reduce.job import Source, WorkerJob, best_of
 from backends.epoch import Epoch
 from backends.inference import BATCH, EPSILON
-from backends.keras_state import OPTIMIZER, RANDOM, assign, generators, values_of
+from backends.keras_state import OPTIMIZER, RANDOM
 from data.shards import ShardReader
 from models import checksum
-
-if TYPE_CHECKING:
-    import keras
 
 #: Seconds that a worker waits for the others in a collective operation. This limit is for workers
 #: that hang; a worker that dies is detected immediately through its connection to the driver.
 COLLECTIVE_LIMIT = 120.0
 #: Minimum number of seconds between two progress messages within an epoch.
 _PROGRESS_INTERVAL = 0.25
+
+
+class PeerError(ConnectionError):
+    """Raised if a collective operation fails because of another worker."""
 
 
 class Replica(ABC):
@@ -45,11 +46,6 @@ class Replica(ABC):
     source
         Source of the batches of this worker.
     """
-
-    #: The network; its weights are equal on all workers after each step.
-    model: "keras.Model"
-    #: Optimizer of the network, built for its trainable variables.
-    optimizer: "keras.optimizers.Optimizer"
 
     def __init__(self, job: WorkerJob, rank: int, driver: WorkerEnd, source: Source) -> None:
         self.job, self.task, self.rank, self.driver = job, job.task, rank, driver
@@ -81,6 +77,43 @@ class Replica(ABC):
         All workers must call this method at the same time, with arrays of the same shapes.
         """
 
+    @abstractmethod
+    def get_weights(self) -> list[np.ndarray]:
+        """Return copies of the weights in the order of ``keras.Model.get_weights()``, float32.
+
+        They are equal on all workers after each step.
+        """
+
+    @abstractmethod
+    def set_weights(self, values: Sequence[np.ndarray]) -> None:
+        """Set the weights, given in the order of ``keras.Model.get_weights()``."""
+
+    @abstractmethod
+    def optimizer_state(self) -> list[np.ndarray]:
+        """Return the state of the optimizer, which is equal on all workers."""
+
+    @abstractmethod
+    def set_optimizer_state(self, values: Sequence[np.ndarray]) -> None:
+        """Restore a state that :meth:`optimizer_state` returned."""
+
+    def random_state(self) -> list[np.ndarray]:
+        """Return the state of the random generators of this worker."""
+        return []
+
+    def set_random_state(self, values: Sequence[np.ndarray]) -> None:
+        """Restore a state that :meth:`random_state` returned."""
+
+    def use_own_random_stream(self) -> None:
+        """Give each worker its own random numbers for dropout and augmentation."""
+
+    def average_statistics(self) -> None:
+        """Replace the weights that are not trained by their mean over all workers."""
+
+    @property
+    def statistics(self) -> int:
+        """Number of arrays of the weights that are not trained, such as moving averages."""
+        return 0
+
     @property
     def images(self) -> int:
         """Number of images in an epoch, summed over all workers."""
@@ -88,13 +121,13 @@ class Replica(ABC):
 
     def run(self) -> None:
         """Train all epochs and report each to the driver."""
-        self._use_own_random_stream()
-        weights = self.model.get_weights()
+        self.use_own_random_stream()
+        weights = self.get_weights()
         self.driver.send(
             "initial",
             weights if self.rank == 0 else (),
             checksum=checksum(weights),
-            statistics=len(self.model.non_trainable_weights),
+            statistics=self.statistics,
         )
         epochs = list(self.job.start.epochs) if self.job.start else []
         best_weights = self._restore() if self.job.start else None
@@ -102,14 +135,14 @@ class Replica(ABC):
         while len(epochs) < self.task.epochs and not self.job.has_stopped(epochs):
             number = len(epochs) + 1
             mean_loss, seconds = self._train_epoch(number)
-            self._average_statistics()
+            self.average_statistics()
             epochs.append(Epoch(number, mean_loss, self._validation_loss(), self.images, seconds))
             if self.job.patience and best_of(epochs) is epochs[-1]:
-                best_weights = self.model.get_weights()
+                best_weights = self.get_weights()
             self._send_epoch(epochs)
             if self.job.keeps:
                 self._send_state(number, best_weights)
-        weights = best_weights or self.model.get_weights()
+        weights = best_weights or self.get_weights()
         best = best_of(epochs)
         self.driver.send(
             "weights",
@@ -125,18 +158,18 @@ class Replica(ABC):
         """
         start = self.job.start
         assert start is not None
-        self.model.set_weights(start.weights)
-        assign(self.optimizer.variables, start.state[OPTIMIZER])
-        assign(generators(self.model), start.state[f"{RANDOM}.{self.rank}"])
+        self.set_weights(start.weights)
+        self.set_optimizer_state(start.state[OPTIMIZER])
+        self.set_random_state(start.state[f"{RANDOM}.{self.rank}"])
         return list(start.state["best"]) or None
 
     def _send_state(self, epoch: int, best_weights: list[np.ndarray] | None) -> None:
         """Send the state from which training can resume; only the chief sends the shared part."""
-        parts = {f"{RANDOM}.{self.rank}": values_of(generators(self.model))}
+        parts = {f"{RANDOM}.{self.rank}": self.random_state()}
         if self.rank == 0:
             parts |= {
-                "weights": self.model.get_weights(),
-                OPTIMIZER: values_of(self.optimizer.variables),
+                "weights": self.get_weights(),
+                OPTIMIZER: self.optimizer_state(),
                 "best": best_weights or [],
             }
         self.driver.send(
@@ -163,29 +196,6 @@ class Replica(ABC):
             raise RuntimeError(f"the data ended after {steps} of {self.job.steps} batches")
         seconds = time.perf_counter() - started
         return self._total(own_sum)[0] / self.images, seconds
-
-    def _use_own_random_stream(self) -> None:
-        """Give each worker its own random numbers for dropout and augmentation.
-
-        All variables are initialized with the values of the chief, including the states of random
-        generators. Those of the chief are not changed, so that it draws as a single process does.
-        """
-        for variable in generators(self.model):
-            state = np.array(variable)
-            state[0] += self.rank
-            variable.assign(state)
-
-    def _average_statistics(self) -> None:
-        """Replace the moving averages of batch normalization by their mean over all workers.
-
-        The averages are linear in the contribution of each batch, so averaging them after an epoch
-        gives the same result as averaging them at every step.
-        """
-        variables = self.model.non_trainable_weights
-        if variables:
-            sums = self.sum_over_workers(values_of(variables))
-            for variable, total in zip(variables, sums, strict=True):
-                variable.assign(total / self.task.workers)
 
     def _validation_loss(self) -> float | None:
         """Return the mean cross-entropy over the validation images of all workers, in nats."""

@@ -17,8 +17,9 @@ import numpy as np
 
 from backends.all_reduce.channel import LINK_LIMIT, WorkerEnd
 from backends.all_reduce.job import Source, WorkerJob
+from backends.all_reduce.keras_replica import KerasReplica
 from backends.all_reduce.network import private_network
-from backends.all_reduce.replica import COLLECTIVE_LIMIT, Replica
+from backends.all_reduce.replica import COLLECTIVE_LIMIT
 from models import loss, optimizer
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def train(job: WorkerJob, rank: int, source: Callable[[WorkerJob, int], Source])
         TensorFlowReplica(job, rank, driver, source(job, rank)).run()
 
 
-class TensorFlowReplica(Replica):
+class TensorFlowReplica(KerasReplica):
     """Copy of the network in a worker of ``MultiWorkerMirroredStrategy``."""
 
     def __init__(self, job: WorkerJob, rank: int, driver: WorkerEnd, source: Source) -> None:

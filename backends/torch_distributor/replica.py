@@ -9,7 +9,6 @@ password. They use the network interface through which the worker reaches the dr
 """
 
 import os
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -20,15 +19,13 @@ import psutil
 
 from backends.all_reduce.channel import Address, WorkerEnd
 from backends.all_reduce.job import Source, WorkerJob
-from backends.all_reduce.replica import COLLECTIVE_LIMIT, Replica
+from backends.all_reduce.keras_replica import KerasReplica
+from backends.all_reduce.replica import COLLECTIVE_LIMIT, PeerError
+from backends.connections import own_address
 from models import loss, optimizer
 
 if TYPE_CHECKING:
     import torch
-
-
-class PeerError(ConnectionError):
-    """Raised if a collective operation fails because of another worker."""
 
 
 def train(job: WorkerJob, source: Callable[[WorkerJob, int], Source]) -> None:
@@ -57,7 +54,7 @@ def train(job: WorkerJob, source: Callable[[WorkerJob, int], Source]) -> None:
         torch.distributed.destroy_process_group()
 
 
-class TorchReplica(Replica):
+class TorchReplica(KerasReplica):
     """Copy of the network in a process of ``DistributedDataParallel``."""
 
     def __init__(self, job: WorkerJob, rank: int, driver: WorkerEnd, source: Source) -> None:
@@ -141,9 +138,7 @@ def use_interface_to(address: Address) -> None:
 
     By default they use the one of the host name, which other machines may not be able to reach.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((address.host, address.port))  # sends nothing
-        own = probe.getsockname()[0]
+    own = own_address(address.host, address.port)
     for name, addresses in psutil.net_if_addrs().items():
         if any(found.address == own for found in addresses):
             os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = name

@@ -21,6 +21,7 @@ _COLORS = {
     "tensorflowonspark": "#029e73",
     "spark_tensorflow_distributor": "#d55e00",
     "torch_distributor": "#cc78bc",
+    "caffe_on_spark": "#b79a00",
     "pandas_udf": "#56b4e9",
     "bigdl": "#a5682a",
     "gradient_boosting": "#7f5fbf",

@@ -110,6 +110,11 @@ _FIELDS: dict[str, dict[str, tuple[int, str, Any]]] = {
         "num_axes": (3, "int32", "-1"),
     },
     "SoftmaxParameter": {"axis": (2, "int32", "1")},
+    "PowerParameter": {
+        "power": (1, "float", "1"),
+        "scale": (2, "float", "1"),
+        "shift": (3, "float", "0"),
+    },
     "InputParameter": {"shape": (1, "BlobShape*", None)},
     "DataParameter": {"source": (1, "string", None), "batch_size": (4, "uint32", None)},
     "ImageDataParameter": {
@@ -147,6 +152,7 @@ _FIELDS: dict[str, dict[str, tuple[int, str, Any]]] = {
         "memory_data_param": (119, "MemoryDataParameter", None),
         "pooling_param": (121, "PoolingParameter", None),
         "relu_param": (123, "ReLUParameter", None),
+        "power_param": (122, "PowerParameter", None),
         "softmax_param": (125, "SoftmaxParameter", None),
         "prelu_param": (131, "PReLUParameter", None),
         "reshape_param": (133, "ReshapeParameter", None),
