@@ -6,10 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data import class_archive, object_store
+from data import class_archive, import_path, object_store
 from data.jvm import spark_jvm, temporary_option
 from data.process_environment import KERAS_ON_EXECUTORS, LOOPBACK
-from data.project import ROOT
 from experiments.config import EMBEDDED, SparkConfig
 from experiments.errors import ExperimentError
 from experiments.resources import executors
@@ -124,7 +123,8 @@ def settings(
             # Spark prepends these to the extraJavaOptions, which a backend may replace.
             "spark.driver.defaultJavaOptions": options,
             "spark.executor.defaultJavaOptions": options,
-            "spark.executorEnv.PYTHONPATH": str(ROOT),
+            # The user's own folders too: a backend or its framework may be imported from them.
+            "spark.executorEnv.PYTHONPATH": import_path.for_children(os.environ),
             "spark.executorEnv.SPARK_LOCAL_IP": LOOPBACK,
         }
     if address := driver_address(spark.master):

@@ -1,8 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from data.project import ROOT
 from experiments.cli.run import app
 from experiments.errors import ExperimentError
 from experiments.loading import load
@@ -15,6 +17,7 @@ from experiments.spark.environment import (
     differences,
     required,
 )
+from experiments.spark.session import settings
 from experiments.spark.shipping import archive_settings, executor_python
 
 OWN = {"keras": "3.15.1", "numpy": "1.26.4"}
@@ -93,6 +96,17 @@ def test_python_of_the_executors_follows_the_environment(tmp_path: Path) -> None
     image = load("synthetic", MASTER | {"spark.environment": "image"}).spark
     assert executor_python(image) == "/opt/sparkdl/bin/python"
     assert archive_settings(image, tmp_path) == {}
+
+
+def test_executors_of_this_machine_search_the_folders_of_the_user_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    here = settings(load("synthetic").spark, 2, tmp_path, {})
+    first, *_, last = here["spark.executorEnv.PYTHONPATH"].split(os.pathsep)
+    assert (first, last) == (str(ROOT), str(tmp_path))
+    there = settings(load("synthetic", {"spark.master": "yarn"}).spark, 2, tmp_path, {})
+    assert "spark.executorEnv.PYTHONPATH" not in there
 
 
 @pytest.mark.parametrize(
