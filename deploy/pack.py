@@ -7,6 +7,7 @@ packed programs require; the manifest records that version (``deploy.packing.c_l
 
 import platform
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -40,13 +41,21 @@ def pack(
             parser=path_option, metavar="PATH", help="Archive to write; ends in .tar.gz."
         ),
     ] = Path("environment.tar.gz"),
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GROUP",
+            help="Leave out the packages that only this dependency group needs, such as "
+            "torch_distributor; may be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Pack the interpreter, the locked packages and Java for --environment archive."""
     from data.command_line import plain_errors
 
     with plain_errors():
         started = time.monotonic()
-        packed = pack_environment(output)
+        packed = pack_environment(output, without or ())
         typer.echo(
             f"{output}: {packed.packages} packages, {packed.archive_bytes / 1e6:,.0f} MB "
             f"({packed.content_bytes / 1e6:,.0f} MB unpacked), checksum {packed.checksum[:12]}, "
@@ -55,25 +64,36 @@ def pack(
         )
 
 
-def pack_environment(output: Path) -> Packed:
+def pack_environment(output: Path, without: Collection[str] = ()) -> Packed:
     """Write the environment of this process to ``output``.
+
+    Parameters
+    ----------
+    output
+        Archive to write.
+    without
+        Dependency groups whose packages are left out, unless something else needs them.
 
     Raises
     ------
     DeployError
-        If the file name does not end in ``.tar.gz`` or ``.tgz``, which Spark requires, or if the
-        file cannot be written.
+        If the file name does not end in ``.tar.gz`` or ``.tgz``, which Spark requires, if a group
+        does not exist, or if the file cannot be written.
     """
     from deploy.packing import c_library, interpreter, packages
     from deploy.packing.archive import Entry, new_archive
     from experiments.spark.environment import MANIFEST, Manifest
-    from experiments.spark.locked import needed_distributions
+    from experiments.spark.locked import groups, needed_distributions
 
     if not output.name.endswith((".tar.gz", ".tgz")):
         raise DeployError(
             f"{output}: Spark detects the format of an archive by its name: end it in .tar.gz"
         )
-    distributions = needed_distributions()
+    if unknown := sorted(set(without) - set(groups())):
+        raise DeployError(
+            f"there is no dependency group '{unknown[0]}'; the groups are {', '.join(groups())}"
+        )
+    distributions = needed_distributions(without=without)
     # Keyed by name, so that a file owned by two packages is stored once.
     unique = {entry.name: entry for entry in packages.entries(distributions.values())}
     compiled = [e.content for e in unique.values() if isinstance(e.content, Path) and e.is_library]

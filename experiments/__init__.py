@@ -49,7 +49,8 @@ def run(
     work
         Folder for prepared data.
     observer
-        Receives the progress of the runs; ``experiments.cli.console.Console()`` prints it.
+        Receives the progress of the runs; ``experiments.cli.console.Console()`` prints it. None
+        shows one line that is updated in a notebook, and nothing elsewhere.
     resume
         Resume the newest comparison of the same data and settings.
     **values
@@ -73,6 +74,7 @@ def run(
     """
     from data.addresses import local_path
     from data.entry import private_files
+    from experiments.cli.notebook import NotebookProgress, in_notebook, without_widgets
     from experiments.loading import load
     from experiments.records import RunRecords
     from experiments.runs.runner import run_experiment
@@ -84,7 +86,9 @@ def run(
         changed["backends"] = list(backends)
     if seeds is not None:
         changed["seeds"] = list(seeds)
-    with private_files():
+    if observer is None and in_notebook():
+        observer = NotebookProgress()
+    with private_files(), without_widgets():
         return RunRecords(
             run_experiment(
                 load(experiment, changed), work=local_path(work), observer=observer, resume=resume

@@ -1,8 +1,11 @@
 """The final record of one run, written by the harness and read back from MLflow."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
+
+from experiments.errors import ExperimentError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -11,6 +14,7 @@ if TYPE_CHECKING:
 FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
 #: Metric with the decision threshold; records without it have that of the most probable class.
 THRESHOLD = "decision.threshold"
+VALIDATION_F1 = "validation.f1"
 
 
 #: Columns of the table of records, before the metrics.
@@ -44,6 +48,38 @@ class RunRecord(BaseModel):
     notes: list[str] = []
     traceback: str = ""
 
+    def artifact(self, name: str) -> Path:
+        """Return the local path of a file or folder that the run has recorded.
+
+        Parameters
+        ----------
+        name
+            Path below the run's artifacts, such as ``predictions.parquet`` or ``model``.
+
+        Raises
+        ------
+        ExperimentError
+            If the run has no such artifact, or its store cannot be reached.
+        """
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+
+        try:
+            path = download_artifacts(
+                run_id=self.run_id, artifact_path=name, tracking_uri=self.tracking_uri
+            )
+        except (MlflowException, OSError) as error:
+            raise ExperimentError(
+                f"run {self.run_id or 'without id'} has no artifact {name}: {error}"
+            ) from error
+        return Path(path)
+
+    @property
+    def has_network(self) -> bool:
+        """Whether the run has finished and recorded a network."""
+        checksum = self.tags.get("initial_weights.checksum", "none")
+        return self.status == FINISHED and checksum != "none"
+
 
 class RunRecords(list[RunRecord]):
     """Records of several runs. A notebook shows them as a table."""
@@ -61,12 +97,34 @@ class RunRecords(list[RunRecord]):
         ]
         return pd.DataFrame(rows, columns=None if rows else list(_COLUMNS))
 
+    def best(self) -> RunRecord:
+        """Return the run whose network has the highest F1 on the validation images.
+
+        Test images must not select a model.
+
+        Raises
+        ------
+        ExperimentError
+            If no run has recorded a network and its F1 on validation images.
+        """
+        found = [one for one in self if one.has_network and VALIDATION_F1 in one.metrics]
+        if not found:
+            raise ExperimentError("no run has recorded a network and its F1 on validation images")
+        return max(found, key=lambda one: one.metrics[VALIDATION_F1])
+
+    def __repr__(self) -> str:
+        return self._shown().to_string(index=False, float_format="{:,.3f}".format)
+
     def _repr_html_(self) -> str:
+        table = self._shown()
+        return str(table.to_html(index=False, border=0, float_format="{:,.3f}".format))
+
+    def _shown(self) -> "pd.DataFrame":
         table = self.to_pandas()
         shown = [name for name in (*_COLUMNS[:4], *_SHOWN) if name in table]
         if any(record.reason for record in self):
             shown.append("reason")
-        return str(table[shown].to_html(index=False, border=0, float_format="{:,.3f}".format))
+        return table[shown]
 
 
 def stored_record(run: "Run", tracking_uri: str) -> RunRecord:

@@ -20,6 +20,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+#: Files whose tests take minutes; begun last, they would leave the other test processes idle.
+_LONGEST = {"test_local_cluster", "test_stack", "test_chaos", "test_notebooks", "test_transfer"}
 #: Variable with the path of the preloaded interpreter, for all test processes of a session.
 _PRELOADED = "SPARKDL_PRELOADED_PYTHON"
 
@@ -63,7 +65,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 raise pytest.UsageError(f"{item.nodeid} is marked long and not slow")
         elif not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    """Return a number by which tests are sorted: those that take minutes begin first."""
+    if item.path.stem in _LONGEST:
+        return 0
+    return 1 if item.get_closest_marker("slow") else 2
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -23,6 +23,7 @@ from backends.spark_ml.data import write_prepared
 from backends.spark_ml.model import BackendModel, ImageColumns
 from data.errors import DataError
 from data.own_folders import temporary_folder
+from data.worker_python import check_workers
 from models import ModelConfig, OptimizerConfig
 
 if TYPE_CHECKING:
@@ -116,6 +117,8 @@ class BackendEstimator(ImageColumns, Estimator, DefaultParamsReadable, DefaultPa
             seed=value("seed"),
         )
         backend = create(value("backend"))
+        if backend.needs_spark:
+            check_workers(dataset.sparkSession.sparkContext)
         task = TrainingTask(
             data=data,
             model=ModelConfig.model_validate({"name": value("network")}),

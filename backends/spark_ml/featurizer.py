@@ -20,6 +20,7 @@ from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from backends.featurizer.engine import backbone_of, choice_of
 from backends.featurizer.features import BATCH_BYTES, bound_batches, features_udf
 from backends.spark_ml.image_column import ImageColumn
+from data.worker_python import check_workers
 from models.backbones import Backbone
 from models.config import BackboneConfig
 
@@ -148,6 +149,7 @@ class DeepImageFeaturizer(
 
     def _transform(self, dataset: "DataFrame") -> "DataFrame":
         spark = dataset.sparkSession
+        check_workers(spark.sparkContext)
         column = ImageColumn.of(dataset, self.getInputCol())
         shape = column.first_shape()
         if shape is None:

@@ -19,6 +19,7 @@ from pyspark.ml.util import (
 
 from backends.epoch import Epoch
 from data.storage import locate, read_bytes, write_bytes
+from data.worker_python import check_workers
 from models import ModelConfig, NetworkSpec
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class BackendModel(ImageColumns, Model, MLWritable, MLReadable):
         from pyspark.ml.functions import array_to_vector
         from pyspark.sql import functions as F  # noqa: N812
 
+        check_workers(dataset.sparkSession.sparkContext)
         probabilities = F.pandas_udf(self._classifier(), "array<float>")
         column = probabilities(F.col(self.getOrDefault("inputCol")))
         with_array = dataset.withColumn("probability", column)

@@ -19,23 +19,19 @@ from data.prepared import PreparedData
 from data.schema import SPLITS
 from data.store_address import DEFAULT_URI, is_from_variable, is_server
 from experiments.cli.pace import Pace, about
+from experiments.cli.phases import described
 from experiments.cli.result_table import result_table
 from experiments.cli.steady_output import SteadyOutput
 from experiments.config import Experiment, RunPlan
+from experiments.errors import ExperimentError
 from experiments.narrow_table import WIDTH
 from experiments.observer import Observer
-from experiments.records import FINISHED, RunRecord
+from experiments.records import FINISHED, RunRecord, RunRecords
 from experiments.scoring.caveats import few_examples, unreliable_interval
-from experiments.units import counted, names_of_units, plural
+from experiments.units import counted, names_of_units
 
 #: Digits of a run's id in the command that uses its network.
 _SHORT_ID = 8
-_PHASES = {
-    "load": "opening the data",
-    "spark_start": "starting Spark and importing the framework",
-    "fit": "training",
-    "save_model": "saving the network",
-}
 
 
 def plain_console(file: IO[str]) -> RichConsole:
@@ -178,7 +174,7 @@ class Console(Observer):
 
     def run_starts(self, backend: str, seed: int, synchronisation: str, images: int) -> None:
         """Print the run's backend, seed and number, and the time elapsed and remaining."""
-        described = synchronisation.removeprefix("none: ")
+        method = synchronisation.removeprefix("none: ")
         self._images = images
         self._begun += 1
         self._pace.begins(backend, images)
@@ -188,9 +184,9 @@ class Console(Observer):
                 (backend, "bold"),
                 f", seed {seed}{self._so_far()}",
             )
-            self._print(f"  {described}")
+            self._print(f"  {method}")
         else:
-            self._print((backend, "bold"), f", seed {seed}: {described}")
+            self._print((backend, "bold"), f", seed {seed}: {method}")
         self._activity.begin("starting", backend)
 
     def event(self, event: dict[str, Any]) -> None:
@@ -198,7 +194,7 @@ class Console(Observer):
         epochs = self._experiment.epochs if self._experiment else 0
         if event["event"] == "phase":
             name = event["name"]
-            self._activity.update(self._phase(name))
+            self._activity.update(described(name, self._unit))
             if name == "fit":
                 self._pace.trains()
         elif event["event"] == "batch":
@@ -220,13 +216,6 @@ class Console(Observer):
             self._pace.epoch(event["number"], epochs, event["seconds"] or 0.0)
             self._activity.update("training", f"epoch {min(event['number'] + 1, epochs)}/{epochs}")
             self._activity.progress(event["number"], epochs, text)
-
-    def _phase(self, name: str) -> str:
-        """Return the words for a phase of the worker process."""
-        predicted = {"predict": "test", "predict_validation": "validation"}
-        if name in predicted:
-            return f"predicting the {predicted[name]} {plural(self._unit)}"
-        return _PHASES.get(name, name)
 
     def waits(self, what: str) -> None:
         """Show an activity other than training."""
@@ -364,17 +353,10 @@ def how_to_use(records: Sequence[RunRecord]) -> str:
     The run with the highest F1 on the validation images is chosen, since test images must not
     select a model. The line is empty if no run has recorded a network.
     """
-    name = "validation.f1"
-    done = [
-        one
-        for one in records
-        if one.status == FINISHED
-        and name in one.metrics
-        and one.tags.get("initial_weights.checksum", "none") != "none"
-    ]
-    if not done:
+    try:
+        best = RunRecords(records).best()
+    except ExperimentError:
         return ""
-    best = max(done, key=lambda one: one.metrics[name])
     elsewhere = best.tracking_uri != DEFAULT_URI and not is_from_variable(best.tracking_uri)
     store = ("--tracking-uri", best.tracking_uri) if elsewhere else ()
     return f"use it: {command('predict', best.run_id[:_SHORT_ID], 'IMAGE', *store)}"

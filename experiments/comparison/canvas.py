@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from experiments.colors import COLORS, OTHERS
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -14,21 +16,6 @@ _DASHES = ("-", "--", "-.", ":")
 HATCHES = ("", "///", "...", "xxx", "\\\\\\")
 WIDTH = 8.0  # inches
 RESOLUTION = 110  # dots per inch, of PNG files
-#: Color of each backend, in every report; distinguishable without red-green vision.
-_COLORS = {
-    "keras_local": "#0173b2",
-    "elephas": "#de8f05",
-    "tensorflowonspark": "#029e73",
-    "spark_tensorflow_distributor": "#d55e00",
-    "torch_distributor": "#cc78bc",
-    "caffe_on_spark": "#b79a00",
-    "pandas_udf": "#56b4e9",
-    "bigdl": "#a5682a",
-    "gradient_boosting": "#7f5fbf",
-    "majority": "#949494",
-}
-#: Colors of other backends, chosen by name.
-_OTHERS = ("#e377a2", "#8c9a1e", "#3fb5ac", "#b0413e", "#5b6abf")
 
 
 class Style:
@@ -49,18 +36,18 @@ class Style:
         self._others: dict[str, str] = {}
         for label in labels:
             name = _backend_of(label)
-            if name not in _COLORS and name not in self._others:
+            if name not in COLORS and name not in self._others:
                 self._others[name] = self._free_color(name)
 
     def color(self, label: str) -> str:
         """Return the color of a backend as ``#rrggbb``."""
         name = _backend_of(label)
-        return _COLORS.get(name) or self._others[name]
+        return COLORS.get(name) or self._others[name]
 
     def _free_color(self, name: str) -> str:
         """Return the color that the name determines, or the next one if it is taken."""
-        first = crc32(name.encode()) % len(_OTHERS)
-        turns = [_OTHERS[(first + turn) % len(_OTHERS)] for turn in range(len(_OTHERS))]
+        first = crc32(name.encode()) % len(OTHERS)
+        turns = [OTHERS[(first + turn) % len(OTHERS)] for turn in range(len(OTHERS))]
         taken = self._others.values()
         return next((color for color in turns if color not in taken), turns[0])
 

@@ -10,7 +10,7 @@ from experiments.comparison.findings import BASELINE, Findings, compare
 from experiments.comparison.recommendation import Recommendation, recommendation
 from experiments.comparison.report import draw
 from experiments.comparison.runs import find_runs
-from experiments.comparison.tables import main, raw
+from experiments.comparison.tables import main, platforms, raw
 from experiments.errors import ExperimentError
 from experiments.records import RunRecord
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SHOWN = ("f1", "fronts", "learning")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Result of `experiments.compare`. A notebook shows the recommendation, table and figures."""
 
@@ -31,11 +31,15 @@ class Comparison:
     table: "pd.DataFrame"
     #: One row for each run, with its metrics as numbers.
     runs: "pd.DataFrame"
+    #: Seconds per epoch and cost by platform; empty if all runs are of one platform.
+    platforms: "pd.DataFrame"
     #: Figures of the report as SVG elements, by name.
     figures: dict[str, str]
 
     def __str__(self) -> str:
         return f"{self.recommendation.paragraph}\n\n{self.table.to_string(index=False)}"
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         pictures = "".join(
@@ -57,5 +61,10 @@ def compare_records(
     with temporary_folder("compare") as folder:
         findings = compare(find_runs(uris, folder, ids=ids), baseline, margin)
         return Comparison(
-            findings, recommendation(findings), main(findings), raw(findings), draw(findings)
+            findings,
+            recommendation(findings),
+            main(findings),
+            raw(findings),
+            platforms(findings),
+            draw(findings),
         )

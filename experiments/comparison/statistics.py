@@ -69,7 +69,8 @@ def differences(
             interval=Interval(0.0, 0.0, 0.0) if identical else interval,
             p=p,
             p_corrected=float(p_corrected),
-            detectable=float(as_difference(one, other, reach)),
+            # Where nothing varies, as between equal predictions, it is unknown.
+            detectable=float(as_difference(one, other, reach)) or float("nan"),
             groups=other.shape[-1],
             seeds=(len(one), len(other)),
             comparisons=len(counts),

@@ -11,7 +11,8 @@ import numpy as np
 
 from data.prepared import PreparedData
 from experiments.config import Experiment, RunPlan
-from experiments.records import FINISHED, RunRecord, stored_record
+from experiments.errors import ExperimentError
+from experiments.records import FINISHED, VALIDATION_F1, RunRecord, RunRecords, stored_record
 from experiments.tracking import provenance
 from experiments.tracking.recorder import PARENT, Recorder
 from experiments.units import UNIT_TAG
@@ -39,6 +40,16 @@ _NOT_DECIDING = {
 _ADDED = {"threshold": "0.5", "calibration": "none"}
 #: The same for the keys of the optimizer.
 _ADDED_TO_OPTIMIZER = {"momentum": 0.0, "nesterov": False, "policy": None}
+#: Metrics of the best run that the parent run has too.
+_OF_THE_BEST = (
+    VALIDATION_F1,
+    "test.f1",
+    "test.roc_auc",
+    "time.fit_s",
+    "time.total_s",
+    "resources.cpu_s",
+    "resources.peak_memory_mib",
+)
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,23 @@ def comparison_key(experiment: Experiment, data: PreparedData) -> str:
     content["fingerprint"] = data.summary.fingerprint
     content["split"] = data.summary.split_checksum
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def record_best(comparison: ComparisonRun, records: Sequence[RunRecord]) -> None:
+    """Record the main metrics of the best run with the parent run, whose row MLflow shows first.
+
+    The best run is that with the highest F1 on the validation images. Without one, nothing is
+    recorded.
+    """
+    try:
+        best = RunRecords(records).best()
+    except ExperimentError:
+        return
+    found = {name: best.metrics[name] for name in _OF_THE_BEST if name in best.metrics}
+    comparison.recorder.metrics(comparison.run_id, found)
+    comparison.recorder.tag(
+        comparison.run_id, {"best.backend": best.backend, "best.run_id": best.run_id}
+    )
 
 
 def _digest(path: Path) -> str:

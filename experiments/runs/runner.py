@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from data.own_folders import temporary_folder
@@ -14,6 +15,7 @@ from experiments.runs.comparison_run import (
     has_comparison,
     open_comparison,
     plans_in_order,
+    record_best,
 )
 from experiments.runs.rehearsal import rehearse
 from experiments.runs.resumption import checkpoints, forget, run_key
@@ -122,6 +124,8 @@ def _compare(plans: Sequence[RunPlan], runs: _Runs) -> list[RunRecord]:
             done[plan.backend, plan.seed] = runs.run(plan, comparison.run_id)
         observer.waits("writing the report")
         try:
+            best = partial(record_best, comparison, [*done.values()])
+            patiently(best, comparison.recorder.uri, observer.record_waits)
             patiently(lambda: _report(comparison), comparison.recorder.uri, observer.record_waits)
         except ServerAwayError as away:
             observer.record_waits(f"{away}: the report is missing; 'compare' can write it later")

@@ -11,6 +11,7 @@ from data import process_environment
 from data.errors import SparkdlError
 from data.own_folders import temporary_folder
 from data.prepared import PreparedData
+from experiments.colors import color_of
 from experiments.config import RunPlan
 from experiments.observer import Observer, RunStoppedError
 from experiments.processes.ending import undisturbed
@@ -25,6 +26,9 @@ from experiments.tracking.outage import ServerAwayError, patiently
 from experiments.tracking.outbox import deliver
 from experiments.tracking.recorder import Recorder, RunStart
 from experiments.units import UNIT_TAG
+
+#: MLflow's tag for the color of a run in tables and charts.
+_COLOR = "mlflow.runColor"
 
 
 class SingleRun:
@@ -150,6 +154,7 @@ class SingleRun:
         here = not self.plan.experiment.spark.has_own_executors
         return {
             "backend": self.plan.backend,
+            _COLOR: color_of(self.plan.backend),
             "synchronisation": self.backend.synchronisation(self.task),
             "data.fingerprint": self.data.summary.fingerprint,
             "split.checksum": self.data.summary.split_checksum,

@@ -51,6 +51,9 @@ class Training:
                 "time and resources are of the part after it, training seconds of all epochs."
             )
         self._add_executors(result.executors)
+        # The same in the unit in which charts of MLflow can be read.
+        memory = outcome.metrics["resources.peak_memory_bytes"] / 2**20
+        outcome.metrics["resources.peak_memory_mib"] = memory
         return result
 
     def _launch(self, folder: Path, checkpoints: Path | None) -> None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import experiments
+from data.addresses import local_path
+from data.entry import private_files
 from experiments.errors import ExperimentError
 from experiments.loading import load
 from experiments.observer import Observer
@@ -36,6 +37,7 @@ def points(workers: Sequence[int], images: Sequence[int]) -> list[Point]:
     ]
 
 
+@private_files()
 def run_study(
     experiment: str | None,
     backends: Sequence[str],
@@ -79,6 +81,8 @@ def run_study(
         If a point is invalid, such as more workers than images in a batch, or ``overrides`` sets a
         key that the study varies.
     """
+    from experiments.runs.runner import run_experiment
+
     observer = observer or Observer()
     varied = {key for point in asked for key in point.overrides()}
     if both := sorted(varied & overrides.keys()):
@@ -97,15 +101,7 @@ def run_study(
         ]
     )
     found = []
-    for point in asked:
-        changed = {**overrides, **point.overrides()}
-        records = experiments.run(
-            experiment,
-            backends=backends,
-            overrides=changed,
-            work=work,
-            observer=observer,
-            resume=resume,
-        )
+    for point, part in parts:
+        records = run_experiment(part, work=local_path(work), observer=observer, resume=resume)
         found += [(point, record) for record in records]
     return found

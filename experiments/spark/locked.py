@@ -1,7 +1,7 @@
 """Packages needed for training: those in ``pyproject.toml`` except the development tools."""
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
@@ -11,13 +11,17 @@ from packaging.utils import canonicalize_name
 from data.project import ROOT
 
 _PROJECT = ROOT / "pyproject.toml"
-_DEVELOPMENT = "dev"
+#: Groups whose packages a run does not use.
+_DEVELOPMENT = frozenset({"dev", "docs", "notebooks"})
 
 
-def needed_distributions(project: Path = _PROJECT) -> dict[str, Distribution]:
+def needed_distributions(
+    project: Path = _PROJECT, without: Collection[str] = ()
+) -> dict[str, Distribution]:
     """Return the installed packages that ``project`` requires and their dependencies, by name.
 
-    Names are normalized. Required packages that are not installed, such as an overridden
+    The development tools are left out, and so are the packages that only the groups ``without``
+    need. Names are normalized. Required packages that are not installed, such as an overridden
     dependency or an omitted group, are not included. Without a project file, all installed
     packages are returned.
     """
@@ -28,12 +32,13 @@ def needed_distributions(project: Path = _PROJECT) -> dict[str, Distribution]:
     if not project.is_file():
         return dict(sorted(installed.items()))
     content = tomllib.loads(project.read_text(encoding="utf-8"))
-    groups = content.get("dependency-groups", {})
+    of_groups = content.get("dependency-groups", {})
+    left_out = _DEVELOPMENT.union(without)
     waiting = [
         Requirement(text)
         for texts in (
             content["project"].get("dependencies", []),
-            *(group for name, group in groups.items() if name != _DEVELOPMENT),
+            *(group for name, group in of_groups.items() if name not in left_out),
         )
         for text in texts
         if isinstance(text, str)
@@ -51,6 +56,14 @@ def needed_distributions(project: Path = _PROJECT) -> dict[str, Distribution]:
                 visited.add((name, extra))
                 waiting += _requirements(installed[name], extra)
     return dict(sorted(found.items()))
+
+
+def groups(project: Path = _PROJECT) -> list[str]:
+    """Return the names of the dependency groups of ``project`` that a run may use."""
+    if not project.is_file():
+        return []
+    content = tomllib.loads(project.read_text(encoding="utf-8"))
+    return sorted(content.get("dependency-groups", {}).keys() - _DEVELOPMENT)
 
 
 def needed_versions(project: Path = _PROJECT) -> dict[str, str]:

@@ -21,6 +21,16 @@ from experiments.tracking.store import check_database
 #: Prefix of the MLflow tag with a shared view, as written by MLflow's "share" button, and the name
 #: of the view, which is part of its address.
 _VIEW_TAG, _VIEW = "mlflow.sharedViewState.", "backends"
+#: Metrics of the charts at the top of the page.
+_CHARTS = (
+    "test.f1",
+    "test.roc_auc",
+    "time.fit_s",
+    "time.total_s",
+    "resources.peak_memory_mib",
+    "resources.cpu_s",
+)
+_SECTION = "sparkdl-bench"
 #: The view: runs of backends, best first, as means over seeds, with the most useful columns.
 _STATE = {
     "searchFilter": "tags.backend != ''",
@@ -39,12 +49,27 @@ _STATE = {
         "metrics.`time.total_s`",
         "metrics.`train.images_per_s`",
         "metrics.`resources.cpu_s`",
-        "metrics.`resources.peak_memory_bytes`",
+        "metrics.`resources.peak_memory_mib`",
     ],
     "groupBy": {
         "aggregateFunction": "average",
         "groupByKeys": [{"mode": "param", "groupByData": "backend"}],
     },
+    "compareRunSections": [
+        {"uuid": _SECTION, "name": "Backends", "display": True, "isReordered": True}
+    ],
+    "compareRunCharts": [
+        {
+            "type": "BAR",
+            "uuid": f"{_SECTION}-{metric}",
+            "metricSectionId": _SECTION,
+            "metricKey": metric,
+            "runsCountToCompare": 20,
+            "isGenerated": False,
+            "deleted": False,
+        }
+        for metric in _CHARTS
+    ],
 }
 #: Tag that makes MLflow show its pages for training instead of those for language models.
 _KIND = ("mlflow.experimentKind", "custom_model_development")

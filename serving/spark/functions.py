@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.config import ImageConfig
 from data.spark_job import spare_next_task
+from data.worker_python import check_workers
 from serving.classifier import Classifier
 from serving.errors import ServingError
 from serving.spark.columns import pixels_of_cell, pixels_of_cells
@@ -71,6 +72,8 @@ def register_udf(
     ------
     ServingError
         If the model cannot be used, or the session is not a session of Spark itself.
+    DataError
+        If the workers of a session on this machine run a Python without the needed packages.
 
     Examples
     --------
@@ -94,7 +97,7 @@ def classify_udf(spark: "SparkSession", model: str | Path | Classifier) -> "Call
 
     Raises
     ------
-    ServingError
+    ServingError, DataError
         As for `register_udf`.
     """
     import pandas as pd
@@ -106,6 +109,7 @@ def classify_udf(spark: "SparkSession", model: str | Path | Classifier) -> "Call
             "this is not a session of Spark itself (Spark Connect cannot send a model to "
             "executors): create the session with SparkSession.builder.master(…)"
         )
+    check_workers(spark.sparkContext)
     files = ModelFiles.read(model)
     shipped = ShippedClassifier.ship(spark.sparkContext, files)
     _bound_batches(spark, rows_per_batch(files.card.image))

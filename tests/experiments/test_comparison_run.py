@@ -17,8 +17,10 @@ from experiments.runs.comparison_run import (
     _ADDED,
     _NOT_DECIDING,
     KEY,
+    ComparisonRun,
     comparison_key,
     plans_in_order,
+    record_best,
 )
 from experiments.runs.launch import Launch
 from experiments.runs.rehearsal import rehearse
@@ -52,6 +54,35 @@ def test_runs_stand_below_one_run_and_a_refusal_is_one_of_them(run: Run, trackin
     kept = {item.path for item in MlflowClient(tracking_uri).list_artifacts(parent, "report")}
     assert {"report/report.html", "report/table.md", "report/runs.csv"} <= kept
     assert [(r.backend, r.seed) for r in records] == [(b, s) for s in (0, 1) for b in NAMES]
+
+
+def test_parent_run_has_the_metrics_of_its_best_run(tracking_uri: str) -> None:
+    recorder = Recorder(tracking_uri, "best of three")
+    parent = recorder.open("comparison", {}, {})
+    records = [
+        RunRecord(
+            experiment="best of three",
+            backend=backend,
+            seed=0,
+            run_id=backend,
+            tracking_uri=tracking_uri,
+            status=FINISHED,
+            metrics={"validation.f1": validation, "test.f1": test, "test.mcc": 0.1},
+            tags={"initial_weights.checksum": weights},
+        )
+        for backend, validation, test, weights in (
+            ("elephas", 0.8, 0.7, "abc"),
+            ("keras_local", 0.7, 0.9, "abc"),  # test images select no model
+            ("majority", 0.9, 0.9, "none"),
+        )
+    ]
+    comparison = ComparisonRun(recorder, parent, {}, resumed=False)
+    record_best(comparison, records[2:])
+    assert not MlflowClient(tracking_uri).get_run(parent).data.metrics
+    record_best(comparison, records)
+    stored = MlflowClient(tracking_uri).get_run(parent).data
+    assert stored.metrics == {"validation.f1": 0.8, "test.f1": 0.7}
+    assert (stored.tags["best.backend"], stored.tags["best.run_id"]) == ("elephas", "elephas")
 
 
 @pytest.mark.slow

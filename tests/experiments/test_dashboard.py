@@ -39,6 +39,10 @@ def test_dashboard_shows_the_runs_until_it_is_interrupted(run: Run, tracking_uri
         assert experiment is not None
         view = json.loads(experiment.tags["mlflow.sharedViewState.backends"])
         assert view["groupBy"]["groupByKeys"] == [{"mode": "param", "groupByData": "backend"}]
+        charts = [chart["metricKey"] for chart in view["compareRunCharts"]]
+        assert charts[:4] == ["test.f1", "test.roc_auc", "time.fit_s", "time.total_s"]
+        recorded = MlflowClient(tracking_uri).search_runs([experiment.experiment_id])[0].data
+        assert set(charts) <= recorded.metrics.keys()
     finally:
         child.send_signal(signal.SIGINT)
         assert child.wait(30) == 0

@@ -159,7 +159,7 @@ def test_all_runs_of_a_study_are_counted_before_the_first(
         def study_starts(self, runs: Sequence[tuple[str, int | None]]) -> None:
             told.extend(runs)
 
-    monkeypatch.setattr("experiments.run", lambda *_, **__: [])
+    monkeypatch.setattr("experiments.runs.runner.run_experiment", lambda *_, **__: [])
     values: dict[str, Any] = {
         "overrides": {"seeds": [0, 1]},
         "work": tmp_path,
