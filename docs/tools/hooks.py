@@ -17,6 +17,10 @@ import reference  # noqa: E402
 _OPTIONS = re.compile(r"^<!-- options of (\w+) -->$", re.MULTILINE)
 #: A script, style sheet, font or picture of another host.
 _FOREIGN = re.compile(r'<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)="(?:https?:)?//[^"]*"')
+#: Script of notebooks that loads a library for diagrams from another host.
+_DIAGRAMS = re.compile(
+    r'<script type="module">(?:(?!</script>).)*mermaid(?:(?!</script>).)*</script>', re.DOTALL
+)
 #: Pages of the site whose text is a file of the repository.
 _COPIED = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
 
@@ -39,13 +43,14 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_post_page(output: str, page: Any, **_: Any) -> str:
-    """Return ``output`` unchanged.
+    """Return ``output`` without the script for diagrams, of which no notebook has one.
 
     Raises
     ------
     PluginError
         If the page loads anything from another host.
     """
+    output = _DIAGRAMS.sub("", output)
     if found := _FOREIGN.search(output):
         raise PluginError(f"{page.file.src_uri} loads a file of another host: {found[0]}")
     return output
