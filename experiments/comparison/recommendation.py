@@ -215,6 +215,12 @@ def _because_faster(choice: Candidate, base: Candidate) -> str:
         if interval.known
         else "no interval"
     )
+    if interval.excludes_zero:
+        after = f" after correction for {found.comparisons} comparisons"
+        return (
+            f"{times}; {gap} ({known}), which is not significant"
+            f"{after if found.comparisons > 1 else ''}."
+        )
     return f"{times}; {gap}, which is not significant ({known})."
 
 

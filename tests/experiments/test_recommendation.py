@@ -66,6 +66,15 @@ def test_faster_backend_without_a_shown_difference_is_recommended() -> None:
     assert "same F1" not in found.paragraph
 
 
+def test_interval_and_corrected_test_that_disagree_are_both_stated() -> None:
+    found = recommend([LOCAL, other(difference=(0.02, 0.002, 0.038), p=0.2)], SAMPLE)
+    assert found.headline == "Train with elephas."
+    assert (
+        "its F1 is 0.020 higher (95 % interval +0.002 to +0.038), which is not significant after "
+        "correction for 6 comparisons."
+    ) in found.reasons
+
+
 @pytest.mark.parametrize(
     "seconds",
     [(47.0, 48.0, 99.0), (92.0, 93.0, 94.0), (120.0, 121.0, 122.0)],
