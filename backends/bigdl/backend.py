@@ -90,7 +90,7 @@ class BigDL(Backend[BigDLOptions]):
         """Refuse layers without a translation."""
         if task.model.name in _TRANSLATED and not task.model.augmentation:
             return None
-        return obstacle(task.build_model())
+        return obstacle(task.build_model(), task.options.ordering)
 
     def spark_conf(self, task: Task) -> dict[str, str]:
         """Return settings that add BigDL's jars and keep tasks on the executor of their data."""

@@ -96,6 +96,24 @@ class DepthwiseWeights(KernelWeights):
         return kernel[:, 0].transpose(2, 3, 0, 1)
 
 
+class GroupedWeights(KernelWeights):
+    """Kernel of several groups of channels: (height, width, input of a group, output) in Keras."""
+
+    def __init__(self, layer: Any, groups: int, bias: bool) -> None:
+        super().__init__(layer, "th", bias)
+        self.groups = groups
+
+    def to_bigdl(self, kernel: np.ndarray) -> np.ndarray:
+        """Return the kernel as (group, output of a group, input of a group, height, width)."""
+        divided = kernel.reshape(*kernel.shape[:3], self.groups, -1)
+        return divided.transpose(3, 4, 2, 0, 1)
+
+    def to_keras(self, kernel: np.ndarray) -> np.ndarray:
+        """Invert ``to_bigdl``."""
+        moved = kernel.transpose(3, 4, 2, 0, 1)
+        return moved.reshape(*moved.shape[:3], -1)
+
+
 class SeparableWeights(LayerWeights):
     """Depthwise kernel, pointwise kernel, bias; with channels last, the same layout as in Keras."""
 

@@ -8,6 +8,7 @@ case to the file.
 import pickle
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -16,6 +17,7 @@ from backends.bigdl.backend import jars
 from backends.bigdl.translation import Network
 from backends.bigdl.weights import Ordering
 from models import ModelConfig, build
+from tests.models.caffe_networks import alexnet, googlenet
 
 if TYPE_CHECKING:
     import keras
@@ -29,24 +31,48 @@ CASES = [
     ("lesion_cnn", (36, 37, 3)),
     ("mini_xception", (64, 64, 3)),
     ("mini_xception", (37, 41, 3)),
+    ("alexnet", (99, 99, 3)),
+    ("googlenet", (64, 64, 3)),
 ]
 ORDERINGS = get_args(Ordering)
+#: Networks of Caffe.
+CAFFE = {"alexnet": alexnet, "googlenet": googlenet}
+#: Values of each channel that AlexNet subtracts from the pixels.
+MEANS = "transform_param { scale: 0.02 mean_value: 104 mean_value: 117 mean_value: 123 }"
 #: Outcome of one network in BigDL: probabilities, and the weights in the order of Keras.
 Outcome = tuple[np.ndarray, list[np.ndarray]]
 
 
+def orderings(name: str) -> tuple[Ordering, ...]:
+    """Return the orderings in which a network can be translated: AlexNet has grouped channels."""
+    return ("th",) if name == "alexnet" else ORDERINGS
+
+
 def keras_network(name: Any, image_shape: tuple[int, int, int]) -> "keras.Model":
     """Return a network whose biases, scales and running statistics are neither 0 nor 1."""
-    model = build(ModelConfig(name=name), image_shape, CLASSES, seed=5)
+    model = caffe_network(name, image_shape) if name in CAFFE else None
+    factor = 1 if name in CAFFE else 2
+    model = model or build(ModelConfig(name=name), image_shape, CLASSES, seed=5)
     generator = np.random.default_rng(3)
     weights = [
         weight + generator.uniform(0, 0.1, weight.shape).astype(np.float32)
         if weight.ndim == 1
-        else 2 * weight
+        else factor * weight
         for weight in model.get_weights()
     ]
     model.set_weights(weights)
     return model
+
+
+def caffe_network(name: str, image_shape: tuple[int, int, int]) -> "keras.Model":
+    """Return a network of Caffe; AlexNet subtracts a value from each channel."""
+    text = CAFFE[name](image_shape[0], CLASSES).text
+    if name == "alexnet":
+        text = text.replace("input_param", f"{MEANS} input_param", 1)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "deploy.prototxt"
+        path.write_text(text)
+        return build(ModelConfig(name="caffe", prototxt=str(path)), image_shape, CLASSES, seed=5)
 
 
 def pixels(image_shape: tuple[int, int, int]) -> np.ndarray:
@@ -70,7 +96,7 @@ def main(target: Path) -> None:
         outcomes = {
             (name, image_shape, ordering): forward(keras_network(name, image_shape), ordering)
             for name, image_shape in CASES
-            for ordering in ORDERINGS
+            for ordering in orderings(name)
         }
         target.write_bytes(pickle.dumps(outcomes))
     finally:

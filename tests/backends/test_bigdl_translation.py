@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
+from backends.bigdl.graph import ChannelNormalization, steps
 from backends.bigdl.samples import samples
 from backends.bigdl.translation import obstacle
 from backends.bigdl.weights import Ordering
@@ -22,6 +24,7 @@ from tests.backends.bigdl_forward import (
     ORDERINGS,
     Outcome,
     keras_network,
+    orderings,
     pixels,
 )
 
@@ -56,8 +59,10 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[Any, Outcome]:
 @pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.xdist_group("bigdl_translation")  # one process, which computes the outcomes once
-@pytest.mark.parametrize("ordering", ORDERINGS)
-@pytest.mark.parametrize(("name", "image_shape"), CASES)
+@pytest.mark.parametrize(
+    ("name", "image_shape", "ordering"),
+    [(name, shape, ordering) for name, shape in CASES for ordering in orderings(name)],
+)
 def test_network_is_the_same_in_bigdl(
     outcomes: dict[Any, Outcome], name: str, image_shape: tuple[int, int, int], ordering: Ordering
 ) -> None:
@@ -91,26 +96,51 @@ def test_layer_without_translation_is_named() -> None:
     ],
 )
 def test_setting_without_translation_is_named(arguments: dict[str, Any], reason: str) -> None:
-    import keras
-
     inputs = keras.Input((8, 8, 3))
     outputs = keras.layers.Conv2D(4, 3, name="odd", **arguments)(inputs)
     assert re.search(reason, str(obstacle(keras.Model(inputs, outputs))))
 
 
-def test_rescaling_by_channel_is_named() -> None:
-    import keras
+def test_layers_with_channels_first_only_are_named() -> None:
+    inputs = keras.Input((8, 8, 4))
+    means = keras.layers.Rescaling(1.0, offset=[-104.0, -117.0, -123.0, 0.0], name="means")
+    outputs = keras.layers.Conv2D(4, 3, groups=2, name="grouped")(means(inputs))
+    model = keras.Model(inputs, outputs)
+    assert obstacle(model) is None
+    assert "layer 'means' (Rescaling) is translated with the option ordering=th only" in str(
+        obstacle(model, "tf")
+    )
 
+
+def test_operation_without_translation_is_named() -> None:
     inputs = keras.Input((8, 8, 3))
-    means = keras.layers.Rescaling(1.0, offset=[-104.0, -117.0, -123.0], name="means")
-    outputs = keras.layers.Conv2D(4, 3)(means(inputs))
+    outputs = keras.layers.Conv2D(4, 3)(keras.ops.sin(inputs))
+    assert "layer 'sin' (Sin) cannot be translated" in str(obstacle(keras.Model(inputs, outputs)))
+
+
+def test_number_added_to_a_layer_is_named() -> None:
+    inputs = keras.Input((8, 8, 3))
+    outputs = keras.layers.Conv2D(4, 3)(inputs + 1.0)
     reason = obstacle(keras.Model(inputs, outputs))
-    assert "layer 'means' (Rescaling) has a value for each channel" in str(reason)
+    assert "(Add) is translated to BigDL only for two or more inputs of equal shape" in str(reason)
+
+
+def test_normalization_of_neighboring_channels_is_one_step() -> None:
+    inputs = keras.Input((8, 8, 3))
+
+    def found(neighbors: np.ndarray) -> list[ChannelNormalization]:
+        sums = keras.ops.matmul(keras.ops.square(inputs), neighbors)
+        model = keras.Model(inputs, inputs * keras.ops.power(1.0 + 0.2 * sums, -0.75))
+        layers = [step.layer for step in steps(model)]
+        return [layer for layer in layers if isinstance(layer, ChannelNormalization)]
+
+    (layer,) = found(np.array([[1, 1, 0], [1, 1, 1], [0, 1, 1]], np.float32))
+    assert (layer.size, layer.k, layer.beta) == (3, 1.0, 0.75)
+    assert layer.alpha == pytest.approx(3 * 0.2)
+    assert not found(np.array([[1, 0, 1], [1, 1, 1], [0, 1, 1]], np.float32))
 
 
 def test_layer_used_twice_is_named() -> None:
-    import keras
-
     inputs = keras.Input((8,))
     dense = keras.layers.Dense(8, name="twice")
     model = keras.Model(inputs, dense(dense(inputs)))
