@@ -119,7 +119,8 @@ def test_shard_smaller_than_its_share_of_a_batch_is_refused(prepared: PreparedDa
 
 
 def test_augmentation_is_refused_by_its_layer(prepared: PreparedData) -> None:
-    refusal = BigDL().unsupported_network(task(prepared, model=ModelConfig(augmentation=True)))
+    asked = task(prepared, model=ModelConfig(augmentation=True), options=BigDLOptions())
+    refusal = BigDL().unsupported_network(asked)
     assert "layer 'random_flip' (RandomFlip) cannot be translated" in str(refusal)
 
 
