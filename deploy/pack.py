@@ -111,6 +111,7 @@ def pack_environment(output: Path, without: Collection[str] = ()) -> Packed:
                 libc=libc,
                 packages={name: one.version for name, one in distributions.items()},
                 checksum=archive.checksum,
+                without=tuple(sorted(set(without))),
             )
             archive.add([Entry(MANIFEST, manifest.to_json().encode())])
         unfinished.replace(output)

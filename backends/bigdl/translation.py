@@ -93,6 +93,8 @@ def obstacle(model: "keras.Model", ordering: Ordering = "th") -> str | None:
         return f"{model.name}: only models of one input and one output are translated to BigDL"
     known: set[int] = set()
     for step in steps(model):
+        if step.kind not in {"InputLayer", *MERGES, *TRANSLATIONS}:
+            return f"{_where(step)} cannot be translated: no equivalent layer in BigDL is known"
         if known and not {id(tensor) for tensor in step.inputs} <= known:
             return f"{_where(step)} is reused from another model"
         known.add(id(step.output))
@@ -106,8 +108,6 @@ def obstacle(model: "keras.Model", ordering: Ordering = "th") -> str | None:
 
 def _obstacle(step: Step, ordering: Ordering) -> str:  # noqa: PLR0911
     where, layer = _where(step), step.layer
-    if step.kind not in {"InputLayer", *MERGES, *TRANSLATIONS}:
-        return f"{where} cannot be translated: no equivalent layer in BigDL is known"
     if getattr(layer, "weights", None) and not layer.trainable:
         return f"{where} is frozen, and its BigDL translation would be trained"
     differing = [

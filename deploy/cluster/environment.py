@@ -45,8 +45,8 @@ def unpacked(archive: Path, folder: Path) -> Path:
                 "it, and it is recreated"
             )
         stamp.write_text(known)
-    packed = json.loads((target / MANIFEST).read_text())["packages"]
-    if packed != needed_versions():
+    manifest = json.loads((target / MANIFEST).read_text())
+    if manifest["packages"] != needed_versions(without=manifest.get("without", ())):
         raise DeployError(
             f"{archive} contains other packages than this environment: remove it, and it is "
             "recreated"

@@ -34,6 +34,8 @@ class Manifest:
     packages: dict[str, str]
     #: SHA-256 of all names and contents.
     checksum: str
+    #: Dependency groups that were left out.
+    without: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Return the content of the file :data:`MANIFEST`."""

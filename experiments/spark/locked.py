@@ -66,9 +66,9 @@ def groups(project: Path = _PROJECT) -> list[str]:
     return sorted(content.get("dependency-groups", {}).keys() - _DEVELOPMENT)
 
 
-def needed_versions(project: Path = _PROJECT) -> dict[str, str]:
+def needed_versions(project: Path = _PROJECT, without: Collection[str] = ()) -> dict[str, str]:
     """Return the versions of :func:`needed_distributions`."""
-    return {name: one.version for name, one in needed_distributions(project).items()}
+    return {name: one.version for name, one in needed_distributions(project, without).items()}
 
 
 def _requirements(distribution: Distribution, extra: str) -> Iterator[Requirement]:

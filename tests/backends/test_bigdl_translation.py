@@ -118,6 +118,13 @@ def test_operation_without_translation_is_named() -> None:
     assert "layer 'sin' (Sin) cannot be translated" in str(obstacle(keras.Model(inputs, outputs)))
 
 
+def test_model_in_a_model_is_named() -> None:
+    inputs, inner = keras.Input((8,)), keras.Input((8,))
+    model = keras.Model(inner, keras.layers.Dense(8)(inner), name="inner")
+    reason = obstacle(keras.Model(inputs, keras.layers.Dense(2)(model(inputs))))
+    assert "layer 'inner' (Functional) cannot be translated" in str(reason)
+
+
 def test_number_added_to_a_layer_is_named() -> None:
     inputs = keras.Input((8, 8, 3))
     outputs = keras.layers.Conv2D(4, 3)(inputs + 1.0)
