@@ -141,7 +141,7 @@ def probing(namespace: str, targets: list[str]) -> Iterator[set[str]]:
         accepted.update(told.split())
 
 
-# Every backend trains, on hosts that share the cores with two other tests: 20 minutes at most so far.
+# Every backend trains, on hosts that share two cores with two other tests.
 @pytest.mark.timeout(2400)
 def test_cluster_from_up_to_down(
     archive: Path, cells: Path, data_config: DataConfig, tmp_path: Path
