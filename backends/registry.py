@@ -30,7 +30,7 @@ class Entry:
     summary: str = ""
     #: Modules that the command installs and the backend cannot do without.
     requires: tuple[str, ...] = ()
-    #: What can be done without these modules, as a further line of the message; empty if nothing.
+    #: Further line of the message, which names an alternative; empty if there is none.
     otherwise: str = ""
 
 

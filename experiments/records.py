@@ -76,7 +76,7 @@ class RunRecord(BaseModel):
 
     @property
     def has_network(self) -> bool:
-        """Whether the run has finished and recorded a network."""
+        """True if the run has finished and recorded a network."""
         checksum = self.tags.get("initial_weights.checksum", "none")
         return self.status == FINISHED and checksum != "none"
 

@@ -4,7 +4,6 @@ A step is a layer, or a group of operations that BigDL computes with one layer: 
 neighboring channels in networks of Caffe (`models.caffe.layers`) consists of six operations.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -78,8 +77,13 @@ def _normalization(operations: list[Any]) -> ChannelNormalization | None:
             return None
     if not any(tensor is square.input for tensor in _tensors(after[-1].input)):
         return None
-    matmul, multiply, add, power, _ = after
-    (neighbors,), (factor,), (k,), (exponent,) = map(_constants, (matmul, multiply, add, power))
+    constants = [_constant(operation) for operation in after[:-1]]
+    is_number = [np.ndim(one) == 0 and one is not None for one in constants[1:]]
+    # The exponent is the second argument; a number to the power of a tensor is something else.
+    base = after[3]._inbound_nodes[0].arguments.args[0]
+    if np.ndim(constants[0]) != 2 or not all(is_number) or base is constants[3]:
+        return None
+    neighbors, factor, k, exponent = constants
     size = 2 * int(neighbors[0].sum()) - 1
     places = np.arange(len(neighbors))
     if not np.array_equal(neighbors, np.abs(places[:, None] - places) <= size // 2):
@@ -87,12 +91,13 @@ def _normalization(operations: list[Any]) -> ChannelNormalization | None:
     return ChannelNormalization(square.name, size, float(factor) * size, -float(exponent), float(k))
 
 
-def _constants(operation: Any) -> Iterator[Any]:
-    """Yield the arguments of an operation that are not tensors of the graph."""
+def _constant(operation: Any) -> Any:
+    """Return the only argument of an operation that is no tensor of the graph, or None."""
     from keras import KerasTensor
 
     arguments = operation._inbound_nodes[0].arguments.args
-    yield from (one for one in arguments if not isinstance(one, KerasTensor))
+    found = [one for one in arguments if not isinstance(one, KerasTensor)]
+    return found[0] if len(found) == 1 else None
 
 
 def _kind(operation: Any) -> str:

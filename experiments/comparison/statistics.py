@@ -69,7 +69,7 @@ def differences(
             interval=Interval(0.0, 0.0, 0.0) if identical else interval,
             p=p,
             p_corrected=float(p_corrected),
-            # Where nothing varies, as between equal predictions, it is unknown.
+            # It is unknown if nothing varies, as between equal predictions.
             detectable=float(as_difference(one, other, reach)) or float("nan"),
             groups=other.shape[-1],
             seeds=(len(one), len(other)),

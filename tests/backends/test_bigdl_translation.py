@@ -135,7 +135,7 @@ def test_number_added_to_a_layer_is_named() -> None:
 def test_normalization_of_neighboring_channels_is_one_step() -> None:
     inputs = keras.Input((8, 8, 3))
 
-    def found(neighbors: np.ndarray) -> list[ChannelNormalization]:
+    def found(neighbors: Any) -> list[ChannelNormalization]:
         sums = keras.ops.matmul(keras.ops.square(inputs), neighbors)
         model = keras.Model(inputs, inputs * keras.ops.power(1.0 + 0.2 * sums, -0.75))
         layers = [step.layer for step in steps(model)]
@@ -144,6 +144,7 @@ def test_normalization_of_neighboring_channels_is_one_step() -> None:
     (layer,) = found(np.array([[1, 1, 0], [1, 1, 1], [0, 1, 1]], np.float32))
     assert (layer.size, layer.k, layer.beta) == (3, 1.0, 0.75)
     assert layer.alpha == pytest.approx(3 * 0.2)
+    assert not found(inputs[:, :, :3])
     assert not found(np.array([[1, 0, 1], [1, 1, 1], [0, 1, 1]], np.float32))
 
 

@@ -62,7 +62,7 @@ print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
         )
         assert done.returncode == 0, done.stderr
         loaded = json.loads(done.stdout.splitlines()[-1])
-        # Of the installed packages, only those of Lambda's own boto3 are used.
+        # Only the installed packages of Lambda's own boto3 are used.
         installed = set(packages_distributions())
         foreign = set(loaded) & (installed | {"data", "models", "serving", "experiments"})
         assert foreign - {"deploy"} <= BOTO3
